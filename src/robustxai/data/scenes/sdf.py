@@ -1,0 +1,106 @@
+"""Signed distance functions, batched and differentiable: the alphabet of both scene worlds.
+
+A point grid `p` has shape (N, H, W, 2), coordinates (x right, y down) in image units: the image is the square [-1, 1]^2.
+Every primitive takes `p` and parameters that broadcast over (N, 1, 1) and returns a distance (N, H, W), negative inside.
+Knows nothing about animals, faces, textures or labels.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Points = Float[Tensor, "batch height width 2"]
+Distance = Float[Tensor, "batch height width"]
+
+
+def grid(n: int, size: int, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Points:
+    """Pixel centres of an image of `size` x `size`, shape (n, size, size, 2), coordinates in (-1, 1)."""
+    c = (torch.arange(size, device=device, dtype=dtype) + 0.5) * (2 / size) - 1
+    y, x = torch.meshgrid(c, c, indexing="ij")
+    return torch.stack((x, y), -1).expand(n, size, size, 2)
+
+
+def bcast(value: Tensor | float, like: Tensor) -> Tensor:
+    """A number or a per-image vector (N,) as a tensor that broadcasts over (N, H, W)."""
+    t = torch.as_tensor(value, device=like.device, dtype=like.dtype)
+    return t.reshape(-1, 1, 1) if t.ndim == 1 else t
+
+
+def move(p: Points, x: Tensor | float, y: Tensor | float) -> Points:
+    """Points seen from a shape whose origin is at (x, y)."""
+    return torch.stack((p[..., 0] - bcast(x, p), p[..., 1] - bcast(y, p)), -1)
+
+
+def rotate(p: Points, angle: Tensor | float) -> Points:
+    """Points seen from a shape turned clockwise on the screen by `angle` radians."""
+    a = bcast(angle, p)
+    c, s = torch.cos(a), torch.sin(a)
+    return torch.stack((c * p[..., 0] + s * p[..., 1], -s * p[..., 0] + c * p[..., 1]), -1)
+
+
+def safe_norm(x: Tensor, y: Tensor) -> Tensor:
+    """sqrt(x^2 + y^2) with a gradient that is finite at the origin."""
+    return torch.sqrt(x * x + y * y + 1e-12)
+
+
+def circle(p: Points, r: Tensor | float) -> Distance:
+    """Distance to a disc of radius r at the origin."""
+    return safe_norm(p[..., 0], p[..., 1]) - bcast(r, p)
+
+
+def ellipse(p: Points, rx: Tensor | float, ry: Tensor | float) -> Distance:
+    """Approximate distance to an axis-aligned ellipse (first-order: f / |grad f|), exact on the boundary."""
+    rx, ry = bcast(rx, p), bcast(ry, p)
+    u, v = p[..., 0] / rx, p[..., 1] / ry
+    k = safe_norm(u, v)
+    g = safe_norm(u / rx, v / ry)
+    return k * (k - 1) / g.clamp_min(1e-6)
+
+
+def box(p: Points, hx: Tensor | float, hy: Tensor | float, r: Tensor | float = 0.0) -> Distance:
+    """Distance to a box with half sides (hx, hy) and corner radius r."""
+    qx = p[..., 0].abs() - bcast(hx, p) + bcast(r, p)
+    qy = p[..., 1].abs() - bcast(hy, p) + bcast(r, p)
+    return safe_norm(qx.clamp_min(0), qy.clamp_min(0)) + torch.maximum(qx, qy).clamp_max(0) - bcast(r, p)
+
+
+def capsule(p: Points, ax, ay, bx, by, r0: Tensor | float, r1: Tensor | float | None = None) -> Distance:
+    """Distance to a thick segment from (ax, ay) to (bx, by) whose radius goes from r0 to r1 (limbs, tails, brows)."""
+    ax, ay, bx, by = (bcast(v, p) for v in (ax, ay, bx, by))
+    r0 = bcast(r0, p)
+    r1 = r0 if r1 is None else bcast(r1, p)
+    px, py, dx, dy = p[..., 0] - ax, p[..., 1] - ay, bx - ax, by - ay
+    t = ((px * dx + py * dy) / (dx * dx + dy * dy + 1e-12)).clamp(0, 1)
+    return safe_norm(px - t * dx, py - t * dy) - (r0 + t * (r1 - r0))
+
+
+def triangle(p: Points, ax, ay, bx, by, cx, cy) -> Distance:
+    """Distance to the triangle a-b-c, vertices in either order (ears, beaks, fins)."""
+    v = [(bcast(x, p), bcast(y, p)) for x, y in ((ax, ay), (bx, by), (cx, cy))]
+    edge, sides = [], []
+    for (x0, y0), (x1, y1) in zip(v, v[1:] + v[:1], strict=True):
+        ex, ey, wx, wy = x1 - x0, y1 - y0, p[..., 0] - x0, p[..., 1] - y0
+        t = ((wx * ex + wy * ey) / (ex * ex + ey * ey + 1e-12)).clamp(0, 1)
+        edge.append(safe_norm(wx - t * ex, wy - t * ey))
+        sides.append(ex * wy - ey * wx)
+    area = (v[1][0] - v[0][0]) * (v[2][1] - v[0][1]) - (v[1][1] - v[0][1]) * (v[2][0] - v[0][0])
+    inside = torch.stack([torch.sign(area) * s for s in sides]).amin(0) >= 0
+    d = torch.stack(edge).amin(0)
+    return torch.where(inside, -d, d)
+
+
+def union(*d: Distance) -> Distance:
+    """The nearest of several shapes."""
+    return torch.stack(torch.broadcast_tensors(*d)).amin(0)
+
+
+def smooth_union(a: Distance, b: Distance, k: float = 0.05) -> Distance:
+    """Union whose joint is rounded over a width k (polynomial smooth minimum)."""
+    h = (0.5 + 0.5 * (b - a) / k).clamp(0, 1)
+    return b + (a - b) * h - k * h * (1 - h)
+
+
+def coverage(d: Distance, size: int, *, blur: float = 1.0) -> Distance:
+    """Anti-aliased coverage in [0, 1]: a smooth step one pixel wide (times `blur`) around the boundary."""
+    t = (0.5 - d * (size / 2) / (2 * blur)).clamp(0, 1)
+    return t * t * (3 - 2 * t)
