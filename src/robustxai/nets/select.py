@@ -1,0 +1,77 @@
+"""Which parameters train and which modules are in train mode; and plain accuracy. Knows nothing about losses."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def trainable(model: nn.Module, chosen: Sequence[str | nn.Module] | None = None) -> dict[str, nn.Parameter]:
+    """The parameters, by name, that belong to the `chosen` modules or names; None chooses all.
+
+    Raises ValueError for a name that is neither a module nor a parameter, and when nothing is left to train.
+    """
+    parameters = dict(model.named_parameters())
+    if chosen is None:
+        picked = parameters
+    else:
+        roots = [_name(model, item) for item in chosen]
+        picked = {
+            name: p
+            for name, p in parameters.items()
+            if any(r in ("", name) or name.startswith(f"{r}.") for r in roots)
+        }
+    if not picked:
+        raise ValueError(f"params must choose at least one parameter; got {chosen!r}")
+    return picked
+
+
+def set_training(model: nn.Module, chosen: Sequence[str | nn.Module] | None = None) -> None:
+    """Put the `chosen` modules in train mode and all others in eval mode; None chooses all."""
+    if chosen is None:
+        model.train()
+        return
+    model.eval()
+    modules = dict(model.named_modules())
+    for item in chosen:
+        name = _name(model, item)
+        if name in modules:
+            modules[name].train()
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 256) -> float:
+    """The share in [0, 1] of samples whose largest logit is class `y`, in eval mode; the modes are put back.
+
+    NaN when `y` does not hold one class number a sample.
+    """
+    if y.ndim != 1 or y.is_floating_point():
+        return math.nan
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    right = sum(
+        (model(a).argmax(1) == b).sum().item()
+        for a, b in zip(x.split(batch_size), y.split(batch_size), strict=True)
+    )
+    for module, mode in modes.items():
+        module.training = mode
+    return right / len(y)
+
+
+def _name(model: nn.Module, item: str | nn.Module) -> str:
+    if isinstance(item, nn.Module):
+        for name, module in model.named_modules():
+            if module is item:
+                return name
+        raise ValueError(f"params names a {type(item).__name__} that is not part of the model")
+    names = [name for name, _ in model.named_modules()] + [name for name, _ in model.named_parameters()]
+    if item not in names:
+        near = difflib.get_close_matches(item, names, n=3, cutoff=0.4)
+        raise ValueError(
+            f"params names {item!r}, which the model does not have; near: {', '.join(near) or 'none'}"
+        )
+    return item
