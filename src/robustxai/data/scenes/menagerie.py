@@ -1,0 +1,242 @@
+"""The `menagerie`: animals x textures x colours x poses on a soft landscape, rendered differentiably.
+
+The class is decided by the animal's shape (and texture or colour where the label set says so); everything else is drawn
+independently of it. An image is a deterministic function of its factor vector. Knows nothing about datasets or networks.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .animals import ANIMALS, DRAW, ROLES
+from .animals import PARTS as ANIMAL_PARTS
+from .base import FactorSpec, Scenes, sample_factors
+from .landscape import FACTORS as LANDSCAPE_FACTORS
+from .landscape import fill, mix, paint, render_landscape
+from .sdf import Points, coverage, grid, move, oval, points, rotate
+from .textures import TEXTURES, pattern
+
+COLOURS: dict[str, tuple[float, float, float]] = {
+    "red": (0.86, 0.25, 0.25),
+    "orange": (0.96, 0.53, 0.15),
+    "yellow": (0.95, 0.78, 0.20),
+    "green": (0.33, 0.64, 0.30),
+    "teal": (0.12, 0.60, 0.60),
+    "blue": (0.22, 0.43, 0.82),
+    "purple": (0.50, 0.30, 0.72),
+    "pink": (0.94, 0.47, 0.66),
+    "brown": (0.54, 0.35, 0.22),
+    "grey": (0.50, 0.53, 0.57),
+}
+
+FACTORS: tuple[FactorSpec, ...] = (
+    FactorSpec("animal", 0, len(ANIMALS) - 1, "discrete", "index into ANIMALS"),
+    FactorSpec("texture", 0, len(TEXTURES) - 1, "discrete", "index into TEXTURES"),
+    FactorSpec("colour", 0, len(COLOURS) - 1, "discrete", "index into the names of COLOURS"),
+    FactorSpec("facing", 0, 1, "discrete", "0 faces right, 1 faces left"),
+    FactorSpec("texture_dark", 0, 1, "discrete", "texture colour: 0 lighter, 1 darker than the coat"),
+    FactorSpec("x", -0.28, 0.28, "continuous", "centre of the animal, image units (the image is [-1, 1])"),
+    FactorSpec("y", -0.2, 0.26, "continuous", "centre of the animal, image units, down"),
+    FactorSpec("scale", 0.44, 0.68, "continuous", "radius of the disc the animal fits in, image units"),
+    FactorSpec("rotation", -0.22, 0.22, "continuous", "turn of the animal, radians, clockwise"),
+    FactorSpec("leg_length", -1.0, 1.0, "continuous", "short to long legs (fins, feelers), mild"),
+    FactorSpec("head_size", -1.0, 1.0, "continuous", "small to big head, mild"),
+    FactorSpec("colour_hue", -0.15, 0.15, "continuous", "shift of the coat's hue, radians"),
+    FactorSpec("colour_light", -0.06, 0.06, "continuous", "shift of the coat's lightness"),
+    FactorSpec("texture_strength", 0.0, 1.0, "continuous", "how far the texture's colour is from the coat's"),
+    FactorSpec("texture_period", 0.32, 0.42, "continuous", "period of the texture, in units of scale"),
+    FactorSpec("texture_phase_u", 0.0, 1.0, "continuous", "shift of the texture along the body, in periods"),
+    FactorSpec("texture_phase_v", 0.0, 1.0, "continuous", "shift of the texture across the body, in periods"),
+    FactorSpec("texture_angle", -0.35, 0.35, "continuous", "turn of the texture on the animal, radians"),
+    *LANDSCAPE_FACTORS,
+)
+FACTOR_NAMES: tuple[str, ...] = tuple(s.name for s in FACTORS)
+PARTS: tuple[str, ...] = ("object", *ANIMAL_PARTS, "texture", "background")
+LABEL_SETS = ("animals2", "animals4", "animals10", "animal_texture60", "animal_colour100")
+CHUNK_PIXELS = 1 << 18
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+def menagerie(
+    n: int,
+    *,
+    size: int = 64,
+    classes: str | Pairs = "animals10",
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Scenes:
+    """Draw n labelled scenes of size x size pixels, classes as balanced as n allows and in random order.
+
+    `classes` is one of LABEL_SETS or a tuple of (animal, texture) pairs, each pair a class. Factors are sampled on the
+    generator's device and rendered on `device`, so that one generator gives the same scenes everywhere.
+    Raises ValueError for an unknown label set, animal or texture, and for n or size below 1.
+    """
+    if n < 1 or size < 1:
+        raise ValueError(f"n and size are {n} and {size}; accepted are whole numbers from 1")
+    names, fixed = _label_set(classes)
+    factors = sample_factors(FACTORS, n, generator=generator)
+    labels = torch.arange(n, device=factors.device) % len(names)
+    labels = labels[torch.randperm(n, generator=generator, device=factors.device)]
+    column = FACTOR_NAMES.index
+    strength = factors[:, column("texture_strength")]
+    # A mild texture keeps the coat's colour decidable; otherwise it is always visible.
+    factors[:, column("texture_strength")] = (
+        0.3 * strength if classes == "animal_colour100" else 0.75 + 0.25 * strength
+    )
+    for name, values in fixed.items():
+        factors[:, column(name)] = torch.tensor(values, device=factors.device, dtype=factors.dtype)[labels]
+    factors = factors.to(device=device, dtype=dtype)
+    images, masks = render_menagerie(factors, size)
+    return Scenes(images, labels.to(device), factors, FACTOR_NAMES, masks, PARTS, names)
+
+
+def render_menagerie(
+    factors: Float[Tensor, "n f"], size: int, *, without: tuple[str, ...] = ()
+) -> tuple[Float[Tensor, "n 3 size size"], Float[Tensor, "n p size size"]]:
+    """Render factor vectors (columns FACTOR_NAMES) to images in [0, 1] and the visible coverage of each of PARTS.
+
+    Pure, on the device and in the dtype of `factors`, and differentiable in the continuous ones. `without` leaves out
+    animal parts, "texture", "shadow" or "object" (the animal and its shadow).
+    Raises ValueError for a wrong number of columns and for an unknown part.
+    """
+    if factors.shape[1] != len(FACTORS):
+        raise ValueError(
+            f"factors has {factors.shape[1]} columns; accepted are the {len(FACTORS)} of FACTOR_NAMES"
+        )
+    accepted = ("object", "shadow", "texture", *ANIMAL_PARTS)
+    if unknown := [w for w in without if w not in accepted]:
+        raise ValueError(f"without names {unknown[0]!r}; accepted are {', '.join(accepted)}")
+    kinds = factors.detach()[:, 0].round().long()
+    order = torch.argsort(kinds, stable=True)
+    step = max(1, CHUNK_PIXELS // (size * size))
+    images, masks = [], []
+    for kind, count in zip(
+        *(t.tolist() for t in torch.unique_consecutive(kinds[order], return_counts=True)), strict=True
+    ):
+        done = sum(len(i) for i in images)
+        for rows in order[done : done + count].split(step):
+            image, mask = _render_kind(factors[rows], kind, size, without)
+            images.append(image)
+            masks.append(mask)
+    back = torch.argsort(order)
+    return torch.cat(images)[back], torch.cat(masks)[back]
+
+
+def _render_kind(rows: Tensor, kind: int, size: int, without: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    """Render scenes that all show animal number `kind`."""
+    f = dict(zip(FACTOR_NAMES, rows.unbind(1), strict=True))
+    p = grid(len(rows), size, device=rows.device, dtype=rows.dtype)
+    image = render_landscape(f, p, size)
+    scale = f["scale"].reshape(-1, 1, 1)
+    empty = torch.zeros_like(image[:, 0])
+    if "object" not in without and "shadow" not in without:
+        shadow = oval(p, f["x"], f["y"] + 0.8 * f["scale"], 0.75 * f["scale"], 0.1 * f["scale"])
+        image = paint(image, image * 0.72, coverage(shadow, size, blur=0.06 * size / 2) * 0.8)
+    q = rotate(move(p, f["x"], f["y"]), f["rotation"])
+    sign = (1 - 2 * f["facing"].round()).reshape(-1, 1, 1)
+    q = points(sign * q[..., 0] / scale, q[..., 1] / scale)
+    layers = DRAW[ANIMALS[kind]](q, f["leg_length"], f["head_size"])
+    part, role = {}, {}
+    clear = torch.ones_like(empty)
+    for name, paint_role, distance in reversed(layers):  # front to back: what each layer leaves visible
+        if name in without or "object" in without:
+            continue
+        seen = clear * coverage(distance * scale, size)
+        clear = clear - seen
+        part[name] = part[name] + seen if name in part else seen
+        role[paint_role] = role[paint_role] + seen if paint_role in role else seen
+    colours = _palette(f)
+    texture = torch.zeros_like(empty) if "texture" in without else _texture(f, q, scale, size)
+    coat = role.get("coat", empty)
+    shading = (1.04 - 0.16 * q[..., 1])[:, None]
+    image = image * clear[:, None]
+    for name in ROLES:
+        if name in role:
+            image = image + role[name][:, None] * (
+                fill(colours[name]) * (shading if name in ("coat", "shade") else 1.0)
+            )
+    if "coat" in role and "texture" not in without:
+        image = image + (coat * texture)[:, None] * fill(colours["texture"] - colours["coat"]) * shading
+    masks = torch.stack(
+        [1 - clear, *(part.get(name, empty) for name in ANIMAL_PARTS), coat * texture, clear], 1
+    )
+    return image.clamp(0, 1), masks
+
+
+def _palette(f: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The colour (N, 3) of each role, and of the texture, from the colour factors."""
+    hue = f["colour_hue"]
+    base = hue.new_tensor(list(COLOURS.values()))[f["colour"].detach().round().long()]
+    c, s = torch.cos(hue)[:, None], torch.sin(hue)[:, None]
+    mean = base.mean(1, keepdim=True)
+    across = torch.stack((base[:, 2] - base[:, 1], base[:, 0] - base[:, 2], base[:, 1] - base[:, 0]), 1)
+    coat = mean + c * (base - mean) + s * across / 3**0.5 + f["colour_light"][:, None]
+
+    def toward(r: float, g: float, b: float, t: float) -> Tensor:
+        return coat + (coat.new_tensor((r, g, b)) - coat) * t
+
+    lighter, darker = toward(1.0, 0.97, 0.90, 0.78), toward(0.12, 0.09, 0.16, 0.72)
+    contrast = mix(lighter, darker, f["texture_dark"].round())
+    return {
+        "coat": coat,
+        "shade": toward(0.12, 0.09, 0.20, 0.24),
+        "light": toward(1.0, 0.95, 0.86, 0.74),
+        "dark": toward(0.13, 0.10, 0.17, 0.86),
+        "accent": toward(0.98, 0.56, 0.48, 0.82),
+        "white": toward(1.0, 1.0, 0.98, 0.96),
+        "texture": mix(coat, contrast, f["texture_strength"]),
+    }
+
+
+def _texture(f: dict[str, Tensor], q: Points, scale: Tensor, size: int) -> Tensor:
+    """Coverage (N, H, W) of each image's texture in the animal's coordinates."""
+    kinds = f["texture"].detach().round().long()
+    order = torch.argsort(kinds, stable=True)
+    maps = []
+    for rows in torch.split(order, torch.bincount(kinds, minlength=len(TEXTURES)).tolist()):
+        if not len(rows):
+            continue
+        kind = int(kinds[rows[0]])
+        if kind == 0:
+            maps.append(torch.zeros_like(q[: len(rows), ..., 0]))
+            continue
+        g = {
+            k: f[k][rows].reshape(-1, 1, 1) for k in ("texture_period", "texture_phase_u", "texture_phase_v")
+        }
+        t = rotate(points(q[..., 0][rows], q[..., 1][rows]), f["texture_angle"][rows])
+        u = t[..., 0] / g["texture_period"] + g["texture_phase_u"]
+        v = t[..., 1] / g["texture_period"] + g["texture_phase_v"]
+        maps.append(coverage(pattern(kind, u, v) * g["texture_period"] * scale[rows], size))
+    return torch.cat(maps)[torch.argsort(order)]
+
+
+def _label_set(classes: str | Pairs) -> tuple[tuple[str, ...], dict[str, list[float]]]:
+    """Class names, and for each factor the label fixes its value per class."""
+    if isinstance(classes, str):
+        if classes in ("animals2", "animals4", "animals10"):
+            count = int(classes.removeprefix("animals"))
+            return ANIMALS[:count], {"animal": [float(i) for i in range(count)]}
+        other = {"animal_texture60": ("texture", TEXTURES), "animal_colour100": ("colour", tuple(COLOURS))}
+        if classes not in other:
+            raise ValueError(
+                f"classes is {classes!r}; accepted are {', '.join(LABEL_SETS)} or a tuple of (animal, texture) pairs"
+            )
+        factor, values = other[classes]
+        names = tuple(f"{value} {animal}" for animal in ANIMALS for value in values)
+        animal = [float(i) for i in range(len(ANIMALS)) for _ in values]
+        return names, {"animal": animal, factor: [float(j) for _ in ANIMALS for j in range(len(values))]}
+    for pair in classes:
+        if len(pair) != 2 or pair[0] not in ANIMALS or pair[1] not in TEXTURES:
+            raise ValueError(
+                f"classes holds {pair!r}; accepted are pairs of an animal ({', '.join(ANIMALS)}) "
+                f"and a texture ({', '.join(TEXTURES)})"
+            )
+    if not classes:
+        raise ValueError("classes is empty; accepted is at least one (animal, texture) pair")
+    names = tuple(f"{texture} {animal}" for animal, texture in classes)
+    return names, {
+        "animal": [float(ANIMALS.index(a)) for a, _ in classes],
+        "texture": [float(TEXTURES.index(t)) for _, t in classes],
+    }
