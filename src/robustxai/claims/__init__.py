@@ -1,0 +1,96 @@
+"""Claims: what a paper says, what is measured here, the rule that decides, and the verdict.
+
+    from robustxai import claims
+    claims.start("diffgradcam", profile=profile)
+    claims.check("diffgradcam.sham_accuracy", drop, interval=(low, high), n=500, seeds=3)
+    claims.skip("diffgradcam.human_study", "needs people")
+    claims.finish()                                   # writes results/<profile>/diffgradcam.json
+
+The ledger `claims.yml` holds the claims, `rules` says what a rule can be and `judge` how a verdict follows.
+Knows nothing about any method.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from robustxai.claims.coverage import Coverage, coverage
+from robustxai.claims.ledger import PROFILES, Claim, ledger, of_chapter
+from robustxai.claims.rules import judge
+from robustxai.claims.run import VERDICTS, Run, results_path
+
+__all__ = [
+    "PROFILES",
+    "VERDICTS",
+    "Claim",
+    "Coverage",
+    "Run",
+    "check",
+    "coverage",
+    "finish",
+    "judge",
+    "ledger",
+    "of_chapter",
+    "results_path",
+    "skip",
+    "start",
+    "table",
+]
+
+_current: Run | None = None
+
+
+def start(
+    chapter: str,
+    *,
+    profile: str = "quick",
+    path: Path | str | None = None,
+    device: torch.device | str = "cpu",
+    ledger: Path | str | None = None,
+) -> None:
+    """Begin a run; an unfinished one is dropped. `path` is the results file, `device` where the chapter
+    computes.
+    """
+    global _current
+    _current = Run(chapter, profile=profile, path=path, device=device, ledger=ledger)
+
+
+def current() -> Run:
+    """The run that `start` began. Raises ValueError when there is none."""
+    if _current is None:
+        raise ValueError("no run has begun: call claims.start(chapter, profile=profile) first.")
+    return _current
+
+
+def check(
+    id: str, value: Any, *, interval: Any = None, n: int | None = None, seeds: int | None = None, **extra: Any
+) -> None:
+    """Judge one claim of the current run, print one line and record it.
+
+    `value` is a number, or a mapping of names to numbers where the rule compares named values. `interval` is
+    (low, high) in the same units, or one pair per name for an ordering; `n` counts images, `seeds` runs;
+    `extra` is stored with the claim. Raises ValueError for an unknown id, a second check, and a value that is
+    not finite.
+    """
+    current().check(id, value, interval=interval, n=n, seeds=seeds, **extra)
+
+
+def skip(id: str, reason: str) -> None:
+    """Record a claim of the current run as not attempted, with the reason."""
+    current().skip(id, reason)
+
+
+def table(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store a named table of the current run in its results file."""
+    current().table(name, rows)
+
+
+def finish() -> None:
+    """Write the results of the current run and end it. Raises ValueError while a claim of its profile is
+    open.
+    """
+    global _current
+    current().finish()
+    _current = None

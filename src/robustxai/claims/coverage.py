@@ -1,0 +1,60 @@
+"""Coverage: whether a notebook checks exactly the claims that the ledger lists for its chapter. Runs nothing.
+
+Reads the code cells of a notebook and collects the ids given as literal text to `claims.check` and
+`claims.skip`.
+"""
+
+import ast
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from robustxai.claims.ledger import of_chapter
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Ids in the ledger that the notebook never checks, and ids it checks that the ledger does not have."""
+
+    unchecked: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether both lists are empty."""
+        return not self.unchecked and not self.unknown
+
+
+def checked_ids(notebook: Path | str) -> tuple[str, ...]:
+    """The ids in all `claims.check("...")` and `claims.skip("...")` calls of a notebook, in order.
+
+    Raises ValueError for a call whose id is not literal text: nobody could find it by searching.
+    """
+    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    found = []
+    for index, cell in enumerate(cells):
+        if cell["cell_type"] != "code":
+            continue
+        lines = "".join(cell["source"]).splitlines()
+        source = "\n".join("pass" if line.startswith(("%", "!")) else line for line in lines)
+        for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+            if ast.unparse(call.func) not in ("claims.check", "claims.skip"):
+                continue
+            id = call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "id"), None)
+            if not (isinstance(id, ast.Constant) and isinstance(id.value, str)):
+                where = f"{Path(notebook).name}, cell {index}"
+                raise ValueError(f"{where}: write the id of a claim as literal text.")
+            found.append(id.value)
+    return tuple(dict.fromkeys(found))
+
+
+def coverage(
+    notebook: Path | str, *, chapter: str | None = None, ledger: Path | str | None = None
+) -> Coverage:
+    """Compare a notebook with the ledger entries of its chapter (the notebook's name unless given)."""
+    known = of_chapter(chapter or Path(notebook).stem, ledger)
+    checked = checked_ids(notebook)
+    return Coverage(
+        unchecked=tuple(id for id in known if id not in checked),
+        unknown=tuple(id for id in checked if id not in known),
+    )

@@ -1,0 +1,120 @@
+"""The ledger `claims.yml`: every claim of every paper that the book tests, read and checked.
+
+Knows nothing about runs and results. The file maps a chapter to a list of entries; the comment at its top
+explains the fields. It stands at the root of a checkout and travels in the wheel, so that a notebook alone
+finds it too.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from robustxai import runtime
+from robustxai.claims.rules import Rule, parse
+
+PROFILES = ("quick", "real", "gpu")
+REQUIRED = ("id", "paper", "where", "statement", "paper_value", "measured", "rule", "profiles")
+OPTIONAL = ("partly", "note", "volatile")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One entry: what the paper says and where, what is measured here, and the rule that decides."""
+
+    id: str
+    paper: str
+    where: str
+    statement: str
+    paper_value: str | float
+    measured: str
+    rule: Rule
+    profiles: tuple[str, ...]
+    rule_spec: dict[str, Any]
+    partly: Rule | None = None
+    note: str = ""
+    volatile: bool = False
+
+    @property
+    def chapter(self) -> str:
+        """The chapter the claim belongs to: the part of the id before the dot."""
+        return self.id.partition(".")[0]
+
+
+def find() -> Path:
+    """The ledger of the checkout, or the one in the installed package."""
+    root = runtime.checkout()
+    places = ([root / "claims.yml"] if root else []) + [Path(__file__).parents[1] / "claims.yml"]
+    for place in places:
+        if place.is_file():
+            return place
+    raise ValueError("claims.yml is neither in the checkout nor in the package: install robustxai again.")
+
+
+def ledger(path: Path | str | None = None) -> dict[str, Claim]:
+    """All claims by id, in the order of the file. Raises ValueError that names the entry and the field at
+    fault.
+    """
+    file = find() if path is None else Path(path)
+    content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{file.name} must map each chapter to a list of claims.")
+    claims: dict[str, Claim] = {}
+    for chapter, entries in content.items():
+        for entry in entries or []:
+            claim = _entry(entry, chapter=chapter, file=file.name)
+            if claim.id in claims:
+                raise ValueError(f"{file.name}: the id {claim.id} stands there twice.")
+            claims[claim.id] = claim
+    return claims
+
+
+def of_chapter(chapter: str, path: Path | str | None = None) -> dict[str, Claim]:
+    """The claims of one chapter. Raises ValueError when the ledger has none."""
+    claims = {id: claim for id, claim in ledger(path).items() if claim.chapter == chapter}
+    if not claims:
+        raise ValueError(f"chapter={chapter!r} has no claim in the ledger claims.yml.")
+    return claims
+
+
+def _entry(entry: Any, *, chapter: str, file: str) -> Claim:
+    """One checked entry."""
+    name = entry.get("id", "without an id") if isinstance(entry, dict) else repr(entry)
+    where = f"{file}, {chapter}, entry {name}"
+    if not isinstance(entry, dict):
+        raise ValueError(f"{where}: an entry is a mapping with {', '.join(REQUIRED)}.")
+    missing = [key for key in REQUIRED if key not in entry]
+    unknown = [key for key in entry if key not in REQUIRED + OPTIONAL]
+    if missing or unknown:
+        raise ValueError(f"{where}: missing {missing}, unknown {unknown}.")
+    if not re.fullmatch(rf"{re.escape(str(chapter))}\.[a-z0-9_]+", str(entry["id"])):
+        raise ValueError(f'{where}: an id looks like "{chapter}.some_name".')
+    for key in ("paper", "where", "statement", "measured", "note"):
+        if key in entry and not (isinstance(entry[key], str) and entry[key].strip()):
+            raise ValueError(f"{where}: {key} must be text.")
+    if isinstance(entry["paper_value"], bool) or not isinstance(entry["paper_value"], str | int | float):
+        raise ValueError(f'{where}: paper_value must be text or a number, or "not stated".')
+    profiles = entry["profiles"]
+    if not isinstance(profiles, list) or not profiles or not set(profiles) <= set(PROFILES):
+        raise ValueError(f"{where}: profiles must be a list out of {', '.join(PROFILES)}.")
+    if not isinstance(entry.get("volatile", False), bool):
+        raise ValueError(f"{where}: volatile must be true or false.")
+    try:
+        rule = parse(entry["rule"])
+        partly = parse(entry["partly"]) if "partly" in entry else None
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    text = {key: " ".join(str(entry[key]).split()) for key in ("paper", "where", "statement", "measured")}
+    return Claim(
+        id=entry["id"],
+        paper_value=entry["paper_value"],
+        rule=rule,
+        partly=partly,
+        rule_spec=dict(entry["rule"]),
+        profiles=tuple(profiles),
+        note=" ".join(entry.get("note", "").split()),
+        volatile=entry.get("volatile", False),
+        **text,
+    )

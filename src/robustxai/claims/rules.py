@@ -1,0 +1,217 @@
+"""Rules: what a measured value must satisfy for a claim to count as reproduced, as data that anybody can
+read.
+
+A rule is written in the ledger before the run, e.g. `{kind: at_least, value: -0.02}`. It knows nothing about
+papers, ledgers or files. `parse` turns the mapping into one of the small classes below; `judge` gives the
+verdict.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from robustxai.plots.numbers import number
+
+Value = float | dict[str, float]
+Interval = tuple[float, float] | dict[str, tuple[float, float]] | None
+
+
+class Rule:
+    """What every rule can say: whether a value satisfies it, whether a whole interval does, and itself in
+    words.
+    """
+
+    kind: ClassVar[str]
+    named: ClassVar[bool] = False  # True: takes a mapping of names to numbers
+
+    def holds(self, value: Any) -> bool:
+        """Whether the value satisfies the rule."""
+        raise NotImplementedError
+
+    def certain(self, value: Any, interval: Any) -> bool:
+        """Whether every value of the interval does. Both ends are enough: the accepted sets have no holes."""
+        return self.holds(interval[0]) and self.holds(interval[1])
+
+    def words(self) -> str:
+        """The rule as a reader sees it."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class AtLeast(Rule):
+    """value >= `value`."""
+
+    kind = "at_least"
+    value: float
+
+    def holds(self, value: float | int) -> bool:
+        return value >= self.value
+
+    def words(self) -> str:
+        return f"at least {number(self.value)}"
+
+
+@dataclass(frozen=True)
+class AtMost(Rule):
+    """value <= `value`."""
+
+    kind = "at_most"
+    value: float
+
+    def holds(self, value: float | int) -> bool:
+        return value <= self.value
+
+    def words(self) -> str:
+        return f"at most {number(self.value)}"
+
+
+@dataclass(frozen=True)
+class Between(Rule):
+    """low <= value <= high."""
+
+    kind = "between"
+    low: float
+    high: float
+
+    def holds(self, value: float | int) -> bool:
+        return self.low <= value <= self.high
+
+    def words(self) -> str:
+        return f"between {number(self.low)} and {number(self.high)}"
+
+
+@dataclass(frozen=True)
+class Within(Rule):
+    """|value - target| <= tol: close to a number that was measured elsewhere, for instance the paper's."""
+
+    kind = "within"
+    target: float
+    tol: float
+
+    def holds(self, value: float | int) -> bool:
+        return abs(value - self.target) <= self.tol
+
+    def words(self) -> str:
+        return f"within {number(self.tol)} of {number(self.target)}"
+
+
+@dataclass(frozen=True)
+class Equal(Rule):
+    """|value - target| <= tol * max(1, |target|): the same number, where `tol` only covers rounding."""
+
+    kind = "equal"
+    target: float
+    tol: float
+
+    def holds(self, value: float | int) -> bool:
+        return abs(value - self.target) <= self.tol * max(1.0, abs(self.target))
+
+    def words(self) -> str:
+        return f"equal to {number(self.target)} up to rounding ({number(self.tol)})"
+
+
+@dataclass(frozen=True)
+class Sign(Rule):
+    """The value is strictly positive or strictly negative."""
+
+    kind = "sign"
+    sign: str
+
+    def __post_init__(self):
+        if self.sign not in ("positive", "negative"):
+            raise ValueError(f'sign={self.sign!r} is not known: use "positive" or "negative".')
+
+    def holds(self, value: float | int) -> bool:
+        return value > 0 if self.sign == "positive" else value < 0
+
+    def words(self) -> str:
+        return self.sign
+
+
+@dataclass(frozen=True)
+class Ordering(Rule):
+    """Named values in strictly decreasing order. Intervals, where given, may not touch between neighbours."""
+
+    kind = "ordering"
+    named = True
+    order: tuple[str, ...]
+
+    def __post_init__(self):
+        if len(self.order) < 2 or len(set(self.order)) < len(self.order):
+            raise ValueError(f"order={list(self.order)} needs two or more different names.")
+
+    def holds(self, value: Mapping[str, float]) -> bool:
+        return all(value[a] > value[b] for a, b in zip(self.order, self.order[1:], strict=False))
+
+    def certain(self, value: Any, interval: Mapping[str, tuple[float, float]]) -> bool:
+        return all(interval[a][0] > interval[b][1] for a, b in zip(self.order, self.order[1:], strict=False))
+
+    def words(self) -> str:
+        return " > ".join(self.order)
+
+
+@dataclass(frozen=True)
+class RatioAtLeast(Rule):
+    """value[of[0]] / value[of[1]] >= `value`. An interval, where given, is that of the ratio."""
+
+    kind = "ratio_at_least"
+    named = True
+    of: tuple[str, ...]
+    value: float
+
+    def __post_init__(self):
+        if len(self.of) != 2:
+            raise ValueError(f"of={list(self.of)} needs exactly two names: first over second.")
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The names the rule asks for."""
+        return self.of
+
+    def holds(self, value: Mapping[str, float]) -> bool:
+        top, bottom = (value[name] for name in self.of)
+        if bottom <= 0:
+            raise ValueError(f"{self.of[1]}={number(bottom)} is not positive, so the ratio means nothing.")
+        return top / bottom >= self.value
+
+    def certain(self, value: Any, interval: tuple[float, float]) -> bool:
+        return min(interval) >= self.value
+
+    def words(self) -> str:
+        return f"{self.of[0]} / {self.of[1]} at least {number(self.value)}"
+
+
+KINDS: dict[str, type[Rule]] = {
+    rule.kind: rule for rule in (AtLeast, AtMost, Between, Within, Equal, Sign, Ordering, RatioAtLeast)
+}
+
+
+def parse(spec: Any) -> Rule:
+    """The rule a ledger mapping describes. Raises ValueError that names the field and what is accepted."""
+    if not isinstance(spec, Mapping) or spec.get("kind") not in KINDS:
+        raise ValueError(f"rule={spec!r} is not known: write a mapping with one kind of {', '.join(KINDS)}.")
+    rule = KINDS[spec["kind"]]
+    wanted = {field.name: field.type for field in fields(rule)}  # pyright: ignore[reportArgumentType]
+    given = {key: value for key, value in spec.items() if key != "kind"}
+    if set(given) != set(wanted):
+        raise ValueError(f"a rule of kind {rule.kind} takes {', '.join(wanted)}, not {sorted(given)}.")
+    for name, value in given.items():
+        if wanted[name] is float:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"{name}={value!r} in a rule of kind {rule.kind} is not a number.")
+            given[name] = float(value)
+        elif wanted[name] is not str:
+            given[name] = tuple(map(str, value))
+    return rule(**given)
+
+
+def judge(rule: Rule, value: Any, *, interval: Any = None, partly: Rule | None = None) -> str:
+    """The verdict on a measured value: "reproduced", "partly" or "contradicted".
+
+    Reproduced: the value satisfies the rule, and so does its whole interval where there is one. Partly: the
+    value does but its interval reaches past the bound, or the value only satisfies the looser rule that the
+    ledger named beforehand. Contradicted: everything else.
+    """
+    if rule.holds(value):
+        return "reproduced" if interval is None or rule.certain(value, interval) else "partly"
+    return "partly" if partly is not None and partly.holds(value) else "contradicted"

@@ -1,0 +1,208 @@
+"""One run of one chapter: claims are checked one by one, then written to `results/<profile>/<chapter>.json`.
+
+Knows nothing about what is measured. A run prints one line per claim that is the same from run to run:
+whatever the clock or the machine decides goes into the file and never on the page.
+"""
+
+import datetime
+import difflib
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from robustxai import runtime
+from robustxai.claims.ledger import PROFILES, Claim, of_chapter
+from robustxai.claims.rules import RatioAtLeast, judge
+from robustxai.plots.numbers import interval as with_interval
+from robustxai.plots.numbers import number
+
+VERDICTS = ("reproduced", "partly", "contradicted", "not attempted")
+
+
+def results_path(chapter: str, profile: str) -> Path:
+    """Where a run is written: under ROBUSTXAI_RESULTS if set, else the checkout, else the current folder."""
+    root = runtime.checkout()
+    folder = os.environ.get("ROBUSTXAI_RESULTS") or (root / "results" if root else "results")
+    return Path(folder) / profile / f"{chapter}.json"
+
+
+class Run:
+    """A run of `chapter` in `profile`; `claims.start` makes one and keeps it as the current run."""
+
+    def __init__(
+        self,
+        chapter: str,
+        *,
+        profile: str = "quick",
+        path: Path | str | None = None,
+        device: torch.device | str = "cpu",
+        ledger: Path | str | None = None,
+    ):
+        if profile not in PROFILES:
+            raise ValueError(f"profile={profile!r} is not known: use one of {', '.join(PROFILES)}.")
+        self.chapter, self.profile, self.device = chapter, profile, torch.device(device)
+        self.claims = of_chapter(chapter, ledger)
+        self.path = results_path(chapter, profile) if path is None else Path(path)
+        self.done: dict[str, dict[str, Any]] = {}
+        self.tables: dict[str, Any] = {}
+        self.watch = runtime.Stopwatch(self.device).__enter__()
+
+    def check(
+        self,
+        id: str,
+        value: Any,
+        *,
+        interval: Any = None,
+        n: int | None = None,
+        seeds: int | None = None,
+        **extra: Any,
+    ) -> None:
+        """Judge one claim by its rule, print the line and keep the record; `extra` goes into the file as it
+        is.
+        """
+        claim = self._open(id)
+        if self.profile not in claim.profiles:
+            planned = ", ".join(claim.profiles)
+            raise ValueError(f"{id} is for the profiles {planned}, not {self.profile}: leave it out there.")
+        value, interval = _values(claim, value), _intervals(claim, interval)
+        verdict = judge(claim.rule, value, interval=interval, partly=claim.partly)
+        ours = "volatile, see the results file" if claim.volatile else _ours(claim, value, interval)
+        counts = [f"{name}={count}" for name, count in (("n", n), ("seeds", seeds)) if count is not None]
+        self._print(claim, verdict, ", ".join([f"ours {ours}", *counts]), f"rule: {claim.rule.words()}")
+        self.done[id] = self._record(claim, verdict) | {
+            "value": value,
+            "interval": interval,
+            "n": n,
+            "seeds": seeds,
+            **extra,
+        }
+
+    def skip(self, id: str, reason: str) -> None:
+        """Record a claim as not attempted, with the reason a reader will see."""
+        claim = self._open(id)
+        if not reason.strip():
+            raise ValueError(f"reason for skipping {id} is empty: say in a few words why.")
+        self._print(claim, "not attempted", reason.strip())
+        self.done[id] = self._record(claim, "not attempted") | {"reason": reason.strip()}
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep a named table (a list of rows) in the results file, for the replication report."""
+        if name in self.tables:
+            raise ValueError(f"the table {name!r} was stored already in this run.")
+        self.tables[name] = _plain(list(rows))
+
+    def finish(self) -> None:
+        """Write the results file, whole or not at all. Raises ValueError while a claim of this profile is
+        open.
+        """
+        open_ = [i for i, c in self.claims.items() if self.profile in c.profiles and i not in self.done]
+        if open_:
+            raise ValueError(f"the run cannot finish: no check and no skip for {', '.join(open_)}.")
+        for id, claim in self.claims.items():
+            if id not in self.done:
+                reason = f"not part of the profile {self.profile} (only {', '.join(claim.profiles)})"
+                self.done[id] = self._record(claim, "not attempted") | {"reason": reason}
+        content = {
+            "chapter": self.chapter,
+            "profile": self.profile,
+            "claims": [self.done[id] for id in self.claims],
+            "tables": self.tables,
+            "run": runtime.environment(self.device),
+            "timing": {
+                "seconds": self.watch.seconds,
+                "peak_memory_mb": runtime.peak_memory_mb(self.device),
+                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            },
+        }
+        text = json.dumps(_plain(content), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(text + "\n", encoding="utf-8")
+        part.replace(self.path)
+        verdicts = [record["verdict"] for record in self.done.values()]
+        counts = ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS)
+        print(f"{len(verdicts)} claims: {counts} (results/{self.profile}/{self.chapter}.json)")
+
+    def _open(self, id: str) -> Claim:
+        if id not in self.claims:
+            near = difflib.get_close_matches(id, self.claims, n=1, cutoff=0.3)
+            hint = f"; did you mean {near[0]}?" if near else "."
+            raise ValueError(f"id={id!r} is not a claim of {self.chapter} in the ledger claims.yml{hint}")
+        if id in self.done:
+            raise ValueError(f"{id} was checked already in this run: each claim gets one verdict.")
+        return self.claims[id]
+
+    def _record(self, claim: Claim, verdict: str) -> dict[str, Any]:
+        return {"id": claim.id, "verdict": verdict, "rule": claim.rule_spec, "rule_text": claim.rule.words()}
+
+    def _print(self, claim: Claim, verdict: str, *parts: str) -> None:
+        name = claim.id.partition(".")[2]
+        print(" | ".join([f"{verdict.upper():<12} {name}", claim.statement, *parts]))
+
+
+def _number(id: str, what: str, value: Any) -> float:
+    value = float(value)
+    if not math.isfinite(value):
+        raise ValueError(f"{what} of {id} is {value}: give a finite number, or use claims.skip.")
+    return value
+
+
+def _values(claim: Claim, value: Any) -> Any:
+    """A float, or one float per name that the rule asks for."""
+    if not claim.rule.named:
+        if isinstance(value, Mapping):
+            raise ValueError(f"value of {claim.id} must be one number: its rule is {claim.rule.words()!r}.")
+        return _number(claim.id, "value", value)
+    names = claim.rule.order  # pyright: ignore[reportAttributeAccessIssue]
+    if not isinstance(value, Mapping) or set(value) != set(names):
+        raise ValueError(f"value of {claim.id} must map exactly these names to numbers: {', '.join(names)}.")
+    return {name: _number(claim.id, name, value[name]) for name in names}
+
+
+def _intervals(claim: Claim, interval: Any) -> Any:
+    """None, (low, high), or one pair per name for an ordering."""
+    if interval is None:
+        return None
+    if claim.rule.named and not isinstance(claim.rule, RatioAtLeast):
+        names = claim.rule.order  # pyright: ignore[reportAttributeAccessIssue]
+        if not isinstance(interval, Mapping) or set(interval) != set(names):
+            raise ValueError(f"interval of {claim.id} must map these names to pairs: {', '.join(names)}.")
+        return {name: _pair(claim.id, interval[name]) for name in names}
+    return _pair(claim.id, interval)
+
+
+def _pair(id: str, interval: Any) -> tuple[float, float]:
+    pair = tuple(_number(id, "interval", end) for end in interval)
+    if len(pair) != 2 or pair[0] > pair[1]:
+        raise ValueError(f"interval of {id} must be (low, high) with low <= high, not {pair}.")
+    return pair
+
+
+def _ours(claim: Claim, value: Any, interval: Any) -> str:
+    if not isinstance(value, Mapping):
+        return with_interval(value, interval)
+    if isinstance(claim.rule, RatioAtLeast):
+        top, bottom = (value[name] for name in claim.rule.of)
+        return f"{with_interval(top / bottom, interval)} ({number(top)} / {number(bottom)})"
+    bounds = interval or {}
+    return ", ".join(f"{name} {with_interval(v, bounds.get(name))}" for name, v in value.items())
+
+
+def _plain(value: Any) -> Any:
+    """Values ready for JSON: six significant digits, no tensors, None for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise ValueError(f"a {type(value).__name__} cannot be stored: use numbers, text, lists or mappings.")

@@ -1,0 +1,310 @@
+"""claims: rules and verdicts, the ledger's own checks, a run from start to file, coverage of a notebook."""
+
+import json
+import math
+
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from robustxai import claims
+from robustxai.claims.rules import KINDS, judge, parse
+from robustxai.plots import number
+
+
+def entry(name, rule, **more):
+    """A complete ledger entry of the chapter `toy`."""
+    return {
+        "id": f"toy.{name}",
+        "paper": "Nobody 2020",
+        "where": "abstract",
+        "statement": f"The statement of {name}.",
+        "paper_value": "not stated",
+        "measured": "something",
+        "rule": rule,
+        "profiles": ["quick", "gpu"],
+    } | more
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """Write a ledger of the given entries and return its path."""
+
+    def write(*entries, chapter="toy"):
+        path = tmp_path / "claims.yml"
+        path.write_text(yaml.safe_dump({chapter: list(entries)}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def run(ledger, tmp_path):
+    """A run over three claims: a bound, an ordering, and one for the gpu profile only."""
+    path = ledger(
+        entry("drop", {"kind": "at_least", "value": -0.02}, partly={"kind": "at_least", "value": -0.05}),
+        entry("order", {"kind": "ordering", "order": ["clean", "fooled"]}),
+        entry("many", {"kind": "at_least", "value": 0.9}, profiles=["gpu"]),
+    )
+    return claims.Run("toy", path=tmp_path / "out" / "toy.json", ledger=path)
+
+
+RULES = [
+    ({"kind": "at_least", "value": -0.02}, [-0.02, 1], [-0.021], "at least -0.0200"),
+    ({"kind": "at_most", "value": 1.15}, [1.15, -3], [1.151], "at most 1.15"),
+    ({"kind": "between", "low": 0, "high": 1}, [0, 1, 0.5], [-0.1, 1.1], "between 0.00 and 1.00"),
+    ({"kind": "within", "target": 3.33, "tol": 0.05}, [3.3, 3.37], [3.27, 3.39], "within 0.0500 of 3.33"),
+    ({"kind": "equal", "target": 200, "tol": 0.01}, [198.5, 201.9], [197, 203], "equal to 200.0 up to"),
+    ({"kind": "equal", "target": 0, "tol": 1e-6}, [5e-7, -5e-7], [2e-6], "equal to 0.00 up to rounding"),
+    ({"kind": "sign", "sign": "positive"}, [1e-9], [0, -1], "positive"),
+    ({"kind": "sign", "sign": "negative"}, [-1e-9], [0, 1], "negative"),
+]
+
+
+@pytest.mark.parametrize(("spec", "good", "bad", "words"), RULES)
+def test_scalar_rules(spec, good, bad, words):
+    rule = parse(spec)
+    assert all(rule.holds(v) for v in good) and not any(rule.holds(v) for v in bad)
+    assert rule.words().startswith(words)
+    assert judge(rule, good[0]) == "reproduced" and judge(rule, bad[0]) == "contradicted"
+    assert judge(rule, good[0], interval=(good[0], good[0])) == "reproduced"
+    assert judge(rule, good[0], interval=tuple(sorted((good[0], bad[0])))) == "partly"
+    assert judge(rule, bad[0], interval=tuple(sorted((good[0], bad[0])))) == "contradicted"
+
+
+def test_every_kind_is_tested():
+    assert {spec["kind"] for spec, *_ in RULES} | {"ordering", "ratio_at_least"} == set(KINDS)
+
+
+def test_ordering_rule():
+    rule = parse({"kind": "ordering", "order": ["a", "b", "c"]})
+    assert rule.words() == "a > b > c"
+    assert judge(rule, {"a": 3.0, "b": 2.0, "c": 1.0}) == "reproduced"
+    assert judge(rule, {"a": 3.0, "b": 2.0, "c": 2.0}) == "contradicted"
+    apart = {"a": (2.6, 3.4), "b": (1.6, 2.4), "c": (0.6, 1.4)}
+    assert judge(rule, {"a": 3.0, "b": 2.0, "c": 1.0}, interval=apart) == "reproduced"
+    touching = apart | {"b": (1.4, 2.4)}
+    assert judge(rule, {"a": 3.0, "b": 2.0, "c": 1.0}, interval=touching) == "partly"
+
+
+def test_ratio_rule():
+    rule = parse({"kind": "ratio_at_least", "of": ["ours", "theirs"], "value": 2})
+    assert judge(rule, {"ours": 4.0, "theirs": 2.0}, interval=(2.0, 2.2)) == "reproduced"
+    assert judge(rule, {"ours": 4.2, "theirs": 2.0}, interval=(1.9, 2.3)) == "partly"
+    assert judge(rule, {"ours": 3.9, "theirs": 2.0}) == "contradicted"
+    with pytest.raises(ValueError, match=r"theirs=0\.00 is not positive"):
+        judge(rule, {"ours": 3.9, "theirs": 0.0})
+
+
+def test_partly_rule_was_written_beforehand():
+    rule, looser = parse({"kind": "at_least", "value": 0.9}), parse({"kind": "at_least", "value": 0.8})
+    assert judge(rule, 0.85, partly=looser) == "partly"
+    assert judge(rule, 0.79, partly=looser) == "contradicted"
+
+
+@given(st.floats(-10, 10), st.floats(0, 5), st.floats(0, 5), st.floats(-10, 10))
+def test_an_interval_never_improves_a_verdict(value, below, above, bound):
+    rule = parse({"kind": "at_least", "value": bound})
+    rank = ["contradicted", "partly", "reproduced"]
+    with_interval = judge(rule, value, interval=(value - below, value + above))
+    assert rank.index(with_interval) <= rank.index(judge(rule, value))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"kind": "at_leest", "value": 1}, "is not known: write a mapping with one kind of at_least"),
+        ("at_least 3", "is not known"),
+        ({"kind": "at_least"}, "a rule of kind at_least takes value, not"),
+        ({"kind": "at_least", "value": 1, "tol": 2}, "takes value, not"),
+        ({"kind": "at_least", "value": "1"}, "value='1' in a rule of kind at_least is not a number"),
+        ({"kind": "sign", "sign": "plus"}, "sign='plus' is not known"),
+        ({"kind": "ordering", "order": ["a", "a"]}, "two or more different names"),
+        ({"kind": "ratio_at_least", "of": ["a"], "value": 1}, "exactly two names"),
+    ],
+)
+def test_bad_rules(spec, message):
+    with pytest.raises(ValueError, match=message):
+        parse(spec)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": "other.drop"}, r'an id looks like "toy.some_name"'),
+        ({"statment": "typo"}, r"unknown \['statment'\]"),
+        ({"profiles": ["fast"]}, "profiles must be a list out of quick, real, gpu"),
+        ({"paper_value": None}, "paper_value must be text or a number"),
+        ({"statement": ""}, "statement must be text"),
+        ({"volatile": "yes"}, "volatile must be true or false"),
+        ({"rule": {"kind": "at_least"}}, "entry toy.drop: a rule of kind at_least takes value"),
+    ],
+)
+def test_bad_ledger_entries_are_named(ledger, change, message):
+    with pytest.raises(ValueError, match=message):
+        claims.ledger(ledger(entry("drop", {"kind": "at_least", "value": 0}) | change))
+
+
+def test_ledger_refuses_twins_and_holes(ledger):
+    good = entry("drop", {"kind": "at_least", "value": 0})
+    with pytest.raises(ValueError, match=r"toy.drop stands there twice"):
+        claims.ledger(ledger(good, good))
+    with pytest.raises(ValueError, match=r"missing \['measured'\]"):
+        claims.ledger(ledger({k: v for k, v in good.items() if k != "measured"}))
+    with pytest.raises(ValueError, match="chapter='absent' has no claim"):
+        claims.of_chapter("absent", ledger(good))
+
+
+def test_the_real_ledger_is_sound():
+    for claim in claims.ledger().values():
+        assert claim.statement.endswith("."), f"{claim.id}: the statement is a sentence"
+
+
+def test_a_run_prints_stable_lines_and_writes_the_file(run, capsys):
+    interval = (-0.01, torch.tensor(0.002))
+    run.check("toy.drop", torch.tensor(-0.0041), interval=interval, n=500, seeds=3, note="x")
+    run.check("toy.order", {"clean": 0.9, "fooled": 0.1}, interval={"clean": (0.8, 1), "fooled": (0, 0.2)})
+    run.table("accuracy", [{"model": "clean", "top1": 1 / 3, "maps": torch.ones(2)}])
+    run.finish()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "REPRODUCED   drop | The statement of drop. | ours -0.00410 [-0.0100, 0.00200], n=500, seeds=3"
+        " | rule: at least -0.0200",
+        "REPRODUCED   order | The statement of order."
+        " | ours clean 0.900 [0.800, 1.00], fooled 0.100 [0.00, 0.200] | rule: clean > fooled",
+        "3 claims: 2 reproduced, 0 partly, 0 contradicted, 1 not attempted (results/quick/toy.json)",
+    ]
+    content = json.loads(run.path.read_text())
+    drop, _, many = content["claims"]
+    assert drop["id"] == "toy.drop" and drop["verdict"] == "reproduced" and drop["note"] == "x"
+    assert drop["value"] == -0.0041 and drop["interval"] == [-0.01, 0.002] and drop["n"] == 500
+    assert drop["rule"] == {"kind": "at_least", "value": -0.02} and drop["rule_text"] == "at least -0.0200"
+    assert many["verdict"] == "not attempted" and "only gpu" in many["reason"]
+    assert content["tables"]["accuracy"] == [{"model": "clean", "top1": 0.333333, "maps": [1, 1]}]
+    assert content["run"]["device"] == "cpu" and content["timing"]["seconds"] >= 0
+    assert set(content) == {"chapter", "profile", "claims", "tables", "run", "timing"}
+    assert [p.name for p in run.path.parent.iterdir()] == ["toy.json"], "nothing half-written is left"
+
+
+def test_only_timing_differs_between_runs(ledger, tmp_path):
+    path = ledger(entry("drop", {"kind": "at_least", "value": 0}))
+    texts = []
+    for k in range(2):
+        run = claims.Run("toy", path=tmp_path / f"{k}.json", ledger=path)
+        run.check("toy.drop", 1.0)
+        run.finish()
+        content = json.loads(run.path.read_text())
+        texts.append({key: value for key, value in content.items() if key != "timing"})
+    assert texts[0] == texts[1]
+
+
+def test_volatile_values_stay_off_the_page(ledger, tmp_path, capsys):
+    path = ledger(entry("speed", {"kind": "at_least", "value": 2}, volatile=True))
+    run = claims.Run("toy", path=tmp_path / "a.json", ledger=path)
+    run.check("toy.speed", 2.71)
+    run.finish()
+    assert "2.71" not in capsys.readouterr().out
+    assert json.loads(run.path.read_text())["claims"][0]["value"] == 2.71
+
+
+def test_partly_and_skip(run, capsys):
+    run.check("toy.drop", -0.03)
+    run.skip("toy.order", "no fooled model in this profile")
+    run.finish()
+    out = capsys.readouterr().out
+    assert out.startswith("PARTLY       drop") and "NOT ATTEMPTED order" in out
+    assert json.loads(run.path.read_text())["claims"][1]["reason"] == "no fooled model in this profile"
+
+
+def test_misuse_is_one_clear_sentence(run):
+    with pytest.raises(ValueError, match=r"'toy.dropp' is not a claim of toy .*did you mean toy.drop\?"):
+        run.check("toy.dropp", 1.0)
+    with pytest.raises(ValueError, match=r"cannot finish: no check and no skip for toy.drop, toy.order"):
+        run.finish()
+    assert not run.path.exists()
+    with pytest.raises(ValueError, match=r"value of toy.drop is nan"):
+        run.check("toy.drop", math.nan)
+    with pytest.raises(ValueError, match=r"interval of toy.drop must be \(low, high\)"):
+        run.check("toy.drop", 1.0, interval=(2, 1))
+    with pytest.raises(ValueError, match="must map exactly these names to numbers: clean, fooled"):
+        run.check("toy.order", {"clean": 1.0})
+    with pytest.raises(ValueError, match="must be one number"):
+        run.check("toy.drop", {"a": 1.0})
+    with pytest.raises(ValueError, match=r"for the profiles gpu, not quick"):
+        run.check("toy.many", 1.0)
+    with pytest.raises(ValueError, match=r"reason for skipping toy.drop is empty"):
+        run.skip("toy.drop", " ")
+    run.check("toy.drop", 1.0)
+    with pytest.raises(ValueError, match=r"toy.drop was checked already"):
+        run.check("toy.drop", 1.0)
+    run.table("t", [])
+    with pytest.raises(ValueError, match="table 't' was stored already"):
+        run.table("t", [])
+    with pytest.raises(ValueError, match="a set cannot be stored"):
+        run.table("u", [{"a": {1}}])
+    with pytest.raises(ValueError, match="profile='fast' is not known"):
+        claims.Run("toy", profile="fast")
+
+
+def test_module_functions_follow_the_current_run(ledger, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUSTXAI_RESULTS", str(tmp_path / "elsewhere"))
+    path = ledger(entry("drop", {"kind": "at_least", "value": 0}))
+    with pytest.raises(ValueError, match=r"call claims.start"):
+        claims.check("toy.drop", 1.0)
+    claims.start("toy", profile="gpu", ledger=path)
+    claims.check("toy.drop", 1.0)
+    claims.table("t", [{"a": 1}])
+    claims.finish()
+    assert (tmp_path / "elsewhere" / "gpu" / "toy.json").is_file()
+    with pytest.raises(ValueError, match=r"call claims.start"):
+        claims.finish()
+
+
+def test_results_outside_a_checkout(monkeypatch, tmp_path):
+    monkeypatch.delenv("ROBUSTXAI_RESULTS", raising=False)
+    monkeypatch.setattr("robustxai.runtime.checkout", lambda: None)
+    assert claims.results_path("toy", "quick").as_posix() == "results/quick/toy.json"
+    monkeypatch.setattr("robustxai.runtime.checkout", lambda: tmp_path)
+    assert claims.results_path("toy", "real") == tmp_path / "results" / "real" / "toy.json"
+
+
+def notebook(path, *sources):
+    cells = [{"cell_type": "code", "source": source, "metadata": {}, "outputs": []} for source in sources]
+    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
+def test_coverage_compares_notebook_and_ledger(ledger, tmp_path):
+    rule = {"kind": "at_least", "value": 0}
+    path = ledger(entry("a", rule), entry("b", rule), entry("c", rule))
+    book = notebook(tmp_path / "toy.ipynb", '%time\nclaims.check("toy.a", 1)', 'claims.skip("toy.d", "why")')
+    found = claims.coverage(book, ledger=path)
+    assert found.unchecked == ("toy.b", "toy.c") and found.unknown == ("toy.d",) and not found.complete
+    book = notebook(book, 'for _ in [0]:\n    claims.check(id="toy.a", value=1)', 'claims.check("toy.b", 1)')
+    assert claims.coverage(book, ledger=path).unchecked == ("toy.c",)
+    book = notebook(book, 'claims.check(f"toy.{name}", 1)')
+    with pytest.raises(ValueError, match=r"toy.ipynb, cell 0: write the id of a claim as literal text"):
+        claims.coverage(book, ledger=path)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.5, "0.500"),
+        (0.0, "0.00"),
+        (-0.0, "0.00"),
+        (1.0, "1.00"),
+        (99.97, "100.0"),
+        (123.44, "123.4"),
+        (1.234567e6, "1.23e+06"),
+        (5.123e-7, "5.12e-07"),
+        (7, "7"),
+        (True, "yes"),
+        (torch.tensor(3), "3"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_numbers_as_text(value, text):
+    assert number(value) == text
