@@ -1,0 +1,117 @@
+"""Where does a map put its mass? Entropy, energy on a mask, pointing game.
+
+Maps are (n, height, width) or (n, 1, height, width); masks the same, or one (height, width) mask for all.
+Masks are boolean or soft in [0, 1]. Values are per sample, (n,); nan where the map has no mass. Knows
+nothing about models or methods.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from .maps import minmax, nan_where, spatial, unusable
+
+Maps = Float[Tensor, " n *map"]
+Masks = Float[Tensor, "*mask"] | Bool[Tensor, "*mask"]
+Scores = Float[Tensor, " n"]
+
+
+def _masks(mask: Tensor, like: Tensor) -> Tensor:
+    """Masks as (n, height, width) in the maps' dtype; ValueError unless there is one mask, or one per map."""
+    mask = mask.to(like.dtype)
+    mask = spatial(mask[None] if mask.ndim == 2 else mask, "mask")
+    if len(mask) not in (1, len(like)):
+        raise ValueError(f"mask holds {len(mask)} masks for {len(like)} maps; accepted are 1 or {len(like)}.")
+    return mask.expand(len(like), -1, -1)
+
+
+def resize(maps: Maps, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
+    """Maps at `size` = (height, width), bilinear, pixel centres aligned (align_corners=False); returns (n,
+    height, width).
+    """
+    m = spatial(maps)
+    return m if tuple(m.shape[1:]) == tuple(size) else F.interpolate(m[:, None], size, mode="bilinear")[:, 0]
+
+
+def entropy(maps: Maps, *, normalise: str = "relu") -> Scores:
+    """Entropy -sum p ln p in nats of p = N(L) / sum N(L), in [0, ln(height * width)]; nan where N(L) is all
+    zero.
+
+    `normalise` is N: "relu" (GradCAM as evaluated) or "minmax" (raw CAM as in saliency-guided training);
+    say which. Use the map at its native resolution: resizing adds entropy. A binary map with k ones has
+    entropy ln k.
+    """
+    m = spatial(maps).flatten(1)
+    if normalise not in ("relu", "minmax"):
+        raise ValueError(f"normalise is {normalise!r}; accepted are relu, minmax.")
+    mass = m.relu() if normalise == "relu" else minmax(m)
+    mass = mass / mass.amax(1, keepdim=True).clamp_min(torch.finfo(m.dtype).tiny)
+    total = mass.sum(1, keepdim=True)
+    p = mass / torch.where(total > 0, total, 1)
+    return nan_where(torch.special.entr(p).sum(1), (total[:, 0] == 0) | unusable(m))
+
+
+def _share(maps: Tensor, mask: Tensor) -> Tensor:
+    """Share of the positive mass that lies on the mask."""
+    mass = maps.relu()
+    mass = mass / mass.amax((1, 2), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
+    total = mass.sum((1, 2))
+    inside = (mass * mask).sum((1, 2)) / torch.where(total > 0, total, 1)
+    return nan_where(inside, (total == 0) | unusable(maps.flatten(1)))
+
+
+def border_mass(maps: Maps, mask: Masks) -> Scores:
+    """Energy on a mask at the map's own resolution: sum(ReLU(L) * mask) / sum(ReLU(L)), in [0, 1]; nan for
+    a dead map.
+
+    For a fooling target that is 1 on the border this is the mass on the border; chance is the mask's mean
+    (28/49 = 0.571). ValueError if mask and map differ in size: nothing is resized here.
+    """
+    m = spatial(maps)
+    t = _masks(mask, m)
+    if t.shape != m.shape:
+        raise ValueError(
+            f"mask is {tuple(t.shape[1:])} and the maps are {tuple(m.shape[1:])} pixels; they must agree."
+        )
+    return _share(m, t)
+
+
+def energy_inside(maps: Maps, mask: Masks) -> Scores:
+    """Share of the map's positive mass inside the mask, in [0, 1], after ReLU and bilinear resizing to the
+    mask's size.
+
+    Chance level is the mask's mean: print it beside. nan for a dead map.
+    """
+    m = spatial(maps)
+    t = _masks(mask, m)
+    return _share(resize(m.relu(), (t.shape[1], t.shape[2])), t)
+
+
+def pointing_game(maps: Maps, mask: Masks, *, tolerance: int = 0) -> Scores:
+    """1 where the map's largest pixel lies on the mask (mask > 0.5), else 0, at the mask's resolution
+    (bilinear resizing).
+
+    Ties: the share of the tied largest pixels that lie on the mask, that is the expected hit of a random
+    tie-break; a constant map so scores the mask's area, which is chance. `tolerance` widens the mask by
+    that many pixels each way (square).
+    """
+    m = spatial(maps)
+    t = (_masks(mask, m) > 0.5).to(m.dtype)
+    if tolerance < 0:
+        raise ValueError(f"tolerance is {tolerance}; accepted are 0 and more pixels.")
+    if tolerance:
+        t = F.max_pool2d(t[:, None], 2 * tolerance + 1, stride=1, padding=tolerance)[:, 0]
+    m = resize(m, (t.shape[1], t.shape[2]))
+    top = (m == m.amax((1, 2), keepdim=True)).to(m.dtype)
+    hits = (top * t).sum((1, 2)) / top.sum((1, 2)).clamp_min(1)
+    return nan_where(hits, unusable(m.flatten(1)))
+
+
+def box_masks(boxes: Float[Tensor, "n 4"], size: tuple[int, int]) -> Bool[Tensor, "n h w"]:
+    """Masks (n, height, width) of boxes x0, y0, x1, y1 in pixel indices, both ends inside the box, as image
+    sets store them.
+    """
+    y, x = (torch.arange(s, device=boxes.device, dtype=boxes.dtype) for s in size)
+    x0, y0, x1, y1 = boxes[:, :, None].unbind(1)
+    return ((y >= y0) & (y <= y1))[:, :, None] & ((x >= x0) & (x <= x1))[:, None, :]

@@ -1,0 +1,132 @@
+"""From one value per image (or per seed) to a number with an interval; nan values are left out and counted.
+
+Knows nothing about maps or models.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy.stats import bootstrap
+from torch import Tensor
+
+STATISTICS: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "median": np.median}
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean and standard deviation (n - 1) of the `n` defined values; `skipped` values were nan."""
+
+    mean: float
+    std: float
+    n: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A statistic with its bootstrap interval; `method` says how it was made (see `bootstrap_interval`)."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    skipped: int
+    method: str
+
+
+def _numbers(values: Tensor | ArrayLike) -> np.ndarray:
+    """One axis of float64 on the CPU; ValueError for infinities, which no mean survives."""
+    array = (
+        values.detach().cpu().double().numpy()
+        if isinstance(values, Tensor)
+        else np.asarray(values, dtype=np.float64)
+    )
+    if array.ndim != 1:
+        raise ValueError(
+            f"values has shape {array.shape}; accepted is one axis, one value per image or seed."
+        )
+    if np.isinf(array).any():
+        raise ValueError("values holds infinities; accepted are finite numbers and nan.")
+    return array
+
+
+def mean_ignoring_nan(values: Tensor | ArrayLike) -> Mean:
+    """Mean and spread of the values that are not nan, with both counts; nan if there is none (std: if fewer
+    than two).
+
+    >>> mean_ignoring_nan([1.0, 3.0, float("nan")])
+    Mean(mean=2.0, std=1.4142135623730951, n=2, skipped=1)
+    """
+    array = _numbers(values)
+    kept = array[~np.isnan(array)]
+    mean = float(kept.mean()) if len(kept) else float("nan")
+    std = float(kept.std(ddof=1)) if len(kept) > 1 else float("nan")
+    return Mean(mean, std, len(kept), len(array) - len(kept))
+
+
+def bootstrap_interval(
+    values: Tensor | ArrayLike,
+    *,
+    statistic: str | Callable[..., np.ndarray] = "mean",
+    confidence: float | int = 0.95,
+    resamples: int = 2000,
+    seed: int | torch.Generator = 0,
+) -> Interval:
+    """Bootstrap interval of a statistic ("mean", "median" or a NumPy-style f(x, axis)) over values (n,),
+    nan left out.
+
+    `method` is "BCa" (bias-corrected and accelerated, scipy.stats.bootstrap); "percentile" where BCa is
+    undefined (its bias or acceleration is not finite, as with a median of many ties); "constant" where all
+    values are equal: the interval is that value; "none" with fewer than two values: low and high are nan.
+    With few values (below about 10, such as seeds) the interval is too short: show the values as well.
+    `seed`: an integer, or a generator from which one integer is drawn.
+    """
+    if isinstance(statistic, str) and statistic not in STATISTICS:
+        raise ValueError(
+            f"statistic is {statistic!r}; accepted are {', '.join(STATISTICS)} and a callable f(x, axis)."
+        )
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; accepted are numbers between 0 and 1.")
+    f = STATISTICS[statistic] if isinstance(statistic, str) else statistic
+    array = _numbers(values)
+    x = array[~np.isnan(array)]
+    n, skipped = len(x), len(array) - len(x)
+    nan = float("nan")
+    value = float(f(x, axis=-1)) if n else nan
+    if n < 2:
+        return Interval(value, nan, nan, n, skipped, "none")
+    if (x == x[0]).all():
+        return Interval(value, value, value, n, skipped, "constant")
+    if isinstance(seed, torch.Generator):
+        seed = int(torch.randint(2**31, (1,), generator=seed, device=seed.device))
+    for method in ("BCa", "percentile"):
+        low, high = _interval(x, f, confidence, resamples, seed, method)
+        if np.isfinite(low) and np.isfinite(high):
+            return Interval(value, low, high, n, skipped, method)
+    raise ValueError(
+        "statistic gave nan or infinity on a resample; accepted are statistics defined on every resample."
+    )
+
+
+def _interval(
+    x: np.ndarray, f: Callable, confidence: float, resamples: int, seed: int, method: str
+) -> tuple[float, float]:
+    """scipy's interval, in batches of at most about 16 MB; its warning about an undefined BCa is our
+    fallback's signal.
+    """
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        result = bootstrap(
+            (x,),
+            f,
+            confidence_level=confidence,
+            n_resamples=resamples,
+            batch=max(1, 2_000_000 // len(x)),
+            method=method,
+            rng=np.random.default_rng(seed),
+        )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
