@@ -17,6 +17,35 @@ PARTS = ("body", "head", "legs", "ears", "tail", "face", "trim")
 ROLES = ("coat", "shade", "light", "dark", "accent", "white")
 
 
+# How each drawing is fitted into the unit disc: the drawing's centre x, y, and the factor it is shrunk by.
+FRAME: dict[str, tuple[float, float, float]] = {
+    "horse": (0.0, 0.0, 1.02),
+    "corgi": (0.0, -0.1, 1.05),
+    "elephant": (0.03, 0.1, 1.07),
+    "giraffe": (-0.01, 0.0, 1.06),
+    "fish": (-0.02, 0.0, 1.02),
+    "bird": (0.0, -0.02, 1.02),
+    "snail": (0.03, 0.06, 1.06),
+    "turtle": (0.0, 0.1, 1.0),
+    "rabbit": (0.0, -0.08, 1.03),
+    "cat": (-0.06, -0.02, 1.03),
+}
+
+# Where each animal's shadow lies: centre x, centre y and half width, in the drawing's units.
+SHADOW: dict[str, tuple[float, float, float]] = {
+    "horse": (-0.1, 0.74, 0.66),
+    "corgi": (-0.08, 0.6, 0.72),
+    "elephant": (-0.1, 0.74, 0.74),
+    "giraffe": (-0.1, 0.84, 0.5),
+    "fish": (0.05, 0.86, 0.6),
+    "bird": (0.02, 0.78, 0.44),
+    "snail": (0.0, 0.63, 0.84),
+    "turtle": (-0.05, 0.6, 0.76),
+    "rabbit": (-0.08, 0.76, 0.56),
+    "cat": (-0.1, 0.76, 0.58),
+}
+
+
 class Layer(NamedTuple):
     """One painted shape: the part it belongs to, the role of its colour, its signed distance."""
 
@@ -179,7 +208,7 @@ def bird(p: Points, leg: Tensor, head: Tensor) -> list[Layer]:
         Layer("face", "accent", ear(h, 0.52, -0.46, 0.52, -0.28, 0.84, -0.32, 0.03)),
         Layer("body", "coat", body),
         Layer("trim", "light", torch.maximum(body, oval(p, 0.26, 0.22, 0.24, 0.34, -0.5))),
-        Layer("trim", "dark", path(h, (0.3, -0.6), (0.2, -0.78), (0.08, -0.82), r0=0.05, r1=0.04)),
+        Layer("trim", "dark", path(h, (0.3, -0.6), (0.25, -0.74), (0.15, -0.81), (0.05, -0.79), r0=0.055, r1=0.04)),
         Layer("head", "coat", disc(h, 0.32, -0.36, 0.28)),
         Layer(
             "trim",
@@ -315,6 +344,20 @@ def cat(p: Points, leg: Tensor, head: Tensor) -> list[Layer]:
         *eyes(h, 0.02, -0.33, 0.06),
         *eyes(h, 0.3, -0.33, 0.06),
     ]
+
+
+def draw(name: str, p: Points, leg: Tensor, head: Tensor) -> list[Layer]:
+    """The layers of an animal fitted into the unit disc, back to front, distances in units of the disc's radius."""
+    cx, cy, shrink = FRAME[name]
+    layers = DRAW[name](p * shrink + p.new_tensor((cx, cy)), leg, head)
+    return [layer._replace(distance=layer.distance / shrink) for layer in layers]
+
+
+def shadow_of(name: str) -> tuple[float, float, float]:
+    """Centre x, y and half width of an animal's shadow, in units of the disc's radius."""
+    cx, cy, shrink = FRAME[name]
+    x, y, width = SHADOW[name]
+    return (x - cx) / shrink, (y - cy) / shrink, width / shrink
 
 
 DRAW: dict[str, Callable[[Points, Tensor, Tensor], list[Layer]]] = {

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .base import FactorSpec
-from .sdf import Points, coverage, disc, oval, safe_norm, union
+from .sdf import coverage, safe_norm, union
 
 TURN = 2 * math.pi
 
@@ -70,71 +70,89 @@ def mix(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return a + (b - a) * t[:, None]
 
 
-def fill(colour: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 1 1"]:
-    """A colour per image, ready to be painted."""
-    return colour[:, :, None, None]
+Stack = list[tuple[Tensor, Tensor]]  # (colour (N, 3), weight (N, H, W))
 
 
-def paint(image: Tensor, colour: Tensor, alpha: Tensor) -> Tensor:
-    """Colour (N, 3) or (N, 3, H, W) over the image with coverage (N, H, W)."""
-    return torch.lerp(image, (fill(colour) if colour.ndim == 2 else colour).expand_as(image), alpha[:, None])
+def blend(layers: Stack) -> Float[Tensor, "n 3 height width"]:
+    """The sum of weighted colours: one small matrix product per pixel."""
+    colours = torch.stack([c for c, _ in layers], 2)
+    weights = torch.stack([w for _, w in layers], 1)
+    return (colours @ weights.flatten(2)).unflatten(2, weights.shape[2:])
 
 
-def render_landscape(f: Mapping[str, Tensor], p: Points, size: int) -> Float[Tensor, "n 3 size size"]:
-    """The background for factor columns `f` (each (N,)) on the pixel centres `p` of a size x size image."""
-    x, y = p[..., 0], p[..., 1]
-    g = {
-        k: f[k].reshape(-1, 1, 1)
-        for k in ("horizon", "hill_height", "far_phase", "near_phase", "mottle_phase")
-    }
-    day, flower_hue = f["day"], f["flower_hue"]
+def render_landscape(
+    f: Mapping[str, Tensor], size: int, *, shadow: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+) -> Float[Tensor, "n 3 size size"]:
+    """The background for factor columns `f` (each (N,)), with an optional soft shadow (x, y, rx, ry) on the ground."""
+    day, hue = f["day"], f["flower_hue"]
+    axis = (torch.arange(size, device=day.device, dtype=day.dtype) + 0.5) * (2 / size) - 1
+    x, y = axis.expand(len(day), 1, size), axis[:, None].expand(len(day), size, 1)
+
+    def at(name: str) -> Tensor:
+        return f[name].reshape(-1, 1, 1)
 
     def rgb(r: float, green: float, b: float) -> Tensor:
         return day.new_tensor((r, green, b)).expand(len(day), 3)
 
-    tint = wheel(0.58 + f["sky_hue"], 0.0, 0.10)
-    zenith = mix(rgb(0.50, 0.44, 0.66), rgb(0.52, 0.76, 0.94), day) + tint * day[:, None]
-    glow = mix(rgb(0.98, 0.76, 0.66), rgb(0.90, 0.96, 0.98), day) + 0.3 * tint
-    light = mix(rgb(0.80, 0.72, 0.82), rgb(1.0, 1.0, 1.0), day)
-    t = ((y + 1) / (g["horizon"] + 1.1)).clamp(0, 1)[:, None]
-    image = fill(zenith) + (fill(glow) - fill(zenith)) * t
+    def disc(cx: Tensor, cy: Tensor, r: float) -> Tensor:
+        return safe_norm(x - cx, y - cy) - r
 
-    sun = safe_norm(x - f["sun_x"].reshape(-1, 1, 1), y - f["sun_y"].reshape(-1, 1, 1))
-    warm = mix(rgb(1.0, 0.86, 0.66), rgb(1.0, 0.95, 0.74), day)
-    image = paint(image, warm, 0.45 * torch.exp(-(sun * sun) / 0.09))
-    image = paint(image, warm, coverage(sun - 0.13, size))
+    tint = wheel(0.58 + f["sky_hue"], 0.0, 0.10)
+    zenith = mix(rgb(0.62, 0.58, 0.80), rgb(0.50, 0.76, 0.94), day) + tint * day[:, None]
+    glow = mix(rgb(1.0, 0.80, 0.70), rgb(0.90, 0.96, 0.98), day) + 0.3 * tint
+    light = mix(rgb(0.90, 0.82, 0.90), rgb(1.0, 1.0, 1.0), day)
+    warm = mix(rgb(1.0, 0.87, 0.66), rgb(1.0, 0.95, 0.74), day)
+    base = wheel(f["ground_hue"], 0.75, 0.05 + 0.09 * f["ground_tone"]) * light
+
+    # Front to back: each layer takes its coverage of what the layers before it leave visible.
+    layers: Stack = []
+    clear = torch.ones(len(day), size, size, device=day.device, dtype=day.dtype)
+
+    def put(colour: Tensor, alpha: Tensor, weight: Tensor | float = 1.0) -> None:
+        nonlocal clear
+        seen = clear * alpha
+        clear = clear - seen
+        layers.append((colour, seen * weight))
+
+    leaves = []
+    for i in (1, 2, 3):
+        c, s = math.cos(0.7 * i), math.sin(0.7 * i)
+        dx, dy = x - at(f"leaf{i}_x"), y - at(f"leaf{i}_y")
+        leaves.append(safe_norm((c / 2) * dx + (s / 2) * dy, c * dy - s * dx) - 0.03)
+    put(wheel(hue + 0.35, 0.74, 0.17), coverage(union(*leaves), size))
+    spots, petals = [], []
+    for i in (1, 2, 3):
+        dx = x - at(f"flower{i}_x")
+        r = safe_norm(dx, y - at(f"flower{i}_y"))
+        c = dx / r
+        spots.append(r)
+        petals.append(r - 0.02 * (((16 * c * c - 20) * c * c + 5) * c))
+    put(rgb(0.99, 0.90, 0.56), coverage(union(*spots) - 0.026, size))
+    put(wheel(hue, 0.80, 0.18), coverage(union(*petals) - 0.055, size))
+    stones = [safe_norm(0.65 * (x - at(f"pebble{i}_x")), y - at(f"pebble{i}_y")) - 0.035 for i in (1, 2, 3)]
+    put(0.35 * base + 0.62 * light * rgb(0.62, 0.60, 0.62), coverage(union(*stones), size))
+    if shadow is not None:
+        sx, sy, rx, ry = (v.reshape(-1, 1, 1) for v in shadow)
+        r2 = torch.addcmul(((x - sx) / rx) ** 2, (y - sy) / ry, (y - sy) / ry)
+        t = (1.25 - r2 / 1.4).clamp(0, 1)
+        put(0.5 * base + rgb(0.06, 0.05, 0.10), 0.5 * t * t * (3 - 2 * t))
+    waves = 0.03 * torch.sin(3.1 * x + 2.3 * y + at("mottle_phase"))
+    near, far, height, horizon = at("near_phase"), at("far_phase"), at("hill_height"), at("horizon")
+    front_line = horizon + 0.16 + 0.04 * torch.sin(2.1 * x - near + far)
+    near_line = horizon + height * (0.55 * torch.sin(3.7 * x + near) - 0.1)
+    far_line = horizon + height * (torch.sin(2.6 * x + far) - 1.1)
+    put(base, coverage(front_line - y, size), waves + (1.0 + 0.09 * (y - 0.2)))
+    put(0.90 * base, coverage((near_line - y) * 0.94, size))
+    put(0.55 * base + 0.43 * glow, coverage((far_line - y) * 0.92, size))
     puffs = []
     for i in ("1", "2"):
-        cx, cy = f[f"cloud{i}_x"], f[f"cloud{i}_y"]
-        puffs += [disc(p, cx - 0.12, cy, 0.08), disc(p, cx, cy - 0.05, 0.115), disc(p, cx + 0.13, cy, 0.085)]
-    image = paint(image, mix(glow, rgb(1.0, 1.0, 1.0), 0.5 + 0.4 * day), 0.85 * coverage(union(*puffs), size))
-
-    base = wheel(f["ground_hue"], 0.72, 0.05 + 0.09 * f["ground_tone"])
-    far = g["horizon"] + g["hill_height"] * (torch.sin(2.6 * x + g["far_phase"]) - 1.1)
-    near = g["horizon"] + g["hill_height"] * (0.55 * torch.sin(3.7 * x + g["near_phase"]) - 0.1)
-    front = g["horizon"] + 0.16 + 0.04 * torch.sin(2.1 * x - g["near_phase"] + g["far_phase"])
-    image = paint(image, (0.55 * base + 0.45 * glow) * 0.97 * light, coverage((far - y) * 0.92, size))
-    image = paint(image, base * 0.90 * light, coverage((near - y) * 0.94, size))
-    mottle = torch.sin(3.1 * x + 2.3 * y + g["mottle_phase"]) + torch.sin(
-        4.4 * y - 2.7 * x + 2 * g["mottle_phase"]
-    )
-    meadow = fill(base * light) * (1.0 + 0.03 * mottle + 0.09 * (y - 0.2))[:, None]
-    image = paint(image, meadow, coverage(front - y, size))
-
-    stones = union(*(oval(p, f[f"pebble{i}_x"], f[f"pebble{i}_y"], 0.055, 0.035) for i in (1, 2, 3)))
-    image = paint(
-        image, mix(base, rgb(0.62, 0.60, 0.62), 0.7 + 0 * day) * 0.92 * light, coverage(stones, size)
-    )
-    spots = [safe_norm(x - fx, y - fy) for fx, fy in _places(f, "flower")]
-    petals = []
-    for (fx, fy), r in zip(_places(f, "flower"), spots, strict=True):
-        c = (x - fx) / r
-        petals.append(r - 0.055 - 0.02 * (((16 * c * c - 20) * c * c + 5) * c))
-    image = paint(image, wheel(flower_hue, 0.78, 0.20), coverage(union(*petals), size))
-    image = paint(image, rgb(0.99, 0.90, 0.56), coverage(union(*spots) - 0.026, size))
-    leaves = union(*(oval(p, f[f"leaf{i}_x"], f[f"leaf{i}_y"], 0.06, 0.03, 0.7 * i) for i in (1, 2, 3)))
-    return paint(image, wheel(flower_hue + 0.35, 0.74, 0.17), coverage(leaves, size))
-
-
-def _places(f: Mapping[str, Tensor], name: str) -> list[tuple[Tensor, Tensor]]:
-    return [(f[f"{name}{i}_x"].reshape(-1, 1, 1), f[f"{name}{i}_y"].reshape(-1, 1, 1)) for i in (1, 2, 3)]
+        cx, cy = at(f"cloud{i}_x"), at(f"cloud{i}_y")
+        puffs += [disc(cx - 0.12, cy, 0.08), disc(cx, cy - 0.05, 0.115), disc(cx + 0.13, cy, 0.085)]
+    put(mix(glow, rgb(1.0, 1.0, 1.0), 0.5 + 0.4 * day), 0.85 * coverage(union(*puffs), size))
+    sun = disc(at("sun_x"), at("sun_y"), 0.0)
+    put(warm, coverage(sun - 0.13, size))
+    halo = (1 - sun * sun / 0.3).clamp_min(0)
+    put(warm, 0.45 * halo * halo)
+    put(glow, ((y + 1) / (horizon + 1.1)).clamp(0, 1))
+    layers.append((zenith, clear))
+    return blend(layers)

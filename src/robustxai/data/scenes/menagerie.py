@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .animals import ANIMALS, DRAW, ROLES
+from .animals import ANIMALS, draw, shadow_of
 from .animals import PARTS as ANIMAL_PARTS
 from .base import FactorSpec, Scenes, sample_factors
 from .landscape import FACTORS as LANDSCAPE_FACTORS
-from .landscape import fill, mix, paint, render_landscape
-from .sdf import Points, coverage, grid, move, oval, points, rotate
+from .landscape import blend, mix, render_landscape
+from .sdf import Points, coverage, points, rotate
 from .textures import TEXTURES, pattern
 
 COLOURS: dict[str, tuple[float, float, float]] = {
@@ -35,16 +35,16 @@ FACTORS: tuple[FactorSpec, ...] = (
     FactorSpec("colour", 0, len(COLOURS) - 1, "discrete", "index into the names of COLOURS"),
     FactorSpec("facing", 0, 1, "discrete", "0 faces right, 1 faces left"),
     FactorSpec("texture_dark", 0, 1, "discrete", "texture colour: 0 lighter, 1 darker than the coat"),
-    FactorSpec("x", -0.28, 0.28, "continuous", "centre of the animal, image units (the image is [-1, 1])"),
-    FactorSpec("y", -0.2, 0.26, "continuous", "centre of the animal, image units, down"),
-    FactorSpec("scale", 0.44, 0.68, "continuous", "radius of the disc the animal fits in, image units"),
+    FactorSpec("x", -0.26, 0.26, "continuous", "centre of the animal, image units (the image is [-1, 1])"),
+    FactorSpec("y", -0.18, 0.26, "continuous", "centre of the animal, image units, down"),
+    FactorSpec("scale", 0.48, 0.7, "continuous", "radius of the disc the animal fits in, image units"),
     FactorSpec("rotation", -0.22, 0.22, "continuous", "turn of the animal, radians, clockwise"),
     FactorSpec("leg_length", -1.0, 1.0, "continuous", "short to long legs (fins, feelers), mild"),
     FactorSpec("head_size", -1.0, 1.0, "continuous", "small to big head, mild"),
     FactorSpec("colour_hue", -0.15, 0.15, "continuous", "shift of the coat's hue, radians"),
     FactorSpec("colour_light", -0.06, 0.06, "continuous", "shift of the coat's lightness"),
     FactorSpec("texture_strength", 0.0, 1.0, "continuous", "how far the texture's colour is from the coat's"),
-    FactorSpec("texture_period", 0.32, 0.42, "continuous", "period of the texture, in units of scale"),
+    FactorSpec("texture_period", 0.28, 0.38, "continuous", "period of the texture, in units of scale"),
     FactorSpec("texture_phase_u", 0.0, 1.0, "continuous", "shift of the texture along the body, in periods"),
     FactorSpec("texture_phase_v", 0.0, 1.0, "continuous", "shift of the texture across the body, in periods"),
     FactorSpec("texture_angle", -0.35, 0.35, "continuous", "turn of the texture on the animal, radians"),
@@ -53,7 +53,8 @@ FACTORS: tuple[FactorSpec, ...] = (
 FACTOR_NAMES: tuple[str, ...] = tuple(s.name for s in FACTORS)
 PARTS: tuple[str, ...] = ("object", *ANIMAL_PARTS, "texture", "background")
 LABEL_SETS = ("animals2", "animals4", "animals10", "animal_texture60", "animal_colour100")
-CHUNK_PIXELS = 1 << 18
+SHADED = ("coat", "shade", "texture")
+CHUNK_PIXELS = 1 << 16
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -109,60 +110,83 @@ def render_menagerie(
     if unknown := [w for w in without if w not in accepted]:
         raise ValueError(f"without names {unknown[0]!r}; accepted are {', '.join(accepted)}")
     kinds = factors.detach()[:, 0].round().long()
-    order = torch.argsort(kinds, stable=True)
-    step = max(1, CHUNK_PIXELS // (size * size))
-    images, masks = [], []
-    for kind, count in zip(
-        *(t.tolist() for t in torch.unique_consecutive(kinds[order], return_counts=True)), strict=True
-    ):
-        done = sum(len(i) for i in images)
-        for rows in order[done : done + count].split(step):
-            image, mask = _render_kind(factors[rows], kind, size, without)
-            images.append(image)
-            masks.append(mask)
-    back = torch.argsort(order)
-    return torch.cat(images)[back], torch.cat(masks)[back]
+    images, masks, done = [], [], []
+    for kind in range(len(ANIMALS)):  # one kind of animal at a time, sorted by size so that its window is tight
+        members = torch.nonzero(kinds == kind)[:, 0]
+        members = members[torch.argsort(factors.detach()[members, FACTOR_NAMES.index("scale")], stable=True)]
+        for rows in members.split(max(1, CHUNK_PIXELS // (size * size))):
+            if len(rows):
+                image, mask = _render_kind(factors[rows], kind, size, without)
+                images.append(image)
+                masks.append(mask)
+                done.append(rows)
+    return _in_order(images, done), _in_order(masks, done)
+
+
+def _in_order(chunks: list[Tensor], rows: list[Tensor]) -> Tensor:
+    """The chunks as one batch, in which chunk k fills the given rows."""
+    if any(c.requires_grad for c in chunks):
+        return torch.cat(chunks)[torch.argsort(torch.cat(rows))]
+    out = chunks[0].new_empty(sum(map(len, chunks)), *chunks[0].shape[1:])
+    for chunk, where in zip(chunks, rows, strict=True):
+        out[where] = chunk
+    return out
 
 
 def _render_kind(rows: Tensor, kind: int, size: int, without: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    """Render scenes that all show animal number `kind`."""
+    """Render scenes that all show animal number `kind`; the animal is drawn in a window just large enough for it."""
     f = dict(zip(FACTOR_NAMES, rows.unbind(1), strict=True))
-    p = grid(len(rows), size, device=rows.device, dtype=rows.dtype)
-    image = render_landscape(f, p, size)
-    scale = f["scale"].reshape(-1, 1, 1)
-    empty = torch.zeros_like(image[:, 0])
+    scale = f["scale"]
+    shadow = None
     if "object" not in without and "shadow" not in without:
-        shadow = oval(p, f["x"], f["y"] + 0.8 * f["scale"], 0.75 * f["scale"], 0.1 * f["scale"])
-        image = paint(image, image * 0.72, coverage(shadow, size, blur=0.06 * size / 2) * 0.8)
-    q = rotate(move(p, f["x"], f["y"]), f["rotation"])
-    sign = (1 - 2 * f["facing"].round()).reshape(-1, 1, 1)
-    q = points(sign * q[..., 0] / scale, q[..., 1] / scale)
-    layers = DRAW[ANIMALS[kind]](q, f["leg_length"], f["head_size"])
-    part, role = {}, {}
-    clear = torch.ones_like(empty)
-    for name, paint_role, distance in reversed(layers):  # front to back: what each layer leaves visible
-        if name in without or "object" in without:
-            continue
-        seen = clear * coverage(distance * scale, size)
+        sx, sy, width = shadow_of(ANIMALS[kind])
+        side = 1 - 2 * f["facing"].detach().round()
+        shadow = (f["x"] + side * sx * scale, f["y"] + sy * scale, width * scale, 0.14 * scale)
+    back = render_landscape(f, size, shadow=shadow)
+    window = min(size, int(float(scale.detach().max()) * size) + 4)
+    q, pixels = _window(f, size, window)
+    layers = [y for y in draw(ANIMALS[kind], q, f["leg_length"], f["head_size"]) if y.part not in without]
+    clear = torch.ones_like(q[..., 0])
+    part: dict[str, Tensor] = {}
+    role: dict[str, Tensor] = {}
+    for layer in reversed(layers if "object" not in without else []):  # front to back
+        seen = clear * coverage(layer.distance, size, scale=scale)
         clear = clear - seen
-        part[name] = part[name] + seen if name in part else seen
-        role[paint_role] = role[paint_role] + seen if paint_role in role else seen
-    colours = _palette(f)
-    texture = torch.zeros_like(empty) if "texture" in without else _texture(f, q, scale, size)
-    coat = role.get("coat", empty)
-    shading = (1.04 - 0.16 * q[..., 1])[:, None]
-    image = image * clear[:, None]
-    for name in ROLES:
-        if name in role:
-            image = image + role[name][:, None] * (
-                fill(colours[name]) * (shading if name in ("coat", "shade") else 1.0)
-            )
+        part[layer.part] = part[layer.part] + seen if layer.part in part else seen
+        role[layer.role] = role[layer.role] + seen if layer.role in role else seen
+    textured = torch.zeros_like(clear)
     if "coat" in role and "texture" not in without:
-        image = image + (coat * texture)[:, None] * fill(colours["texture"] - colours["coat"]) * shading
-    masks = torch.stack(
-        [1 - clear, *(part.get(name, empty) for name in ANIMAL_PARTS), coat * texture, clear], 1
+        textured = role["coat"] * _texture(f, q, size)
+        role["coat"], role["texture"] = role["coat"] - textured, textured
+    shading = 1.04 - 0.16 * q[..., 1]
+    colours = _palette(f)
+    front = blend(
+        [(colours[k], w * shading if k in SHADED else w) for k, w in role.items()]
+        or [(colours["coat"], textured)]
     )
-    return image.clamp(0, 1), masks
+    parts = [part.get(name, torch.zeros_like(clear)) for name in ANIMAL_PARTS]
+    planes = torch.cat((front, *(t[:, None] for t in (1 - clear, *parts, textured, clear))), 1).flatten(2)
+    canvas = torch.zeros(len(rows), planes.shape[1], size * size, device=rows.device, dtype=rows.dtype)
+    canvas[:, -1] = 1
+    canvas = canvas.scatter_(2, pixels[:, None].expand_as(planes), planes).unflatten(2, (size, size))
+    return torch.addcmul(canvas[:, :3], back, canvas[:, -1:]).clamp(0, 1), canvas[:, 3:]
+
+
+def _window(f: dict[str, Tensor], size: int, window: int) -> tuple[Points, Tensor]:
+    """Points (N, window, window, 2) in the animal's own units around its centre, and their flat pixel numbers."""
+    corner = [
+        ((f[k].detach() + 1) * (size / 2) - window / 2).round().clamp(0, size - window).long()[:, None]
+        for k in ("x", "y")
+    ]
+    steps = torch.arange(window, device=f["x"].device)
+    col, row = corner[0] + steps, corner[1] + steps
+    pixels = (row[:, :, None] * size + col[:, None, :]).flatten(1)
+    dx = ((col.to(f["x"].dtype) + 0.5) * (2 / size) - 1 - f["x"][:, None])[:, None, :]
+    dy = ((row.to(f["x"].dtype) + 0.5) * (2 / size) - 1 - f["y"][:, None])[:, :, None]
+    side = 1 - 2 * f["facing"].detach().round()
+    c, s = torch.cos(f["rotation"]) / f["scale"], torch.sin(f["rotation"]) / f["scale"]
+    ux, uy, vx, vy = (t.reshape(-1, 1, 1) for t in (side * c, side * s, -s, c))
+    return points(ux * dx + uy * dy, vx * dx + vy * dy), pixels
 
 
 def _palette(f: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -190,7 +214,7 @@ def _palette(f: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _texture(f: dict[str, Tensor], q: Points, scale: Tensor, size: int) -> Tensor:
+def _texture(f: dict[str, Tensor], q: Points, size: int) -> Tensor:
     """Coverage (N, H, W) of each image's texture in the animal's coordinates."""
     kinds = f["texture"].detach().round().long()
     order = torch.argsort(kinds, stable=True)
@@ -208,7 +232,8 @@ def _texture(f: dict[str, Tensor], q: Points, scale: Tensor, size: int) -> Tenso
         t = rotate(points(q[..., 0][rows], q[..., 1][rows]), f["texture_angle"][rows])
         u = t[..., 0] / g["texture_period"] + g["texture_phase_u"]
         v = t[..., 1] / g["texture_period"] + g["texture_phase_v"]
-        maps.append(coverage(pattern(kind, u, v) * g["texture_period"] * scale[rows], size))
+        period = f["texture_period"][rows] * f["scale"][rows]
+        maps.append(coverage(pattern(kind, u, v), size, scale=period))
     return torch.cat(maps)[torch.argsort(order)]
 
 

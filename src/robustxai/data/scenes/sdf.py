@@ -5,6 +5,7 @@ Every primitive takes `p` and parameters that broadcast over (N, 1, 1) and retur
 Knows nothing about animals, faces, textures or labels.
 """
 
+import math
 from functools import reduce
 
 import torch
@@ -47,23 +48,33 @@ def rotate(p: Points, angle: Tensor | float) -> Points:
     return points(c * p[..., 0] + s * p[..., 1], c * p[..., 1] - s * p[..., 0])
 
 
+def param(value: Tensor | float, like: Tensor) -> Tensor | float:
+    """A plain number as it is, a per-image vector (N,) as a tensor that broadcasts over (N, H, W)."""
+    if not isinstance(value, Tensor):
+        return float(value)
+    return bcast(value, like)
+
+
 def safe_norm(x: Tensor, y: Tensor) -> Tensor:
-    """sqrt(x^2 + y^2) with a gradient that is finite at the origin."""
-    return torch.sqrt(x * x + y * y + 1e-12)
+    """sqrt(x^2 + y^2) with a gradient that is finite at the origin; x and y broadcast."""
+    return torch.sqrt(torch.addcmul(x * x, y, y) + 1e-12)
 
 
 def circle(p: Points, r: Tensor | float) -> Distance:
     """Distance to a disc of radius r at the origin."""
-    return safe_norm(p[..., 0], p[..., 1]) - bcast(r, p)
+    return safe_norm(p[..., 0], p[..., 1]) - param(r, p)
+
+
+def _ellipse(x: Tensor, y: Tensor, rx: Tensor | float, ry: Tensor | float) -> Tensor:
+    u, v = x / rx, y / ry
+    k = safe_norm(u, v)
+    g = safe_norm(u / rx, v / ry)
+    return k * (k - 1) / g.clamp_min(1e-6)
 
 
 def ellipse(p: Points, rx: Tensor | float, ry: Tensor | float) -> Distance:
     """Approximate distance to an axis-aligned ellipse (first-order: f / |grad f|), exact on the boundary."""
-    rx, ry = bcast(rx, p), bcast(ry, p)
-    u, v = p[..., 0] / rx, p[..., 1] / ry
-    k = safe_norm(u, v)
-    g = safe_norm(u / rx, v / ry)
-    return k * (k - 1) / g.clamp_min(1e-6)
+    return _ellipse(p[..., 0], p[..., 1], param(rx, p), param(ry, p))
 
 
 def box(p: Points, hx: Tensor | float, hy: Tensor | float, r: Tensor | float = 0.0) -> Distance:
@@ -75,27 +86,29 @@ def box(p: Points, hx: Tensor | float, hy: Tensor | float, r: Tensor | float = 0
 
 def capsule(p: Points, ax, ay, bx, by, r0: Tensor | float, r1: Tensor | float | None = None) -> Distance:
     """Distance to a thick segment from (ax, ay) to (bx, by) whose radius goes from r0 to r1 (limbs, tails, brows)."""
-    ax, ay, bx, by = (bcast(v, p) for v in (ax, ay, bx, by))
-    r0 = bcast(r0, p)
-    r1 = r0 if r1 is None else bcast(r1, p)
+    ax, ay, bx, by = (param(v, p) for v in (ax, ay, bx, by))
+    r0 = param(r0, p)
     px, py, dx, dy = p[..., 0] - ax, p[..., 1] - ay, bx - ax, by - ay
-    t = ((px * dx + py * dy) / (dx * dx + dy * dy + 1e-12)).clamp(0, 1)
-    return safe_norm(px - t * dx, py - t * dy) - (r0 + t * (r1 - r0))
+    length2 = dx * dx + dy * dy + 1e-12
+    t = (px * (dx / length2) + py * (dy / length2)).clamp(0, 1)
+    d = safe_norm(px - t * dx, py - t * dy) - r0
+    return d if r1 is None else d - t * (param(r1, p) - r0)
 
 
 def triangle(p: Points, ax, ay, bx, by, cx, cy) -> Distance:
     """Distance to the triangle a-b-c, vertices in either order (ears, beaks, fins)."""
-    v = [(bcast(x, p), bcast(y, p)) for x, y in ((ax, ay), (bx, by), (cx, cy))]
+    v = [(param(x, p), param(y, p)) for x, y in ((ax, ay), (bx, by), (cx, cy))]
+    area = (v[1][0] - v[0][0]) * (v[2][1] - v[0][1]) - (v[1][1] - v[0][1]) * (v[2][0] - v[0][0])
+    sign = torch.sign(area) if isinstance(area, Tensor) else math.copysign(1.0, area)
     edge, sides = [], []
     for (x0, y0), (x1, y1) in zip(v, v[1:] + v[:1], strict=True):
         ex, ey, wx, wy = x1 - x0, y1 - y0, p[..., 0] - x0, p[..., 1] - y0
-        t = ((wx * ex + wy * ey) / (ex * ex + ey * ey + 1e-12)).clamp(0, 1)
+        length2 = ex * ex + ey * ey + 1e-12
+        t = (wx * (ex / length2) + wy * (ey / length2)).clamp(0, 1)
         edge.append(safe_norm(wx - t * ex, wy - t * ey))
-        sides.append(ex * wy - ey * wx)
-    area = (v[1][0] - v[0][0]) * (v[2][1] - v[0][1]) - (v[1][1] - v[0][1]) * (v[2][0] - v[0][0])
-    inside = torch.stack([torch.sign(area) * s for s in sides]).amin(0) >= 0
-    d = torch.stack(edge).amin(0)
-    return torch.where(inside, -d, d)
+        sides.append(wy * (sign * ex) - wx * (sign * ey))
+    d = union(*edge)
+    return torch.where(union(*sides) >= 0, -d, d)
 
 
 def union(*d: Distance) -> Distance:
@@ -111,13 +124,16 @@ def smooth_union(a: Distance, b: Distance, k: float = 0.05) -> Distance:
 
 def disc(p: Points, x: Tensor | float, y: Tensor | float, r: Tensor | float) -> Distance:
     """Distance to a disc of radius r centred at (x, y)."""
-    return safe_norm(p[..., 0] - bcast(x, p), p[..., 1] - bcast(y, p)) - bcast(r, p)
+    return safe_norm(p[..., 0] - param(x, p), p[..., 1] - param(y, p)) - param(r, p)
 
 
-def oval(p: Points, x, y, rx: Tensor | float, ry: Tensor | float, angle: Tensor | float = 0.0) -> Distance:
+def oval(p: Points, x, y, rx: Tensor | float, ry: Tensor | float, angle: float = 0.0) -> Distance:
     """Approximate distance to an ellipse centred at (x, y) and turned clockwise by `angle` radians."""
-    q = move(p, x, y)
-    return ellipse(rotate(q, angle) if isinstance(angle, Tensor) or angle else q, rx, ry)
+    dx, dy = p[..., 0] - param(x, p), p[..., 1] - param(y, p)
+    if angle:
+        c, s = math.cos(angle), math.sin(angle)
+        dx, dy = c * dx + s * dy, c * dy - s * dx
+    return _ellipse(dx, dy, param(rx, p), param(ry, p))
 
 
 def path(p: Points, *knots: tuple[float | Tensor, float | Tensor], r0: float, r1: float) -> Distance:
@@ -127,7 +143,10 @@ def path(p: Points, *knots: tuple[float | Tensor, float | Tensor], r0: float, r1
     return union(*(capsule(p, *knots[i], *knots[i + 1], r0=radii[i], r1=radii[i + 1]) for i in range(n)))
 
 
-def coverage(d: Distance, size: int, *, blur: float = 1.0) -> Distance:
-    """Anti-aliased coverage in [0, 1]: a smooth step one pixel wide (times `blur`) around the boundary."""
-    t = (0.5 - d * (size / 2) / (2 * blur)).clamp(0, 1)
+def coverage(d: Distance, size: int, *, blur: float = 1.0, scale: Tensor | float = 1.0) -> Distance:
+    """Anti-aliased coverage in [0, 1]: a smooth step two pixels wide (times `blur`) around the boundary.
+
+    `scale` is the length, in image units, of the unit in which d is measured.
+    """
+    t = (0.5 - d * (param(scale, d) * (size / (4 * blur)))).clamp(0, 1)
     return t * t * (3 - 2 * t)
