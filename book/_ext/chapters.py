@@ -1,8 +1,8 @@
-"""Sphinx extension: three small roles that name a chapter, say whether it is ready, and show a verdict as a badge.
+"""Sphinx extension: roles that name a chapter, say whether it is ready, and show a verdict as a badge.
 
-`{chapter}` links to a chapter if the book has its notebook and prints its title if not, so that pages can name chapters
-that are still being written. `{verdict}` shows a word and a sign, so that colour is never the only carrier. It knows
-nothing about the ledger or its results.
+`{chapter}` links to a chapter if the book has its notebook and prints its title if not, so that pages
+can name chapters that are still being written. `{verdict}` shows a word and a sign, so that colour is
+never the only carrier. It knows nothing about the ledger or its results.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VERDICTS = {
     "not attempted": ("–", "none"),
 }
 ALWAYS_READ_AGAIN = {"book/intro", "book/replication", "book/data"}
-"""Pages that show what exists elsewhere: read at every build, because they change when nothing in their text does."""
+"""Pages that show what exists elsewhere: read at every build."""
 
 
 def badge(verdict: str) -> str:
@@ -80,5 +80,7 @@ def setup(app: Sphinx) -> dict:
     app.add_role("chapter", Chapter())
     app.add_role("chapter-state", ChapterState())
     app.add_role("verdict", Verdict())
-    app.connect("env-get-outdated", lambda app, env, added, changed, removed: ALWAYS_READ_AGAIN & env.found_docs)
+    app.connect(
+        "env-get-outdated", lambda app, env, added, changed, removed: ALWAYS_READ_AGAIN & env.found_docs
+    )
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

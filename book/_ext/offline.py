@@ -1,9 +1,10 @@
-"""Sphinx extension: everything a page loads lies beside the page, so the book works from a folder with no network.
+"""Sphinx extension: all that a page loads lies beside the page, so the book works from a folder,
+offline.
 
-It drops script and style files that the theme or a plugin would fetch from another site, removes such tags that a
-notebook output carries, ships MathJax out of an installed Python package, and afterwards reads every page it wrote
-and fails on a remote resource. It knows nothing about claims, chapters or the look of the book. Plain links
-(`<a href>`) are left alone: a reader follows them, a page does not need them.
+It drops script and style files that the theme or a plugin would fetch from another site, removes such
+tags from notebook outputs, ships MathJax out of an installed Python package, and afterwards reads every
+page it wrote and fails on a remote resource. It knows nothing about claims, chapters or the look of the
+book. Plain links (`<a href>`) are left alone: a reader follows them, a page does not need them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,16 @@ _LOADING = {
     "track": ("src",),
     "input": ("src",),
 }
-_LOADING_RELS = {"stylesheet", "icon", "shortcut", "preload", "modulepreload", "prefetch", "preconnect", "dns-prefetch"}
+_LOADING_RELS = {
+    "stylesheet",
+    "icon",
+    "shortcut",
+    "preload",
+    "modulepreload",
+    "prefetch",
+    "preconnect",
+    "dns-prefetch",
+}
 _REMOTE_TAG = re.compile(
     r"<script\b[^>]*\bsrc\s*=\s*[\"']?(?:https?:)?//[^>]*>.*?</script\s*>"
     r"|<link\b[^>]*\bhref\s*=\s*[\"']?(?:https?:)?//[^>]*>",
@@ -56,7 +66,9 @@ class _Resources(HTMLParser):
         names = list(_LOADING.get(tag, ()))
         if tag == "link" and _LOADING_RELS & set(values.get("rel", "").lower().split()):
             names.append("href")
-        candidates = [part.split()[0] for name in names for part in values.get(name, "").split(",") if part.split()]
+        candidates = [
+            part.split()[0] for name in names for part in values.get(name, "").split(",") if part.split()
+        ]
         self.found += [address for address in candidates if REMOTE.match(address)]
         self.found += _CSS_REMOTE.findall(values.get("style", ""))
         self._style = tag == "style"
@@ -70,7 +82,7 @@ class _Resources(HTMLParser):
 
 
 def remote_resources(html: str) -> list[str]:
-    """Return the remote addresses that showing this HTML would fetch, in page order; links a reader clicks do not count."""
+    """Return the remote addresses that showing this HTML would fetch; plain links do not count."""
     parser = _Resources()
     parser.feed(html)
     return parser.found
@@ -86,7 +98,9 @@ def mathjax_folder() -> Path:
     installed = distribution(MATHJAX_PACKAGE)
     found = [f for f in installed.files or [] if f.name == MATHJAX_FILE]
     if not found:
-        raise ExtensionError(f"{MATHJAX_PACKAGE} {installed.version} has no {MATHJAX_FILE}; accepted: version 0.0.2")
+        raise ExtensionError(
+            f"{MATHJAX_PACKAGE} {installed.version} has no {MATHJAX_FILE}; accepted: version 0.0.2"
+        )
     return Path(str(installed.locate_file(found[0]))).parent
 
 
@@ -99,7 +113,9 @@ def _clean_page(app: Sphinx, pagename: str, templatename: str, context: dict, do
     for key in ("script_files", "css_files"):
         kept = [entry for entry in context.get(key, []) if not _is_remote(entry)]
         # Thebe (live cells on a remote kernel) is not offered, so its loader and its address are not needed.
-        context[key] = [e for e in kept if "thebe" not in f"{getattr(e, 'filename', e)}{getattr(e, 'attributes', '')}"]
+        context[key] = [
+            e for e in kept if "thebe" not in f"{getattr(e, 'filename', e)}{getattr(e, 'attributes', '')}"
+        ]
     if "body" in context:
         context["body"] = strip_remote_tags(context["body"])
 
@@ -123,7 +139,9 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict:
-    app.connect("config-inited", lambda app, config: setattr(config, "mathjax_path", f"mathjax/{MATHJAX_FILE}"))
+    app.connect(
+        "config-inited", lambda app, config: setattr(config, "mathjax_path", f"mathjax/{MATHJAX_FILE}")
+    )
     app.connect("html-page-context", _clean_page, priority=900)
     app.connect("build-finished", _finish)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

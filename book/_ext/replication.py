@@ -1,22 +1,24 @@
-"""Sphinx extension: write the replication report from the ledger and from whatever results lie in `results/`.
+"""Sphinx extension: write the replication report from the ledger and from whatever results lie in
+`results/`.
 
-A page that holds the line `%% replication` gets the report in its place, as Markdown. It shows what chapters recorded and
-judges nothing: verdicts, rules and numbers come from `claims.yml` and `results/<profile>/<chapter>.json`. A result for a
-claim that the ledger does not have stops the build, because it was made by an older ledger.
+A page that holds the line `%% replication` gets the report in its place, as Markdown. It shows what
+chapters recorded and judges nothing: verdicts, rules and numbers come from `claims.yml` and
+`results/<profile>/<chapter>.json`. A result for a claim that the ledger does not have stops the build,
+because it was made by an older ledger.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chapters import CHAPTERS, VERDICTS, badge
+from mdtext import markdown_table, plain, table_block
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
@@ -26,9 +28,6 @@ from robustxai.plots.numbers import number
 
 MARK = "%% replication"
 STALE_DAYS = 90
-_KEPT = re.compile(r"(`[^`]+`|\$[^$\s][^$]*\$)")
-_MINUS = re.compile(r"(?<![\w.])-(?=\d)")
-_SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\*_[]<>|#{}$`"})
 RECORD_FIELDS = {"id", "verdict", "rule", "rule_text", "value", "interval", "n", "seeds", "reason"}
 
 
@@ -45,7 +44,7 @@ class Result:
 
 
 def read_results(folder: Path) -> list[Result]:
-    """Return every `<profile>/<chapter>.json` under a folder, profiles in their fixed order; none if it is absent."""
+    """Return every `<profile>/<chapter>.json` under a folder, in the order of the profiles."""
     results = []
     for profile in PROFILES:
         for file in sorted((folder / profile).glob("*.json")):
@@ -55,18 +54,6 @@ def read_results(folder: Path) -> list[Result]:
                 Result(file.stem, profile, records, content["tables"], content["run"], content["timing"])
             )
     return results
-
-
-def plain(text: object) -> str:
-    """Return text with Markdown's signs escaped, so that it is shown as it was written; code and math are kept."""
-    pieces = _KEPT.split(" ".join(str(text).split()))
-    return "".join(piece if i % 2 else _MINUS.sub("−", piece).translate(_SPECIAL) for i, piece in enumerate(pieces))
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table; cells are Markdown already."""
-    lines = ["| " + " | ".join(header) + " |", "|" + " :-- |" * len(header)]
-    return ["", *lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
 def measured(record: Mapping[str, Any]) -> str:
@@ -80,12 +67,16 @@ def measured(record: Mapping[str, Any]) -> str:
         top, bottom = (value[name] for name in record["rule"]["of"])
         return plain(f"{with_interval(top / bottom, bounds)} ({number(top)} / {number(bottom)})")
     names = record["rule"].get("order", value)
-    return "<br>".join(plain(f"{name} {with_interval(value[name], (bounds or {}).get(name))}") for name in names)
+    return "<br>".join(
+        plain(f"{name} {with_interval(value[name], (bounds or {}).get(name))}") for name in names
+    )
 
 
 def counted(record: Mapping[str, Any]) -> str:
     """Return what the value was measured on: images, seeds, or a dash."""
-    parts = [f"{record[key]} {word}" for key, word in (("n", "images"), ("seeds", "seeds")) if record.get(key)]
+    parts = [
+        f"{record[key]} {word}" for key, word in (("n", "images"), ("seeds", "seeds")) if record.get(key)
+    ]
     return ", ".join(parts) or "–"
 
 
@@ -95,10 +86,14 @@ def anchor(identifier: str) -> str:
 
 
 def claim_block(claim: Claim, results: Sequence[Result]) -> list[str]:
-    """Return one claim: its statement, what the paper says, what we measured per profile, and the verdicts."""
+    """Return one claim: its statement, what the paper says, what we measured, and the verdicts."""
     source = f"{plain(claim.paper)}, {plain(claim.where)}"
     lines = [f"({anchor(claim.id)})=", ":::{div} ea-claim", "", f"**{plain(claim.statement)}**", ""]
-    lines += ["```{div} ea-meta", f"`{claim.id}` · {source}  ", f"Paper’s value: {plain(claim.paper_value)}  "]
+    lines += [
+        "```{div} ea-meta",
+        f"`{claim.id}` · {source}  ",
+        f"Paper’s value: {plain(claim.paper_value)}  ",
+    ]
     lines += [f"Measured here: {plain(claim.measured)}  ", f"Rule: {plain(claim.rule.words())}", "```", ""]
     rows, remarks = [], []
     for result in results:
@@ -108,12 +103,22 @@ def claim_block(claim: Claim, results: Sequence[Result]) -> list[str]:
             continue
         rows.append([result.profile, measured(record), counted(record), badge(record["verdict"])])
         if record["rule"] != claim.rule_spec:
-            remarks.append(f"The {result.profile} run was judged by an older rule: {plain(record['rule_text'])}.")
-        also = {k: v for k, v in record.items() if k not in RECORD_FIELDS and isinstance(v, str | int | float)}
+            remarks.append(
+                f"The {result.profile} run was judged by an older rule: {plain(record['rule_text'])}."
+            )
+        also = {
+            k: v for k, v in record.items() if k not in RECORD_FIELDS and isinstance(v, str | int | float)
+        }
         if also:
-            told = ", ".join(f"{k.replace('_', ' ')} {v if isinstance(v, str) else number(v)}" for k, v in also.items())
+            told = ", ".join(
+                f"{k.replace('_', ' ')} {v if isinstance(v, str) else number(v)}" for k, v in also.items()
+            )
             remarks.append(f"Also recorded in the {result.profile} run: {plain(told)}.")
-    lines += markdown_table(["Profile", "Ours", "Measured on", "Verdict"], rows) if rows else ["No run is recorded yet.", ""]
+    lines += (
+        markdown_table(["Profile", "Ours", "Measured on", "Verdict"], rows)
+        if rows
+        else ["No run is recorded yet.", ""]
+    )
     remarks = [plain(claim.note), *remarks] if claim.note else remarks
     return [*lines, *(line for remark in remarks for line in (remark, "")), ":::", ""]
 
@@ -122,42 +127,34 @@ def glance(claims: Sequence[Claim], results: Sequence[Result]) -> list[str]:
     """Return one row per claim with its verdict in each profile, each a link to the claim's block."""
     rows = []
     for claim in claims:
-        verdicts = [result.records[claim.id]["verdict"] if claim.id in result.records else "not attempted" for result in results]
+        verdicts = [
+            result.records[claim.id]["verdict"] if claim.id in result.records else "not attempted"
+            for result in results
+        ]
         rows.append([f"[{plain(claim.statement)}](#{anchor(claim.id)})", *map(badge, verdicts)])
     return markdown_table(["Claim", *(result.profile for result in results)], rows)
-
-
-def table_block(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a named table of a run, words before numbers, or nothing if it has no rows."""
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    # A results file sorts its keys, so the order of columns is made here: words first, then numbers counted naturally.
-    digits = {key: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", key)] for key in keys}
-    keys.sort(key=lambda key: (not any(isinstance(row.get(key), str) for row in rows), digits[key]))
-
-    def cell(value: object) -> str:
-        if isinstance(value, list) and len(value) == 2 and all(isinstance(v, int | float) for v in value):
-            return plain(f"[{number(value[0])}, {number(value[1])}]")
-        if isinstance(value, float):
-            return plain(number(value))
-        return "–" if value is None else plain(value)
-
-    body = markdown_table([plain(k.replace("_", " ")) for k in keys], ([cell(r.get(k)) for k in keys] for r in rows))
-    return [f"**{plain(name.replace('_', ' ').capitalize())}**", *body] if rows else []
 
 
 def runs_table(results: Sequence[Result], today: datetime.date) -> list[str]:
     """Return the table of runs: what each cost, where it ran and how old it is."""
     rows = []
     for result in results:
-        date = datetime.date.fromisoformat(result.timing["date"])
-        days = (today - date).days
-        age = f'<time class="ea-age{" ea-stale" if days > STALE_DAYS else ""}" datetime="{date}">{days} days</time>'
-        run, memory = result.run, result.timing.get("peak_memory_mb")
-        device = run["device"] if run["device_name"] == run["device"] else f"{run['device']} ({run['device_name']})"
-        rows.append(
-            [f"{{chapter}}`{result.chapter}`", result.profile, plain(device), f"{result.timing['seconds']:.0f}"]
-            + ["–" if memory is None else f"{memory:.0f}", f"`{run['commit']}`", str(date), age]
-        )
+        run, timing, date = result.run, result.timing, result.timing["date"]
+        days = (today - datetime.date.fromisoformat(date)).days
+        kind = "ea-age ea-stale" if days > STALE_DAYS else "ea-age"
+        memory = timing.get("peak_memory_mb")
+        row = [
+            f"{{chapter}}`{result.chapter}`",
+            result.profile,
+            plain(f"{run['device']}, {run['device_name']}"),
+        ]
+        row += [
+            f"{timing['seconds']:.0f}",
+            "–" if memory is None else f"{memory:.0f}",
+            f"`{run['commit']}`",
+            date,
+        ]
+        rows.append([*row, f'<time class="{kind}" datetime="{date}">{days} days</time>'])
     header = ["Chapter", "Profile", "Device", "Seconds", "Peak memory, MiB", "Commit", "Date", "Age"]
     return markdown_table(header, rows)
 
@@ -172,17 +169,25 @@ def tally(results: Sequence[Result]) -> list[str]:
 
 
 def render(claims: Mapping[str, Claim], results: Sequence[Result], *, today: datetime.date) -> str:
-    """Return the report as Markdown. Raises ExtensionError for a recorded claim that the ledger does not have."""
+    """Return the report as Markdown. Raises ExtensionError for a record without a ledger entry."""
     for result in results:
         unknown = sorted(set(result.records) - set(claims))
         if unknown:
             file = f"results/{result.profile}/{result.chapter}.json"
-            raise ExtensionError(f"{file} judges {', '.join(unknown)}, not in claims.yml: run the chapter again")
+            raise ExtensionError(
+                f"{file} judges {', '.join(unknown)}, not in claims.yml: run the chapter again"
+            )
     lines = ["## Summary", ""]
     if not results:
         lines += ["No run is recorded yet. `make book` makes the first.", ""]
     else:
-        lines += [*tally(results), "## Runs", "", f"Ages are red after {STALE_DAYS} days.", *runs_table(results, today)]
+        lines += [
+            *tally(results),
+            "## Runs",
+            "",
+            f"Ages are red after {STALE_DAYS} days.",
+            *runs_table(results, today),
+        ]
     for chapter in dict.fromkeys(claim.chapter for claim in claims.values()):
         own = [result for result in results if result.chapter == chapter]
         lines += [f"## {CHAPTERS[chapter]}", "", f"The measurements are made in {{chapter}}`{chapter}`.", ""]
@@ -207,7 +212,9 @@ def _insert(app: Sphinx, docname: str, source: list[str]) -> None:
     if not (root / "claims.yml").is_file():
         raise ExtensionError(f"{docname} needs claims.yml beside _config.yml")
     today = datetime.datetime.now(datetime.UTC).date()
-    source[0] = source[0].replace(MARK, render(ledger(root / "claims.yml"), read_results(root / "results"), today=today))
+    source[0] = source[0].replace(
+        MARK, render(ledger(root / "claims.yml"), read_results(root / "results"), today=today)
+    )
 
 
 def setup(app: Sphinx) -> dict:
