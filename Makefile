@@ -1,0 +1,61 @@
+# Two commands matter: `make book` and `make test`. `make help` lists the rest.
+# Paths here are relative and tools are called as `python -m`, so a checkout may lie in a folder with spaces in its name.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+PYTEST_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help book test lint types unit notebooks site-test bench lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+	  printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+book: .venv/.book  ## run the stale chapters (quick profile), build the site, print its address
+	@$(PY) -m robustxai.cli book
+
+test: lint types unit notebooks  ## lint, types, unit and property tests, every notebook cell by cell
+
+lint: .venv/.test  ## ruff, on code and notebooks
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: .venv/.test  ## static types
+	$(PY) -m basedpyright
+
+unit: .venv/.test  ## unit, property, project and wheel tests
+	$(PY) -m pytest tests $(PYTEST_OPTIONS)
+
+notebooks: .venv/.test  ## run every notebook and compare each cell with what is stored
+ifneq ($(NOTEBOOKS),)
+	$(PY) -m pytest --nbval --nbval-current-env notebooks $(PYTEST_OPTIONS)
+endif
+
+site-test: .venv/.test  ## look at the built site in headless Chromium
+	$(PY) -m pytest tests/site $(PYTEST_OPTIONS)
+
+bench: .venv/.test  ## side by side with the libraries a user would pick instead
+	$(PY) -m pytest benchmarks --benchmark-only $(PYTEST_OPTIONS)
+
+lock: .venv/.test  ## write the installed versions to requirements.lock
+	$(PY) workflow/lock.py requirements.lock
+
+clean:  ## remove what was built; .venv stays
+	rm -rf build .snakemake .pytest_cache .ruff_cache .hypothesis .benchmarks dist
+	find src tests workflow book -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is written last, so an interrupted installation is taken up again by the next call. A package that was cut off
+# while it was being copied has no RECORD; pip would take it for installed, so it is removed first.
+.venv/.book: EXTRAS := book
+.venv/.test: EXTRAS := book,test,dev
+.venv/.test: ALSO := .venv/.book
+.venv/.book .venv/.test: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": call make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
+	@find .venv -name '*.dist-info' -type d ! -exec test -e '{}/RECORD' ';' -prune -exec rm -rf {} +
+	$(PIP) install --constraint requirements.lock --editable '.[$(EXTRAS)]'
+	@touch $@ $(ALSO)

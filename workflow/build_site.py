@@ -1,0 +1,92 @@
+"""Build the static site from the pages in the checkout and the executed chapters, and publish it in one step.
+
+The sources are gathered in `build/site-src` (so the checkout stays clean), Jupyter Book builds them into a
+new folder with warnings as errors, and only a complete site takes the place of the old one. It knows nothing
+about how chapters were run.
+
+    python workflow/build_site.py --log build/site.log
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("_config.yml", "_toc.yml", "claims.yml", "CITATION.cff", "pyproject.toml", "book", "results")
+"""What the site is made of, besides the chapters."""
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file or a folder, without caches, if it exists."""
+    if source.is_dir():
+        shutil.copytree(
+            source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".*")
+        )
+    elif source.is_file():
+        shutil.copy2(source, target)
+
+
+def assemble(root: Path, target: Path) -> None:
+    """Gather the sources of the site: committed pages and results, over them the fresh quick chapters."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for name in PAGES:
+        copy(root / name, target / name)
+    copy(root / "build" / "quick" / "notebooks", target / "notebooks")
+    copy(root / "build" / "quick" / "results", target / "results" / "quick")
+
+
+def build(sources: Path, target: Path, log: Path) -> int:
+    """Run Jupyter Book with warnings as errors; everything it says goes to the log. Returns its exit code."""
+    shutil.rmtree(target, ignore_errors=True)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(sources)]
+    command += ["--path-output", str(target), "--warningiserror", "--nitpick", "--keep-going", "--quiet"]
+    with open(log, "w", encoding="utf-8") as file:
+        return subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, cwd=sources).returncode
+
+
+def swap(new: Path, published: Path) -> None:
+    """Put a complete folder in the place of the published one."""
+    old = published.with_name(published.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if published.exists():
+        os.replace(published, old)
+    os.replace(new, published)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def main() -> int:
+    """Exit code 0 with the new site in `build/site`, or 1 with the warnings on stderr and the old site kept."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--log", type=Path, required=True)
+    log = parser.parse_args().log
+    sources, scratch, published = (ROOT / "build" / name for name in ("site-src", "site-new", "site"))
+    print("site: building", file=sys.stderr, flush=True)
+    assemble(ROOT, sources)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    code = build(sources, scratch, log)
+    html = scratch / "_build" / "html"
+    if code or not (html / "index.html").is_file():
+        lines = log.read_text(encoding="utf-8").splitlines()
+        told = [line for line in lines if "WARNING" in line or "ERROR" in line or "Error:" in line] or lines[
+            -15:
+        ]
+        print(
+            "site: not built; what was there before is unchanged",
+            *told,
+            f"the log is {log}",
+            sep="\n",
+            file=sys.stderr,
+        )
+        return 1
+    (html / ".complete").touch()
+    swap(html, published)
+    shutil.rmtree(scratch)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
