@@ -6,6 +6,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 PYTEST_OPTIONS ?=
+PROFILE ?= quick
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -15,8 +16,8 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
 	  printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-book: .venv/.book  ## run the stale chapters (quick profile), build the site, print its address
-	@$(PY) -m robustxai.cli book
+book: .venv/.book  ## run the stale chapters, build the site, print where it is; PROFILE=real or gpu adds one
+	@$(PY) -m robustxai.cli book --profile $(PROFILE)
 
 test: lint types unit notebooks  ## lint, types, unit and property tests, every notebook cell by cell
 

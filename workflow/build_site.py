@@ -30,13 +30,14 @@ def copy(source: Path, target: Path) -> None:
 
 
 def assemble(root: Path, target: Path) -> None:
-    """Gather the sources of the site: committed pages and results, over them the fresh quick chapters."""
+    """Gather the sources of the site: committed pages and results, over them what this machine ran."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for name in PAGES:
         copy(root / name, target / name)
     copy(root / "build" / "quick" / "notebooks", target / "notebooks")
-    copy(root / "build" / "quick" / "results", target / "results" / "quick")
+    for fresh in (root / "build").glob("*/results"):
+        copy(fresh, target / "results" / fresh.parent.name)
 
 
 def build(sources: Path, target: Path, log: Path) -> int:
@@ -59,7 +60,7 @@ def swap(new: Path, published: Path) -> None:
 
 
 def main() -> int:
-    """Exit code 0 with the new site in `build/site`, or 1 with the warnings on stderr and the old site kept."""
+    """Exit code 0 with the new site in `build/site`, or 1 with the warnings on stderr."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--log", type=Path, required=True)
     log = parser.parse_args().log

@@ -135,13 +135,14 @@ def fingerprint(root: Path, chapter: str, profile: str, chapters: list[str]) -> 
 def site_fingerprint(root: Path) -> str:
     """Sixteen digits over what the site is made of besides the chapters that just ran.
 
-    The pages, the two configuration files, the ledger, the committed results of other profiles and the
+    The pages, the two configuration files, the ledger, the results of other profiles and the
     docstrings in `src`.
     """
     single = [
         root / name for name in ("_config.yml", "_toc.yml", "claims.yml", "requirements.lock", "CITATION.cff")
     ]
-    folders = [root / "book", root / "results", root / "src"]
+    fresh = [path for path in (root / "build").glob("*/results") if path.parent.name != "quick"]
+    folders = [root / "book", root / "results", root / "src", *fresh]
     files = {path for path in single if path.is_file()}
     files |= {
         path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"

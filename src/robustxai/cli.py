@@ -1,4 +1,4 @@
-"""The `robustxai` command: mounts the command groups of `robustxai._cli`; a user's mistake becomes one sentence.
+"""The `robustxai` command: mounts the groups of `robustxai._cli`; a user's mistake becomes one sentence.
 
 Every public module of `robustxai._cli` that has a typer `app` is mounted under its own name, so a new command
 is a new file there. It knows nothing about what the commands do, and importing it loads no torch.
