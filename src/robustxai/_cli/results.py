@@ -28,7 +28,7 @@ def read(folder: Path) -> Records:
 
 
 def ours(record: Mapping[str, Any]) -> str:
-    """Our value with its interval, one per name where the rule compares named values, or why there is none."""
+    """Our value with its interval, one value per name where the rule has names, or why there is none."""
     from robustxai.plots.numbers import interval, number
 
     value, bounds = record.get("value"), record.get("interval")
