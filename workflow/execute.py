@@ -9,6 +9,7 @@ command.
 """
 
 import argparse
+import ast
 import logging
 import os
 import shutil
@@ -19,7 +20,7 @@ from typing import Any
 
 import nbformat
 import papermill
-from fingerprint import profile_parameters
+from fingerprint import notebook_cells, profile_parameters
 from papermill.exceptions import PapermillExecutionError
 
 from robustxai._cli._locks import exclusive, stop_when_abandoned
@@ -32,7 +33,9 @@ def checked_parameters(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
 
     Raises ValueError with the names that it has.
     """
-    known = papermill.inspect_notebook(str(notebook))
+    tagged = (cell for cell in notebook_cells(notebook) if "parameters" in cell["metadata"].get("tags", []))
+    code = ast.parse("\n".join("".join(cell["source"]) for cell in tagged))
+    known = [node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
     for name in given:
         if name not in known:
             raise ValueError(
@@ -64,6 +67,7 @@ def run(notebook: Path, scratch: Path, parameters: dict[str, Any]) -> Path:
         str(executed),
         parameters=parameters,
         kernel_name="python3",
+        language="python",
         cwd=str(scratch),
         progress_bar=sys.stderr.isatty(),
         start_timeout=300,
