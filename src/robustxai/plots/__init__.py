@@ -1,8 +1,32 @@
 """Figures for the book: one style, a printed digest of the data behind each figure, and figures that move.
 
+    figure = plots.maps_grid(images, {"GradCAM": a, "DiffGradCAM": b}, outlines=masks)
+    plots.show(figure, data={"GradCAM": a, "DiffGradCAM": b}, label="two methods")
+
 Imports nothing else of this package: plots take arrays or tensors and know nothing about methods or models.
 """
 
+from robustxai.plots.charts import bars, lines
+from robustxai.plots.maps import maps_grid, maps_row, overlay
 from robustxai.plots.numbers import digest, interval, number
+from robustxai.plots.output import digest_line, show, table
+from robustxai.plots.slider import slider, slider_html
+from robustxai.plots.style import PALETTE, style
 
-__all__ = ["digest", "interval", "number"]
+__all__ = [
+    "PALETTE",
+    "bars",
+    "digest",
+    "digest_line",
+    "interval",
+    "lines",
+    "maps_grid",
+    "maps_row",
+    "number",
+    "overlay",
+    "show",
+    "slider",
+    "slider_html",
+    "style",
+    "table",
+]
