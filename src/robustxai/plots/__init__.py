@@ -7,10 +7,10 @@ Imports nothing else of this package: plots take arrays or tensors and know noth
 """
 
 from robustxai.plots.charts import bars, lines
+from robustxai.plots.interactive import slider, slider_html
 from robustxai.plots.maps import maps_grid, maps_row, overlay
 from robustxai.plots.numbers import digest, interval, number
 from robustxai.plots.output import digest_line, show, table
-from robustxai.plots.slider import slider, slider_html
 from robustxai.plots.style import PALETTE, style
 
 __all__ = [

@@ -3,7 +3,7 @@
 Series differ in colour and also in hatch, marker or dash, so that a chart survives a grey print.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def bars(
 
 
 def lines(
-    x: Sequence[float] | np.ndarray,
+    x: Any,
     series: Mapping[str, Any],
     *,
     xlabel: str,

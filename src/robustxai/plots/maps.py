@@ -58,7 +58,7 @@ def overlay(images: Any, maps: Any, *, top: Any = None) -> np.ndarray:
     x, m = _enlarge(x, size, "bicubic"), _enlarge(m, size, "bilinear")
     grey = 0.25 * x + 0.75 * (x * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     heat = torch.as_tensor(mpl.colormaps["inferno"](m[:, 0].numpy())[..., :3], dtype=torch.float32)
-    alpha = (0.85 * m.sqrt()).permute(0, 2, 3, 1)
+    alpha = (0.85 * m**0.8).permute(0, 2, 3, 1)
     return ((1 - alpha) * (0.15 + 0.85 * grey).permute(0, 2, 3, 1) + alpha * heat).clamp(0, 1).numpy()
 
 
@@ -102,7 +102,7 @@ def maps_grid(
 def maps_row(
     images: Any, maps: Any = None, *, titles: Sequence[str] | None = None, outlines: Any = None
 ) -> Figure:
-    """One row of images, each with its map over it where `maps` (n, h, w) is given, and a title above each."""
+    """One row of images, each with its map over it where `maps` (n, h, w) is given, and its title above."""
     x = _images(images)
     pictures = overlay(x, maps) if maps is not None else None
     if pictures is None:
