@@ -35,7 +35,8 @@ def checked_parameters(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
     """
     tagged = (cell for cell in notebook_cells(notebook) if "parameters" in cell["metadata"].get("tags", []))
     code = ast.parse("\n".join("".join(cell["source"]) for cell in tagged))
-    known = [node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    names = (node for node in ast.walk(code) if isinstance(node, ast.Name))
+    known = [name.id for name in names if isinstance(name.ctx, ast.Store)]
     for name in given:
         if name not in known:
             raise ValueError(

@@ -1,9 +1,9 @@
 """One short hash per chapter that changes exactly when the chapter must run again.
 
 It covers the notebook's cells (never its outputs), the `robustxai` modules the notebook imports, directly or
-through others, the data files that lie beside those modules, the chapter's part of the ledger, the chapter's
-parameters in the profile, and the lock. It reads files and syntax trees: nothing of the book is imported, so
-it costs milliseconds. It knows nothing about Snakemake, papermill or what a chapter computes.
+through others, the data files that lie beside those modules, the weights, the chapter's part of the ledger,
+the chapter's parameters in the profile, and the lock. It reads files and syntax trees: nothing of the book is
+imported, so it costs milliseconds. It knows nothing about Snakemake, papermill or what a chapter computes.
 """
 
 import ast
@@ -15,7 +15,6 @@ from typing import Any
 import yaml
 
 PACKAGE = "robustxai"
-WEIGHTS = "weights"
 
 
 def notebook_cells(notebook: Path) -> list[dict[str, Any]]:
@@ -74,18 +73,25 @@ def imported_files(src: Path, code: str) -> set[Path]:
     return seen
 
 
-def data_files(files: set[Path], chapter: str, chapters: list[str]) -> set[Path]:
-    """Files that are not Python beside the imported modules, without the weights of other chapters.
+def data_files(files: set[Path]) -> set[Path]:
+    """Files that are not Python beside the imported modules, such as a style sheet."""
+    beside = (path for folder in {file.parent for file in files} for path in folder.iterdir())
+    return {path for path in beside if path.is_file() and path.suffix != ".py"}
 
-    A weight file whose name starts with another chapter's name is that chapter's.
+
+def weights(root: Path, files: set[Path], chapter: str, chapters: list[str]) -> dict[str, Any]:
+    """Digests and manifest entries of the weight files that a chapter may load; none without `nets`.
+
+    A file whose name starts with another chapter's name is that chapter's; every other file is shared.
     """
     others = tuple(name for name in chapters if name != chapter)
-    folders = {file.parent for file in files}
-    beside = {
-        path for folder in folders for path in folder.iterdir() if path.is_file() and path.suffix != ".py"
-    }
-    weights = {path for folder in folders for path in folder.glob(f"{WEIGHTS}/*") if path.is_file()}
-    return beside | {path for path in weights if not path.name.startswith(others)}
+    folder = root / "src" / PACKAGE / "nets" / "weights"
+    if folder.parent / "__init__.py" not in files or not folder.is_dir():
+        return {}
+    stored = {path for path in folder.glob("*.safetensors") if not path.name.startswith(others)}
+    nets = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["nets"]
+    entries = {name: entry for name, entry in nets.items() if not entry["file"].startswith(others)}
+    return {"files": digest_files(root, stored), "nets": entries}
 
 
 def ledger_entries(claims: Path, chapter: str) -> Any:
@@ -116,13 +122,14 @@ def ingredients(root: Path, chapter: str, profile: str, chapters: list[str]) -> 
     """Everything a chapter's result depends on, as plain data; `fingerprint` hashes it."""
     notebook = root / "notebooks" / f"{chapter}.ipynb"
     code = imported_files(root / "src", notebook_code(notebook))
-    files = code | data_files(code, chapter, chapters) | {root / "requirements.lock"}
+    files = code | data_files(code) | {root / "requirements.lock"}
     cells = notebook_cells(notebook)
     return {
         "cells": [[cell["cell_type"], "".join(cell["source"]), shown_metadata(cell)] for cell in cells],
         "files": digest_files(root, files),
         "ledger": ledger_entries(root / "claims.yml", chapter),
         "parameters": profile_parameters(root, profile, chapter),
+        "weights": weights(root, code, chapter, chapters),
     }
 
 
