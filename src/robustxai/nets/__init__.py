@@ -3,9 +3,25 @@
 It knows images in, logits out; it knows nothing about explanations.
 """
 
+from robustxai.nets.adapters import TorchvisionClassifier
 from robustxai.nets.augment import RandomShift
 from robustxai.nets.resnet import CompactResNet
 from robustxai.nets.select import accuracy
 from robustxai.nets.train import History, cross_entropy, fit
+from robustxai.nets.zoo import Entry, WeightsError, pretrained, round_weights, save_weights, zoo
 
-__all__ = ["CompactResNet", "History", "RandomShift", "accuracy", "cross_entropy", "fit"]
+__all__ = [
+    "CompactResNet",
+    "Entry",
+    "History",
+    "RandomShift",
+    "TorchvisionClassifier",
+    "WeightsError",
+    "accuracy",
+    "cross_entropy",
+    "fit",
+    "pretrained",
+    "round_weights",
+    "save_weights",
+    "zoo",
+]

@@ -1,4 +1,4 @@
-"""Batched, seeded image augmentation. It knows nothing about training: an augmentation is `augment(x, generator)`."""
+"""Batched, seeded image augmentation: `augment(x, generator)`. It knows nothing about training."""
 
 from __future__ import annotations
 

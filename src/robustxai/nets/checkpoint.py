@@ -1,25 +1,31 @@
-"""Atomic training checkpoints in safetensors: a reader sees the old file or the new one, never half of one.
+"""Files that are whole or absent: tensors in safetensors, and the state of a training run in one of them.
 
-It knows tensors and JSON, nothing about models or training. No pickle.
+A reader sees the old file or the new one, never half of one. It knows how to put a model and an optimizer
+back to the same bits, and nothing about losses or data. No pickle.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
+import zlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 KEY = "robustxai"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` through a temporary file in the same folder, flushed to disk before the rename."""
+    """Write `data` to `path` through a temporary file beside it, flushed to disk before the rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with open(temporary, "wb") as file:
@@ -45,3 +51,84 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata.get(KEY, "{}"))
+
+
+def digest(*tensors: Tensor) -> str:
+    """Shapes and a checksum of at most 65,536 elements of each tensor: enough to notice another data set."""
+    parts = []
+    for tensor in tensors:
+        flat = tensor.detach().reshape(-1)
+        sample = flat[:: max(1, flat.numel() // 65536)].cpu().contiguous()
+        parts.append(f"{tuple(tensor.shape)}:{zlib.crc32(sample.numpy().tobytes()):08x}")
+    return " ".join(parts)
+
+
+class Checkpoint:
+    """The state of a training run in one file, or nowhere when `path` is None.
+
+    settings: what must be the same for the run to go on. seconds: least time between two writes.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None,
+        settings: Mapping[str, Any],
+        *,
+        seconds: float,
+        model: nn.Module,
+        average: nn.Module | None,
+        rule: Optimizer,
+    ) -> None:
+        self.path = None if path is None else Path(path)
+        self.settings, self.seconds = settings, seconds
+        self.model, self.average, self.rule = model, average, rule
+        self.saved = time.monotonic()
+
+    def save_if_due(self, done: int, summed: float, history: Any, *, now: bool = False) -> None:
+        """Write the run after `done` steps, `summed` being the loss so far in this epoch; `now` does not
+        wait.
+        """
+        if self.path is None or not (now or time.monotonic() - self.saved > self.seconds):
+            return
+        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"ema/{name}": value for name, value in self.average.state_dict().items()}
+        for index, state in self.rule.state_dict()["state"].items():
+            tensors |= {f"rule/{index}/{key}": v for key, v in state.items() if isinstance(v, Tensor)}
+        record = dict(settings=self.settings, done=done, summed=summed, history=asdict(history))
+        save_tensors(self.path, tensors, record)
+        self.saved = time.monotonic()
+
+    def load(self) -> tuple[int, float, dict[str, Any]]:
+        """Put the stored state back; returns (steps done, loss summed in this epoch, history), or (0, 0.0,
+        {}).
+
+        Raises ValueError when the file was made with other settings.
+        """
+        if self.path is None or not self.path.exists():
+            return 0, 0.0, {}
+        tensors, record = load_tensors(self.path)
+        was = record.get("settings", {})
+        for key, value in self.settings.items():
+            if was.get(key) != value:
+                raise ValueError(
+                    f"checkpoint {self.path} was made with {key}={was.get(key)!r}, not {value!r}; "
+                    "remove it or name another file"
+                )
+        groups: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "rule": {}}
+        for name, tensor in tensors.items():
+            group, _, rest = name.partition("/")
+            groups[group][rest] = tensor
+        self.model.load_state_dict(groups["model"])
+        if self.average is not None:
+            self.average.load_state_dict(groups["ema"])
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in groups["rule"].items():
+            index, _, key = name.partition("/")
+            parameter = self.rule.param_groups[0]["params"][int(index)]
+            if tensor.shape == parameter.shape:  # fused kernels need the parameter's own memory order
+                tensor = torch.empty_like(parameter).copy_(tensor)
+            states.setdefault(int(index), {})[key] = tensor
+        groups_now = self.rule.state_dict()["param_groups"]
+        self.rule.load_state_dict({"state": states, "param_groups": groups_now})
+        return record["done"], record["summed"], record["history"]

@@ -14,10 +14,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 STAGE_STRIDES = (1, 2, 2, 1)
+PADDING_MODES = ("zeros", "circular", "reflect", "replicate")
 
 
 class Normalize(nn.Module):
-    """Shift and scale each channel: (x - mean) / std, with mean and std kept as buffers of length `channel`."""
+    """Shift and scale each channel: (x - mean) / std, with mean and std as buffers, one number a channel."""
 
     mean: Tensor
     std: Tensor
@@ -56,13 +57,15 @@ class BasicBlock(nn.Module):
 
 
 class CompactResNet(nn.Module):
-    """A residual classifier from images in [0, 1] to logits, with `features(x)` entering GAP and a linear `head`.
+    """A residual classifier from images in [0, 1] to logits: `features(x)` enters GAP, then the linear
+    `head`.
 
     classes: number of logits. widths: channels of the four stages, whose strides are 1, 2, 2, 1.
-    stem_stride: 2 for 56 or 64 pixels, 1 for 28 or 32; either way the last map is 7x7 or 8x8.
-    blocks: residual blocks in each stage. padding_mode: "zeros" (default), "circular", "reflect", "replicate".
-    mean, std: one number per channel, or one for all. `generator` seeds the initial weights.
-    Raises ValueError when an argument does not fit the others.
+    stem_stride: 2 for 56 or 64 pixels, 1 for 28 or 32; either way the last map is 7x7 or 8x8. blocks:
+    residual blocks in each stage. padding_mode: "zeros", "circular", "reflect" or "replicate". mean, std:
+    one number per channel, or one for all. `generator` seeds the initial weights. `gap_layer` names the
+    module whose output enters GAP; `arguments` rebuilds the network. Raises ValueError when an argument
+    does not fit the others.
     """
 
     gap_layer = "body"
@@ -115,7 +118,7 @@ class CompactResNet(nn.Module):
 
 
 def initialize(model: nn.Module, *, generator: torch.Generator | None = None) -> None:
-    """Draw the weights of all convolutions (He, fan out) and linear layers (1/sqrt(fan in)) from `generator`."""
+    """Draw the weights of convolutions (He, fan out) and linear layers (1/sqrt(fan in)) from `generator`."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
@@ -133,3 +136,7 @@ def _per_channel(name: str, value: Sequence[float] | float, channels: int) -> tu
     if len(values) != channels:
         raise ValueError(f"{name} must be one number or {channels} (one a channel); got {len(values)}")
     return values
+
+
+def _plain(value: Sequence[float] | float) -> list[float] | float:
+    return value if isinstance(value, int | float) else list(value)

@@ -1,4 +1,4 @@
-"""Which parameters train and which modules are in train mode; and plain accuracy. Knows nothing about losses."""
+"""Which parameters train, which modules are in train mode, and accuracy. Knows nothing about losses."""
 
 from __future__ import annotations
 

@@ -1,0 +1,58 @@
+"""Networks from elsewhere, for readers with a network connection: torchvision enums and diffusers models.
+
+It knows how to ask those libraries, and nothing about the zoo's own files.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+import torchvision
+from torch import nn
+from torchvision.models import WeightsEnum
+
+from robustxai.nets.adapters import ARCHITECTURES, TorchvisionClassifier
+from robustxai.nets.resnet import Normalize
+
+
+def from_torchvision(weights: WeightsEnum | str) -> nn.Module:
+    """The network of a torchvision weights enum or its name, in eval mode, for images in [0, 1].
+
+    ResNet-18, DenseNet-121 and SqueezeNet 1.1 come as `TorchvisionClassifier`, others as normalisation +
+    network. Raises ValueError when torchvision has no such weights or they cannot be fetched.
+    """
+    enum = torchvision.models.get_weight(weights) if isinstance(weights, str) else weights
+    names = torchvision.models.list_models(module=torchvision.models)
+    name = next((n for n in names if torchvision.models.get_model_weights(n) is type(enum)), None)
+    if name is None:
+        raise ValueError(f"{enum} belongs to no classifier of torchvision.models")
+    try:
+        if name in ARCHITECTURES:
+            return TorchvisionClassifier(name, classes=len(enum.meta["categories"]), weights=enum).eval()
+        with torch.random.fork_rng(devices=[]):
+            net = torchvision.models.get_model(name, weights=enum)
+    except URLError as error:
+        raise ValueError(
+            f"{enum} could not be fetched ({error.reason}); offline, use a name of robustxai.nets.zoo()"
+        ) from error
+    crop = enum.transforms()
+    return nn.Sequential(OrderedDict(normalize=Normalize(crop.mean, crop.std), net=net)).eval()
+
+
+def from_diffusers(name: str | Path, *, subfolder: str | None = None) -> nn.Module:
+    """A diffusers model from a repository or a local folder, safetensors only, in eval mode.
+
+    Raises ValueError when diffusers is not installed or the model cannot be read.
+    """
+    try:
+        from diffusers import AutoModel
+    except ImportError as error:
+        raise ValueError(f"{name} is a diffusers model: pip install diffusers to load it") from error
+    try:
+        model = AutoModel.from_pretrained(str(name), subfolder=subfolder, use_safetensors=True)
+    except OSError as error:
+        raise ValueError(f"{name} could not be read as a diffusers model: {error}") from error
+    return model.eval()

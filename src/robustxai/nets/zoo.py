@@ -1,0 +1,226 @@
+"""The zoo: trained weights by name, checked against the manifest's sha256 whenever they are read.
+
+Weights lie in safetensors files beside `manifest.json`, several networks in one file under `name/`. A
+fine-tuned network may store only the tensors in which it differs from its `parent`. It knows files and how
+to rebuild a module from its class and arguments, and nothing about training. No pickle.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum
+
+from robustxai.nets.checkpoint import save_tensors
+
+PACKAGE_WEIGHTS = Path(__file__).parent / "weights"
+DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
+
+
+class WeightsError(ValueError):
+    """A weight file or its manifest is missing, altered, or does not fit the network."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network of the zoo. `architecture` is "module.Class" inside robustxai, rebuilt with `arguments`.
+
+    prefix: its tensors are named `prefix/...` in `file`. parent: where the tensors come from that are not
+    stored. metrics: what the recipe measured. dtype: "fp16" or "fp32" on disk; networks always load as
+    float32.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    prefix: str
+    architecture: str
+    arguments: dict[str, Any]
+    dataset: str
+    command: str
+    seed: int
+    metrics: dict[str, Any]
+    licence: str
+    dtype: str
+    parent: str | None = None
+
+
+def zoo(weights_dir: str | Path | None = None) -> dict[str, Entry]:
+    """All networks by name; `weights_dir` is a folder with a manifest.json (default: the ones shipped).
+
+    Raises WeightsError when the folder has no readable manifest.
+    """
+    path = _folder(weights_dir) / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        files, nets = manifest["files"], manifest["nets"]
+        return {n: Entry(name=n, sha256=files[e["file"]]["sha256"], **e) for n, e in nets.items()}
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path} is not a readable weights manifest ({error})") from error
+
+
+def pretrained(
+    name: str | Path | WeightsEnum,
+    *,
+    weights_dir: str | Path | None = None,
+    map_location: torch.device | str = "cpu",
+    subfolder: str | None = None,
+) -> nn.Module:
+    """A trained network in eval mode, float32, its parameters trainable, on `map_location`.
+
+    name: a name of `zoo()`; or, with a network connection, a torchvision weights enum (or its name, such as
+    "ResNet18_Weights.DEFAULT") or a diffusers repository "owner/name"; or a folder saved by diffusers, with
+    `subfolder` where the model is not at its top. Raises ValueError for an unknown name, with the near
+    ones, and WeightsError (a ValueError) for a missing or altered file.
+    """
+    if isinstance(name, WeightsEnum) or (isinstance(name, str) and "_Weights." in name):
+        from robustxai.nets import remote
+
+        return remote.from_torchvision(name).to(map_location)
+    entries = zoo(weights_dir)
+    if isinstance(name, str) and name in entries:
+        return build(entries[name], entries, _folder(weights_dir)).to(map_location)
+    if Path(name).is_dir() or (isinstance(name, str) and name.count("/") == 1):
+        from robustxai.nets import remote
+
+        return remote.from_diffusers(name, subfolder=subfolder).to(map_location)
+    near = difflib.get_close_matches(str(name), entries, n=3, cutoff=0.4)
+    hint = f"near: {', '.join(near)}" if near else f"known: {', '.join(sorted(entries)) or 'none'}"
+    raise ValueError(f"name {str(name)!r} is no network of the zoo; {hint}")
+
+
+def build(entry: Entry, entries: Mapping[str, Entry], folder: Path) -> nn.Module:
+    """The network of `entry` with its weights from `folder`, in eval mode on the CPU.
+
+    Raises WeightsError, naming the file, when the file is missing or altered or does not fit.
+    """
+    module = make(entry.architecture, entry.arguments)
+    state = stored_state(entry, entries, folder)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{folder / entry.file} does not fit network {entry.name!r}: {error}") from error
+    return module.eval()
+
+
+def make(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """A fresh module of class "robustxai.module.Class"; the caller's random state is left as it was."""
+    home, _, kind = architecture.rpartition(".")
+    if home.split(".")[0] != "robustxai":
+        raise WeightsError(f"architecture {architecture!r} must be a class inside robustxai")
+    with torch.random.fork_rng(devices=[]):
+        return getattr(import_module(home), kind)(**arguments)
+
+
+def stored_state(entry: Entry, entries: Mapping[str, Entry], folder: Path) -> dict[str, Tensor]:
+    """All tensors of `entry` as float32 (integers as they are), its parent's first and its own over them."""
+    state: dict[str, Tensor] = {}
+    if entry.parent is not None:
+        if entry.parent not in entries:
+            raise WeightsError(
+                f"network {entry.name!r} needs its parent {entry.parent!r}, which is not there"
+            )
+        state = stored_state(entries[entry.parent], entries, folder)
+    path = folder / entry.file
+    check_file(path, entry.sha256)
+    prefix = f"{entry.prefix}/"
+    with safe_open(path, framework="pt") as file:
+        for key in file.keys():
+            if key.startswith(prefix):
+                value = file.get_tensor(key)
+                state[key.removeprefix(prefix)] = value.float() if value.is_floating_point() else value
+    return state
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Raise WeightsError unless the file's bytes have this sha256; one read a process while it is
+    unchanged.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise WeightsError(f"weight file {path} is missing; install it again or train it") from error
+    if sha256_of(path, mtime_ns=stat.st_mtime_ns, size=stat.st_size) != sha256:
+        raise WeightsError(
+            f"weight file {path} is altered: its sha256 is not the manifest's; install it again or train it"
+        )
+
+
+def save_weights(
+    path: str | Path,
+    modules: Mapping[str, nn.Module | Mapping[str, Tensor]],
+    *,
+    dtype: str = "fp16",
+    record: Mapping[str, Any] | None = None,
+) -> None:
+    """Write modules (or state dicts) to one safetensors file, atomically, tensors named `prefix/tensor`.
+
+    dtype: "fp16" (default) or "fp32" for floating tensors; integers stay. Raises ValueError when a number
+    is not finite or too large for fp16.
+    """
+    tensors: dict[str, Tensor] = {}
+    for prefix, module in modules.items():
+        state = module.state_dict() if isinstance(module, nn.Module) else module
+        tensors |= {
+            f"{prefix}/{key}": as_stored(f"{prefix}/{key}", value, dtype) for key, value in state.items()
+        }
+    save_tensors(Path(path), tensors, record or {})
+
+
+def difference(module: nn.Module, parent: nn.Module, *, dtype: str = "fp16") -> dict[str, Tensor]:
+    """The tensors of `module` that differ from `parent`'s once both are stored as `dtype`.
+
+    Raises ValueError when the two do not have the same tensors.
+    """
+    ours, theirs = module.state_dict(), parent.state_dict()
+    if {k: v.shape for k, v in ours.items()} != {k: v.shape for k, v in theirs.items()}:
+        raise ValueError("parent must have the same tensors as the network; it has others")
+    return {
+        key: value
+        for key, value in ours.items()
+        if not torch.equal(as_stored(key, value, dtype).cpu(), as_stored(key, theirs[key], dtype).cpu())
+    }
+
+
+@torch.no_grad()
+def round_weights(module: nn.Module, *, dtype: str = "fp16") -> nn.Module:
+    """Round every floating tensor, in place, to what storage keeps, so that metrics are those of the stored
+    net.
+    """
+    for key, value in module.state_dict().items():
+        value.copy_(as_stored(key, value, dtype))
+    return module
+
+
+def as_stored(name: str, value: Tensor, dtype: str) -> Tensor:
+    """The tensor as "fp16" or "fp32" storage keeps it, integers unchanged; ValueError if no longer finite."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+    if not value.is_floating_point():
+        return value
+    stored = value.to(DTYPES[dtype])
+    if not stored.isfinite().all():
+        raise ValueError(f"tensor {name} has a number that is not finite as {dtype}")
+    return stored
+
+
+def _folder(weights_dir: str | Path | None) -> Path:
+    return PACKAGE_WEIGHTS if weights_dir is None else Path(weights_dir)
+
+
+@functools.lru_cache(maxsize=256)
+def sha256_of(path: Path, *, mtime_ns: int, size: int) -> str:
+    """The sha256 of a file in hexadecimal; remembered for this time of change and size."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
