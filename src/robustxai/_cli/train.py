@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,9 +27,12 @@ def recipes() -> dict[str, Recipe]:
     """All recipes by name, from every `robustxai/<chapter>/recipes.py` that has RECIPES."""
     from robustxai.nets.recipes import gather
 
-    chapters = [m.name for m in pkgutil.iter_modules(robustxai.__path__) if m.ispkg and m.name != "nets"]
-    names = [f"robustxai.{chapter}.recipes" for chapter in chapters if not chapter.startswith("_")]
-    return gather(*(import_module(name).RECIPES for name in names if find_spec(name) is not None))
+    names = []
+    for chapter in pkgutil.iter_modules(robustxai.__path__):
+        folder = Path(robustxai.__path__[0], chapter.name)
+        if chapter.name != "nets" and (folder / "recipes.py").exists():  # imports no other chapter
+            names.append(f"robustxai.{chapter.name}.recipes")
+    return gather(*(import_module(name).RECIPES for name in names))
 
 
 @app.command()

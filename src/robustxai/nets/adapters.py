@@ -95,7 +95,7 @@ class TorchvisionClassifier(nn.Module):
 
 
 def read_state(weights: WeightsEnum | str | Path) -> dict[str, Tensor]:
-    """The state dict of a torchvision enum or a file, floats as float32, DenseNet's old key names made new."""
+    """The state dict of a torchvision enum or a file: floats as float32, DenseNet's old keys made new."""
     if isinstance(weights, WeightsEnum):
         state = weights.get_state_dict(progress=False, check_hash=True)
     elif Path(weights).suffix == ".safetensors":

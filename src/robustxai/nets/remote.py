@@ -48,7 +48,7 @@ def from_diffusers(name: str | Path, *, subfolder: str | None = None) -> nn.Modu
     Raises ValueError when diffusers is not installed or the model cannot be read.
     """
     try:
-        from diffusers import AutoModel
+        from diffusers.models.auto_model import AutoModel
     except ImportError as error:
         raise ValueError(f"{name} is a diffusers model: pip install diffusers to load it") from error
     try:

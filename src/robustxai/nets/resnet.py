@@ -8,12 +8,14 @@ output of a ReLU and goes through global average pooling (GAP) into one linear l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 STAGE_STRIDES = (1, 2, 2, 1)
+Padding = Literal["zeros", "circular", "reflect", "replicate"]
 PADDING_MODES = ("zeros", "circular", "reflect", "replicate")
 
 
@@ -37,7 +39,7 @@ class Normalize(nn.Module):
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions with batch norm, added to the input, then a ReLU (never in place)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, padding_mode: str) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, padding_mode: Padding) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False, padding_mode=padding_mode)
         self.bn1 = nn.BatchNorm2d(outputs)
@@ -85,26 +87,21 @@ class CompactResNet(nn.Module):
     ) -> None:
         super().__init__()
         if len(widths) != len(STAGE_STRIDES):
-            raise ValueError(
-                f"widths must have {len(STAGE_STRIDES)} numbers, one a stage; got {tuple(widths)}"
-            )
+            raise ValueError(f"widths must be {len(STAGE_STRIDES)} numbers, one a stage; got {tuple(widths)}")
+        if padding_mode not in PADDING_MODES:
+            raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}; got {padding_mode!r}")
+        self.arguments = dict(
+            classes=classes, widths=list(widths), stem_stride=stem_stride, in_channels=in_channels,
+            blocks=blocks, padding_mode=padding_mode, mean=_plain(mean), std=_plain(std),
+        )  # fmt: skip
         self.normalize = Normalize(
             _per_channel("mean", mean, in_channels), _per_channel("std", std, in_channels)
         )
-        stem = nn.Sequential(
-            nn.Conv2d(in_channels, widths[0], 3, stem_stride, 1, bias=False, padding_mode=padding_mode),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(),
-        )
-        stages: list[nn.Module] = [stem]
-        inputs = widths[0]
-        for outputs, stride in zip(widths, STAGE_STRIDES, strict=True):
-            first = BasicBlock(inputs, outputs, stride, padding_mode)
-            rest = [BasicBlock(outputs, outputs, 1, padding_mode) for _ in range(blocks - 1)]
-            stages.append(nn.Sequential(first, *rest))
-            inputs = outputs
-        self.body = nn.Sequential(*stages)
-        self.head = nn.Linear(inputs, classes)
+        with torch.random.fork_rng(devices=[]):  # layers draw from the global generator when they are made
+            self.body = nn.Sequential(
+                *_stages(widths, in_channels, stem_stride, blocks, cast(Padding, padding_mode))
+            )
+            self.head = nn.Linear(widths[-1], classes)
         initialize(self, generator=generator)
 
     def features(
@@ -115,6 +112,20 @@ class CompactResNet(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch classes"]:
         return self.head(self.features(x).mean((2, 3)))
+
+
+def _stages(
+    widths: Sequence[int], in_channels: int, stem_stride: int, blocks: int, padding_mode: Padding
+) -> list[nn.Sequential]:
+    stem = nn.Conv2d(in_channels, widths[0], 3, stem_stride, 1, bias=False, padding_mode=padding_mode)
+    stages = [nn.Sequential(stem, nn.BatchNorm2d(widths[0]), nn.ReLU())]
+    inputs = widths[0]
+    for outputs, stride in zip(widths, STAGE_STRIDES, strict=True):
+        first = BasicBlock(inputs, outputs, stride, padding_mode)
+        rest = [BasicBlock(outputs, outputs, 1, padding_mode) for _ in range(blocks - 1)]
+        stages.append(nn.Sequential(first, *rest))
+        inputs = outputs
+    return stages
 
 
 def initialize(model: nn.Module, *, generator: torch.Generator | None = None) -> None:

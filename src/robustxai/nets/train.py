@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ def fit(
     average = None
     if ema is not None:
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
-    runner = torch.compile(model) if compile else model
+    runner = cast(nn.Module, torch.compile(model)) if compile else model
     settings: dict[str, Any] = dict(
         epochs=epochs, lr=lr, optimizer=optimizer, schedule=schedule, weight_decay=weight_decay,
         momentum=momentum, batch_size=batch_size, augment=repr(augment), params=sorted(chosen), ema=ema,
