@@ -55,6 +55,7 @@ def test_a_diffusers_folder(tmp_path: Path) -> None:
 
 
 def test_without_diffusers_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "diffusers", None)
+    for name in ("diffusers", "diffusers.models", "diffusers.models.auto_model"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ValueError, match="is a diffusers model: pip install diffusers to load it"):
         pretrained(tmp_path)
