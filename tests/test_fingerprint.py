@@ -1,13 +1,10 @@
 """What makes a chapter stale and what does not, on a small tree of files."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
-from fingerprint import (  # pyright: ignore[reportMissingImports]
+from fingerprint import (
     fingerprint,
     imported_files,
     imported_names,
