@@ -25,7 +25,7 @@ class Done(NamedTuple):
 
 
 @pytest.fixture
-def robustxai(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., Done]:
+def robustxai(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     """`robustxai ...` in a folder, inside this process: starting another one takes a second."""
 
     def call(*arguments: str, cwd: Path) -> Done:
