@@ -97,7 +97,6 @@ def slider_html(
             last=len(frames) - 1,
             start=start,
             startvalue=html.escape(readouts[start]),
-            caption=html.escape(texts[start]),
             pace=round(1000 * pace),
         )
         if len(markup) <= MAX_BYTES:
@@ -109,11 +108,12 @@ def _frames(sources: list[str], readouts: list[str], captions: list[str], *, alt
     """One block per frame; all but the first, the middle and the last are hidden until the script runs."""
     kept = {0, len(sources) // 2, len(sources) - 1}
     for k, (source, readout, caption) in enumerate(zip(sources, readouts, captions, strict=True)):
-        value, words = html.escape(readout), html.escape(f"{alt} ({readout})")
+        value, note, words = html.escape(readout), html.escape(caption), html.escape(f"{alt} ({readout})")
         hidden = "" if k in kept else " hidden"
         yield (
-            f'<div data-value="{value}" data-caption="{html.escape(caption)}"{hidden}><img class="dark-light"'
-            f' alt="{words}" width="{size[0]}" height="{size[1]}" src="{source}"><small>{value}</small></div>'
+            f'<div data-value="{value}" data-caption="{note}"{hidden}><img class="dark-light"'
+            f' alt="{words}" width="{size[0]}" height="{size[1]}" src="{source}">'
+            f"<small>{value}<br>{note}</small></div>"
         )
 
 

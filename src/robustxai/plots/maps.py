@@ -84,9 +84,10 @@ def maps_grid(
     columns |= {name: overlay(x, m, top=top) for name, m in named.items()}
     masks = _outlines(outlines, x)
     wide = len(columns)
-    side = min(1.7, WIDTH / (wide + 0.3))
+    side = min(1.7, (WIDTH - 0.8) / wide)
     with style():
-        figure = Figure(figsize=(WIDTH, 0.35 + len(x) * side * x.shape[-2] / x.shape[-1]))
+        height = len(x) * side * x.shape[-2] / x.shape[-1]
+        figure = Figure(figsize=(min(WIDTH, side * wide + 0.8), height + 0.35))
         axes = figure.subplots(len(x), wide, squeeze=False)
         for column, (name, pictures) in enumerate(columns.items()):
             for row in range(len(x)):
@@ -109,8 +110,8 @@ def maps_row(
         pictures = _enlarge(x, _cell_size(x), "bicubic").permute(0, 2, 3, 1).numpy()
     masks = _outlines(outlines, x)
     with style():
-        side = min(1.9, WIDTH / len(x))
-        figure = Figure(figsize=(WIDTH, 0.35 + side * x.shape[-2] / x.shape[-1]))
+        side = min(1.7, (WIDTH - 0.8) / len(x))
+        figure = Figure(figsize=(min(WIDTH, side * len(x) + 0.8), 0.35 + side * x.shape[-2] / x.shape[-1]))
         axes = figure.subplots(1, len(x), squeeze=False)
         for index, axis in enumerate(axes[0]):
             _draw(axis, pictures[index], masks[index])
