@@ -34,7 +34,7 @@ def robustxai(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         monkeypatch.setattr(sys, "argv", ["robustxai", *arguments])
         with pytest.raises(SystemExit) as end:
             main()
-        return Done(int(end.value.code or 0), *capsys.readouterr())
+        return Done(int(end.value.code or 0), *map(str, capsys.readouterr()))
 
     return call
 
