@@ -19,8 +19,8 @@ class FactorSpec:
     """
 
     name: str
-    low: float
-    high: float
+    low: int | float
+    high: int | float
     kind: Literal["continuous", "discrete"]
     meaning: str
 
