@@ -1,0 +1,47 @@
+"""GradCAM++ weights of a log-odds score without the piecewise-linear assumption (spec 3.4).
+
+GradCAM++ assumes Y = exp(S) with S linear. Delta_lse is curved: its derivatives at a GAP + linear head are cumulants of
+u_jk = W_jk / Z under the softmax q of the non-target classes. Knows nothing about networks beyond their last weight.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from robustxai.diffgradcam.capture import Cut
+from robustxai.diffgradcam.scores import others
+from robustxai.diffgradcam.weightings import EPS, combine
+
+CURVED = ("lse", "lse-tau")
+
+
+def exact_plusplus(c: Cut, target: Tensor, contrast: str = "lse", *, tau: float = 1.0) -> Tensor:
+    """Raw DiffGradCAM++ map (N, h, w) with alpha = Y'' / (2 Y'' + s Y'''), Y = exp(Delta).
+
+    Y''/Y = g^2 + h2 and Y'''/Y = g^3 + 3 g h2 + h3, where g = u_c - E_q[u], h2 = -Var_q(u) / tau and
+    h3 = -kappa3_q(u) / tau^2. Channels whose Y'' or whose denominator is not positive get weight zero.
+
+    Raises:
+        ValueError: the head is not GAP + linear, or the contrast is piecewise linear (its closed form is exact).
+    """
+    if contrast not in CURVED:
+        raise ValueError(
+            f"exact_hess with contrast {contrast!r}: accepted are {', '.join(CURVED)}; "
+            "the other contrasts are piecewise linear and their closed form is exact already"
+        )
+    if c.weight is None:
+        raise ValueError(
+            "exact_hess needs a head that is global average pooling + linear; this model's is not"
+        )
+    a = c.activations.detach()
+    u = (c.weight.detach() / a[0, 0].numel()).double()
+    y = c.logits.detach().double()
+    hot = one_hot(target, y.shape[-1]).to(y.dtype)
+    q = others(y, hot, tau)
+    m1, m2, m3 = q @ u, q @ u**2, q @ u**3
+    g, h2 = u[target] - m1, -(m2 - m1**2) / tau
+    h3 = -(m3 - 3 * m1 * m2 + 2 * m1**3) / tau**2
+    second, third = g**2 + h2, g**3 + 3 * g * h2 + h3
+    below = 2 * second + a.sum((2, 3)).double() * third + EPS
+    alpha = torch.where((second > 0) & (below > EPS), second / below.clamp_min(EPS), 0.0)
+    return combine((alpha * g.relu()).to(a.dtype), a) * a[0, 0].numel()

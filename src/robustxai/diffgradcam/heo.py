@@ -1,0 +1,132 @@
+"""Heo, Joo & Moon (NeurIPS 2019): location, top-k, center-mass and active fooling, CE + lambda * L_F (spec 4.3).
+
+Maps are GradCAM maps at native resolution, normalised as the original code does. Fine-tune with batch norm in eval mode.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robustxai.diffgradcam.capture import cut, find_layer
+from robustxai.diffgradcam.fooling import FoolingLoss, class_maps
+from robustxai.metrics import minmax
+
+
+def border(h: int, w: int) -> Float[Tensor, "height width"]:
+    """Ones on a border of width floor(side / 7), zeros inside: 24 ones at 7 x 7."""
+    if min(h, w) < 7:
+        raise ValueError(
+            f"h, w are {h}, {w}; the border of the location attack needs a map of at least 7 x 7"
+        )
+    m = torch.ones(h, w)
+    m[h // 7 : h - h // 7, w // 7 : w - w // 7] = 0
+    return m
+
+
+class HeoLocation(FoolingLoss):
+    """mean_ij (h_ij - M_ij)^2 with h = ReLU(map) / max and M the border mask (or any `mask` (h, w))."""
+
+    def __init__(self, *, lam: float = 1.0, mask: Tensor | None = None, **options):
+        super().__init__(map_weight=lam, **options)
+        self.mask = mask
+
+    def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:
+        mask = border(*maps.shape[1:]) if self.mask is None else self.mask
+        positive = maps.relu()
+        return (positive / (positive.amax((1, 2), keepdim=True) + 1e-8) - mask.to(maps)).square().mean()
+
+
+class _Reference(FoolingLoss):
+    """An attack that needs the map of the frozen original network."""
+
+    def __init__(self, original: nn.Module, *, lam: float = 1.0, **options):
+        super().__init__(map_weight=lam, **options)
+        self.original = original
+
+    def reference(self, x: Tensor, classes: Tensor) -> Tensor:
+        """Min-max normalised maps (N, h, w) of the original network, no graph."""
+        c = cut(self.original, find_layer(self.original, self.layer), x)
+        return minmax(class_maps(c, self.scores[0], classes, self.weight_fn).detach())
+
+
+class HeoTopK(_Reference):
+    """mean over P of h_ij^2, P the top `share` pixels of the original network's map (the paper states |h|; the code squares)."""
+
+    def __init__(self, original: nn.Module, *, lam: float = 1.0, share: float = 0.1, **options):
+        if not 0 < share < 1:
+            raise ValueError(f"share is {share}; accepted are fractions of pixels between 0 and 1")
+        super().__init__(original, lam=lam, **options)
+        self.share = share
+
+    def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:
+        flat = self.reference(x, classes).flatten(1)
+        top = flat.topk(max(1, round(self.share * flat.shape[1])), 1).indices
+        return minmax(maps).flatten(1).gather(1, top).square().mean()
+
+
+class HeoCenterMass(_Reference):
+    """-(|C_row(h) - C_row(h0)| + |C_col(h) - C_col(h0)|), C the intensity-weighted mean index of the map."""
+
+    def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:
+        return (
+            -(center_of_mass(minmax(maps)) - center_of_mass(self.reference(x, classes))).abs().sum(-1).mean()
+        )
+
+
+def center_of_mass(maps: Float[Tensor, "batch height width"]) -> Float[Tensor, "batch 2"]:
+    """Intensity-weighted mean (row, column) index, 1-based."""
+    rows = torch.arange(1, maps.shape[1] + 1, device=maps.device, dtype=maps.dtype)
+    cols = torch.arange(1, maps.shape[2] + 1, device=maps.device, dtype=maps.dtype)
+    total = maps.sum((1, 2)) + 1e-8
+    return torch.stack(((maps.sum(2) @ rows) / total, (maps.sum(1) @ cols) / total), -1)
+
+
+def center_shift(maps: Tensor, reference: Tensor) -> Float[Tensor, " batch"]:
+    """Center-mass displacement sqrt((dr^2 + dc^2) / 2) / (side - 1), in [0, 1], of min-max normalised maps (N, h, w)."""
+    d = center_of_mass(minmax(maps)) - center_of_mass(minmax(reference))
+    return (d.square().sum(-1) / 2).sqrt() / (maps.shape[1] - 1)
+
+
+class HeoActive(_Reference):
+    """Active fooling: on images that show classes c1 and c2, swap their maps.
+
+    1/2 [MSE(h_c1, h0_c2) + MSE(h_c2, h0_c1)] on `pairs` (images (M, C, H, W) that hold both objects), while cross-entropy
+    stays on the training batch. Each step draws `batch` pair images with `generator`.
+    """
+
+    def __init__(
+        self,
+        original: nn.Module,
+        pairs: Tensor,
+        c1: int,
+        c2: int,
+        *,
+        lam: float = 10.0,
+        batch: int = 32,
+        generator: torch.Generator | None = None,
+        **options,
+    ):
+        if c1 == c2:
+            raise ValueError(
+                f"c1 and c2 are both {c1}; active fooling swaps the maps of two different classes"
+            )
+        super().__init__(original, lam=lam, **options)
+        self.pairs, self.c1, self.c2, self.batch, self.generator = pairs, c1, c2, batch, generator
+
+    def terms(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        keep, _ = super().terms(model, x, y)
+        pick = torch.randint(len(self.pairs), (min(self.batch, len(self.pairs)),), generator=self.generator)
+        return keep, self.swap_loss(model, self.pairs[pick.to(self.pairs.device)])
+
+    def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:
+        return maps.new_zeros(())
+
+    def swap_loss(self, model: nn.Module, x: Tensor) -> Tensor:
+        """The swap term on images x (M, C, H, W)."""
+        c = cut(model, find_layer(model, self.layer), x, attached=True)
+        c1, c2 = (torch.full((len(x),), k, dtype=torch.int64, device=x.device) for k in (self.c1, self.c2))
+        maps = [minmax(class_maps(c, self.scores[0], k, self.weight_fn)) for k in (c1, c2)]
+        return 0.5 * sum(
+            ((m - self.reference(x, k)).square().mean() for m, k in zip(maps, (c2, c1), strict=True)),
+            torch.zeros((), device=x.device),
+        )

@@ -1,0 +1,119 @@
+"""From a cut-open forward pass to class activation maps: the fast path, the general path, and all classes at once.
+
+`raw_maps` is the whole method in three lines: coefficients of the score, gradient at the layer, weighting. Everything
+else here is about not computing more than that. Knows nothing about hooks, normalisation or resizing.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from robustxai.diffgradcam.capture import Cut
+from robustxai.diffgradcam.scores import others, score_coefficients
+from robustxai.diffgradcam.weightings import Weighting
+
+CONFIDENT = (
+    1e-3  # below this 1 - p_c the O(C) identity cancels; those classes are recomputed with the masked softmax
+)
+
+
+def gradient(c: Cut, coefficients: Tensor, *, attached: bool = False) -> Tensor:
+    """g = dS/dA for score coefficients a (N, C) (spec 3.2, step 4).
+
+    GAP + linear heads: (a W) / Z, shape (N, K, 1, 1), no backward pass. Other heads: one vector-Jacobian product through
+    the head, shape (N, K, h, w); `attached` builds its graph (double backprop, for attacks).
+    """
+    if c.weight is not None:
+        return (coefficients @ c.weight / c.activations[0, 0].numel())[:, :, None, None]
+    return torch.autograd.grad(
+        c.logits,
+        c.activations,
+        coefficients,
+        create_graph=attached,
+        retain_graph=True,
+        materialize_grads=True,
+    )[0]
+
+
+def raw_maps(
+    c: Cut, target: Int[Tensor, " batch"], weighting: Weighting, contrast: str = "lse", **options
+) -> Float[Tensor, "batch height width"]:
+    """Map of `target` before ReLU: weighting(A, VJP(y wrt A, a)) with a = score_coefficients(y, target, contrast)."""
+    a = score_coefficients(c.logits.detach(), target, contrast, **options)
+    return weighting(c.activations.detach(), gradient(c, a))
+
+
+def all_gradients(c: Cut, contrast: str, **options) -> Float[Tensor, "batch classes channel"]:
+    """dS_c/dA of every class c of a GAP + linear head, (N, C, K): spec 9.2.
+
+    'logit', 'lse', 'pw', 'mean' and 'max' need no (N, C, C) coefficient tensor: with u = W / Z,
+        lse:  u_c - (sum_j p_j u_j - p_c u_c) / (1 - p_c) = (u_c - u_bar) / (1 - p_c),   u_bar = sum_j p_j u_j
+        mean: C / (C - 1) (u_c - mean_j u_j)            max:  u_c - u_runner-up(c)
+    """
+    y, w = c.logits.detach(), c.weight
+    if w is None:
+        raise ValueError(
+            "the head is not global average pooling + linear; the closed form accepts only such heads"
+        )
+    u = w.detach() / c.activations[0, 0].numel()
+    n, classes = y.shape
+    if contrast == "logit" and classes > 1:
+        return u.expand(n, -1, -1)
+    if contrast in ("lse", "pw") and classes > 1:
+        return _all_lse(y, u)
+    if contrast == "mean" and classes > 1:
+        return ((u - u.mean(0)) * (classes / (classes - 1))).expand(n, -1, -1)
+    if contrast == "max" and classes > 1:
+        best, second = y.topk(2).indices.unbind(-1)
+        is_best = torch.arange(classes, device=y.device) == best[:, None]
+        return u - torch.where(is_best[..., None], u[second][:, None], u[best][:, None])
+    a = coefficients_of_all(y, contrast, **options)
+    return a @ u
+
+
+def _all_lse(y: Tensor, u: Tensor) -> Tensor:
+    p = torch.softmax(y, -1)
+    g = (u - (p @ u)[:, None]) / (1 - p).clamp_min(CONFIDENT)[..., None]
+    i, k = (1 - p < CONFIDENT).nonzero(as_tuple=True)
+    if len(i):
+        hot = torch.nn.functional.one_hot(k, y.shape[-1]).to(y.dtype)
+        g[i, k] = u[k] - others(y[i], hot) @ u
+    return g
+
+
+def coefficients_of_all(logits: Tensor, contrast: str, **options) -> Float[Tensor, "batch target classes"]:
+    """Coefficients of every class as the target, (N, C, C): row c of sample n explains class c (C = 1: two rows)."""
+    n, classes = logits.shape
+    targets = torch.arange(max(classes, 2), device=logits.device).repeat(n)
+    flat = logits.repeat_interleave(max(classes, 2), 0)
+    return score_coefficients(flat, targets, contrast, **options).view(n, -1, classes)
+
+
+def all_maps(
+    c: Cut, weighting: Weighting, contrast: str = "lse", *, chunk: int = 64, **options
+) -> Float[Tensor, "batch classes height width"]:
+    """Raw maps of every class, (N, C, h, w).
+
+    GAP + linear heads use `all_gradients`; other heads batch `chunk` vector-Jacobian products at a time.
+    """
+    a = c.activations.detach()
+    if c.weight is not None:
+        g = all_gradients(c, contrast, **options)
+        if weighting.__name__ in (
+            "gradcam",
+            "hirescam",
+        ):  # the same map for these heads: one batched matrix product
+            return (g @ a.flatten(2)).unflatten(-1, a.shape[2:])
+        n, classes, k = g.shape
+        blocks = []
+        for part in g.split(chunk, 1):
+            flat = part.reshape(-1, k, 1, 1)
+            tiled = a.repeat_interleave(part.shape[1], 0)
+            blocks.append(weighting(tiled, flat).unflatten(0, (n, -1)))
+        return torch.cat(blocks, 1)
+    coefficients = coefficients_of_all(c.logits.detach(), contrast, **options)
+    blocks = []
+    for part in coefficients.transpose(0, 1).split(chunk):
+        g = torch.autograd.grad(c.logits, c.activations, part, is_grads_batched=True, retain_graph=True)[0]
+        blocks += [weighting(a, one) for one in g]
+    return torch.stack(blocks, 1)

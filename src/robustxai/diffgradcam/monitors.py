@@ -1,0 +1,43 @@
+"""Detection: what an auditor can compute without the honest network (entropy, agreement of scores).
+
+The entropy monitor is the one that SHAM is built to evade; the agreement monitor is ours (spec 10.6, finding 6).
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robustxai.diffgradcam.explainers import ContrastiveCAM
+from robustxai.metrics import entropy, pearson
+
+
+class EntropyMonitor(NamedTuple):
+    """Mean and standard deviation of the CAM entropy of honest networks, in nats."""
+
+    mean: float
+    std: float
+
+    @classmethod
+    def fit(cls, maps: Float[Tensor, "batch 1 height width"]) -> "EntropyMonitor":
+        """From native-size maps (N, 1, h, w) of an honest network."""
+        h = entropy(maps)
+        h = h[torch.isfinite(h)]
+        return cls(float(h.mean()), float(h.std()))
+
+    def zscore(self, maps: Float[Tensor, "batch 1 height width"]) -> float:
+        """How many standard deviations (per image) the mean entropy of `maps` lies from the honest mean."""
+        return float((entropy(maps).nanmean() - self.mean) / self.std)
+
+
+def score_agreement(
+    model: nn.Module, x: Float[Tensor, "batch channel height width"], layer: nn.Module | str | None = None
+) -> dict[str, float]:
+    """Mean Pearson between the maps of 'logit', 'mean' and 'lse' on images x: low values say somebody moved one of them.
+
+    Needs no second network; compare with the values of models that are known to be honest.
+    """
+    maps = {s: ContrastiveCAM(model, layer, s, size="native").attribute(x) for s in ("logit", "mean", "lse")}
+    pairs = (("logit", "mean"), ("logit", "lse"), ("mean", "lse"))
+    return {f"{a}/{b}": float(pearson(maps[a], maps[b]).nanmean()) for a, b in pairs}

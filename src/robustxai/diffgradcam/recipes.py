@@ -1,0 +1,97 @@
+"""`robustxai train diffgradcam-<task> --seed S`: the honest network of a menagerie task and its manipulated twins.
+
+One recipe a task; three seeds are shipped. Names in the zoo: `diffgradcam-<task>-s<seed>-<run>`, run being `clean` or a
+name of `ATTACKS`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from robustxai.data.scenes import Scenes, menagerie
+from robustxai.diffgradcam.victims import ATTACKS, Data, fool, map_loss, train_honest
+from robustxai.nets import accuracy
+from robustxai.nets.recipes import Job, Net, Recipe
+from robustxai.nets.zoo import round_weights
+
+SIZE = 56
+SEEDS = (0, 1, 2)
+NETWORK = {"widths": (16, 24, 48, 48)}
+COMMON = ("sham-top", "sham-full", "sham-scratch", "heo-location-top")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A label set of the menagerie, how many images to train on, and the attacks that are shipped."""
+
+    name: str
+    classes: int
+    n: int
+    epochs: int = 10
+    attacks: tuple[str, ...] = COMMON
+
+
+TASKS = {
+    t.name: t
+    for t in (
+        Task("animals2", 2, 1600),
+        Task("animals4", 4, 2000, attacks=tuple(ATTACKS)),
+        Task("animals10", 10, 3000),
+        Task("animal_colour100", 100, 6000, epochs=12, attacks=(*COMMON, "sham-all-top", "adaptive-top")),
+    )
+}
+
+
+def scenes(task: Task, split: str, n: int | None = None) -> Scenes:
+    """The task's images: 'train' and 'test' come from different streams; held-out sets have 500 images by default."""
+    seeds = {"train": 1000, "test": 2000}
+    if split not in seeds:
+        raise ValueError(f"split is {split!r}; accepted are 'train' and 'test'")
+    count = n or (task.n if split == "train" else 500)
+    return menagerie(
+        count, size=SIZE, classes=task.name, generator=torch.Generator().manual_seed(seeds[split])
+    )
+
+
+def zoo_name(task: str, seed: int, run: str) -> str:
+    """Name of a shipped network; `run` is 'clean' or a name of `ATTACKS`."""
+    return f"diffgradcam-{task.replace('_', '-')}-s{seed}-{run}"
+
+
+def build(job: Job, task: Task) -> Sequence[Net]:
+    """Train the honest network of `task` with the job's seed, then each manipulated twin from it."""
+    train, test = scenes(task, "train"), scenes(task, "test")
+    data = Data(train.images.to(job.device), train.labels.to(job.device), task.classes)
+    x, y = test.images.to(job.device), test.labels.to(job.device)
+    schedule = {"epochs": task.epochs}
+    dataset = f"menagerie {task.name}, {SIZE} px, {task.n} images"
+
+    def net(run, module, parent=None):
+        round_weights(module)
+        metrics = {"test_accuracy": round(accuracy(module, x, y), 4)}
+        if run != "clean":
+            metrics["test_map_loss"] = round(map_loss(module, honest, ATTACKS[run], x, y), 4)
+        return Net(zoo_name(task.name, job.seed, run), module, dataset, metrics, parent=parent)
+
+    honest = train_honest(data, seed=job.seed, network=NETWORK, checkpoint=job.checkpoint("clean"),
+                          progress=f"{task.name} clean", **schedule)  # fmt: skip
+    nets = [net("clean", honest)]
+    for run in task.attacks:
+        scratch = ATTACKS[run].part == "scratch"
+        twin = fool(honest, data, ATTACKS[run], seed=job.seed, honest_schedule=schedule, network=NETWORK,
+                    checkpoint=job.checkpoint(run), progress=f"{task.name} {run}")  # fmt: skip
+        nets.append(net(run, twin, parent=None if scratch else nets[0].name))
+    return nets
+
+
+def _recipe(task: Task) -> Recipe:
+    return Recipe(
+        name=f"diffgradcam-{task.name.replace('_', '-')}",
+        help=f"{task.classes} classes: honest network and {len(task.attacks)} manipulated twins",
+        build=lambda job: build(job, task),
+        file="diffgradcam.safetensors",
+    )
+
+
+RECIPES = {r.name: r for r in map(_recipe, TASKS.values())}

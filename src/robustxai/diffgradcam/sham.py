@@ -1,0 +1,124 @@
+"""SHAM, salience-hoax activation maps: an entropy-aware fake map and the loss that trains a network to show it.
+
+Spec 4.1 and 4.2. The target has the CAM entropy of honest networks, so that an entropy monitor sees nothing. The loss is
+that of saliency-guided training (CYBORG), with the fake map in the place of the human's.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from robustxai.diffgradcam.fooling import FoolingLoss
+from robustxai.metrics import minmax
+
+
+def sham_target(
+    h: int, w: int, entropy: float = 3.35, *, n: int | None = None, layout: str = "ring"
+) -> Float[Tensor, "height width"]:
+    """Binary map (h, w) whose n ones hug the border and whose entropy ln n matches `entropy` (natural log).
+
+    Args:
+        entropy: CAM entropy H* of honest networks at this resolution, in nats; the paper's 3.35 gives 28 of 49 at 7 x 7.
+        n: the number of ones, overriding `entropy`.
+        layout: 'ring' (outermost ring, then the next, each corners first), 'rows' or 'columns' (from both sides inwards).
+
+    The number of ones is the symmetric count (whole groups of mirrored pixels) nearest to exp(entropy) if its entropy is
+    within 0.05 of the wanted one, else round(exp(entropy)).
+
+    Raises:
+        ValueError: n or exp(entropy) outside 1 ... h * w, unknown layout.
+
+    >>> int(sham_target(7, 7).sum())
+    28
+    """
+    groups = [g for ring in _rings(h, w, layout) for g in ring]
+    if n is None:
+        if not 0 <= entropy <= math.log(h * w) + 1e-6:
+            raise ValueError(
+                f"entropy is {entropy}; accepted are 0 to ln({h * w}) = {math.log(h * w):.3f} nats for a {h} x {w} map"
+            )
+        counts = torch.tensor([len(g) for g in groups]).cumsum(0).tolist()
+        symmetric = min(counts, key=lambda k: abs(math.log(k) - entropy))
+        n = symmetric if abs(math.log(symmetric) - entropy) < 0.05 else round(math.exp(entropy))
+    if not 1 <= n <= h * w:
+        raise ValueError(f"n is {n}; accepted are 1 to {h * w} ones for a {h} x {w} map")
+    cells = [cell for g in groups for cell in g][:n]
+    target = torch.zeros(h, w)
+    target[[r for r, _ in cells], [c for _, c in cells]] = 1
+    return target
+
+
+def _rings(h: int, w: int, layout: str) -> list[list[list[tuple[int, int]]]]:
+    """Cells from the outside in, as rings of groups; a group is the orbit of a cell under half (square: quarter) turns."""
+    depth = {
+        "ring": lambda r, c: min(r, c, h - 1 - r, w - 1 - c),
+        "rows": lambda r, c: min(r, h - 1 - r),
+        "columns": lambda r, c: min(c, w - 1 - c),
+    }
+    if layout not in depth:
+        raise ValueError(f"layout is {layout!r}; accepted are {', '.join(depth)}")
+    cells = [(r, c) for r in range(h) for c in range(w)]
+    corner = lambda cell: min(cell[0], h - 1 - cell[0]) + min(cell[1], w - 1 - cell[1])  # noqa: E731
+    rings: dict[int, list[list[tuple[int, int]]]] = {}
+    seen: set[tuple[int, int]] = set()
+    for cell in sorted(cells, key=lambda cell: (depth[layout](*cell), corner(cell), cell)):
+        if cell in seen:
+            continue
+        orbit = _orbit(cell, h, w, quarter=h == w and layout == "ring")
+        seen.update(orbit)
+        rings.setdefault(depth[layout](*cell), []).append(orbit)
+    return [rings[d] for d in sorted(rings)]
+
+
+def _orbit(cell: tuple[int, int], h: int, w: int, *, quarter: bool) -> list[tuple[int, int]]:
+    r, c = cell
+    turns = [(r, c), (h - 1 - r, w - 1 - c)]
+    if quarter:
+        turns += [(c, h - 1 - r), (w - 1 - c, r)]
+    return list(dict.fromkeys(turns))
+
+
+class ShamLoss(FoolingLoss):
+    """alpha * CE + (1 - alpha) * mean_ij (N_mm(L_cls)_ij - T_ij)^2, spec 4.2.
+
+    Args:
+        target: T (h, w) in [0, 1] at the native resolution of the map, usually `sham_target(h, w)`.
+        alpha: weight of the cross-entropy; 1 turns the map term off.
+        entropy_weight, entropy: optional term entropy_weight * (H(L) - entropy)^2, an ablation.
+        options: see `FoolingLoss` (`layer`, `classes`, `scores`, `weighting`, `keep`).
+
+    Raises:
+        ValueError: alpha outside [0, 1], a target that is not (h, w), a map of another size.
+    """
+
+    def __init__(
+        self,
+        target: Tensor,
+        *,
+        alpha: float = 0.5,
+        entropy_weight: float = 0.0,
+        entropy: float = 3.35,
+        **options,
+    ):
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"alpha is {alpha}; accepted are 0 (map only) to 1 (cross-entropy only)")
+        if target.ndim != 2:
+            raise ValueError(f"target has shape {tuple(target.shape)}; accepted is a map (h, w)")
+        super().__init__(keep_weight=alpha, map_weight=1 - alpha, **options)
+        self.target, self.entropy_weight, self.entropy = target, entropy_weight, entropy
+
+    def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:
+        """Mean squared distance of the min-max normalised raw maps (N, h, w) to T."""
+        if maps.shape[1:] != self.target.shape:
+            raise ValueError(
+                f"target is {tuple(self.target.shape)} and the map {tuple(maps.shape[1:])}; they must agree"
+            )
+        normal = minmax(maps)
+        loss = (normal - self.target.to(maps)).square().mean()
+        if self.entropy_weight:
+            share = normal / normal.sum((1, 2), keepdim=True).clamp_min(1e-8)
+            h = -(share * share.clamp_min(1e-12).log()).sum((1, 2))
+            loss = loss + self.entropy_weight * (h - self.entropy).square().mean()
+        return loss

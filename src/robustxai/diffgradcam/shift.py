@@ -1,0 +1,105 @@
+"""The exact, training-free attack on per-logit maps (spec T2), and the index that gives it away (spec T3).
+
+Adding one function of the input to all logits changes no probability. Two ways to do it in a network with a linear
+head: the same row vector added to every row of W, or one more activation channel with the same weight for every class.
+"""
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robustxai.diffgradcam.capture import find_head, find_layer, hooks
+
+
+class ShiftAttack(nn.Module):
+    """`model` with an extra activation channel `pattern`, weighted `strength` for every class.
+
+    Probabilities are the model's for every input; the per-logit GradCAM of every class gains strength * pattern / Z.
+    Explain the layer that enters global average pooling, which is now `gap_layer` = 'tap'.
+
+    Args:
+        model: any classifier with one global-pooling layer; it is used, not copied or changed.
+        pattern: (h, w) map to show, at the native resolution of the layer.
+        strength: lambda >= 0, in units of a head weight; 0 is the model itself.
+        layer: the layer that enters pooling; None is the model's `gap_layer`.
+
+    Raises:
+        ValueError: the pattern does not have the layer's size, or strength is not finite.
+    """
+
+    gap_layer = "tap"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        pattern: Float[Tensor, "height width"],
+        strength: float,
+        *,
+        layer: nn.Module | str | None = None,
+    ):
+        super().__init__()
+        if not torch.isfinite(torch.tensor(float(strength))):
+            raise ValueError(f"strength is {strength}; accepted are finite numbers")
+        self.model, self.strength, self.tap = model, float(strength), nn.Identity()
+        self.layer_name = next(n for n, m in model.named_modules() if m is find_layer(model, layer))
+        self.register_buffer("pattern", pattern.clone(), persistent=False)
+        self.training = model.training
+        self.tap.training = model.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shifted logits (N, C)."""
+        extra: list[Tensor] = []
+
+        def append_channel(_module, _inputs, a):
+            if a.shape[2:] != self.pattern.shape:
+                raise ValueError(
+                    f"pattern is {tuple(self.pattern.shape)}; the layer's maps are {tuple(a.shape[2:])}"
+                )
+            channel = self.pattern.to(a).expand(len(a), 1, *a.shape[2:])
+            wide = self.tap(torch.cat((a, channel), 1))
+            extra.append(wide[:, -1].mean((1, 2)))
+            return wide[:, :-1]
+
+        with hooks((find_layer(self.model, self.layer_name), append_channel)):
+            logits = self.model(x)
+        return logits + self.strength * extra[0][:, None]
+
+
+def shift_head(model: nn.Module, v: Float[Tensor, " channel"]) -> nn.Module:
+    """A copy of `model` whose head weight is W + 1 v^T: the same probabilities, every per-logit map moved by sum_k v_k A_k / Z."""
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        _linear(other).weight += v
+    return other
+
+
+def center_head(model: nn.Module) -> nn.Module:
+    """A copy of `model` with W <- W - 1 W_bar^T: exact, output-preserving repair of any shift in the head (spec T3).
+
+    GradCAM of the result is DiffGradCAM('mean') of the model times (C - 1) / C. Logits lose a common term; their
+    differences, hence probabilities and predictions, stay. Raises ValueError without a linear head.
+    """
+    weight = _linear(model).weight.detach()
+    return shift_head(model, -weight.mean(0))
+
+
+def shift_index(head: nn.Module | Float[Tensor, "classes channel"]) -> float:
+    """||W_bar|| / mean_j ||W_j||, W_bar the mean row of the head's weight: 0 for a centred head, 1 for identical rows.
+
+    Cross-entropy with SGD never moves W_bar (sum_j dCE/dW_j = 0), so honest heads keep it small; logit-shift
+    manipulation puts mass there. Blind to attacks on the differences themselves. `head` is a model, a linear layer or
+    its weight (C, K), C >= 2.
+    """
+    w = head if isinstance(head, Tensor) else _linear(head).weight
+    if w.shape[0] < 2:
+        raise ValueError("head has a single row; the shift index needs at least 2 classes")
+    return float(w.detach().mean(0).norm() / w.detach().norm(dim=1).mean())
+
+
+def _linear(model: nn.Module) -> nn.Linear:
+    head = find_head(model)
+    if head is None:
+        raise ValueError(f"head is missing: {type(model).__name__} has no linear layer")
+    return head

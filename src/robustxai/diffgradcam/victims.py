@@ -1,0 +1,151 @@
+"""Honest networks and their manipulated twins: the runs behind the chapter's tables, one function each.
+
+`train_honest` and `fool` are deterministic in their seed; a row of `ATTACKS` is a whole protocol (which loss, which
+layers, from where). Knows nothing about files: `recipes.py` stores what comes out.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from robustxai.diffgradcam.fooling import FoolingLoss
+from robustxai.diffgradcam.heo import HeoCenterMass, HeoLocation, HeoTopK
+from robustxai.diffgradcam.sham import ShamLoss, sham_target
+from robustxai.nets import CompactResNet, RandomShift, cross_entropy, fit
+
+
+class Data(NamedTuple):
+    """Training images x (n, C, H, W) and labels y (n,), and the number of classes."""
+
+    x: Tensor
+    y: Tensor
+    classes: int
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One protocol of fooling.
+
+    loss: from the honest network and the native map size (h, w) to a FoolingLoss. part: 'top' trains the last block and
+    the head on cached features, 'all' fine-tunes everything, 'scratch' starts from random weights with the honest
+    schedule. freeze_norm: batch norm stays in eval mode, as in Heo et al.
+    """
+
+    loss: Callable[[nn.Module, tuple[int, int]], FoolingLoss]
+    part: str = "top"
+    epochs: int = 12
+    lr: float = 1e-3
+    freeze_norm: bool = False
+
+
+def _sham(**options) -> Callable[[nn.Module, tuple[int, int]], FoolingLoss]:
+    return lambda honest, size: ShamLoss(sham_target(*size), **options)
+
+
+ATTACKS: dict[str, Attack] = {
+    "sham-top": Attack(_sham(alpha=0.1)),
+    "sham-full": Attack(_sham(alpha=0.1), part="all"),
+    "sham-scratch": Attack(_sham(alpha=0.5), part="scratch"),
+    "sham-all-top": Attack(_sham(alpha=0.1, classes="all")),
+    "sham-pp-top": Attack(_sham(alpha=0.1, weighting="gradcam++")),
+    "adaptive-top": Attack(_sham(alpha=0.1, scores=("lse",))),
+    "adaptive-full": Attack(_sham(alpha=0.1, scores=("lse",)), part="all"),
+    "adaptive-joint-top": Attack(_sham(alpha=0.1, scores=("logit", "lse"))),
+    "heo-location-top": Attack(lambda honest, size: HeoLocation(lam=9.0), freeze_norm=True),
+    "heo-topk-top": Attack(lambda honest, size: HeoTopK(honest, lam=9.0), freeze_norm=True),
+    "heo-centermass-top": Attack(lambda honest, size: HeoCenterMass(honest, lam=0.5), freeze_norm=True),
+}
+
+
+class Top(nn.Module):
+    """The last block and the head of a CompactResNet, on cached features of the frozen rest; shares its parameters."""
+
+    gap_layer = "last"
+
+    def __init__(self, model: CompactResNet):
+        super().__init__()
+        self.last, self.head = model.body[-1], model.head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, K, h, w) to logits (N, C)."""
+        return self.head(self.last(x).mean((2, 3)))
+
+
+@torch.no_grad()
+def trunk(model: CompactResNet, x: Tensor, *, batch: int = 256) -> Tensor:
+    """What enters the last block, in eval mode."""
+    rest = nn.Sequential(model.normalize, model.body[:-1]).eval()
+    return torch.cat([rest(part) for part in x.split(batch)])
+
+
+@torch.no_grad()
+def map_size(model: CompactResNet, x: Tensor) -> tuple[int, int]:
+    """(h, w) of the explained map for images like x."""
+    h, w = model.features(x[:1]).shape[2:]
+    return h, w
+
+
+@torch.no_grad()
+def map_loss(model: CompactResNet, honest: CompactResNet, attack: Attack, x: Tensor, y: Tensor) -> float:
+    """The attack's map term on (x, y) in eval mode: whether it converged at all; print it beside every result."""
+    return float(attack.loss(honest, map_size(model, x)).terms(model, x, y)[1])
+
+
+def new_network(classes: int, *, seed: int, **options) -> CompactResNet:
+    """A CompactResNet with weights drawn from `seed`."""
+    return CompactResNet(classes, generator=torch.Generator().manual_seed(seed), **options)
+
+
+def train_honest(
+    data: Data,
+    *,
+    seed: int,
+    epochs: int = 15,
+    loss=cross_entropy,
+    shift: int = 3,
+    flip: bool = True,
+    network: dict | None = None,
+    **fit_options,
+) -> CompactResNet:
+    """The honest schedule: SGD with momentum 0.9, one-cycle to 0.1, weight decay 1e-4, shifted and mirrored images."""
+    model = new_network(data.classes, seed=seed, **(network or {}))
+    fit(model, data.x, data.y, epochs=epochs, loss=loss, lr=0.1, optimizer="sgd", weight_decay=1e-4, seed=seed,
+        augment=RandomShift(shift, flip=flip), **fit_options)  # fmt: skip
+    return model
+
+
+def fool(
+    honest: CompactResNet,
+    data: Data,
+    attack: Attack,
+    *,
+    seed: int,
+    honest_schedule: dict | None = None,
+    network: dict | None = None,
+    **fit_options,
+) -> CompactResNet:
+    """A manipulated copy of `honest` (left untouched), trained by `attack` on `data`.
+
+    `honest_schedule` and `network` repeat the options of `train_honest` for attacks from scratch.
+    """
+    loss = attack.loss(honest, map_size(honest, data.x))
+    if attack.part == "scratch":
+        return train_honest(
+            data, seed=seed, loss=loss, network=network, **(honest_schedule or {}), **fit_options
+        )
+    model = copy.deepcopy(honest)
+    options = dict(epochs=attack.epochs, lr=attack.lr, optimizer="adam", weight_decay=0.0, seed=seed,
+                   schedule="constant", loss=loss, train_mode=nn.Module.eval if attack.freeze_norm else None)  # fmt: skip
+    if attack.part == "all":
+        fit(model, data.x, data.y, augment=RandomShift(3, flip=True), **options, **fit_options)
+        return model
+    if attack.part != "top":
+        raise ValueError(f"part is {attack.part!r}; accepted are 'top', 'all' and 'scratch'")
+    if hasattr(loss, "original"):
+        loss.original = Top(honest)  # the honest map of the same cached features
+    fit(Top(model), trunk(honest, data.x), data.y, **options, **fit_options)
+    return model.eval()

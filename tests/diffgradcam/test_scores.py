@@ -1,0 +1,170 @@
+"""The theory, as arithmetic on coefficient vectors: A1, A2 (logit part), A5, A7, A9 of spec 10.4."""
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+
+from robustxai.diffgradcam import score_coefficients
+
+CONTRASTS = ["lse", "pw", "pw-live", "lse-tau", "max", "mean", "topm-pw"]
+ZERO_SUM = [*CONTRASTS, "prob", "logp"]
+
+
+def draw(n, classes, seed, scale=3.0, dtype=torch.float64):
+    g = torch.Generator().manual_seed(seed)
+    return scale * torch.randn(n, classes, generator=g, dtype=dtype), torch.randint(
+        classes, (n,), generator=g
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", ZERO_SUM)
+@settings(max_examples=15, deadline=None)
+@given(classes=st.integers(2, 40), seed=st.integers(0, 10_000), scale=st.floats(0.01, 30))
+def test_contrasts_sum_to_zero(kind, dtype, classes, seed, scale):
+    y, t = draw(3, classes, seed, scale, dtype)
+    a = score_coefficients(y, t, kind)
+    assert a.sum(-1).abs().max() < 1e-6 * max(1.0, float(a.abs().sum(-1).max()))
+
+
+@pytest.mark.parametrize("kind", ["logit", "rest"])
+def test_per_logit_scores_sum_to_one(kind):
+    y, t = draw(8, 7, 0)
+    torch.testing.assert_close(score_coefficients(y, t, kind).sum(-1), torch.ones(8, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("kind", ZERO_SUM)
+def test_coefficients_ignore_a_common_shift(kind):
+    y, t = draw(8, 7, 1)
+    torch.testing.assert_close(
+        score_coefficients(y + 1e4, t, kind), score_coefficients(y, t, kind), rtol=1e-7, atol=1e-9
+    )
+
+
+SCORE_VALUES = {
+    "logit": lambda y, c: y[c],
+    "prob": lambda y, c: y.softmax(-1)[c],
+    "logp": lambda y, c: y.log_softmax(-1)[c],
+    "rest": lambda y, c: y[c] + y.log_softmax(-1)[c],
+    "lse": lambda y, c: y[c] - torch.cat((y[:c], y[c + 1 :])).logsumexp(0),
+    "max": lambda y, c: y[c] - torch.cat((y[:c], y[c + 1 :])).max(),
+    "mean": lambda y, c: y[c] - torch.cat((y[:c], y[c + 1 :])).mean(),
+    "pw-live": lambda y, c: (
+        y[c] - (torch.cat((y[:c], y[c + 1 :])).softmax(0) * torch.cat((y[:c], y[c + 1 :]))).sum()
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SCORE_VALUES)
+def test_coefficients_are_the_gradient_of_the_score(kind):
+    y, t = draw(6, 5, 2)
+    expected = torch.stack(
+        [torch.func.grad(SCORE_VALUES[kind])(row, int(c)) for row, c in zip(y, t, strict=True)]
+    )
+    torch.testing.assert_close(score_coefficients(y, t, kind), expected)
+
+
+def test_finer_cam_coefficients_are_the_gradient_of_its_score():
+    y, _ = draw(1, 6, 3)
+    c, near = 2, (y[0] - y[0, 2]).abs().argsort()[1:4]
+    value = lambda v: v[c] - (v[near].softmax(0) * v[near]).sum()  # noqa: E731
+    got = score_coefficients(y, torch.tensor([c]), "topm-pw", detached=False)
+    torch.testing.assert_close(got[0], torch.func.grad(value)(y[0]))
+    frozen = score_coefficients(y, torch.tensor([c]), "topm-pw", strength=0.5)
+    assert abs(float(frozen.sum()) - 0.5) < 1e-12, "shift invariant only at strength 1"
+
+
+def test_lse_is_the_log_odds_and_equals_pw():
+    y, t = draw(8, 9, 4)
+    y.requires_grad_()
+    p = y.softmax(-1).gather(1, t[:, None])
+    (log_odds,) = torch.autograd.grad((p / (1 - p)).log().sum(), y)
+    torch.testing.assert_close(score_coefficients(y.detach(), t, "lse"), log_odds)
+    torch.testing.assert_close(score_coefficients(y.detach(), t, "pw"), log_odds)
+
+
+def test_probability_scores_are_scaled_log_odds():
+    y, t = draw(8, 9, 5)
+    p = y.softmax(-1).gather(1, t[:, None])
+    lse = score_coefficients(y, t, "lse")
+    torch.testing.assert_close(score_coefficients(y, t, "logp"), (1 - p) * lse)
+    torch.testing.assert_close(score_coefficients(y, t, "prob"), p * (1 - p) * lse)
+
+
+def test_temperature_goes_from_max_to_mean():
+    y, t = draw(8, 9, 6)
+    for tau, kind in ((1e-3, "max"), (1.0, "lse"), (1e4, "mean")):
+        torch.testing.assert_close(
+            score_coefficients(y, t, "lse-tau", tau=tau), score_coefficients(y, t, kind), atol=1e-3, rtol=0
+        )
+
+
+def test_binary_contrasts_coincide():
+    y, t = draw(8, 2, 7)
+    expected = score_coefficients(y, t, "mean")
+    for kind in ("lse", "max", "pw", "lse-tau", "topm-pw"):
+        torch.testing.assert_close(score_coefficients(y, t, kind), expected)
+
+
+def test_permuting_the_others_permutes_the_coefficients():
+    y, _ = draw(1, 6, 8)
+    order = torch.tensor([0, 4, 2, 5, 1, 3])
+    for kind in CONTRASTS:
+        a = score_coefficients(y, torch.tensor([0]), kind)
+        torch.testing.assert_close(score_coefficients(y[:, order], torch.tensor([0]), kind), a[:, order])
+
+
+def test_an_impossible_class_matters_only_to_mean():
+    y, t = draw(6, 5, 9)
+    more = torch.cat((y, torch.full((6, 1), -1e4, dtype=y.dtype)), 1)
+    for kind in ("lse", "max"):
+        torch.testing.assert_close(score_coefficients(more, t, kind)[:, :5], score_coefficients(y, t, kind))
+    assert (score_coefficients(more, t, "mean")[:, :5] - score_coefficients(y, t, "mean")).abs().max() > 0.01
+
+
+def test_max_takes_the_lowest_index_among_ties():
+    a = score_coefficients(torch.tensor([[5.0, 1.0, 1.0, 1.0]]), torch.tensor([0]), "max")
+    assert a.tolist() == [[1.0, -1.0, 0.0, 0.0]]
+
+
+def test_single_sigmoid_is_a_difference_already():
+    y = torch.tensor([[2.0], [-1.0]])
+    assert score_coefficients(y, torch.tensor([1, 0]), "lse").tolist() == [[1.0], [-1.0]]
+
+
+def test_thousand_classes_stay_finite_and_confident():
+    y = torch.zeros(1, 1000)
+    y[0, 3] = 80.0
+    a = score_coefficients(y, torch.tensor([3]), "lse")
+    assert torch.isfinite(a).all() and abs(float(a.sum())) < 1e-6
+    assert float(score_coefficients(y, torch.tensor([3]), "logp").abs().max()) < 1e-30, (
+        "log p has underflown; lse has not"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        ("sum", {}, "contrast is 'sum'; accepted are"),
+        ("lse", {"tau": 2.0}, "does not take the option"),
+        ("lse-tau", {"tau": 0.0}, "tau is 0.0"),
+        ("pair", {}, "other is missing"),
+        ("pair", {"other": 1}, "two different classes"),
+        ("pair", {"other": 9}, "other holds class 9"),
+        ("topm-pw", {"m": 0}, "m is 0"),
+    ],
+)
+def test_bad_contrasts_say_what_is_accepted(kind, options, words):
+    with pytest.raises(ValueError, match=words):
+        score_coefficients(torch.zeros(2, 4), torch.tensor([0, 1]), kind, **options)
+
+
+@pytest.mark.parametrize(
+    "target", [torch.tensor([0, 4]), torch.tensor([-1, 0]), torch.tensor([0.0, 1.0]), torch.tensor([0])]
+)
+def test_bad_targets_say_what_is_accepted(target):
+    from robustxai.diffgradcam.scores import as_target
+
+    with pytest.raises(ValueError, match="accepted are"):
+        as_target(target, torch.zeros(2, 4))
