@@ -1,0 +1,22 @@
+"""Notebooks as files: one canonical form, a lint, and the generated first cell.
+
+`writer` makes the bytes of a notebook a function of its cells and outputs alone; `lint` lists what a reader
+would stumble over; `bootstrap` generates the cell that makes a chapter run on Colab. Works on plain JSON and
+runs nothing.
+"""
+
+from robustxai.notebook.bootstrap import bootstrap_cell, insert_bootstrap, repository
+from robustxai.notebook.lint import Problem, lint
+from robustxai.notebook.writer import canonical, dumps, load, save
+
+__all__ = [
+    "Problem",
+    "bootstrap_cell",
+    "canonical",
+    "dumps",
+    "insert_bootstrap",
+    "lint",
+    "load",
+    "repository",
+    "save",
+]
