@@ -37,7 +37,7 @@ $needed
     known = hosted and "/$placeholder/" not in source
     if not (known and all(subprocess.run(plan).returncode == 0 for plan in plans)):
         raise SystemExit(
-            "robustxai is not installed: run `pip install` on its wheel or its folder, or name one of them in "
+            "robustxai is not installed: run `pip install` on its wheel or folder, or name one of them in "
             "the environment variable ROBUSTXAI_SOURCE, then run this cell again."
         )
     importlib.invalidate_caches()

@@ -91,7 +91,7 @@ def _parameters(source: str) -> Iterator[str]:
 
 def _literal(node: ast.stmt) -> bool:
     """Whether a statement is `name = literal`."""
-    if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)):
+    if not isinstance(node, ast.Assign) or [type(target) for target in node.targets] != [ast.Name]:
         return False
     try:
         ast.literal_eval(node.value)
@@ -156,7 +156,8 @@ def _paths(cell: dict[str, Any]) -> Iterator[str]:
     """Absolute paths and memory addresses: they differ on the next machine."""
     for where, content in _texts(cell):
         match = ABSOLUTE.search(content)
-        named = [match.group()] if match else [p for p in (str(Path.home()), str(Path.cwd())) if f"{p}/" in content]
+        here = [folder for folder in (str(Path.home()), str(Path.cwd())) if f"{folder}/" in content]
+        named = [match.group()] if match else here
         if named:
             yield f"{where} names the absolute path {named[0]}."
         if where == "output" and ADDRESS.search(content):
@@ -197,4 +198,4 @@ def _functions(cell: dict[str, Any]) -> Iterator[str]:
             body = node.body[1:] if ast.get_docstring(node) else node.body
             length = (node.end_lineno or node.lineno) - body[0].lineno + 1 if body else 0
             if length > FUNCTION_LINES:
-                yield f"defines {node.name} in {length} lines: beyond {FUNCTION_LINES} it belongs in the package."
+                yield f"defines {node.name} in {length} lines: beyond {FUNCTION_LINES} move it to the package."
