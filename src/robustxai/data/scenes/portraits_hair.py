@@ -1,0 +1,127 @@
+"""Hair of the portraits: eight styles, each one row of shape numbers at its shortest and one at its longest.
+
+All styles are the same few shapes (a cap over the skull with one or two openings for the face, a tuft or knot on top, a fall of hair
+behind), so a new style is two rows of numbers; `hair_length` walks from the first row to the second.
+Knows nothing about the face under it.
+"""
+
+import torch
+from torch import Tensor
+
+from .portraits_factors import HAIR_STYLES, blend
+from .portraits_parts import Colour, Factors, Layer, View, arc, tint
+from .sdf import Distance, Points, bcast, box, ellipse, move, rotate, smooth_union, union
+
+HAIRS = ((0.12, 0.10, 0.13), (0.27, 0.16, 0.12), (0.46, 0.25, 0.14), (0.80, 0.40, 0.16), (0.95, 0.77, 0.42))
+GREY = (0.84, 0.84, 0.87)
+
+COLUMNS = (
+    ("grow", "side")  # thickness of the cap, how far down it reaches
+    + ("ox", "oy", "ow", "oh", "or", "ot")  # first opening: centre, half sides, corner radius, turn
+    + ("px", "py", "pw", "ph", "pr", "pt")  # second opening
+    + ("tx", "ty", "tw", "th", "tt")  # tuft or knot: centre, radii, turn
+    + ("bw", "bh", "by", "dw", "dy")  # behind: radii and centre of the mass, half width and lower end of the fall
+    + ("curl", "waves", "shade")  # height and number of the curls along the outline; darkening of the mass behind
+)
+
+ROUND = (0.0, 0.18, 0.335, 0.46, 0.27, 0.0)
+NO_TUFT = (0.0, -0.2, 0.1, 0.1, 0.0)
+NO_BACK = (0.2, 0.2, 0.0, 0.1, 0.1)
+STILL = (0.0, 12.0, 0.3)
+STYLES = {
+    "buzz": (
+        (0.015, -0.01, *ROUND, *ROUND, *NO_TUFT, *NO_BACK, *STILL),
+        (0.060, 0.05, *ROUND, *ROUND, *NO_TUFT, *NO_BACK, *STILL),
+    ),
+    "side part": (
+        (0.045, 0.02, 0.07, 0.21, 0.36, 0.42, 0.30, 0.25, -0.20, 0.20, 0.17, 0.44, 0.15, -0.12)
+        + (0.12, -0.42, 0.26, 0.10, 0.25, *NO_BACK, *STILL),
+        (0.075, 0.12, 0.07, 0.24, 0.36, 0.42, 0.30, 0.32, -0.20, 0.22, 0.16, 0.44, 0.14, -0.14)
+        + (0.14, -0.46, 0.30, 0.15, 0.25, *NO_BACK, *STILL),
+    ),
+    "quiff": (
+        (0.020, -0.04, *ROUND, *ROUND, 0.02, -0.42, 0.30, 0.13, -0.12, *NO_BACK, *STILL),
+        (0.030, 0.00, *ROUND, *ROUND, 0.06, -0.50, 0.36, 0.20, -0.22, *NO_BACK, *STILL),
+    ),
+    "curls": (
+        (0.050, -0.02, *ROUND, *ROUND, 0.0, -0.36, 0.32, 0.14, 0.0, *NO_BACK, 0.030, 22.0, 0.15),
+        (0.110, 0.12, 0.0, 0.22, 0.32, 0.46, 0.27, 0.0, 0.0, 0.22, 0.32, 0.46, 0.27, 0.0)
+        + (0.0, -0.42, 0.38, 0.20, 0.0, 0.46, 0.44, -0.05, 0.1, 0.1, 0.045, 22.0, 0.15),
+    ),
+    "bob": (
+        (0.060, 0.26, 0.0, 0.29, 0.325, 0.48, 0.14, 0.0, 0.0, 0.29, 0.325, 0.48, 0.14, 0.0)
+        + (*NO_TUFT, 0.48, 0.47, -0.06, 0.475, 0.26, *STILL),
+        (0.085, 0.46, 0.0, 0.32, 0.315, 0.48, 0.14, 0.0, 0.0, 0.32, 0.315, 0.48, 0.14, 0.0)
+        + (*NO_TUFT, 0.51, 0.50, -0.06, 0.520, 0.48, *STILL),
+    ),
+    "long": (
+        (0.055, 0.30, 0.13, 0.22, 0.20, 0.56, 0.20, -0.22, -0.13, 0.22, 0.20, 0.56, 0.20, 0.22)
+        + (*NO_TUFT, 0.47, 0.47, -0.06, 0.46, 0.55, *STILL),
+        (0.075, 0.40, 0.13, 0.22, 0.19, 0.56, 0.19, -0.22, -0.13, 0.22, 0.19, 0.56, 0.19, 0.22)
+        + (*NO_TUFT, 0.50, 0.50, -0.06, 0.56, 1.10, *STILL),
+    ),
+    "afro": (
+        (0.090, 0.05, *ROUND, *ROUND, *NO_TUFT, 0.56, 0.54, -0.14, 0.1, 0.1, 0.022, 30.0, 0.06),
+        (0.120, 0.12, *ROUND, *ROUND, *NO_TUFT, 0.74, 0.68, -0.20, 0.1, 0.1, 0.028, 30.0, 0.06),
+    ),
+    "bun": (
+        (0.030, 0.08, 0.0, 0.16, 0.36, 0.50, 0.34, 0.0, 0.0, 0.16, 0.36, 0.50, 0.34, 0.0)
+        + (0.0, -0.58, 0.13, 0.12, 0.0, *NO_BACK, *STILL),
+        (0.045, 0.12, 0.0, 0.16, 0.36, 0.50, 0.34, 0.0, 0.0, 0.16, 0.36, 0.50, 0.34, 0.0)
+        + (0.0, -0.64, 0.22, 0.19, 0.0, *NO_BACK, *STILL),
+    ),
+}
+
+
+def hair_colour(f: Factors) -> Colour:
+    """Colour of the hair, greyed."""
+    grey = 0.92 * f["grey_hair"][:, None]
+    return blend(f["hair_colour"], HAIRS) * (1 - grey) + f["skin"].new_tensor(GREY) * grey
+
+
+def shape_numbers(f: Factors) -> dict[str, Tensor]:
+    """The row of shape numbers of each image: its style (rounded to the nearest), walked along its length."""
+    table = f["skin"].new_tensor([STYLES[name] for name in HAIR_STYLES])
+    pair = table[f["hair_style"].detach().round().long().clamp(0, len(HAIR_STYLES) - 1)]
+    row = pair[:, 0] + f["hair_length"][:, None] * (pair[:, 1] - pair[:, 0])
+    return dict(zip(COLUMNS, row.unbind(1), strict=True))
+
+
+def curled(d: Distance, p: Points, s: dict[str, Tensor]) -> Distance:
+    """An outline with curls: half waves along the angle around the head."""
+    angle = torch.atan2(p[..., 1], p[..., 0])
+    return d - bcast(s["curl"], d) * torch.cos(angle * bcast(s["waves"], d) / 2).abs()
+
+
+def hair_back(f: Factors, v: View) -> list[Layer]:
+    """The hair behind head and shoulders, a shade darker."""
+    s = shape_numbers(f)
+    p = move(v.head, -0.02 * f["yaw"], 0.0)
+    mass = curled(ellipse(move(p, 0.0, s["by"]), s["bw"], s["bh"]), move(p, 0.0, s["by"]), s)
+    half = (s["dy"] - s["by"]) / 2
+    fall = box(move(p, 0.0, s["by"] + half), s["dw"], half, torch.minimum(half, s["dw"]).clamp_max(0.14))
+    shade = s["shade"][:, None]
+    colour = hair_colour(f) * (1 - shade) + f["skin"].new_tensor((0.08, 0.03, 0.10)) * shade
+    return [Layer("hair", colour, v.ink(union(mass, fall)))]
+
+
+def hair_front(f: Factors, v: View) -> list[Layer]:
+    """The cap over the skull with its openings for the face, the tuft, and a sheen."""
+    s, yaw = shape_numbers(f), f["yaw"]
+    colour = hair_colour(f)
+    p = move(v.head, 0.01 * yaw, 0.0)
+    wide = bcast(1 + 0.07 * f["face_width"], p)
+    p = torch.stack((p[..., 0] / wide, p[..., 1]), -1)
+    skull = move(p, 0.0, -0.08)
+    cap = torch.maximum(ellipse(skull, 0.40 + s["grow"], 0.41 + s["grow"]), p[..., 1] - bcast(s["side"], p))
+    q = move(p, 0.07 * yaw, 0.0)
+    tuft = ellipse(rotate(move(p, s["tx"], s["ty"]), s["tt"]), s["tw"], s["th"])
+    first = box(rotate(move(q, s["ox"], s["oy"]), s["ot"]), s["ow"], s["oh"], s["or"])
+    second = box(rotate(move(q, s["px"], s["py"]), s["pt"]), s["pw"], s["ph"], s["pr"])
+    shape = torch.maximum(curled(smooth_union(cap, tuft, 0.04), skull, s), -union(first, second))
+    cover = v.ink(shape)
+    sheen = v.ink(arc(rotate(move(skull, -0.04, -0.30), -0.12), 0.15, -0.055, 0.020))
+    return [
+        Layer("hair", colour, cover),
+        Layer("hair", tint(colour, (1.0, 0.95, 0.9), 0.25), cover * sheen),
+    ]
