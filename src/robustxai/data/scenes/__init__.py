@@ -2,5 +2,6 @@
 
 from .base import FactorSpec, Scenes
 from .menagerie import menagerie, render_menagerie
+from .portraits import portraits, render_portraits
 
-__all__ = ["FactorSpec", "Scenes", "menagerie", "render_menagerie"]
+__all__ = ["FactorSpec", "Scenes", "menagerie", "portraits", "render_menagerie", "render_portraits"]

@@ -13,10 +13,32 @@ from torch import Tensor
 from .base import Scenes
 from .portraits_factors import FACTOR_NAMES, FACTORS, factor, sample_factors
 from .portraits_hair import hair_back, hair_colour, hair_front
-from .portraits_parts import Factors, Layer, age_lines, backdrop, body, brows, eyes, glasses, head, mouth, view
+from .portraits_parts import (
+    Factors,
+    Layer,
+    age_lines,
+    backdrop,
+    body,
+    brows,
+    eyes,
+    glasses,
+    head,
+    mouth,
+    view,
+)
 from .sdf import grid
 
-PARTS: tuple[str, ...] = ("face", "mouth", "eyes", "brows", "glasses", "hair", "age_lines", "clothes", "background")
+PARTS: tuple[str, ...] = (
+    "face",
+    "mouth",
+    "eyes",
+    "brows",
+    "glasses",
+    "hair",
+    "age_lines",
+    "clothes",
+    "background",
+)
 """Names of the masks, in order; together they cover every pixel once."""
 
 
@@ -68,12 +90,16 @@ def render_portraits(
     Values outside the table's ranges are drawn as they are. `without` leaves out the parts named in it; where nothing is left, black.
     """
     if factors.shape[1] != len(FACTORS):
-        raise ValueError(f"factors has {factors.shape[1]} columns; accepted: {len(FACTORS)}, in the order of FACTORS.")
+        raise ValueError(
+            f"factors has {factors.shape[1]} columns; accepted: {len(FACTORS)}, in the order of FACTORS."
+        )
     if size < 1:
         raise ValueError(f"size={size} is not an image side in pixels; accepted: 1 or more.")
     if unknown := [name for name in without if name not in PARTS]:
         raise ValueError(f"without names {unknown[0]!r}, which is no part; accepted: {', '.join(PARTS)}.")
-    budget = 2**17 if factors.device.type == "cpu" else 2**22  # pixels at once: what fits the cache, or keeps a GPU busy
+    budget = (
+        2**17 if factors.device.type == "cpu" else 2**22
+    )  # pixels at once: what fits the cache, or keeps a GPU busy
     pieces = [_render(rows, size, without) for rows in factors.split(max(1, budget // size**2))]
     return torch.cat([image for image, _ in pieces]), torch.cat([mask for _, mask in pieces])
 
@@ -103,7 +129,9 @@ def _render(factors: Tensor, size: int, without: Sequence[str]) -> tuple[Tensor,
         weights.append(light * layer.alpha)
         light = light - weights[-1]
     if not layers:
-        return factors.new_zeros(len(factors), 3, size, size), factors.new_zeros(len(factors), len(PARTS), size, size)
+        return factors.new_zeros(len(factors), 3, size, size), factors.new_zeros(
+            len(factors), len(PARTS), size, size
+        )
     weight = torch.stack(weights[::-1], 1).flatten(2)
     paint = torch.stack([layer.colour for layer in layers], 2)
     member = factors.new_tensor([[float(layer.part == part) for layer in layers] for part in PARTS])

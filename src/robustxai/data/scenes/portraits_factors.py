@@ -6,23 +6,21 @@ Knows nothing about pixels.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from .base import FactorSpec
+
 HAIR_STYLES = ("buzz", "side part", "quiff", "curls", "bob", "long", "afro", "bun")
 
 
-class Factor(NamedTuple):
-    """One column of the factor table: its range, and the names of its lower and upper half when it is a label."""
+@dataclass(frozen=True)
+class Factor(FactorSpec):
+    """One column of the factor table, with the names of its lower and upper half for when it is a label."""
 
-    name: str
-    low: float
-    high: float
-    kind: Literal["continuous", "binary", "categorical"]
-    meaning: str
     classes: tuple[str, str]
 
 
@@ -31,27 +29,64 @@ FACTORS: tuple[Factor, ...] = (
     Factor("mouth_open", 0, 1, "continuous", "opening of the mouth", ("mouth closed", "mouth open")),
     Factor("eye_open", 0.2, 1, "continuous", "opening of the eyelids", ("eyes narrow", "eyes wide")),
     Factor("eye_size", 0.8, 1.25, "continuous", "size of the eyes, 1 = usual", ("small eyes", "large eyes")),
-    Factor("eye_colour", 0, 1, "continuous", "iris, brown over green to blue and grey", ("brown eyes", "blue eyes")),
-    Factor("gaze_x", -1, 1, "continuous", "direction of the gaze, left to right", ("looks left", "looks right")),
+    Factor(
+        "eye_colour",
+        0,
+        1,
+        "continuous",
+        "iris, brown over green to blue and grey",
+        ("brown eyes", "blue eyes"),
+    ),
+    Factor(
+        "gaze_x", -1, 1, "continuous", "direction of the gaze, left to right", ("looks left", "looks right")
+    ),
     Factor("gaze_y", -1, 1, "continuous", "direction of the gaze, up to down", ("looks up", "looks down")),
-    Factor("brow_height", -1, 1, "continuous", "height of the brows, low to high", ("brows low", "brows high")),
+    Factor(
+        "brow_height", -1, 1, "continuous", "height of the brows, low to high", ("brows low", "brows high")
+    ),
     Factor("brow_angle", -1, 1, "continuous", "tilt of the brows, stern to worried", ("stern", "worried")),
-    Factor("glasses", 0, 1, "binary", "glasses; values between are see-through", ("no glasses", "glasses")),
-    Factor("hair_style", 0, 7, "categorical", ", ".join(HAIR_STYLES), ("short style", "full style")),
-    Factor("hair_length", 0, 1, "continuous", "length or volume of the style", ("hair trimmed", "hair grown")),
-    Factor("hair_colour", 0, 1, "continuous", "black over brown and ginger to blond", ("dark hair", "fair hair")),
-    Factor("grey_hair", 0, 1, "continuous", "share of grey in hair and brows", ("hair coloured", "hair grey")),
+    Factor("glasses", 0, 1, "discrete", "glasses; values between are see-through", ("no glasses", "glasses")),
+    Factor("hair_style", 0, 7, "discrete", ", ".join(HAIR_STYLES), ("short style", "full style")),
+    Factor(
+        "hair_length", 0, 1, "continuous", "length or volume of the style", ("hair trimmed", "hair grown")
+    ),
+    Factor(
+        "hair_colour", 0, 1, "continuous", "black over brown and ginger to blond", ("dark hair", "fair hair")
+    ),
+    Factor(
+        "grey_hair", 0, 1, "continuous", "share of grey in hair and brows", ("hair coloured", "hair grey")
+    ),
     Factor("skin", 0, 1, "continuous", "skin tone, light to dark", ("light skin", "dark skin")),
     Factor("age_lines", 0, 1, "continuous", "strength of the lines of age", ("smooth", "lined")),
-    Factor("face_width", -1, 1, "continuous", "width of the face, narrow to wide", ("narrow face", "wide face")),
+    Factor(
+        "face_width", -1, 1, "continuous", "width of the face, narrow to wide", ("narrow face", "wide face")
+    ),
     Factor("x", -0.12, 0.12, "continuous", "position, half image widths, left to right", ("left", "right")),
     Factor("y", -0.08, 0.12, "continuous", "position, half image heights, up to down", ("high", "low")),
     Factor("scale", 0.88, 1.12, "continuous", "size of the figure, 1 = usual", ("far", "near")),
-    Factor("roll", -0.25, 0.25, "continuous", "tilt of the head, radians, left to right", ("tilts left", "tilts right")),
+    Factor(
+        "roll",
+        -0.25,
+        0.25,
+        "continuous",
+        "tilt of the head, radians, left to right",
+        ("tilts left", "tilts right"),
+    ),
     Factor("yaw", -1, 1, "continuous", "turn of the head, left to right", ("turns left", "turns right")),
-    Factor("background", 0, 1, "continuous", "backdrop hue, warm to cool", ("warm backdrop", "cool backdrop")),
-    Factor("gradient", 0, 1, "continuous", "darkening of the backdrop downwards", ("even backdrop", "graded backdrop")),
-    Factor("clothes", 0, 1, "continuous", "hue of the clothes, warm to cool", ("warm clothes", "cool clothes")),
+    Factor(
+        "background", 0, 1, "continuous", "backdrop hue, warm to cool", ("warm backdrop", "cool backdrop")
+    ),
+    Factor(
+        "gradient",
+        0,
+        1,
+        "continuous",
+        "darkening of the backdrop downwards",
+        ("even backdrop", "graded backdrop"),
+    ),
+    Factor(
+        "clothes", 0, 1, "continuous", "hue of the clothes, warm to cool", ("warm clothes", "cool clothes")
+    ),
 )
 
 FACTOR_NAMES: tuple[str, ...] = tuple(f.name for f in FACTORS)
@@ -60,15 +95,17 @@ FACTOR_NAMES: tuple[str, ...] = tuple(f.name for f in FACTORS)
 def factor(name: str, *, argument: str = "label") -> Factor:
     """The table row called `name`; ValueError names the accepted ones."""
     if name not in FACTOR_NAMES:
-        raise ValueError(f"{argument}={name!r} is not a factor of portraits; accepted: {', '.join(FACTOR_NAMES)}.")
+        raise ValueError(
+            f"{argument}={name!r} is not a factor of portraits; accepted: {', '.join(FACTOR_NAMES)}."
+        )
     return FACTORS[FACTOR_NAMES.index(name)]
 
 
-def within(row: Factor, u: Float[Tensor, "batch"], half: Int64[Tensor, "batch"], margin: float) -> Float[Tensor, "batch"]:
+def within(
+    row: Factor, u: Float[Tensor, "batch"], half: Int64[Tensor, "batch"], margin: float
+) -> Float[Tensor, "batch"]:
     """Uniform draws `u` in [0, 1) sent to the lower (0) or upper (1) half of a factor's range, `margin` away from its middle."""
-    if row.kind == "binary":
-        return half.to(u.dtype) * (row.high - row.low) + row.low
-    if row.kind == "categorical":
+    if row.kind == "discrete":
         count = (row.high - row.low + 1) / 2
         return row.low + (u * count).floor() + half * count
     radius = (row.high - row.low) / 2
@@ -97,7 +134,9 @@ def sample_factors(
     if not -1 <= correlation <= 1:
         raise ValueError(f"correlation={correlation} is out of range; accepted: -1 to 1.")
     if confounder is None and correlation != 0:
-        raise ValueError(f"correlation={correlation} needs a confounder; name one factor other than the label.")
+        raise ValueError(
+            f"correlation={correlation} needs a confounder; name one factor other than the label."
+        )
     if not 0 <= margin < 1:
         raise ValueError(f"margin={margin} is out of range; accepted: 0 to below 1.")
     if n < 1:
@@ -107,8 +146,12 @@ def sample_factors(
     coin = torch.rand(n, generator=generator, device=device, dtype=torch.float64)
     half = (u[..., 0] < 0.5).long()
     target = half[:, FACTOR_NAMES.index(label)]
-    if confounder is not None:  # agree with the label with probability (1 + phi) / 2: both balanced, correlation phi
-        half[:, FACTOR_NAMES.index(confounder)] = torch.where(coin < (1 + correlation) / 2, target, 1 - target)
+    if (
+        confounder is not None
+    ):  # agree with the label with probability (1 + phi) / 2: both balanced, correlation phi
+        half[:, FACTOR_NAMES.index(confounder)] = torch.where(
+            coin < (1 + correlation) / 2, target, 1 - target
+        )
     columns = [
         within(row, u[:, i, 1], half[:, i], margin if row.name in (label, confounder) else 0.0)
         for i, row in enumerate(FACTORS)
@@ -116,7 +159,9 @@ def sample_factors(
     return torch.stack(columns, 1), target
 
 
-def blend(position: Float[Tensor, "batch"], colours: Sequence[tuple[float, float, float]]) -> Float[Tensor, "batch 3"]:
+def blend(
+    position: Float[Tensor, "batch"], colours: Sequence[tuple[float, float, float]]
+) -> Float[Tensor, "batch 3"]:
     """Smooth walk through a palette: position 0 is near the first colour, 1 near the last; infinitely differentiable."""
     table = position.new_tensor(colours)
     knots = torch.linspace(0, 1, len(table), device=position.device, dtype=position.dtype)

@@ -1,7 +1,7 @@
 """Hair of the portraits: eight styles, each one row of shape numbers at its shortest and one at its longest.
 
-All styles are the same few shapes (a cap over the skull with one or two openings for the face, a tuft or knot on top, a fall of hair
-behind), so a new style is two rows of numbers; `hair_length` walks from the first row to the second.
+All styles are the same few shapes (a cap over the skull with one or two openings for the face, a tuft or knot on
+top, a fall of hair behind), so a new style is two rows of numbers; `hair_length` walks from the first row to the second.
 Knows nothing about the face under it.
 """
 
@@ -10,65 +10,97 @@ from torch import Tensor
 
 from .portraits_factors import HAIR_STYLES, blend
 from .portraits_parts import Colour, Factors, Layer, View, arc, tint
-from .sdf import Distance, Points, bcast, box, ellipse, move, rotate, smooth_union, union
+from .sdf import Distance, Points, bcast, box, ellipse, move, points, rotate, smooth_union, union
 
 HAIRS = ((0.12, 0.10, 0.13), (0.27, 0.16, 0.12), (0.46, 0.25, 0.14), (0.80, 0.40, 0.16), (0.95, 0.77, 0.42))
 GREY = (0.84, 0.84, 0.87)
 
 COLUMNS = (
-    ("grow", "side")  # thickness of the cap, how far down it reaches
-    + ("ox", "oy", "ow", "oh", "or", "ot")  # first opening: centre, half sides, corner radius, turn
-    + ("px", "py", "pw", "ph", "pr", "pt")  # second opening
-    + ("tx", "ty", "tw", "th", "tt")  # tuft or knot: centre, radii, turn
-    + ("bw", "bh", "by", "dw", "dy")  # behind: radii and centre of the mass, half width and lower end of the fall
-    + ("curl", "waves", "shade")  # height and number of the curls along the outline; darkening of the mass behind
+    *("grow", "side"),  # cap: its thickness, how far down it reaches
+    *("ox", "oy", "ow", "oh", "or", "ot"),  # first opening: centre, half sides, corner radius, turn
+    *("px", "py", "pw", "ph", "pr", "pt"),  # second opening
+    *("tx", "ty", "tw", "th", "tt"),  # tuft or knot: centre, radii, turn
+    *(
+        "bw",
+        "bh",
+        "by",
+        "dw",
+        "dy",
+    ),  # behind: radii and centre of the mass, half width and lower end of the fall
+    *("curl", "waves", "shade"),  # height and number of the curls; how much darker the hair behind is
 )
-
 ROUND = (0.0, 0.18, 0.335, 0.46, 0.27, 0.0)
-NO_TUFT = (0.0, -0.2, 0.1, 0.1, 0.0)
-NO_BACK = (0.2, 0.2, 0.0, 0.1, 0.1)
-STILL = (0.0, 12.0, 0.3)
-STYLES = {
-    "buzz": (
-        (0.015, -0.01, *ROUND, *ROUND, *NO_TUFT, *NO_BACK, *STILL),
-        (0.060, 0.05, *ROUND, *ROUND, *NO_TUFT, *NO_BACK, *STILL),
-    ),
+
+Numbers = tuple[float, ...]
+
+
+def row(
+    cap: Numbers,
+    first: Numbers = ROUND,
+    second: Numbers | None = None,
+    tuft: Numbers = (0.0, -0.2, 0.1, 0.1, 0.0),
+    behind: Numbers = (0.2, 0.2, 0.0, 0.1, 0.1),
+    curl: Numbers = (0.0, 12.0, 0.3),
+) -> Numbers:
+    """Shape numbers in the order of COLUMNS; by default a round hairline, no tuft and nothing behind the head."""
+    return (*cap, *first, *(second or first), *tuft, *behind, *curl)
+
+
+STYLES: dict[str, tuple[Numbers, Numbers]] = {
+    "buzz": (row((0.015, -0.01)), row((0.060, 0.05))),
     "side part": (
-        (0.045, 0.02, 0.07, 0.21, 0.36, 0.42, 0.30, 0.25, -0.20, 0.20, 0.17, 0.44, 0.15, -0.12)
-        + (0.12, -0.42, 0.26, 0.10, 0.25, *NO_BACK, *STILL),
-        (0.075, 0.12, 0.07, 0.24, 0.36, 0.42, 0.30, 0.32, -0.20, 0.22, 0.16, 0.44, 0.14, -0.14)
-        + (0.14, -0.46, 0.30, 0.15, 0.25, *NO_BACK, *STILL),
+        row(
+            (0.045, 0.02),
+            (0.07, 0.21, 0.36, 0.42, 0.30, 0.25),
+            (-0.20, 0.20, 0.17, 0.44, 0.15, -0.12),
+            tuft=(0.12, -0.42, 0.26, 0.10, 0.25),
+        ),
+        row(
+            (0.075, 0.12),
+            (0.07, 0.24, 0.36, 0.42, 0.30, 0.32),
+            (-0.20, 0.22, 0.16, 0.44, 0.14, -0.14),
+            tuft=(0.14, -0.46, 0.30, 0.15, 0.25),
+        ),
     ),
     "quiff": (
-        (0.020, -0.04, *ROUND, *ROUND, 0.02, -0.42, 0.30, 0.13, -0.12, *NO_BACK, *STILL),
-        (0.030, 0.00, *ROUND, *ROUND, 0.06, -0.50, 0.36, 0.20, -0.22, *NO_BACK, *STILL),
+        row((0.020, -0.04), tuft=(0.02, -0.42, 0.30, 0.13, -0.12)),
+        row((0.030, 0.00), tuft=(0.06, -0.50, 0.36, 0.20, -0.22)),
     ),
     "curls": (
-        (0.050, -0.02, *ROUND, *ROUND, 0.0, -0.36, 0.32, 0.14, 0.0, *NO_BACK, 0.030, 22.0, 0.15),
-        (0.110, 0.12, 0.0, 0.22, 0.32, 0.46, 0.27, 0.0, 0.0, 0.22, 0.32, 0.46, 0.27, 0.0)
-        + (0.0, -0.42, 0.38, 0.20, 0.0, 0.46, 0.44, -0.05, 0.1, 0.1, 0.045, 22.0, 0.15),
+        row((0.050, -0.02), tuft=(0.0, -0.36, 0.32, 0.14, 0.0), curl=(0.030, 22.0, 0.15)),
+        row(
+            (0.110, 0.12),
+            (0.0, 0.22, 0.32, 0.46, 0.27, 0.0),
+            tuft=(0.0, -0.42, 0.38, 0.20, 0.0),
+            behind=(0.46, 0.44, -0.05, 0.1, 0.1),
+            curl=(0.045, 22.0, 0.15),
+        ),
     ),
     "bob": (
-        (0.060, 0.26, 0.0, 0.29, 0.325, 0.48, 0.14, 0.0, 0.0, 0.29, 0.325, 0.48, 0.14, 0.0)
-        + (*NO_TUFT, 0.48, 0.47, -0.06, 0.475, 0.26, *STILL),
-        (0.085, 0.46, 0.0, 0.32, 0.315, 0.48, 0.14, 0.0, 0.0, 0.32, 0.315, 0.48, 0.14, 0.0)
-        + (*NO_TUFT, 0.51, 0.50, -0.06, 0.520, 0.48, *STILL),
+        row((0.060, 0.26), (0.0, 0.29, 0.325, 0.48, 0.14, 0.0), behind=(0.48, 0.47, -0.06, 0.475, 0.26)),
+        row((0.085, 0.46), (0.0, 0.32, 0.315, 0.48, 0.14, 0.0), behind=(0.51, 0.50, -0.06, 0.520, 0.48)),
     ),
     "long": (
-        (0.055, 0.30, 0.13, 0.22, 0.20, 0.56, 0.20, -0.22, -0.13, 0.22, 0.20, 0.56, 0.20, 0.22)
-        + (*NO_TUFT, 0.47, 0.47, -0.06, 0.46, 0.55, *STILL),
-        (0.075, 0.40, 0.13, 0.22, 0.19, 0.56, 0.19, -0.22, -0.13, 0.22, 0.19, 0.56, 0.19, 0.22)
-        + (*NO_TUFT, 0.50, 0.50, -0.06, 0.56, 1.10, *STILL),
+        row(
+            (0.055, 0.30),
+            (0.13, 0.22, 0.20, 0.56, 0.20, -0.22),
+            (-0.13, 0.22, 0.20, 0.56, 0.20, 0.22),
+            behind=(0.47, 0.47, -0.06, 0.46, 0.55),
+        ),
+        row(
+            (0.075, 0.40),
+            (0.13, 0.22, 0.19, 0.56, 0.19, -0.22),
+            (-0.13, 0.22, 0.19, 0.56, 0.19, 0.22),
+            behind=(0.50, 0.50, -0.06, 0.56, 1.10),
+        ),
     ),
     "afro": (
-        (0.090, 0.05, *ROUND, *ROUND, *NO_TUFT, 0.56, 0.54, -0.14, 0.1, 0.1, 0.022, 30.0, 0.06),
-        (0.120, 0.12, *ROUND, *ROUND, *NO_TUFT, 0.74, 0.68, -0.20, 0.1, 0.1, 0.028, 30.0, 0.06),
+        row((0.090, 0.05), behind=(0.56, 0.54, -0.14, 0.1, 0.1), curl=(0.022, 30.0, 0.06)),
+        row((0.120, 0.12), behind=(0.74, 0.68, -0.20, 0.1, 0.1), curl=(0.028, 30.0, 0.06)),
     ),
     "bun": (
-        (0.030, 0.08, 0.0, 0.16, 0.36, 0.50, 0.34, 0.0, 0.0, 0.16, 0.36, 0.50, 0.34, 0.0)
-        + (0.0, -0.58, 0.13, 0.12, 0.0, *NO_BACK, *STILL),
-        (0.045, 0.12, 0.0, 0.16, 0.36, 0.50, 0.34, 0.0, 0.0, 0.16, 0.36, 0.50, 0.34, 0.0)
-        + (0.0, -0.64, 0.22, 0.19, 0.0, *NO_BACK, *STILL),
+        row((0.030, 0.08), (0.0, 0.16, 0.36, 0.50, 0.34, 0.0), tuft=(0.0, -0.58, 0.13, 0.12, 0.0)),
+        row((0.045, 0.12), (0.0, 0.16, 0.36, 0.50, 0.34, 0.0), tuft=(0.0, -0.64, 0.22, 0.19, 0.0)),
     ),
 }
 
@@ -111,7 +143,7 @@ def hair_front(f: Factors, v: View) -> list[Layer]:
     colour = hair_colour(f)
     p = move(v.head, 0.01 * yaw, 0.0)
     wide = bcast(1 + 0.07 * f["face_width"], p)
-    p = torch.stack((p[..., 0] / wide, p[..., 1]), -1)
+    p = points(p[..., 0] / wide, p[..., 1])
     skull = move(p, 0.0, -0.08)
     cap = torch.maximum(ellipse(skull, 0.40 + s["grow"], 0.41 + s["grow"]), p[..., 1] - bcast(s["side"], p))
     q = move(p, 0.07 * yaw, 0.0)

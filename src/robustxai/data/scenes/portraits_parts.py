@@ -14,7 +14,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .portraits_factors import blend
-from .sdf import Distance, Points, bcast, box, capsule, circle, coverage, ellipse, move, rotate, safe_norm, smooth_union, union
+from .sdf import (
+    Distance,
+    Points,
+    bcast,
+    box,
+    capsule,
+    circle,
+    coverage,
+    ellipse,
+    move,
+    points,
+    rotate,
+    safe_norm,
+    smooth_union,
+    union,
+)
 
 Colour = Float[Tensor, "batch 3"]
 Factors = Mapping[str, Float[Tensor, "batch"]]
@@ -55,12 +70,12 @@ def view(f: Factors, p: Points, size: int) -> View:
     head = move(rotate(move(body, 0.0, 0.42), f["roll"]), 0.0, -0.5)
     yaw = bcast(f["yaw"], p)
     v = head[..., 0] - 0.085 * yaw
-    return View(body, head, torch.stack((v * (1 + 0.3 * yaw * v), head[..., 1]), -1), scale, size)
+    return View(body, head, points(v * (1 + 0.3 * yaw * v), head[..., 1]), scale, size)
 
 
 def mirror(p: Points) -> Points:
     """Points folded about the vertical axis, so that one shape is drawn on both sides."""
-    return torch.stack((p[..., 0].abs(), p[..., 1]), -1)
+    return points(p[..., 0].abs(), p[..., 1])
 
 
 def tint(colour: Colour, toward: tuple[float, float, float], share: float) -> Colour:
@@ -78,7 +93,9 @@ def arc(p: Points, w: Tensor | float, bend: Tensor | float, r: Tensor | float) -
     w, bend = bcast(w, p), bcast(bend, p)
     u = torch.maximum(torch.minimum(p[..., 0], w), -w)
     slope = -2 * bend * u / (w * w)
-    return safe_norm(p[..., 0] - u, (p[..., 1] - bend * (1 - (u / w) ** 2)) / torch.sqrt(1 + slope**2)) - bcast(r, p)
+    return safe_norm(
+        p[..., 0] - u, (p[..., 1] - bend * (1 - (u / w) ** 2)) / torch.sqrt(1 + slope**2)
+    ) - bcast(r, p)
 
 
 def skin_tone(f: Factors) -> Colour:
@@ -101,8 +118,10 @@ def backdrop(f: Factors, v: View, p: Points) -> list[Layer]:
 def face_shape(f: Factors, p: Points) -> Distance:
     """Outline of the head: a round skull that runs into a narrower jaw."""
     wide = bcast(1 + 0.07 * f["face_width"], p)
-    q = torch.stack((p[..., 0] / wide, p[..., 1]), -1)
-    return smooth_union(ellipse(move(q, 0.0, -0.08), 0.40, 0.41), ellipse(move(q, 0.0, 0.15), 0.315, 0.315), 0.16)
+    q = points(p[..., 0] / wide, p[..., 1])
+    return smooth_union(
+        ellipse(move(q, 0.0, -0.08), 0.40, 0.41), ellipse(move(q, 0.0, 0.15), 0.315, 0.315), 0.16
+    )
 
 
 def body(f: Factors, v: View) -> list[Layer]:
@@ -110,7 +129,9 @@ def body(f: Factors, v: View) -> list[Layer]:
     cloth, skin = blend(f["clothes"], CLOTHES), skin_tone(f)
     top = v.ink(box(move(v.body, 0.0, 2.03), 0.66, 1.5, 0.36))
     neckline = move(v.body, 0.0, 0.515)
-    neck = v.ink(smooth_union(box(move(v.body, 0.0, 0.35), 0.145, 0.3, 0.05), ellipse(neckline, 0.205, 0.115), 0.05))
+    neck = v.ink(
+        smooth_union(box(move(v.body, 0.0, 0.35), 0.145, 0.3, 0.05), ellipse(neckline, 0.205, 0.115), 0.05)
+    )
     chin = v.ink(face_shape(f, move(v.head, 0.0, 0.085)))
     sleeve = v.ink(box(move(mirror(v.body), 0.44, 1.21), 0.012, 0.42, 0.012))
     return [
@@ -153,7 +174,13 @@ def age_lines(f: Factors, v: View) -> list[Layer]:
         arc(move(m, 0.165, 0.125), 0.06, 0.022, 0.006),
         arc(rotate(move(m, 0.175, 0.225), 1.1), 0.075, -0.018, 0.008),
     )
-    return [Layer("age_lines", tint(skin_tone(f), (0.3, 0.05, 0.1), 0.5), v.ink(lines) * bcast(f["age_lines"], lines))]
+    return [
+        Layer(
+            "age_lines",
+            tint(skin_tone(f), (0.3, 0.05, 0.1), 0.5),
+            v.ink(lines) * bcast(f["age_lines"], lines),
+        )
+    ]
 
 
 def mouth(f: Factors, v: View) -> list[Layer]:
@@ -193,10 +220,14 @@ def eyes(f: Factors, v: View) -> list[Layer]:
     opening = v.ink(ellipse(p, rx, ry))
     side = torch.where(v.face[..., 0] < 0, -1.0, 1.0)
     gx, gy = bcast(0.024 * f["gaze_x"], p), bcast(0.020 * f["gaze_y"] * f["eye_open"], p)
-    ball = torch.stack((p[..., 0] - gx * side, p[..., 1] - gy), -1)
-    glint = torch.stack((ball[..., 0] * side + 0.018, ball[..., 1] + 0.020), -1)
+    ball = points(p[..., 0] - gx * side, p[..., 1] - gy)
+    glint = points(ball[..., 0] * side + 0.018, ball[..., 1] + 0.020)
     return [
-        Layer("eyes", flat(size, 0.13, 0.09, 0.11), v.ink(ellipse(move(p, 0.004, -0.012), rx + 0.014, ry + 0.008))),
+        Layer(
+            "eyes",
+            flat(size, 0.13, 0.09, 0.11),
+            v.ink(ellipse(move(p, 0.004, -0.012), rx + 0.014, ry + 0.008)),
+        ),
         Layer("eyes", flat(size, 1.0, 0.99, 0.97), opening),
         Layer("eyes", blend(f["eye_colour"], IRISES), opening * v.ink(circle(ball, 0.050 * size))),
         Layer("eyes", flat(size, 0.07, 0.06, 0.08), opening * v.ink(circle(ball, 0.027 * size))),
@@ -206,7 +237,9 @@ def eyes(f: Factors, v: View) -> list[Layer]:
 
 def brows(f: Factors, v: View, colour: Colour) -> list[Layer]:
     """Two arched strokes above the eyes, in a darker shade of the hair."""
-    p = rotate(move(mirror(v.face), EYE[0] + 0.005, -0.115 - 0.040 * f["brow_height"]), 0.34 * f["brow_angle"])
+    p = rotate(
+        move(mirror(v.face), EYE[0] + 0.005, -0.115 - 0.040 * f["brow_height"]), 0.34 * f["brow_angle"]
+    )
     return [Layer("brows", tint(colour, (0.1, 0.05, 0.05), 0.35), v.ink(arc(p, 0.080, -0.026, 0.019)))]
 
 
@@ -215,7 +248,11 @@ def glasses(f: Factors, v: View) -> list[Layer]:
     m = mirror(v.face)
     p = move(m, EYE[0], EYE[1] + 0.005)
     rim = box(p, 0.130, 0.118, 0.105)
-    frame = union(rim.abs() - 0.014, arc(move(v.face, 0.0, 0.025), 0.04, -0.018, 0.013), capsule(m, 0.30, 0.01, 0.37, -0.01, 0.012))
+    frame = union(
+        rim.abs() - 0.014,
+        arc(move(v.face, 0.0, 0.025), 0.04, -0.018, 0.013),
+        capsule(m, 0.30, 0.01, 0.37, -0.01, 0.012),
+    )
     on = bcast(f["glasses"], rim)
     lens = v.ink(rim) * on
     glint = v.ink(capsule(rotate(move(p, 0.05, -0.045), 0.7), 0.0, -0.035, 0.0, 0.035, 0.013))
