@@ -1,45 +1,32 @@
-"""The portraits world: drawn faces with a known factor vector, binary labels, confounders at will and a mask per part.
+"""The portraits world: drawn faces with a known factor vector, labels, confounders at will and a mask per part.
 
-Layers are composited front to back, so that each part's mask is exactly the share of a pixel's colour that comes from it.
-Knows the order of the layers; what they look like is in `portraits_parts` and `portraits_hair`, the factors in `portraits_factors`.
+Knows the order of the parts; what they look like is in `portraits_parts` and `portraits_hair`, how layers become an
+image in `portraits_canvas`, the factors and their sampling in `portraits_factors`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from .base import Scenes
+from .portraits_canvas import Box, composite, view
 from .portraits_factors import FACTOR_NAMES, FACTORS, factor, sample_factors
 from .portraits_hair import hair_back, hair_colour, hair_front
-from .portraits_parts import (
-    Factors,
-    Layer,
-    age_lines,
-    backdrop,
-    body,
-    brows,
-    eyes,
-    glasses,
-    head,
-    mouth,
-    view,
-)
-from .sdf import grid
+from .portraits_parts import age_lines, backdrop, body, brows, eyes, glasses, head, mouth, nose_and_cheeks
+
+__all__ = ["FACTORS", "FACTOR_NAMES", "PARTS", "portraits", "render_portraits"]
 
 PARTS: tuple[str, ...] = (
-    "face",
-    "mouth",
-    "eyes",
-    "brows",
-    "glasses",
-    "hair",
-    "age_lines",
-    "clothes",
-    "background",
+    *("face", "mouth", "eyes", "brows", "glasses"),
+    *("hair", "age_lines", "clothes", "background"),
 )
-"""Names of the masks, in order; together they cover every pixel once."""
+SKULL = Box(0.0, -0.01, 0.55, 0.51, turns=False)
+FACE = Box(0.0, -0.01, 0.36, 0.335)
+LIPS = Box(0.0, 0.32, 0.18, 0.145)
+LIDS = Box(0.0, -0.05, 0.30, 0.20)
+LENSES = Box(0.0, 0.035, 0.40, 0.145)
 
 
 def portraits(
@@ -57,9 +44,10 @@ def portraits(
     """Draw n portraits with a balanced binary label and, if asked, a second factor that goes along with it.
 
     `label` and `confounder` name factors of `FACTORS`; a continuous one is cut in the middle of its range and keeps
-    `margin` (a share of half the range, in [0, 1)) away from the cut; `hair_style` is cut into short and full styles.
-    `correlation` in [-1, 1] is the phi correlation of the two binary variables. All other factors are independent and uniform.
-    Factors are drawn on the generator's device, then moved to `device`. Raises ValueError on a name or number out of its set.
+    `margin` (a share of half the range, in [0, 1)) away from the cut; `hair_style` is cut into short and full.
+    `correlation` in [-1, 1] is the phi correlation of the two binary variables; all other factors are independent
+    and uniform. Factors are drawn on the generator's device, then moved to `device`. Raises ValueError on a name or
+    number that is not accepted.
 
     >>> faces = portraits(4, label="glasses", generator=torch.Generator().manual_seed(0))
     >>> faces.images.shape, faces.classes
@@ -86,53 +74,41 @@ def render_portraits(
 ) -> tuple[Float[Tensor, "batch 3 size size"], Float[Tensor, "batch part size size"]]:
     """Images and part masks in [0, 1] of the factor vectors, at any resolution, on their device and in their dtype.
 
-    Columns are those of `FACTORS`. Differentiable in every column but `hair_style`, which is rounded to the nearest style.
-    Values outside the table's ranges are drawn as they are. `without` leaves out the parts named in it; where nothing is left, black.
+    Columns are those of `FACTORS`. Differentiable in every column but `hair_style`, which is rounded to the nearest
+    style. Values outside the ranges are drawn too, as far as the part stays in the box that is kept for it.
+    `masks[:, k]` is the visible share of `PARTS[k]`; they sum to 1. `without` leaves out the parts it names; where
+    nothing is left, the image is black. Raises ValueError for a wrong number of columns, a number that is not
+    finite, an unknown part or a size below 1.
     """
     if factors.shape[1] != len(FACTORS):
         raise ValueError(
             f"factors has {factors.shape[1]} columns; accepted: {len(FACTORS)}, in the order of FACTORS."
         )
+    if not torch.isfinite(factors).all():
+        raise ValueError("factors has a value that is NaN or infinite; accepted: finite numbers.")
     if size < 1:
         raise ValueError(f"size={size} is not an image side in pixels; accepted: 1 or more.")
     if unknown := [name for name in without if name not in PARTS]:
         raise ValueError(f"without names {unknown[0]!r}, which is no part; accepted: {', '.join(PARTS)}.")
-    budget = (
-        2**17 if factors.device.type == "cpu" else 2**22
-    )  # pixels at once: what fits the cache, or keeps a GPU busy
+    # Pixels at once: what stays in the cache, or keeps a GPU busy.
+    budget = 2**16 if factors.device.type == "cpu" else 2**22
     pieces = [_render(rows, size, without) for rows in factors.split(max(1, budget // size**2))]
     return torch.cat([image for image, _ in pieces]), torch.cat([mask for _, mask in pieces])
 
 
-def draw(f: Factors, size: int, like: Tensor) -> Iterator[Layer]:
-    """All layers of a batch of portraits, back to front."""
-    p = grid(len(like), size, device=like.device, dtype=like.dtype)
-    v = view(f, p, size)
-    yield from backdrop(f, v, p)
-    yield from hair_back(f, v)
-    yield from body(f, v)
-    yield from head(f, v)
-    yield from age_lines(f, v)
-    yield from mouth(f, v)
-    yield from eyes(f, v)
-    yield from brows(f, v, hair_colour(f))
-    yield from hair_front(f, v)
-    yield from glasses(f, v)
-
-
 def _render(factors: Tensor, size: int, without: Sequence[str]) -> tuple[Tensor, Tensor]:
-    columns = dict(zip(FACTOR_NAMES, factors.unbind(1), strict=True))
-    layers = [layer for layer in draw(columns, size, factors) if layer.part not in without]
-    light = factors.new_ones(len(factors), size, size)  # share of the light that the layers above let through
-    weights = []
-    for layer in reversed(layers):
-        weights.append(light * layer.alpha)
-        light = light - weights[-1]
-    if not layers:
-        return factors.new_zeros(len(factors), 3, size, size), factors.new_zeros(
-            len(factors), len(PARTS), size, size
-        )
-    weight = torch.stack(weights[::-1], 1).flatten(2)
-    paint = torch.stack([layer.colour for layer in layers], 2)
-    member = factors.new_tensor([[float(layer.part == part) for layer in layers] for part in PARTS])
-    return (paint @ weight).unflatten(2, (size, size)), (member @ weight).unflatten(2, (size, size))
+    f = dict(zip(FACTOR_NAMES, factors.unbind(1), strict=True))
+    whole, skull, face, lips, lids, lenses = (
+        view(f, size, box) for box in (None, SKULL, FACE, LIPS, LIDS, LENSES)
+    )
+    groups = [
+        (whole, [*backdrop(f, whole), *hair_back(f, whole), *body(f, whole)]),
+        (skull, head(f, skull)),
+        (face, [*nose_and_cheeks(f, face), *age_lines(f, face)]),
+        (lips, mouth(f, lips)),
+        (lids, [*eyes(f, lids), *brows(f, lids, hair_colour(f))]),
+        (whole, hair_front(f, whole)),
+        (lenses, glasses(f, lenses)),
+    ]
+    kept = [(v, [layer for layer in layers if layer.part not in without]) for v, layers in groups]
+    return composite(kept, PARTS, factors, size)

@@ -1,7 +1,7 @@
-"""The factors of the portraits world: one table, and how a labelled, possibly confounded, sample of them is drawn.
+"""The factors of the portraits world: one table, and how a labelled, perhaps confounded, sample of them is drawn.
 
-A factor vector is a row of numbers in the order of `FACTORS`. Continuous factors are uniform on their range; a factor that is
-the label or the confounder is drawn in two halves, with an empty margin around the middle.
+A factor vector is a row of numbers in the order of `FACTORS`. Continuous factors are uniform on their range; a
+factor that is the label or the confounder is drawn in two halves, with an empty margin around the middle.
 Knows nothing about pixels.
 """
 
@@ -25,68 +25,31 @@ class Factor(FactorSpec):
 
 
 FACTORS: tuple[Factor, ...] = (
-    Factor("smile", -1, 1, "continuous", "curvature of the mouth, down to up", ("frown", "smile")),
-    Factor("mouth_open", 0, 1, "continuous", "opening of the mouth", ("mouth closed", "mouth open")),
-    Factor("eye_open", 0.2, 1, "continuous", "opening of the eyelids", ("eyes narrow", "eyes wide")),
+    Factor("smile", -1.0, 1.0, "continuous", "curvature of the mouth", ("frown", "smile")),
+    Factor("mouth_open", 0.0, 1.0, "continuous", "opening of the mouth", ("mouth closed", "mouth open")),
+    Factor("eye_open", 0.2, 1.0, "continuous", "opening of the eyelids", ("eyes narrow", "eyes wide")),
     Factor("eye_size", 0.8, 1.25, "continuous", "size of the eyes, 1 = usual", ("small eyes", "large eyes")),
-    Factor(
-        "eye_colour",
-        0,
-        1,
-        "continuous",
-        "iris, brown over green to blue and grey",
-        ("brown eyes", "blue eyes"),
-    ),
-    Factor(
-        "gaze_x", -1, 1, "continuous", "direction of the gaze, left to right", ("looks left", "looks right")
-    ),
-    Factor("gaze_y", -1, 1, "continuous", "direction of the gaze, up to down", ("looks up", "looks down")),
-    Factor(
-        "brow_height", -1, 1, "continuous", "height of the brows, low to high", ("brows low", "brows high")
-    ),
-    Factor("brow_angle", -1, 1, "continuous", "tilt of the brows, stern to worried", ("stern", "worried")),
-    Factor("glasses", 0, 1, "discrete", "glasses; values between are see-through", ("no glasses", "glasses")),
-    Factor("hair_style", 0, 7, "discrete", ", ".join(HAIR_STYLES), ("short style", "full style")),
-    Factor(
-        "hair_length", 0, 1, "continuous", "length or volume of the style", ("hair trimmed", "hair grown")
-    ),
-    Factor(
-        "hair_colour", 0, 1, "continuous", "black over brown and ginger to blond", ("dark hair", "fair hair")
-    ),
-    Factor(
-        "grey_hair", 0, 1, "continuous", "share of grey in hair and brows", ("hair coloured", "hair grey")
-    ),
-    Factor("skin", 0, 1, "continuous", "skin tone, light to dark", ("light skin", "dark skin")),
-    Factor("age_lines", 0, 1, "continuous", "strength of the lines of age", ("smooth", "lined")),
-    Factor(
-        "face_width", -1, 1, "continuous", "width of the face, narrow to wide", ("narrow face", "wide face")
-    ),
-    Factor("x", -0.12, 0.12, "continuous", "position, half image widths, left to right", ("left", "right")),
-    Factor("y", -0.08, 0.12, "continuous", "position, half image heights, up to down", ("high", "low")),
+    Factor("eye_colour", 0.0, 1.0, "continuous", "brown over green to blue", ("brown eyes", "blue eyes")),
+    Factor("gaze_x", -1.0, 1.0, "continuous", "gaze, left to right", ("looks left", "looks right")),
+    Factor("gaze_y", -1.0, 1.0, "continuous", "gaze, up to down", ("looks up", "looks down")),
+    Factor("brow_height", -1.0, 1.0, "continuous", "height of the brows", ("brows low", "brows high")),
+    Factor("brow_angle", -1.0, 1.0, "continuous", "stern to worried brows", ("stern", "worried")),
+    Factor("glasses", 0.0, 1.0, "discrete", "see-through between 0 and 1", ("no glasses", "glasses")),
+    Factor("hair_style", 0.0, 7.0, "discrete", ", ".join(HAIR_STYLES), ("short hair", "full hair")),
+    Factor("hair_length", 0.0, 1.0, "continuous", "length or volume of the style", ("trimmed", "grown")),
+    Factor("hair_colour", 0.0, 1.0, "continuous", "black over ginger to blond", ("dark hair", "fair hair")),
+    Factor("grey_hair", 0.0, 1.0, "continuous", "grey in hair and brows", ("hair coloured", "hair grey")),
+    Factor("skin", 0.0, 1.0, "continuous", "skin tone, light to dark", ("light skin", "dark skin")),
+    Factor("age_lines", 0.0, 1.0, "continuous", "strength of the lines of age", ("smooth", "lined")),
+    Factor("face_width", -1.0, 1.0, "continuous", "width of the face", ("narrow face", "wide face")),
+    Factor("x", -0.12, 0.12, "continuous", "shift to the right, half images", ("left", "right")),
+    Factor("y", -0.08, 0.12, "continuous", "shift down, half images", ("high", "low")),
     Factor("scale", 0.88, 1.12, "continuous", "size of the figure, 1 = usual", ("far", "near")),
-    Factor(
-        "roll",
-        -0.25,
-        0.25,
-        "continuous",
-        "tilt of the head, radians, left to right",
-        ("tilts left", "tilts right"),
-    ),
-    Factor("yaw", -1, 1, "continuous", "turn of the head, left to right", ("turns left", "turns right")),
-    Factor(
-        "background", 0, 1, "continuous", "backdrop hue, warm to cool", ("warm backdrop", "cool backdrop")
-    ),
-    Factor(
-        "gradient",
-        0,
-        1,
-        "continuous",
-        "darkening of the backdrop downwards",
-        ("even backdrop", "graded backdrop"),
-    ),
-    Factor(
-        "clothes", 0, 1, "continuous", "hue of the clothes, warm to cool", ("warm clothes", "cool clothes")
-    ),
+    Factor("roll", -0.25, 0.25, "continuous", "tilt of the head, radians", ("tilts left", "tilts right")),
+    Factor("yaw", -1.0, 1.0, "continuous", "turn of the head", ("turns left", "turns right")),
+    Factor("background", 0.0, 1.0, "continuous", "hue of the backdrop", ("warm backdrop", "cool backdrop")),
+    Factor("gradient", 0.0, 1.0, "continuous", "darker backdrop below", ("even backdrop", "graded backdrop")),
+    Factor("clothes", 0.0, 1.0, "continuous", "hue of the clothes", ("warm clothes", "cool clothes")),
 )
 
 FACTOR_NAMES: tuple[str, ...] = tuple(f.name for f in FACTORS)
@@ -101,10 +64,8 @@ def factor(name: str, *, argument: str = "label") -> Factor:
     return FACTORS[FACTOR_NAMES.index(name)]
 
 
-def within(
-    row: Factor, u: Float[Tensor, "batch"], half: Int64[Tensor, "batch"], margin: float
-) -> Float[Tensor, "batch"]:
-    """Uniform draws `u` in [0, 1) sent to the lower (0) or upper (1) half of a factor's range, `margin` away from its middle."""
+def within(row: Factor, u: Tensor, half: Tensor, margin: float) -> Tensor:
+    """Uniform draws u in [0, 1) sent to the lower (half 0) or upper (1) half of a range, `margin` off its middle."""
     if row.kind == "discrete":
         count = (row.high - row.low + 1) / 2
         return row.low + (u * count).floor() + half * count
@@ -121,10 +82,11 @@ def sample_factors(
     correlation: float = 0.0,
     margin: float = 0.2,
     generator: torch.Generator | None = None,
-) -> tuple[Float[Tensor, "batch factor"], Int64[Tensor, "batch"]]:
+) -> tuple[Float[Tensor, "n f"], Int64[Tensor, " n"]]:
     """Draw n factor vectors (float64, on the generator's device) and their balanced binary labels.
 
-    Arguments are those of `portraits`; raises ValueError on an unknown factor, `label == confounder`, or a number out of range.
+    Arguments are those of `portraits`; raises ValueError on an unknown factor, a confounder that is the label, or a
+    number out of range.
     """
     factor(label)
     if confounder is not None:
@@ -160,9 +122,9 @@ def sample_factors(
 
 
 def blend(
-    position: Float[Tensor, "batch"], colours: Sequence[tuple[float, float, float]]
-) -> Float[Tensor, "batch 3"]:
-    """Smooth walk through a palette: position 0 is near the first colour, 1 near the last; infinitely differentiable."""
+    position: Float[Tensor, " n"], colours: Sequence[tuple[float, float, float]]
+) -> Float[Tensor, "n 3"]:
+    """Smooth walk through a palette: position 0 is near the first colour, 1 near the last; no kinks on the way."""
     table = position.new_tensor(colours)
     knots = torch.linspace(0, 1, len(table), device=position.device, dtype=position.dtype)
     return torch.softmax(-(((position[:, None] - knots) * 2 * (len(table) - 1)) ** 2), 1) @ table

@@ -1,16 +1,17 @@
 """Hair of the portraits: eight styles, each one row of shape numbers at its shortest and one at its longest.
 
 All styles are the same few shapes (a cap over the skull with one or two openings for the face, a tuft or knot on
-top, a fall of hair behind), so a new style is two rows of numbers; `hair_length` walks from the first row to the second.
-Knows nothing about the face under it.
+top, a fall of hair behind), so a new style is two rows of numbers; `hair_length` walks from the first row to the
+second. Knows nothing about the face under it.
 """
 
 import torch
 from torch import Tensor
 
+from .portraits_canvas import Colour, Factors, Layer, View
 from .portraits_factors import HAIR_STYLES, blend
-from .portraits_parts import Colour, Factors, Layer, View, arc, tint
-from .sdf import Distance, Points, bcast, box, ellipse, move, points, rotate, smooth_union, union
+from .portraits_parts import arc, tint
+from .sdf import Distance, Points, bcast, box, ellipse, move, oval, points, rotate, smooth_union, union
 
 HAIRS = ((0.12, 0.10, 0.13), (0.27, 0.16, 0.12), (0.46, 0.25, 0.14), (0.80, 0.40, 0.16), (0.95, 0.77, 0.42))
 GREY = (0.84, 0.84, 0.87)
@@ -26,7 +27,7 @@ COLUMNS = (
         "by",
         "dw",
         "dy",
-    ),  # behind: radii and centre of the mass, half width and lower end of the fall
+    ),  # behind: radii and height of the mass, width and end of the fall
     *("curl", "waves", "shade"),  # height and number of the curls; how much darker the hair behind is
 )
 ROUND = (0.0, 0.18, 0.335, 0.46, 0.27, 0.0)
@@ -115,21 +116,21 @@ def shape_numbers(f: Factors) -> dict[str, Tensor]:
     """The row of shape numbers of each image: its style (rounded to the nearest), walked along its length."""
     table = f["skin"].new_tensor([STYLES[name] for name in HAIR_STYLES])
     pair = table[f["hair_style"].detach().round().long().clamp(0, len(HAIR_STYLES) - 1)]
-    row = pair[:, 0] + f["hair_length"][:, None] * (pair[:, 1] - pair[:, 0])
-    return dict(zip(COLUMNS, row.unbind(1), strict=True))
+    numbers = pair[:, 0] + f["hair_length"][:, None] * (pair[:, 1] - pair[:, 0])
+    return dict(zip(COLUMNS, numbers.unbind(1), strict=True))
 
 
-def curled(d: Distance, p: Points, s: dict[str, Tensor]) -> Distance:
-    """An outline with curls: half waves along the angle around the head."""
-    angle = torch.atan2(p[..., 1], p[..., 0])
-    return d - bcast(s["curl"], d) * torch.cos(angle * bcast(s["waves"], d) / 2).abs()
+def curls(p: Points, y: Tensor | float, s: dict[str, Tensor]) -> Distance:
+    """How far curls lift the outline of a shape centred at (0, y): half waves along the angle around it."""
+    angle = torch.atan2(p[..., 1] - bcast(y, p), p[..., 0])
+    return bcast(s["curl"], p) * torch.cos(angle * bcast(s["waves"] / 2, p)).abs()
 
 
 def hair_back(f: Factors, v: View) -> list[Layer]:
     """The hair behind head and shoulders, a shade darker."""
     s = shape_numbers(f)
     p = move(v.head, -0.02 * f["yaw"], 0.0)
-    mass = curled(ellipse(move(p, 0.0, s["by"]), s["bw"], s["bh"]), move(p, 0.0, s["by"]), s)
+    mass = oval(p, 0.0, s["by"], s["bw"], s["bh"]) - curls(p, s["by"], s)
     half = (s["dy"] - s["by"]) / 2
     fall = box(move(p, 0.0, s["by"] + half), s["dw"], half, torch.minimum(half, s["dw"]).clamp_max(0.14))
     shade = s["shade"][:, None]
@@ -139,20 +140,25 @@ def hair_back(f: Factors, v: View) -> list[Layer]:
 
 def hair_front(f: Factors, v: View) -> list[Layer]:
     """The cap over the skull with its openings for the face, the tuft, and a sheen."""
-    s, yaw = shape_numbers(f), f["yaw"]
-    colour = hair_colour(f)
-    p = move(v.head, 0.01 * yaw, 0.0)
-    wide = bcast(1 + 0.07 * f["face_width"], p)
-    p = points(p[..., 0] / wide, p[..., 1])
-    skull = move(p, 0.0, -0.08)
-    cap = torch.maximum(ellipse(skull, 0.40 + s["grow"], 0.41 + s["grow"]), p[..., 1] - bcast(s["side"], p))
-    q = move(p, 0.07 * yaw, 0.0)
+    s, yaw, wide = shape_numbers(f), f["yaw"], 1 + 0.07 * f["face_width"]
+    p = points((v.head[..., 0] - bcast(0.01 * yaw, v.head)) * bcast(1 / wide, v.head), v.head[..., 1])
+    cap = torch.maximum(
+        oval(p, 0.0, -0.08, 0.40 + s["grow"], 0.41 + s["grow"]), p[..., 1] - bcast(s["side"], p)
+    )
     tuft = ellipse(rotate(move(p, s["tx"], s["ty"]), s["tt"]), s["tw"], s["th"])
-    first = box(rotate(move(q, s["ox"], s["oy"]), s["ot"]), s["ow"], s["oh"], s["or"])
-    second = box(rotate(move(q, s["px"], s["py"]), s["pt"]), s["pw"], s["ph"], s["pr"])
-    shape = torch.maximum(curled(smooth_union(cap, tuft, 0.04), skull, s), -union(first, second))
-    cover = v.ink(shape)
-    sheen = v.ink(arc(rotate(move(skull, -0.04, -0.30), -0.12), 0.15, -0.055, 0.020))
+    first, second = (
+        box(
+            rotate(move(p, s[k + "x"] + 0.07 * yaw, s[k + "y"]), s[k + "t"]),
+            s[k + "w"],
+            s[k + "h"],
+            s[k + "r"],
+        )
+        for k in "op"
+    )
+    outline = smooth_union(cap, tuft, 0.04) - curls(p, -0.08, s)
+    cover = v.ink(torch.maximum(outline, -union(first, second)))
+    sheen = v.ink(arc(rotate(move(p, -0.04, -0.38), -0.12), 0.0, 0.0, 0.15, -0.055, 0.020))
+    colour = hair_colour(f)
     return [
         Layer("hair", colour, cover),
         Layer("hair", tint(colour, (1.0, 0.95, 0.9), 0.25), cover * sheen),

@@ -1,0 +1,143 @@
+"""Where portraits are drawn: the figure's coordinates inside tight pixel windows, and the compositing of flat layers.
+
+A part that covers a tenth of the image is drawn in a tenth of its pixels. Layers are composited front to back, so
+that the weight of a layer in a pixel is also its share of the masks. Knows nothing about what the layers show.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .sdf import Distance, Points, bcast, coverage, points
+
+Colour = Float[Tensor, "batch 3"]
+Factors = Mapping[str, Tensor]
+
+FIGURE = 1.1  # size of the figure at scale 1
+DROP = 0.05  # it sits this much below the middle of the image
+NECK = 0.42  # the head turns about this height of the body
+HEAD = -0.5  # centre of the head above the neck
+TURN, STRETCH = 0.085, 0.3  # how far yaw slides the face, how much it stretches the near side
+
+
+class Box(NamedTuple):
+    """A box that a part never leaves, centre and half sides in face coordinates (head coordinates if not `turns`)."""
+
+    x: float
+    y: float
+    half_x: float
+    half_y: float
+    turns: bool = True
+
+
+class Layer(NamedTuple):
+    """One flat colour laid over what is below with the given coverage."""
+
+    part: str
+    colour: Colour
+    alpha: Distance
+
+
+class View:
+    """A window of pixels seen from the body, from the (tilted) head and from the (turned) face, in figure units."""
+
+    def __init__(self, f: Factors, size: int, columns: Tensor, rows: Tensor, pixels: Tensor | None) -> None:
+        self.f, self.size, self.pixels = f, size, pixels  # pixels: flat numbers (N, h * w); None for the whole image
+        self.scale = FIGURE * f["scale"]
+        self.px = ((columns.to(self.scale.dtype) + 0.5) * (2 / size) - 1)[:, None, :]
+        self.py = ((rows.to(self.scale.dtype) + 0.5) * (2 / size) - 1)[:, :, None]
+        self.bx = (self.px - bcast(f["x"], self.px)) / bcast(self.scale, self.px)
+        self.by = (self.py - bcast(f["y"] + DROP, self.py)) / bcast(self.scale, self.py)
+
+    @cached_property
+    def image(self) -> Points:
+        """Image coordinates."""
+        return points(*torch.broadcast_tensors(self.px, self.py))
+
+    @cached_property
+    def body(self) -> Points:
+        """Upright coordinates that move with the figure."""
+        return points(*torch.broadcast_tensors(self.bx, self.by))
+
+    @cached_property
+    def head(self) -> Points:
+        """Coordinates of the head, tilted about the neck."""
+        roll = bcast(self.f["roll"], self.px)
+        c, s = torch.cos(roll), torch.sin(roll)
+        return points(c * self.bx + s * (self.by - NECK), c * (self.by - NECK) - HEAD - s * self.bx)
+
+    @cached_property
+    def face(self) -> Points:
+        """Coordinates of the face, turned with the head."""
+        yaw = bcast(self.f["yaw"], self.px)
+        v = self.head[..., 0] - TURN * yaw
+        return points(v + STRETCH * yaw * v * v, self.head[..., 1])
+
+    def ink(self, d: Distance) -> Distance:
+        """Coverage of the shape with distance d, given in figure units."""
+        return coverage(d, self.size, scale=self.scale)
+
+
+def view(f: Factors, size: int, box: Box | None = None) -> View:
+    """The whole image, or the smallest window (one size, a place per image) that holds the box of every face."""
+    device, n = f["x"].device, len(f["x"])
+    if box is None:
+        every = torch.arange(size, device=device).expand(n, size)
+        return View(f, size, every, every, None)
+    with torch.no_grad():
+        scale, roll = FIGURE * f["scale"], f["roll"]
+        hx, hy = box.x + (TURN * f["yaw"] if box.turns else 0.0), box.y + HEAD
+        x = f["x"] + scale * (torch.cos(roll) * hx - torch.sin(roll) * hy)
+        y = f["y"] + DROP + scale * (torch.sin(roll) * hx + torch.cos(roll) * hy + NECK)
+        turn = min(float(roll.abs().max()), math.pi / 2)
+        c, s, reach = math.cos(turn), math.sin(turn), float(scale.max()) * size
+        half_x = box.half_x + (STRETCH * box.half_x**2 if box.turns else 0.0)
+        wide = min(size, int(reach * (half_x * c + box.half_y * s)) + 4)
+        high = min(size, int(reach * (box.half_y * c + half_x * s)) + 4)
+        left = ((x + 1) * (size / 2) - wide / 2).round().clamp(0, size - wide).long()
+        top = ((y + 1) * (size / 2) - high / 2).round().clamp(0, size - high).long()
+        columns = left[:, None] + torch.arange(wide, device=device)
+        rows = top[:, None] + torch.arange(high, device=device)
+        return View(f, size, columns, rows, (rows[:, :, None] * size + columns[:, None, :]).flatten(1))
+
+
+def composite(
+    groups: Sequence[tuple[View, list[Layer]]], parts: Sequence[str], like: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
+    """Image (N, 3, size, size) and part masks (N, P, size, size) of groups of layers, back to front, on black."""
+    n, area = len(like), size * size
+    light = like.new_ones(n, area)  # share of the light that the layers in front let through
+    whole: list[tuple[Layer, Tensor]] = []
+    values, places = [], []
+    for v, layers in reversed(groups):
+        seen = light if v.pixels is None else light.gather(1, v.pixels)
+        weighted: list[tuple[Layer, Tensor]] = []
+        for layer in reversed(layers):
+            weighted.append((layer, seen * layer.alpha.flatten(1)))
+            seen = seen - weighted[-1][1]
+        if v.pixels is None:
+            light = seen
+            whole += weighted
+        elif weighted:
+            light = light.scatter(1, v.pixels, seen)
+            present = [name for name in parts if any(layer.part == name for layer, _ in weighted)]
+            plane = torch.tensor([0, 1, 2, *(3 + parts.index(name) for name in present)], device=like.device)
+            values.append(_planes(weighted, present).flatten(1))
+            places.append((v.pixels[:, None, :] + plane[:, None] * area).flatten(1))
+    flat = (_planes(whole, parts) if whole else like.new_zeros(n, 3 + len(parts), area)).flatten(1)
+    if values:
+        flat = flat.scatter_add_(1, torch.cat(places, 1), torch.cat(values, 1))
+    planes = flat.unflatten(1, (-1, size, size))
+    return planes[:, :3], planes[:, 3:]
+
+
+def _planes(weighted: Sequence[tuple[Layer, Tensor]], parts: Sequence[str]) -> Tensor:
+    """Red, green, blue and the parts' shares, (N, 3 + P, pixels): one small matrix product per pixel."""
+    paint = torch.stack([layer.colour for layer, _ in weighted], 2)
+    member = paint.new_tensor([[float(layer.part == name) for layer, _ in weighted] for name in parts])
+    return torch.cat((paint, member.expand(len(paint), -1, -1)), 1) @ torch.stack([w for _, w in weighted], 1)
