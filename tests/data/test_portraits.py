@@ -148,7 +148,7 @@ def test_confounder_has_the_asked_correlation(label: str, confounder: str, corre
     )
     row = FACTORS[column(confounder)]
     other = values[:, column(confounder)] > (row.low + row.high) / 2
-    spread = (1 - correlation**2) / n**0.5  # standard error of phi between balanced variables, to first order
+    spread = (1 - correlation**2) ** 0.5 / n**0.5  # phi is 2 p - 1, where p is the share of agreement
     assert abs(phi(labels, other) - correlation) <= 4 * max(spread, 1e-6)
     assert abs(labels.double().mean() - 0.5) < 4 * 0.5 / n**0.5
     assert abs(phi(labels, values[:, column("skin")] > 0.5)) < 4 / n**0.5

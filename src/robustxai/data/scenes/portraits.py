@@ -1,7 +1,8 @@
-"""The portraits world: drawn faces with a known factor vector, labels, confounders at will and a mask per part.
+"""The portraits world: drawn faces with a known factor vector, labels, confounders at will and a mask per
+part.
 
-Knows the order of the parts; what they look like is in `portraits_parts` and `portraits_hair`, how layers become an
-image in `portraits_canvas`, the factors and their sampling in `portraits_factors`.
+Knows the order of the parts; what they look like is in `portraits_parts` and `portraits_hair`, how layers
+become an image in `portraits_canvas`, the factors and their sampling in `portraits_factors`.
 """
 
 from collections.abc import Sequence
@@ -43,11 +44,11 @@ def portraits(
 ) -> Scenes:
     """Draw n portraits with a balanced binary label and, if asked, a second factor that goes along with it.
 
-    `label` and `confounder` name factors of `FACTORS`; a continuous one is cut in the middle of its range and keeps
-    `margin` (a share of half the range, in [0, 1)) away from the cut; `hair_style` is cut into short and full.
-    `correlation` in [-1, 1] is the phi correlation of the two binary variables; all other factors are independent
-    and uniform. Factors are drawn on the generator's device, then moved to `device`. Raises ValueError on a name or
-    number that is not accepted.
+    `label` and `confounder` name factors of `FACTORS`; a continuous one is cut in the middle of its range
+    and keeps `margin` (a share of half the range, in [0, 1)) away from the cut; `hair_style` is cut into
+    short and full. `correlation` in [-1, 1] is the phi correlation of the two binary variables; all other
+    factors are independent and uniform. Factors are drawn on the generator's device, then moved to `device`.
+    Raises ValueError on a name or number that is not accepted.
 
     >>> faces = portraits(4, label="glasses", generator=torch.Generator().manual_seed(0))
     >>> faces.images.shape, faces.classes
@@ -72,13 +73,14 @@ def portraits(
 def render_portraits(
     factors: Float[Tensor, "batch factor"], size: int, without: Sequence[str] = ()
 ) -> tuple[Float[Tensor, "batch 3 size size"], Float[Tensor, "batch part size size"]]:
-    """Images and part masks in [0, 1] of the factor vectors, at any resolution, on their device and in their dtype.
+    """Images and part masks in [0, 1] of the factor vectors, at any resolution, on their device and in their
+    dtype.
 
-    Columns are those of `FACTORS`. Differentiable in every column but `hair_style`, which is rounded to the nearest
-    style. Values outside the ranges are drawn too, as far as the part stays in the box that is kept for it.
-    `masks[:, k]` is the visible share of `PARTS[k]`; they sum to 1. `without` leaves out the parts it names; where
-    nothing is left, the image is black. Raises ValueError for a wrong number of columns, a number that is not
-    finite, an unknown part or a size below 1.
+    Columns are those of `FACTORS`. Differentiable in every column but `hair_style`, which is rounded to the
+    nearest style. Values outside the ranges are drawn too, as far as the part stays in the box that is kept
+    for it. `masks[:, k]` is the visible share of `PARTS[k]`; they sum to 1. `without` leaves out the parts
+    it names; where nothing is left, the image is black. Raises ValueError for a wrong number of columns, a
+    number that is not finite, an unknown part or a size below 1.
     """
     if factors.shape[1] != len(FACTORS):
         raise ValueError(
@@ -91,7 +93,7 @@ def render_portraits(
     if unknown := [name for name in without if name not in PARTS]:
         raise ValueError(f"without names {unknown[0]!r}, which is no part; accepted: {', '.join(PARTS)}.")
     # Pixels at once: what stays in the cache, or keeps a GPU busy.
-    budget = 2**16 if factors.device.type == "cpu" else 2**22
+    budget = 2**17 if factors.device.type == "cpu" else 2**22
     pieces = [_render(rows, size, without) for rows in factors.split(max(1, budget // size**2))]
     return torch.cat([image for image, _ in pieces]), torch.cat([mask for _, mask in pieces])
 

@@ -1,7 +1,9 @@
-"""Where portraits are drawn: the figure's coordinates inside tight pixel windows, and the compositing of flat layers.
+"""Where portraits are drawn: the figure's coordinates inside tight pixel windows, and the compositing of
+flat layers.
 
-A part that covers a tenth of the image is drawn in a tenth of its pixels. Layers are composited front to back, so
-that the weight of a layer in a pixel is also its share of the masks. Knows nothing about what the layers show.
+A part that covers a tenth of the image is drawn in a tenth of its pixels. Layers are composited front to
+back, so that the weight of a layer in a pixel is also its share of the masks. Knows nothing about what the
+layers show.
 """
 
 import math
@@ -26,7 +28,8 @@ TURN, STRETCH = 0.085, 0.3  # how far yaw slides the face, how much it stretches
 
 
 class Box(NamedTuple):
-    """A box that a part never leaves, centre and half sides in face coordinates (head coordinates if not `turns`)."""
+    """A box that a part never leaves, centre and half sides in face coordinates (head coordinates if not
+    `turns`)."""
 
     x: float
     y: float
@@ -44,10 +47,15 @@ class Layer(NamedTuple):
 
 
 class View:
-    """A window of pixels seen from the body, from the (tilted) head and from the (turned) face, in figure units."""
+    """A window of pixels seen from the body, from the (tilted) head and from the (turned) face, in figure
+    units."""
 
     def __init__(self, f: Factors, size: int, columns: Tensor, rows: Tensor, pixels: Tensor | None) -> None:
-        self.f, self.size, self.pixels = f, size, pixels  # pixels: flat numbers (N, h * w); None for the whole image
+        self.f, self.size, self.pixels = (
+            f,
+            size,
+            pixels,
+        )  # pixels: flat numbers (N, h * w); None for the whole image
         self.scale = FIGURE * f["scale"]
         self.px = ((columns.to(self.scale.dtype) + 0.5) * (2 / size) - 1)[:, None, :]
         self.py = ((rows.to(self.scale.dtype) + 0.5) * (2 / size) - 1)[:, :, None]
@@ -84,7 +92,8 @@ class View:
 
 
 def view(f: Factors, size: int, box: Box | None = None) -> View:
-    """The whole image, or the smallest window (one size, a place per image) that holds the box of every face."""
+    """The whole image, or the smallest window (one size, a place per image) that holds the box of every
+    face."""
     device, n = f["x"].device, len(f["x"])
     if box is None:
         every = torch.arange(size, device=device).expand(n, size)
@@ -109,7 +118,8 @@ def view(f: Factors, size: int, box: Box | None = None) -> View:
 def composite(
     groups: Sequence[tuple[View, list[Layer]]], parts: Sequence[str], like: Tensor, size: int
 ) -> tuple[Tensor, Tensor]:
-    """Image (N, 3, size, size) and part masks (N, P, size, size) of groups of layers, back to front, on black."""
+    """Image (N, 3, size, size) and part masks (N, P, size, size) of groups of layers, back to front, on
+    black."""
     n, area = len(like), size * size
     light = like.new_ones(n, area)  # share of the light that the layers in front let through
     whole: list[tuple[Layer, Tensor]] = []

@@ -1,7 +1,8 @@
-"""The factors of the portraits world: one table, and how a labelled, perhaps confounded, sample of them is drawn.
+"""The factors of the portraits world: one table, and how a labelled, perhaps confounded, sample of them is
+drawn.
 
-A factor vector is a row of numbers in the order of `FACTORS`. Continuous factors are uniform on their range; a
-factor that is the label or the confounder is drawn in two halves, with an empty margin around the middle.
+A factor vector is a row of numbers in the order of `FACTORS`. Continuous factors are uniform on their range;
+a factor that is the label or the confounder is drawn in two halves, with an empty margin around the middle.
 Knows nothing about pixels.
 """
 
@@ -65,7 +66,8 @@ def factor(name: str, *, argument: str = "label") -> Factor:
 
 
 def within(row: Factor, u: Tensor, half: Tensor, margin: float) -> Tensor:
-    """Uniform draws u in [0, 1) sent to the lower (half 0) or upper (1) half of a range, `margin` off its middle."""
+    """Uniform draws u in [0, 1) sent to the lower (half 0) or upper (1) half of a range, `margin` off its
+    middle."""
     if row.kind == "discrete":
         count = (row.high - row.low + 1) / 2
         return row.low + (u * count).floor() + half * count
@@ -85,8 +87,8 @@ def sample_factors(
 ) -> tuple[Float[Tensor, "n f"], Int64[Tensor, " n"]]:
     """Draw n factor vectors (float64, on the generator's device) and their balanced binary labels.
 
-    Arguments are those of `portraits`; raises ValueError on an unknown factor, a confounder that is the label, or a
-    number out of range.
+    Arguments are those of `portraits`; raises ValueError on an unknown factor, a confounder that is the
+    label, or a number out of range.
     """
     factor(label)
     if confounder is not None:
@@ -124,7 +126,8 @@ def sample_factors(
 def blend(
     position: Float[Tensor, " n"], colours: Sequence[tuple[float, float, float]]
 ) -> Float[Tensor, "n 3"]:
-    """Smooth walk through a palette: position 0 is near the first colour, 1 near the last; no kinks on the way."""
+    """Smooth walk through a palette: position 0 is near the first colour, 1 near the last; no kinks on the
+    way."""
     table = position.new_tensor(colours)
     knots = torch.linspace(0, 1, len(table), device=position.device, dtype=position.dtype)
     return torch.softmax(-(((position[:, None] - knots) * 2 * (len(table) - 1)) ** 2), 1) @ table

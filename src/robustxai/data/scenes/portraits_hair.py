@@ -1,8 +1,8 @@
 """Hair of the portraits: eight styles, each one row of shape numbers at its shortest and one at its longest.
 
-All styles are the same few shapes (a cap over the skull with one or two openings for the face, a tuft or knot on
-top, a fall of hair behind), so a new style is two rows of numbers; `hair_length` walks from the first row to the
-second. Knows nothing about the face under it.
+All styles are the same few shapes (a cap over the skull with one or two openings for the face, a tuft or
+knot on top, a fall of hair behind), so a new style is two rows of numbers; `hair_length` walks from the
+first row to the second. Knows nothing about the face under it.
 """
 
 import torch
@@ -43,7 +43,8 @@ def row(
     behind: Numbers = (0.2, 0.2, 0.0, 0.1, 0.1),
     curl: Numbers = (0.0, 12.0, 0.3),
 ) -> Numbers:
-    """Shape numbers in the order of COLUMNS; by default a round hairline, no tuft and nothing behind the head."""
+    """Shape numbers in the order of COLUMNS; by default a round hairline, no tuft and nothing behind the
+    head."""
     return (*cap, *first, *(second or first), *tuft, *behind, *curl)
 
 

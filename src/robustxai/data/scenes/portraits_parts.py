@@ -1,7 +1,9 @@
-"""What a portrait is made of: backdrop, body, head, lines of age, mouth, eyes, brows, glasses, as lists of layers.
+"""What a portrait is made of: backdrop, body, head, lines of age, mouth, eyes, brows, glasses, as lists of
+layers.
 
-Each factor moves its own part only (a smile never narrows the eyes), so that a part's mask is the truth about where
-the factor shows. Knows nothing about sampling, labels or compositing; hair is in `portraits_hair`.
+Each factor moves its own part only (a smile never narrows the eyes), so that a part's mask is the truth
+about where the factor shows. Knows nothing about sampling, labels or compositing; hair is in
+`portraits_hair`.
 """
 
 import torch
@@ -48,7 +50,8 @@ def flat(like: Tensor, red: float, green: float, blue: float) -> Colour:
 
 
 def arc(p: Points, x: float, y: float, w: Tensor | float, bend: float, r: Tensor | float) -> Distance:
-    """Distance to a round-ended stroke of radius r on a parabola about (x, y), half width w, middle `bend` lower."""
+    """Distance to a round-ended stroke of radius r on a parabola about (x, y), half width w, middle `bend`
+    lower."""
     dx, dy = p[..., 0] - x, p[..., 1] - y
     u = dx.clamp(-w, w)
     rise = dy - bend + u * u * (bend / w**2)

@@ -38,7 +38,7 @@ def bcast(value: Tensor | float, like: Tensor) -> Tensor:
 
 def move(p: Points, x: Tensor | float, y: Tensor | float) -> Points:
     """Points seen from a shape whose origin is at (x, y)."""
-    return points(p[..., 0] - bcast(x, p), p[..., 1] - bcast(y, p))
+    return points(p[..., 0] - param(x, p), p[..., 1] - param(y, p))
 
 
 def rotate(p: Points, angle: Tensor | float) -> Points:
@@ -79,9 +79,9 @@ def ellipse(p: Points, rx: Tensor | float, ry: Tensor | float) -> Distance:
 
 def box(p: Points, hx: Tensor | float, hy: Tensor | float, r: Tensor | float = 0.0) -> Distance:
     """Distance to a box with half sides (hx, hy) and corner radius r."""
-    qx = p[..., 0].abs() - bcast(hx, p) + bcast(r, p)
-    qy = p[..., 1].abs() - bcast(hy, p) + bcast(r, p)
-    return safe_norm(qx.clamp_min(0), qy.clamp_min(0)) + torch.maximum(qx, qy).clamp_max(0) - bcast(r, p)
+    hx, hy, r = (param(v, p) for v in (hx, hy, r))
+    qx, qy = p[..., 0].abs() - (hx - r), p[..., 1].abs() - (hy - r)
+    return safe_norm(qx.clamp_min(0), qy.clamp_min(0)) + torch.maximum(qx, qy).clamp_max(0) - r
 
 
 def capsule(p: Points, ax, ay, bx, by, r0: Tensor | float, r1: Tensor | float | None = None) -> Distance:
