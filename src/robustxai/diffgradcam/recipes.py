@@ -38,7 +38,7 @@ TASKS = {
         Task("animals2", 2, 1600),
         Task("animals4", 4, 2000, attacks=tuple(ATTACKS)),
         Task("animals10", 10, 3000),
-        Task("animal_colour100", 100, 6000, epochs=12, attacks=(*COMMON, "sham-all-top", "adaptive-top")),
+        Task("animal_colour100", 100, 4000, attacks=(*COMMON, "sham-all-top", "adaptive-top")),
     )
 }
 

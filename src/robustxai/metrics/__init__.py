@@ -12,7 +12,7 @@ from .maps import dead, dead_share, maxnorm, minmax
 from .predictions import accuracy, agreement, kl
 from .similarity import cosine, mae, mse, pearson, spearman, ssim, topk_intersection, topn_iou
 from .spread import border_mass, box_masks, energy_inside, entropy, pointing_game, resize
-from .statistics import Interval, Mean, bootstrap_interval, mean_ignoring_nan
+from .statistics import Interval, Mean, bootstrap_interval, mean_ignoring_nan, t_interval
 
 __all__ = [
     "Curve",
@@ -41,6 +41,7 @@ __all__ = [
     "resize",
     "spearman",
     "ssim",
+    "t_interval",
     "topk_intersection",
     "topn_iou",
 ]
