@@ -21,7 +21,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """Run a command without any trace of the checkout in its environment; return what it printed on stdout."""
+    """Run a command with no trace of the checkout in its environment; return what it printed."""
     hidden = ("PYTHONPATH", "ROBUSTXAI_DATA", "ROBUSTXAI_RESULTS", "VIRTUAL_ENV")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     done = subprocess.run(list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True)
@@ -44,7 +44,9 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("colab")
     venv.create(folder / "venv", with_pip=False, symlinks=True)
     fresh = folder / "venv" / "bin" / "python"
-    site = Path(run(fresh, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
+    site = Path(
+        run(fresh, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
+    )
     install = ("-m", "pip", "--python", fresh, "install", "--no-deps", "--no-index", wheel)
     run(sys.executable, *install, cwd=folder)
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
@@ -59,7 +61,9 @@ def test_the_wheel_has_the_library_the_ledger_and_the_weights(wheel: Path) -> No
 
 
 def test_the_environment_sees_the_wheel_and_not_the_checkout(python: Path, tmp_path: Path) -> None:
-    shown = run(python, "-c", "import robustxai, sys; print(robustxai.__file__, *sys.path, sep='\\n')", cwd=tmp_path)
+    shown = run(
+        python, "-c", "import robustxai, sys; print(robustxai.__file__, *sys.path, sep='\\n')", cwd=tmp_path
+    )
     module, *path = shown.splitlines()
     assert Path(module).is_relative_to(python.parents[1])
     assert not [entry for entry in path if Path(entry).is_relative_to(ROOT / "src")]
