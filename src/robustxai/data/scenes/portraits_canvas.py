@@ -112,7 +112,7 @@ def view(f: Factors, size: int, box: Box | None = None) -> View:
         top = ((y + 1) * (size / 2) - high / 2).round().clamp(0, size - high).long()
         columns = left[:, None] + torch.arange(wide, device=device)
         rows = top[:, None] + torch.arange(high, device=device)
-        return View(f, size, columns, rows, (rows[:, :, None] * size + columns[:, None, :]).flatten(1))
+    return View(f, size, columns, rows, (rows[:, :, None] * size + columns[:, None, :]).flatten(1))
 
 
 def composite(
