@@ -64,17 +64,20 @@ class FoolingLoss:
     def terms(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The two terms before weighting: (keep the decision, move the map)."""
         c = cut(model, find_layer(model, self.layer), x, attached=True)
-        penalty = torch.zeros((), device=x.device)
-        if self.map_weight:
-            for score in self.scores:
-                penalty = penalty + self._penalty(c, score, x, y) / len(self.scores)
+        penalty = self._map_term(c, x, y) if self.map_weight else torch.zeros((), device=x.device)
         if isinstance(self.keep, nn.Module):
             with torch.no_grad():
                 reference = torch.log_softmax(self.keep(x), -1)
-            return kl_div(
-                torch.log_softmax(c.logits, -1), reference, log_target=True, reduction="batchmean"
-            ), penalty
+            keep = kl_div(torch.log_softmax(c.logits, -1), reference, log_target=True, reduction="batchmean")
+            return keep, penalty
         return cross_entropy(c.logits, y), penalty
+
+    def map_term(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The map term alone: whether the attack converged."""
+        return self._map_term(cut(model, find_layer(model, self.layer), x, attached=True), x, y)
+
+    def _map_term(self, c: Cut, x: Tensor, y: Tensor) -> Tensor:
+        return torch.stack([self._penalty(c, score, x, y) for score in self.scores]).mean()
 
     def _penalty(self, c: Cut, score: str, x: Tensor, y: Tensor) -> Tensor:
         if self.classes != "all":

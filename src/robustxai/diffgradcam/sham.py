@@ -15,12 +15,13 @@ from robustxai.metrics import minmax
 
 
 def sham_target(
-    h: int, w: int, entropy: float = 3.35, *, n: int | None = None, layout: str = "ring"
+    h: int, w: int, entropy: float | None = None, *, n: int | None = None, layout: str = "ring"
 ) -> Float[Tensor, "height width"]:
     """Binary map (h, w) whose n ones hug the border and whose entropy ln n matches `entropy` (natural log).
 
     Args:
-        entropy: CAM entropy H* of honest networks at this resolution, in nats; the paper's 3.35 gives 28 of 49 at 7 x 7.
+        entropy: CAM entropy H* of honest networks at this resolution, in nats; the paper's 3.35 gives 28 of 49 at
+            7 x 7. None keeps the paper's share of ones, 28 / 49, at any size (36 of 64 at 8 x 8).
         n: the number of ones, overriding `entropy`.
         layout: 'ring' (outermost ring, then the next, each corners first), 'rows' or 'columns' (from both sides inwards).
 
@@ -35,6 +36,7 @@ def sham_target(
     """
     groups = [g for ring in _rings(h, w, layout) for g in ring]
     if n is None:
+        entropy = math.log(28 / 49 * h * w) if entropy is None else entropy
         if not 0 <= entropy <= math.log(h * w) + 1e-6:
             raise ValueError(
                 f"entropy is {entropy}; accepted are 0 to ln({h * w}) = {math.log(h * w):.3f} nats for a {h} x {w} map"

@@ -30,7 +30,7 @@ class Data(NamedTuple):
 class Attack:
     """One protocol of fooling.
 
-    loss: from the honest network and the native map size (h, w) to a FoolingLoss. part: 'top' trains the last block and
+    loss: from the honest network and the native map size (h, w) to a FoolingLoss. part: 'head' trains the linear layer, 'top' the last block and
     the head on cached features, 'all' fine-tunes everything, 'scratch' starts from random weights with the honest
     schedule. freeze_norm: batch norm stays in eval mode, as in Heo et al.
     """
@@ -92,7 +92,7 @@ def map_size(model: CompactResNet, x: Tensor) -> tuple[int, int]:
 @torch.no_grad()
 def map_loss(model: CompactResNet, honest: CompactResNet, attack: Attack, x: Tensor, y: Tensor) -> float:
     """The attack's map term on (x, y) in eval mode: whether it converged at all; print it beside every result."""
-    return float(attack.loss(honest, map_size(model, x)).terms(model, x, y)[1])
+    return float(attack.loss(honest, map_size(model, x)).map_term(model, x, y))
 
 
 def new_network(classes: int, *, seed: int, **options) -> CompactResNet:
@@ -143,9 +143,10 @@ def fool(
     if attack.part == "all":
         fit(model, data.x, data.y, augment=RandomShift(3, flip=True), **options, **fit_options)
         return model
-    if attack.part != "top":
-        raise ValueError(f"part is {attack.part!r}; accepted are 'top', 'all' and 'scratch'")
+    if attack.part not in ("top", "head"):
+        raise ValueError(f"part is {attack.part!r}; accepted are 'head', 'top', 'all' and 'scratch'")
     if hasattr(loss, "original"):
         loss.original = Top(honest)  # the honest map of the same cached features
-    fit(Top(model), trunk(honest, data.x), data.y, **options, **fit_options)
+    params = ["head"] if attack.part == "head" else None
+    fit(Top(model), trunk(honest, data.x), data.y, params=params, **options, **fit_options)
     return model.eval()

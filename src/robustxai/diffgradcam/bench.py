@@ -1,0 +1,138 @@
+"""A bench: one classification task with its honest networks, their manipulated twins and held-out images.
+
+The menagerie's networks are shipped and load in milliseconds; those of real photographs are trained on first use and kept
+in a cache folder, each resumable. Everything after this file is the same for both.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robustxai.data import load
+from robustxai.diffgradcam.recipes import NETWORK, TASKS, scenes, zoo_name
+from robustxai.diffgradcam.sham import sham_target
+from robustxai.diffgradcam.victims import ATTACKS, Attack, Data, fool, map_size, new_network, train_honest
+from robustxai.metrics import box_masks
+from robustxai.nets import pretrained
+from robustxai.nets.checkpoint import load_tensors, save_tensors
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """How the networks of a real data set are trained; maps are 8 x 8."""
+
+    classes: int
+    n: int
+    epochs: int
+    network: dict = field(default_factory=dict)
+    attack_images: int = 2000
+
+
+REAL = {
+    "cifar10": Photographs(10, 20_000, 6, {"stem_stride": 1}),
+    "tiny_imagenet25": Photographs(25, 10_000, 10),
+}
+
+
+@dataclass
+class Bench:
+    """A task by name: one of the menagerie's `TASKS` or of `REAL`.
+
+    n_test: held-out images. device: where networks and images live. cache: folder for networks trained on first use.
+    Raises ValueError for an unknown name.
+    """
+
+    name: str
+    n_test: int = 300
+    device: torch.device | str = "cpu"
+    cache: Path | str = "build/diffgradcam"
+
+    def __post_init__(self):
+        if self.name not in TASKS and self.name not in REAL:
+            raise ValueError(f"name is {self.name!r}; accepted are {', '.join((*TASKS, *REAL))}")
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return (TASKS | REAL)[self.name].classes
+
+    @cached_property
+    def train(self) -> Data:
+        """Training images in [0, 1] and labels."""
+        if self.name in TASKS:
+            s = scenes(TASKS[self.name], "train")
+            return Data(s.images.to(self.device), s.labels.to(self.device), self.classes)
+        d = load(self.name, "train", limit=REAL[self.name].n)
+        return Data(d.x.to(self.device), d.y.to(self.device), self.classes)
+
+    @cached_property
+    def _test(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        if self.name in TASKS:
+            s = scenes(TASKS[self.name], "test", self.n_test)
+            return s.images, s.labels, s.masks[:, s.parts.index("object")] > 0.5
+        d = load(self.name, "test", limit=self.n_test)
+        masks = None if d.boxes is None else box_masks(d.boxes, (d.x.shape[2], d.x.shape[3]))
+        return d.x, d.y, masks
+
+    @property
+    def x(self) -> Float[Tensor, "image channel height width"]:
+        """Held-out images."""
+        return self._test[0].to(self.device)
+
+    @property
+    def y(self) -> Tensor:
+        """Their labels (n_test,)."""
+        return self._test[1].to(self.device)
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Where the object is, (n_test, H, W) bool: the true mask, or the bounding box; None where nobody drew one."""
+        return None if self._test[2] is None else self._test[2].to(self.device)
+
+    @cached_property
+    def pattern(self) -> Float[Tensor, "h w"]:
+        """SHAM's target at the native size of this bench's maps."""
+        return sham_target(*map_size(self.honest(0), self.x)).to(self.device)
+
+    def honest(self, seed: int) -> nn.Module:
+        """The honest network of a seed."""
+        return self._network(seed, "clean", lambda checkpoint: self._train(seed, checkpoint))
+
+    def twin(self, seed: int, run: str) -> nn.Module:
+        """The network that attack `run` made of the honest one."""
+        return self._network(seed, run, lambda checkpoint: self.attack(seed, ATTACKS[run], checkpoint=checkpoint))
+
+    def attack(self, seed: int, attack: Attack, *, images: int | None = None, **options) -> nn.Module:
+        """Run an attack now, on the first `images` training images (all by default)."""
+        task = (TASKS | REAL)[self.name]
+        n = images or getattr(task, "attack_images", len(self.train.x))
+        n = len(self.train.x) if attack.part == "scratch" else n
+        data = Data(self.train.x[:n], self.train.y[:n], self.classes)
+        return fool(self.honest(seed), data, attack, seed=seed, honest_schedule={"epochs": task.epochs},
+                    network=self._architecture, progress=False, **options)  # fmt: skip
+
+    @property
+    def _architecture(self) -> dict:
+        return NETWORK if self.name in TASKS else REAL[self.name].network
+
+    def _train(self, seed: int, checkpoint: Path) -> nn.Module:
+        return train_honest(self.train, seed=seed, epochs=REAL[self.name].epochs, network=self._architecture,
+                            checkpoint=checkpoint, progress=f"{self.name} clean")  # fmt: skip
+
+    def _network(self, seed: int, run: str, make) -> nn.Module:
+        if self.name in TASKS:
+            return pretrained(zoo_name(self.name, seed, run)).to(self.device)
+        path = Path(self.cache) / f"{self.name}-s{seed}-{run}.safetensors"
+        if not path.exists():
+            checkpoint = path.with_suffix(".checkpoint")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            model = make(checkpoint)
+            save_tensors(path, model.state_dict(), {})
+            checkpoint.unlink(missing_ok=True)
+        model = new_network(self.classes, seed=seed, **self._architecture)
+        model.load_state_dict(load_tensors(path)[0])
+        return model.to(self.device).eval()
