@@ -1,1 +1,27 @@
+"""Data: two drawn worlds with known truth (`scenes`), and real sets by name behind one call.
 
+    train = load("mnist", "train")        # Dataset(x, y, classes, ...)
+    print(describe("mnist"))              # licence, source, citation, checksums
+
+Works without a network for menagerie, digits and breast_cancer; the other sets come from the folder that
+ROBUSTXAI_DATA names, from the user's cache, or by `download=True`. Every file is checked against its
+SHA-256 before use.
+"""
+
+from .catalog import Entry, catalog, describe
+from .dataset import Dataset
+from .errors import ChecksumError, DownloadError, NotAvailable, UnknownDataset, UnknownSplit
+from .load import load
+
+__all__ = [
+    "ChecksumError",
+    "Dataset",
+    "DownloadError",
+    "Entry",
+    "NotAvailable",
+    "UnknownDataset",
+    "UnknownSplit",
+    "catalog",
+    "describe",
+    "load",
+]

@@ -40,7 +40,7 @@ def pearson(a: Batch, b: Other) -> Scores:
     count it).
 
     >>> pearson(torch.tensor([[0.0, 1.0, 2.0], [1.0, 1.0, 1.0]]), torch.tensor([0.0, 2.0, 4.0]))
-    tensor([1., nan])
+    tensor([1.0000,    nan])
     """
     return _correlation(*rows(a, b))
 

@@ -1,0 +1,224 @@
+"""The table of data sets: what each is, whose it is, where it comes from, what to be careful about.
+
+Knows names, files and checksums; opens nothing.
+"""
+
+import difflib
+from dataclasses import dataclass
+
+from . import files
+from .errors import UnknownDataset
+from .files import File
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One data set. `size`: bytes to download or to have in the prepared folder (0: computed or in
+    scikit-learn).
+
+    `shape`: of one sample. `files`: every file that may be read; empty if none is needed. `folder`: their
+    place below a data folder. `any_of`: one of the files is enough, the first that is found, else the last.
+    """
+
+    name: str
+    title: str
+    licence: str
+    url: str
+    citation: str
+    shape: tuple[int, ...]
+    classes: int
+    counts: dict[str, int]
+    used_in: tuple[str, ...]
+    care: str = ""
+    files: tuple[File, ...] = ()
+    folder: str = ""
+    any_of: bool = False
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The accepted names of splits."""
+        return tuple(self.counts)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the prepared files, or of the upstream ones where only those are listed."""
+        return self.files[0].size if self.any_of else sum(f.size for f in self.files)
+
+    @property
+    def sha256(self) -> dict[str, tuple[str, ...]]:
+        """Accepted SHA-256 sums by file name."""
+        return {f.name: f.sha256 for f in self.files}
+
+    @property
+    def source(self) -> str:
+        """How a reader gets it: "no file needed", "download", or "prepared folder only"."""
+        if not self.files:
+            return "no file needed"
+        return "download" if any(f.urls for f in self.files) else "prepared folder only"
+
+
+_RESEARCH = "ImageNet terms: non-commercial research and education; copyright of the images with their owners"
+_CIFAR = "no explicit licence; research and education"
+_KRIZHEVSKY = "A. Krizhevsky. Learning multiple layers of features from tiny images. Technical report, 2009."
+_IMAGENET = "J. Deng et al. ImageNet: a large-scale hierarchical image database. CVPR 2009."
+_CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
+
+ENTRIES = (
+    Entry(
+        "menagerie",
+        "Drawn animals with textures, every factor and mask known",
+        "MIT (part of this library)",
+        "",
+        "",
+        (3, 64, 64),
+        10,
+        {"train": 2000, "test": 500},
+        ("diffgradcam",),
+        "Drawn when asked for: `limit` may exceed these counts, `size` is free; masks: scenes.menagerie.",
+    ),
+    Entry(
+        "digits",
+        "Optical recognition of handwritten digits, 8x8",
+        "CC BY 4.0",
+        "https://archive.ics.uci.edu/dataset/80",
+        "E. Alpaydin and C. Kaynak. Optical recognition of handwritten digits. UCI repository, 1998.",
+        (1, 8, 8),
+        10,
+        {"train": 1437, "test": 360},
+        ("ranking",),
+        "The UCI test set as scikit-learn carries it; the split is ours (stratified, seed 0).",
+    ),
+    Entry(
+        "breast_cancer",
+        "Breast cancer Wisconsin (diagnostic), 30 features",
+        "CC BY 4.0",
+        "https://archive.ics.uci.edu/dataset/17",
+        "W. Wolberg et al. Breast cancer Wisconsin (diagnostic). UCI repository, 1995.",
+        (30,),
+        2,
+        {"train": 455, "test": 114},
+        ("ranking",),
+        "Features in their own units, not scaled; the split is ours (stratified, seed 0).",
+    ),
+    Entry(
+        "mnist",
+        "MNIST handwritten digits, 28x28",
+        "commonly distributed as CC BY-SA 3.0",
+        "http://yann.lecun.com/exdb/mnist/",
+        "Y. LeCun et al. Gradient-based learning applied to document recognition. Proc. IEEE, 1998.",
+        (1, 28, 28),
+        10,
+        {"train": 60000, "test": 10000},
+        ("ranking", "manifold_ig"),
+        files=files.MNIST,
+        folder="mnist",
+    ),
+    Entry(
+        "fashion_mnist",
+        "Fashion-MNIST articles of clothing, 28x28",
+        "MIT",
+        "https://github.com/zalandoresearch/fashion-mnist",
+        "H. Xiao, K. Rasul and R. Vollgraf. Fashion-MNIST. arXiv 1708.07747, 2017.",
+        (1, 28, 28),
+        10,
+        {"train": 60000, "test": 10000},
+        ("ranking", "manifold_ig"),
+        files=files.FASHION_MNIST,
+        folder="fashion_mnist",
+    ),
+    Entry(
+        "cifar10",
+        "CIFAR-10 photographs, 32x32",
+        _CIFAR,
+        _CIFAR_URL,
+        _KRIZHEVSKY,
+        (3, 32, 32),
+        10,
+        {"train": 50000, "test": 10000},
+        ("diffgradcam", "ranking", "ace", "concepts"),
+        "The prepared pack is recompressed (lossy JPEG): train on it, say so. The download is original.",
+        (files.CIFAR10_PACK, files.CIFAR10_UPSTREAM),
+        "cifar10",
+        any_of=True,
+    ),
+    Entry(
+        "cifar10_lossless4000",
+        "The first 4,000 training images of CIFAR-10, lossless",
+        _CIFAR,
+        _CIFAR_URL,
+        _KRIZHEVSKY,
+        (3, 32, 32),
+        10,
+        {"train": 4000},
+        ("diffgradcam",),
+        "Training images only; labels recovered by matching to the JPEG set.",
+        files.CIFAR10_LOSSLESS,
+        "cifar10",
+    ),
+    Entry(
+        "tiny_imagenet25",
+        "25 classes of Tiny ImageNet with boxes, 64x64",
+        _RESEARCH,
+        "https://www.image-net.org/",
+        _IMAGENET,
+        (3, 64, 64),
+        25,
+        {"train": 10000, "test": 1250},
+        ("diffgradcam", "concepts", "manifold_ig"),
+        "Boxes cover 54 % on average: print it as chance. Test = validation set. No pictures in the book.",
+        files.TINY_IMAGENET25,
+        "tiny_imagenet25",
+    ),
+    Entry(
+        "imagenet_sample1000",
+        "One photograph per ImageNet class",
+        _RESEARCH,
+        "https://www.image-net.org/",
+        _IMAGENET,
+        (3, 224, 224),
+        1000,
+        {"test": 1000},
+        ("diffgradcam", "concepts"),
+        "Probably training images: accuracies are optimistic. `size` is the crop. No pictures in the book.",
+        files.IMAGENET_SAMPLE1000,
+        "imagenet_sample1000",
+    ),
+)
+
+
+def catalog() -> list[Entry]:
+    """Every data set that `load` knows, in the order of effort: drawn, built in, downloadable, prepared
+    folder only.
+    """
+    return list(ENTRIES)
+
+
+def entry(name: str) -> Entry:
+    """The entry of one set; UnknownDataset, with the nearest names, if there is none."""
+    known = {e.name: e for e in ENTRIES}
+    if name not in known:
+        near = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}."
+        raise UnknownDataset(f"there is no data set named {name!r}: {hint}")
+    return known[name]
+
+
+def describe(name: str) -> str:
+    """A data card as text: title, samples, licence, source, citation, care, files with their first
+    checksum.
+    """
+    e = entry(name)
+    rows = {
+        "title": e.title,
+        "samples": ", ".join(f"{n:,} {split}" for split, n in e.counts.items()),
+        "sample": f"{' x '.join(map(str, e.shape))}, {e.classes} classes",
+        "licence": e.licence,
+        "source": f"{e.source}{', ' + e.url if e.url else ''}",
+        "citation": e.citation,
+        "used in": ", ".join(e.used_in),
+        "care": e.care,
+    }
+    text = [f"{e.name}", *(f"  {k:<9} {v}" for k, v in rows.items() if v)]
+    return "\n".join(
+        text + [f"  file      {f.name}, {f.size:,} bytes, sha256 {f.sha256[0]}" for f in e.files]
+    )

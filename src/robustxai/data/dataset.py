@@ -1,0 +1,66 @@
+"""The one type that `load` returns. Knows nothing about where data comes from."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+Images = Float[Tensor, "n channel height width"]
+Table = Float[Tensor, "n feature"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples with their labels.
+
+    `x`: images (n, channel, height, width) in [0, 1], or a table (n, feature) in the units of its source;
+    float32. `y`: (n,) indices into `classes`. `boxes`: (n, 4) x0, y0, x1, y1 in pixel indices, both ends
+    inside the box, where the set has them. `features`: names of a table's columns. `note`: what one must
+    say when quoting a number on this copy (for instance that its images are recompressed); empty if
+    nothing.
+    """
+
+    x: Images | Table
+    y: Int64[Tensor, " n"]
+    classes: tuple[str, ...]
+    name: str
+    split: str
+    boxes: Float[Tensor, "n 4"] | None = None
+    features: tuple[str, ...] = ()
+    note: str = ""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def subset(self, indices: Int64[Tensor, " m"]) -> "Dataset":
+        """The samples at these positions, in this order."""
+        boxes = None if self.boxes is None else self.boxes[indices]
+        return replace(self, x=self.x[indices], y=self.y[indices], boxes=boxes)
+
+    def __repr__(self) -> str:
+        shape = " x ".join(str(s) for s in self.x.shape[1:])
+        note = f", {self.note}" if self.note else ""
+        counts = f"{len(self)} samples of {shape}, {len(self.classes)} classes"
+        return f"Dataset({self.name}, {self.split}: {counts}{note})"
+
+
+def positions(n: int, limit: int | None, indices: Tensor | None) -> Int64[Tensor, " m"]:
+    """Which of n samples are asked for: the first `limit`, those at `indices`, or all; ValueError if that
+    cannot be.
+    """
+    if limit is not None and indices is not None:
+        raise ValueError("limit and indices were both given; accepted is one of them.")
+    if indices is not None:
+        if indices.dtype != torch.int64 or indices.ndim != 1:
+            raise ValueError(
+                f"indices is {indices.dtype}, {tuple(indices.shape)}; accepted is int64 of shape (m,)."
+            )
+        if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= n):
+            raise ValueError(
+                f"indices are {int(indices.min())} to {int(indices.max())}; accepted are 0 to {n - 1}."
+            )
+        return indices
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; accepted are 1 and more.")
+    return torch.arange(n if limit is None else min(limit, n))

@@ -1,0 +1,138 @@
+"""From a catalog entry's file to verified bytes: the folders looked in, the checksum, the download.
+
+A file is used only if its checksum is one the catalog knows. A download is written under a temporary name
+and gets its own name when the checksum fits; whatever goes wrong, nothing half-done stays. Knows nothing
+about what the bytes mean.
+"""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import pooch
+import requests
+
+from .catalog import Entry
+from .errors import ChecksumError, DownloadError, NotAvailable, offline_sets
+from .files import File
+
+VARIABLE = "ROBUSTXAI_DATA"
+TIMEOUT = 30.0  # seconds without a byte before a download is given up
+
+
+def folders(root: str | Path | None = None) -> list[Path]:
+    """Where files are looked for, in order: `root`, the folder ROBUSTXAI_DATA names, the user's cache."""
+    found = [] if root is None else [Path(root)]
+    if named := os.environ.get(VARIABLE):
+        if not Path(named).is_dir():
+            raise NotAvailable(f"{VARIABLE} names {named}, which is not a folder.")
+        found.append(Path(named))
+    return [*found, cache()]
+
+
+def cache() -> Path:
+    """The user's cache folder of this library, where downloads go."""
+    return Path(pooch.os_cache("robustxai"))
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def locate(entry: Entry, file: File, root: str | Path | None = None) -> Path | None:
+    """The first copy of a file in `folders`, unverified; None if there is none."""
+    candidates = [folder / entry.folder / file.name for folder in folders(root)]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def wanted(entry: Entry, root: str | Path | None = None) -> tuple[File, ...]:
+    """The files to read: all; of alternatives the one that is nearest, folder by folder, else the last."""
+    if not entry.any_of:
+        return entry.files
+    found = ((folder / entry.folder / file.name, file) for folder in folders(root) for file in entry.files)
+    return (next((file for path, file in found if path.is_file()), entry.files[-1]),)
+
+
+def read(entry: Entry, file: File, *, root: str | Path | None = None, download: bool = False) -> bytes:
+    """The verified bytes of a file, from the first folder that has it, or downloaded.
+
+    Raises ChecksumError for an altered file, NotAvailable if there is none and `download` is false or
+    impossible, DownloadError for a download that breaks off.
+    """
+    path = locate(entry, file, root)
+    if path is not None:
+        return verified(path.read_bytes(), file, str(path))
+    if not file.urls:
+        raise NotAvailable(
+            f"{entry.name} has no public prepared download: it is read only from {entry.folder}/{file.name} "
+            f"in the folder that {VARIABLE} names; {offline_sets()}."
+        )
+    if not download:
+        raise NotAvailable(
+            f"{entry.name} is not on this machine: pass download=True, run `robustxai data get {entry.name}` "
+            f"or let {VARIABLE} name a folder that has {entry.folder}/{file.name}; {offline_sets()}."
+        )
+    return fetch(entry, file, Path(root) if root is not None else cache())
+
+
+def verified(data: bytes, file: File, where: str) -> bytes:
+    """The bytes themselves if their SHA-256 is known for this file; ChecksumError, naming `where`, if not."""
+    digest = sha256(data)
+    if digest not in file.sha256:
+        raise ChecksumError(
+            f"{where} is altered or incomplete and was not used: its sha256 is {digest[:12]}..., expected "
+            f"{' or '.join(s[:12] + '...' for s in file.sha256)}; delete it or replace it."
+        )
+    return data
+
+
+def fetch(entry: Entry, file: File, root: Path, *, progress: bool = False) -> bytes:
+    """Download a file into root/<folder> from the first address that answers, verify it, return its bytes."""
+    folder = root / entry.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for position, url in enumerate(file.urls):
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".part", dir=folder)
+        os.close(descriptor)
+        part = Path(name)
+        try:
+            data = _transfer(entry, file, url, part, progress)
+            part.replace(folder / file.name)
+            return data
+        except (DownloadError, ChecksumError):
+            if position == len(file.urls) - 1:
+                raise
+        finally:
+            part.unlink(missing_ok=True)
+    raise AssertionError("a file without addresses is refused before")
+
+
+def _transfer(entry: Entry, file: File, url: str, part: Path, progress: bool) -> bytes:
+    """One address to verified bytes, by way of the temporary file `part`."""
+    try:
+        pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)(url, str(part), None)
+    except requests.RequestException as error:
+        got = part.stat().st_size
+        if got:
+            raise _truncated(file, url, got) from error
+        raise DownloadError(
+            f"{entry.name} is not on this machine and {url} could not be reached ({_reason(error)}): "
+            f"let {VARIABLE} name a folder that has {entry.folder}/{file.name}; {offline_sets()}."
+        ) from error
+    data = part.read_bytes()
+    if len(data) < file.upstream_size and sha256(data) not in file.sha256:
+        raise _truncated(file, url, len(data))
+    return verified(data, file, url)
+
+
+def _truncated(file: File, url: str, got: int) -> DownloadError:
+    return DownloadError(
+        f"the download of {file.name} from {url} broke off after {got} of {file.upstream_size} bytes; "
+        "nothing was kept, try again."
+    )
+
+
+def _reason(error: requests.RequestException) -> str:
+    """What a reader needs of a network error: the status of an answer, or the kind of failure."""
+    return f"status {error.response.status_code}" if error.response is not None else type(error).__name__

@@ -1,0 +1,195 @@
+"""`load(name, split)`: one call from a name to arrays. Each set has one short reader below.
+
+A reader turns verified bytes into a `Dataset` and decodes only the samples asked for. Nothing is cached on
+disk but downloads.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.model_selection import train_test_split
+from sklearn.utils import Bunch
+from torch import Tensor
+
+from . import fetch, files, formats
+from .catalog import Entry, entry
+from .dataset import Dataset, positions
+from .errors import UnknownSplit
+from .files import File
+
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+FASHION = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+RECOMPRESSED = "recompressed (lossy JPEG)"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for; readers take it as one argument."""
+
+    entry: Entry
+    split: str
+    root: str | Path | None
+    download: bool
+    limit: int | None
+    indices: Tensor | None
+    size: int | None
+
+    def bytes(self, file: File) -> bytes:
+        """The verified bytes of one file."""
+        return fetch.read(self.entry, file, root=self.root, download=self.download)
+
+    def positions(self, n: int) -> Tensor:
+        """Which of n samples, in stored order."""
+        return positions(n, self.limit, self.indices)
+
+    def shuffled(self, n: int) -> Tensor:
+        """Which of n samples of a set that is stored sorted by class: one fixed permutation stands for its
+        order.
+        """
+        return torch.from_numpy(np.random.default_rng(0).permutation(n))[
+            positions(n, self.limit, self.indices)
+        ]
+
+
+def load(
+    name: str,
+    split: str = "train",
+    *,
+    root: str | Path | None = None,
+    download: bool = False,
+    limit: int | None = None,
+    indices: Int64[Tensor, " m"] | None = None,
+    size: int | None = None,
+) -> Dataset:
+    """A data set by name; `catalog()` lists them.
+
+    Files are looked for in `root`, in the folder that the environment variable ROBUSTXAI_DATA names, and in
+    the user's cache; then, with `download=True`, fetched into `root` or the cache. `limit` takes the first
+    samples and `indices` those at positions; only these are decoded. Sets stored sorted by class (cifar10,
+    tiny_imagenet25, imagenet_sample1000) come in one fixed shuffled order, so that the first samples are of
+    all classes. `size`: resolution of menagerie (64) and imagenet_sample1000 (224).
+
+    Raises UnknownDataset, UnknownSplit (ValueError); NotAvailable, ChecksumError, DownloadError (OSError).
+
+    >>> load("digits", "test", limit=100)
+    Dataset(digits, test: 100 samples of 1 x 8 x 8, 10 classes)
+    """
+    e = entry(name)
+    if split not in e.splits:
+        raise UnknownSplit(f"{name} has no split {split!r}; accepted are {', '.join(e.splits)}.")
+    if size is not None and name not in ("menagerie", "imagenet_sample1000"):
+        raise ValueError(f"size is {size}, but {name} has one resolution; accepted is None.")
+    if size is not None and size < 1:
+        raise ValueError(f"size is {size}; accepted are 1 and more pixels.")
+    return READERS[name](Request(e, split, root, download, limit, indices, size))
+
+
+def _menagerie(r: Request) -> Dataset:
+    from .scenes import menagerie  # drawn sets are imported when asked for: files need no renderer
+
+    n = r.entry.counts[r.split] if r.limit is None else r.limit
+    generator = torch.Generator().manual_seed(r.entry.splits.index(r.split))
+    s = menagerie(n, size=r.size or 64, generator=generator)
+    whole = Dataset(s.images, s.labels, s.classes, r.entry.name, r.split)
+    return whole if r.indices is None else whole.subset(positions(n, None, r.indices))
+
+
+def _sklearn(
+    r: Request, bunch: Bunch, x: Tensor, classes: tuple[str, ...], features: tuple[str, ...] = ()
+) -> Dataset:
+    """One side of a stratified split, four fifths to one fifth, seed 0."""
+    parts = train_test_split(np.arange(len(x)), test_size=0.2, random_state=0, stratify=bunch.target)
+    side = torch.from_numpy(parts[0 if r.split == "train" else 1])
+    which = side[r.positions(len(side))]
+    y = torch.from_numpy(bunch.target).long()
+    return Dataset(x[which], y[which], classes, r.entry.name, r.split, features=features)
+
+
+def _digits(r: Request) -> Dataset:
+    bunch = cast(Bunch, load_digits())
+    return _sklearn(r, bunch, torch.from_numpy(bunch.images).float().div(16)[:, None], tuple("0123456789"))
+
+
+def _breast_cancer(r: Request) -> Dataset:
+    bunch = cast(Bunch, load_breast_cancer())
+    names, features = tuple(map(str, bunch.target_names)), tuple(map(str, bunch.feature_names))
+    return _sklearn(r, bunch, torch.from_numpy(bunch.data).float(), names, features)
+
+
+def _idx(classes: tuple[str, ...]) -> Callable[[Request], Dataset]:
+    """Reader of an MNIST-like set: images and labels in IDX files, in their original order."""
+
+    def read(r: Request) -> Dataset:
+        images, labels = r.entry.files[:2] if r.split == "train" else r.entry.files[2:]
+        y = formats.idx(r.bytes(labels)).long()
+        which = r.positions(len(y))
+        x = formats.to_unit(formats.idx(r.bytes(images))[which])[:, None]
+        return Dataset(x, y[which], classes, r.entry.name, r.split)
+
+    return read
+
+
+def _cifar10(r: Request) -> Dataset:
+    (file,) = fetch.wanted(r.entry, r.root)
+    if file is files.CIFAR10_UPSTREAM:
+        images, labels = formats.cifar_binary(r.bytes(file), r.split)
+        which = r.positions(len(labels))
+        return Dataset(formats.to_unit(images[which]), labels[which].long(), CIFAR10, r.entry.name, r.split)
+    pack = formats.JpegPack.read(r.bytes(file))
+    which = r.shuffled(r.entry.counts[r.split]) + (0 if r.split == "train" else r.entry.counts["train"])
+    y = torch.from_numpy(pack.arrays["label"]).long()[which]
+    return Dataset(formats.to_unit(pack.images(which)), y, CIFAR10, r.entry.name, r.split, note=RECOMPRESSED)
+
+
+def _cifar10_lossless(r: Request) -> Dataset:
+    with_labels, *grids = r.entry.files
+    y = torch.from_numpy(formats.JpegPack.read(r.bytes(with_labels)).arrays["label"]).long()
+    which = r.positions(len(y))
+    images = torch.cat([formats.png_grid(r.bytes(g)) for g in grids])[which]
+    return Dataset(formats.to_unit(images), y[which], CIFAR10, r.entry.name, r.split)
+
+
+def _tiny_imagenet(r: Request) -> Dataset:
+    pack = formats.JpegPack.read(r.bytes(r.entry.files[0 if r.split == "train" else 1]))
+    which = r.shuffled(len(pack))
+    y, boxes = (torch.from_numpy(pack.arrays[key])[which] for key in ("label", "box"))
+    x = formats.to_unit(pack.images(which))
+    return Dataset(x, y.long(), pack.strings("classes"), r.entry.name, r.split, boxes=boxes.float())
+
+
+def _imagenet_sample(r: Request) -> Dataset:
+    pack = formats.JpegPack.read(r.bytes(r.entry.files[0]))
+    which = r.shuffled(len(pack))
+    y = torch.from_numpy(pack.arrays["label"]).long()[which]
+    x = formats.to_unit(pack.images(which, r.size or 224))
+    return Dataset(x, y, pack.strings("classes"), r.entry.name, r.split, note="probably training images")
+
+
+READERS: dict[str, Callable[[Request], Dataset]] = {
+    "menagerie": _menagerie,
+    "digits": _digits,
+    "breast_cancer": _breast_cancer,
+    "mnist": _idx(tuple("0123456789")),
+    "fashion_mnist": _idx(FASHION),
+    "cifar10": _cifar10,
+    "cifar10_lossless4000": _cifar10_lossless,
+    "tiny_imagenet25": _tiny_imagenet,
+    "imagenet_sample1000": _imagenet_sample,
+}

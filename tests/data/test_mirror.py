@@ -1,0 +1,99 @@
+"""The prepared folder that ROBUSTXAI_DATA names: same arrays as upstream, notes, decoding on demand."""
+
+import gzip
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.datasets import MNIST, FashionMNIST
+from typer.testing import CliRunner
+
+from robustxai._cli.data import app
+from robustxai.data import load
+from robustxai.data.catalog import entry
+
+MIRROR = os.environ.get("ROBUSTXAI_DATA")
+pytestmark = [pytest.mark.mirror, pytest.mark.skipif(MIRROR is None, reason="ROBUSTXAI_DATA is not set")]
+
+
+@pytest.mark.parametrize(("name", "upstream"), [("mnist", MNIST), ("fashion_mnist", FashionMNIST)])
+def test_same_arrays_as_torchvision(name, upstream, tmp_path):
+    raw = tmp_path / upstream.__name__ / "raw"
+    raw.mkdir(parents=True)
+    for file in entry(name).files:
+        (raw / file.name.removesuffix(".gz")).write_bytes(
+            gzip.decompress((Path(MIRROR or "") / name / file.name).read_bytes())
+        )
+    for split in ("train", "test"):
+        theirs, ours = upstream(str(tmp_path), train=split == "train", download=False), load(name, split)
+        assert torch.equal(ours.y, theirs.targets) and ours.x.shape == (len(theirs), 1, 28, 28)
+        assert torch.equal(ours.x[:, 0], theirs.data.float() / 255)
+    if name == "fashion_mnist":
+        assert ours.classes == tuple(theirs.classes)
+
+
+# md5 of the uncompressed files, as the authors and other readers of MNIST publish them
+CONTENT = {
+    ("mnist", "train-images-idx3-ubyte.gz"): "6bbc9ace898e44ae57da46a324031adb",
+    ("mnist", "t10k-images-idx3-ubyte.gz"): "2646ac647ad5339dbf082846283269ea",
+    ("fashion_mnist", "train-images-idx3-ubyte.gz"): "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    ("fashion_mnist", "t10k-images-idx3-ubyte.gz"): "8181f5470baa50b63fa0f6fddb340f0a",
+}
+
+
+@pytest.mark.parametrize(("name", "file"), CONTENT)
+def test_uncompressed_content_is_the_published_one(name, file):
+    data = gzip.decompress((Path(MIRROR or "") / name / file).read_bytes())
+    assert hashlib.md5(data).hexdigest() == CONTENT[name, file]
+
+
+@pytest.mark.parametrize("name", ["cifar10", "tiny_imagenet25", "imagenet_sample1000"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_packs_are_shuffled_and_decoded_on_demand(name, split):
+    e = entry(name)
+    if split not in e.splits:
+        pytest.skip(f"{name} has no {split} split")
+    d = load(name, split, limit=60)
+    assert d.x.shape == (60, *e.shape) and 0 <= d.x.min() and d.x.max() <= 1 and d.x.std() > 0.1
+    assert len(d.classes) == e.classes and len(d.y.unique()) >= min(9, e.classes)
+    again = load(name, split, indices=torch.tensor([59, 0]))
+    assert torch.equal(again.x, d.x[[59, 0]]) and torch.equal(again.y, d.y[[59, 0]])
+
+
+def test_cifar_says_that_it_is_recompressed():
+    assert load("cifar10", "test", limit=1).note.startswith("recompressed")
+
+
+def test_lossless_images_are_close_to_their_recompressed_twins_and_agree_in_label():
+    import numpy as np
+
+    clean = load("cifar10_lossless4000", limit=40)
+    assert clean.note == ""
+    with np.load(Path(MIRROR or "") / "cifar10" / "lossless_train_4000_labels.npz") as z:
+        twin = torch.from_numpy(z["jpeg_index"][:40].astype(np.int64))
+    place = torch.from_numpy(np.argsort(np.random.default_rng(0).permutation(50000)))
+    lossy = load("cifar10", indices=place[twin])
+    assert torch.equal(lossy.y, clean.y)
+    error = (lossy.x - clean.x).square().mean().sqrt() * 255
+    assert 4 < error < 12
+
+
+def test_tiny_imagenet_boxes_are_where_they_should_be():
+    d = load("tiny_imagenet25", "test", limit=200)
+    assert d.boxes is not None and (d.boxes[:, 2:] >= d.boxes[:, :2]).all() and d.boxes.max() <= 63
+    area = ((d.boxes[:, 2:] - d.boxes[:, :2] + 1).prod(1) / 64**2).mean()
+    assert 0.4 < area < 0.7
+
+
+def test_imagenet_sample_has_each_class_once():
+    d = load("imagenet_sample1000", "test", limit=3, size=32)
+    assert d.x.shape == (3, 3, 32, 32) and d.note
+    assert d.classes[0] == "tench" and d.classes[1] == "goldfish"
+
+
+def test_cli_checks_what_is_there():
+    result = CliRunner().invoke(app, ["get", "cifar10"])
+    assert result.exit_code == 0 and "cifar10_jpeg60k.npz: 18,053,428 bytes, checksum fits" in result.stdout
+    assert "here" in CliRunner().invoke(app, ["list"], env={"COLUMNS": "200"}).stdout
