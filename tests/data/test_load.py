@@ -171,10 +171,7 @@ def test_cli_shows_and_needs_no_file_for_built_in_sets():
 def test_cli_answers_a_wrong_name_with_one_sentence(command):
     result = run(command, "minst")
     assert result.exit_code == 2 and result.stdout == ""
-    assert (
-        result.stderr
-        == "robustxai data: there is no data set named 'minst': did you mean mnist?\n"
-    )
+    assert result.stderr == "robustxai data: there is no data set named 'minst': did you mean mnist?\n"
 
 
 def test_cli_answers_a_missing_pack_with_one_sentence():

@@ -1,17 +1,13 @@
 """`robustxai data list | get | show`: the catalog on a terminal, and downloads ahead of time.
 
-Errors are one sentence on stderr: exit 2 for a wrong name, 1 for a file or network that fails.
+Errors are one sentence on stderr: exit 2 for a wrong name, 1 for a file or network that fails. Loads the
+library only inside a command, so that `robustxai --help` stays quick.
 """
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-
-from robustxai.data import UnknownDataset, catalog, describe, fetch
-from robustxai.data.catalog import Entry, entry
 
 app = typer.Typer(help="Data sets: list them, describe one, fetch one.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A name from `robustxai data list`.")]
@@ -19,14 +15,6 @@ Root = Annotated[
     Path | None,
     typer.Option(help="Data folder to look in first and to download to; default: the user's cache."),
 ]
-
-
-def _state(e: Entry, root: Path | None) -> str:
-    """Whether a set can be read now, and from where it would come."""
-    if not e.files:
-        return "built in"
-    here = all(fetch.locate(e, f, root) is not None for f in fetch.wanted(e, root))
-    return "here" if here else e.source
 
 
 def _size(size: int) -> str:
@@ -41,6 +29,11 @@ def _fail(error: Exception, code: int) -> typer.Exit:
 @app.command("list")
 def list_sets(root: Root = None) -> None:
     """Every data set: samples, size, licence, and whether it is on this machine."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from robustxai.data import catalog, fetch
+
     table = Table(
         title="Data sets", caption="robustxai data show NAME prints checksums, citation and cautions"
     )
@@ -51,7 +44,7 @@ def list_sets(root: Root = None) -> None:
     try:
         for e in catalog():
             samples = " + ".join(f"{n:,}" for n in e.counts.values())
-            table.add_row(e.name, e.title, samples, _size(e.size), _state(e, root), e.licence)
+            table.add_row(e.name, e.title, samples, _size(e.size), fetch.state(e, root), e.licence)
     except OSError as error:
         raise _fail(error, 1) from None
     Console().print(table)
@@ -60,6 +53,8 @@ def list_sets(root: Root = None) -> None:
 @app.command()
 def show(name: Name) -> None:
     """One data set in full: licence, source, citation, cautions, files and checksums."""
+    from robustxai.data import UnknownDataset, describe
+
     try:
         typer.echo(describe(name))
     except UnknownDataset as error:
@@ -69,6 +64,9 @@ def show(name: Name) -> None:
 @app.command()
 def get(name: Name, root: Root = None) -> None:
     """Fetch a set (or check the files that are there), so that `load` needs no network afterwards."""
+    from robustxai.data import UnknownDataset, fetch
+    from robustxai.data.catalog import entry
+
     try:
         e = entry(name)
         if not e.files:

@@ -55,6 +55,14 @@ def wanted(entry: Entry, root: str | Path | None = None) -> tuple[File, ...]:
     return (next((file for path, file in found if path.is_file()), entry.files[-1]),)
 
 
+def state(entry: Entry, root: str | Path | None = None) -> str:
+    """Whether a set can be read now: "built in", "here", or how it would come (`Entry.source`)."""
+    if not entry.files:
+        return "built in"
+    here = all(locate(entry, file, root) is not None for file in wanted(entry, root))
+    return "here" if here else entry.source
+
+
 def read(entry: Entry, file: File, *, root: str | Path | None = None, download: bool = False) -> bytes:
     """The verified bytes of a file, from the first folder that has it, or downloaded.
 

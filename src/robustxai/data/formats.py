@@ -33,7 +33,7 @@ def to_unit(images: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 def central_square(image: Image.Image, size: int) -> Image.Image:
-        """The images at these positions, uint8; `size` crops them (`central_square`), else all are of one size."""
+    """Shorter side to size * 256 / 224 pixels (bilinear), then the central size x size pixels."""
     short, (w, h) = round(size * 256 / 224), image.size
     width, height = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
     left, top = round((width - size) / 2), round((height - size) / 2)
@@ -59,9 +59,7 @@ class JpegPack:
         return len(self.arrays["length"])
 
     def images(self, which: Tensor, size: int | None = None) -> UInt8[Tensor, "m 3 height width"]:
-        """The images at these positions, uint8; `size` makes them square (`central_square`), else all have
-        one size.
-        """
+        """The images at these positions, uint8; `size` crops them by `central_square`."""
         ends = np.cumsum(self.arrays["length"], dtype=np.int64)
         head = self.arrays["header"].tobytes() if "header" in self.arrays else b""
         decoded = []
