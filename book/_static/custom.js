@@ -2,8 +2,8 @@
 
 /* Search: the theme fetches every hit to show a snippet. A page read from a folder may not fetch its neighbours, so
    there the hits are listed without snippets. Served over http they keep them. */
-if (window.location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) {
-  window.DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+if (window.location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
+  DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 }
 
 /* Tables that scroll sideways must be reachable from the keyboard. */
