@@ -55,6 +55,7 @@ def context(site: Path) -> Iterator:
     with playwright.sync_playwright() as engine:
         running = engine.chromium.launch(executable_path=browser, args=FLAGS)
         context = running.new_context(viewport={"width": 1400, "height": 1000})
+        context.set_default_timeout(60_000)  # milliseconds: slow machines are not broken sites
         context.route(lambda url: not url.startswith(("file:", "data:", "blob:")), lambda route: route.abort())
         yield context
         running.close()
@@ -81,7 +82,6 @@ def visit(context, site: Path) -> Iterator:
         page.on("pageerror", lambda error: seen.troubles.append(str(error)))
         page.on("requestfailed", lambda request: seen.troubles.append(f"not loaded: {request.url}"))
         page.goto((site / name).as_uri() + query)
-        page.wait_for_load_state("networkidle")
         return seen
 
     yield open_page

@@ -17,14 +17,14 @@ CONTRAST = """
   };
   const over = (top, below) => Object.fromEntries(
     ["r", "g", "b"].map((c) => [c, top[c] * top.a + below[c] * (1 - top.a)]).concat([["a", 1]]));
+  const grounds = new Map();
   const ground = (element) => {
-    const layers = [];
-    for (let e = element; e; e = e.parentElement) {
-      const colour = parse(getComputedStyle(e).backgroundColor);
-      if (colour.a > 0) layers.push(colour);
-      if (colour.a === 1) break;
+    if (!element) return { r: 255, g: 255, b: 255, a: 1 };
+    if (!grounds.has(element)) {
+      const colour = parse(getComputedStyle(element).backgroundColor);
+      grounds.set(element, colour.a === 1 ? colour : over(colour, ground(element.parentElement)));
     }
-    return layers.reverse().reduce((below, top) => over(top, below), { r: 255, g: 255, b: 255, a: 1 });
+    return grounds.get(element);
   };
   const light = ({ r, g, b }) => [[r, 0.2126], [g, 0.7152], [b, 0.0722]].reduce((sum, [v, weight]) => {
     const c = v / 255;
@@ -59,9 +59,9 @@ def test_the_page_loads_from_a_folder_and_reads_well(visit, name: str):
     page = opened.page
     assert opened.troubles == []
     assert page.locator("h1:visible").count() == 1
-    for picture in page.locator("img").all():
-        words = picture.get_attribute("alt")
-        assert words, f"no words for {picture.evaluate('e => e.outerHTML.slice(0, 120)')}"
+    pictures = "pictures => pictures.map(p => [p.getAttribute('alt'), p.outerHTML.slice(0, 120)])"
+    for words, picture in page.locator("img").evaluate_all(pictures):
+        assert words, f"no words for {picture}"
         assert not re.search(r"\.(png|jpe?g|svg|webp)$|[0-9a-f]{20}", words), f"{words!r} is a file name"
     for theme in ("light", "dark"):
         page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
