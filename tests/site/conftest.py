@@ -1,7 +1,8 @@
-"""The built site in a headless browser that may not leave the folder. Knows nothing about how the site is built.
+"""The built site in a headless browser that may not leave the folder. Knows nothing about how the site
+is built.
 
-The site is read from `ROBUSTXAI_SITE`, or from `build/site` of this checkout. Tests that need it, or a browser, are
-skipped with a reason where one is missing.
+The site is read from `ROBUSTXAI_SITE`, or from `build/site` of this checkout. Tests that need it, or a
+browser, are skipped with a reason where one is missing.
 """
 
 import os
@@ -28,7 +29,9 @@ sys.path.insert(0, str(EXTENSIONS))
 def site_pages() -> list[str]:
     """The pages of the built site, as paths relative to it; none if it is not built."""
     found = (page.relative_to(SITE) for page in SITE.rglob("*.html"))
-    return sorted(p.as_posix() for p in found if "_static" not in p.parts and p.as_posix() not in WITHOUT_TEXT)
+    return sorted(
+        p.as_posix() for p in found if "_static" not in p.parts and p.as_posix() not in WITHOUT_TEXT
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -56,7 +59,9 @@ def context(site: Path) -> Iterator:
         running = engine.chromium.launch(executable_path=browser, args=FLAGS)
         context = running.new_context(viewport={"width": 1400, "height": 1000})
         context.set_default_timeout(60_000)  # milliseconds: slow machines are not broken sites
-        context.route(lambda url: not url.startswith(("file:", "data:", "blob:")), lambda route: route.abort())
+        context.route(
+            lambda url: not url.startswith(("file:", "data:", "blob:")), lambda route: route.abort()
+        )
         yield context
         running.close()
 

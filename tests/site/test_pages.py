@@ -1,5 +1,5 @@
-"""Every page of the built site, read from a folder with the network cut: it loads, it has one title, its pictures have
-words, and its text can be read in light and dark.
+"""Every page of the built site, read from a folder with the network cut: it loads, it has one title, its
+pictures have words, and its text can be read in light and dark.
 """
 
 import re
@@ -34,15 +34,16 @@ CONTRAST = """
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || !element.checkVisibility({ checkVisibilityCSS: true })) continue;
-    if (element.closest("script, style, noscript, svg, mjx-container, template, [aria-hidden=true]")) continue;
+    if (!walker.currentNode.textContent.trim()) continue;
+    if (!element.checkVisibility({ checkVisibilityCSS: true })) continue;
+    if (element.closest("script, style, noscript, svg, mjx-container, [aria-hidden=true]")) continue;
     const style = getComputedStyle(element), below = ground(element);
     const [a, b] = [light(over(parse(style.color), below)), light(below)];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
     if (ratio < (large ? 3 : least)) {
       const words = walker.currentNode.textContent.trim().slice(0, 40);
-      poor.add(`${ratio.toFixed(2)} for "${words}" in <${element.tagName.toLowerCase()} class="${element.className}">`);
+      poor.add(`${ratio.toFixed(2)} for "${words}" in ${element.tagName} of class "${element.className}"`);
     }
   }
   return [...poor];

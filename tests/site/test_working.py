@@ -1,5 +1,5 @@
-"""What a reader does on the built site, with the network cut: switch the theme, search, read formulas, move a slider,
-follow the Colab button.
+"""What a reader does on the built site, with the network cut: switch the theme, search, read formulas,
+move a slider, follow the Colab button.
 """
 
 import tomllib
@@ -13,7 +13,9 @@ START = "book/intro.html"
 
 def pages_with(site: Path, text: str) -> list[str]:
     """The pages whose source has a text, or a skip that says so."""
-    found = [p.relative_to(site).as_posix() for p in site.rglob("*.html") if text in p.read_text(encoding="utf-8")]
+    found = [
+        p.relative_to(site).as_posix() for p in site.rglob("*.html") if text in p.read_text(encoding="utf-8")
+    ]
     if not found:
         pytest.skip(f"no page of the site has {text!r}")
     return sorted(found)
@@ -61,7 +63,10 @@ def test_moving_a_slider_changes_its_picture(visit, site: Path):
             before, label = picture.get_attribute("src"), figure.locator("output").inner_text()
             handle.focus()
             opened.page.keyboard.press("End")
-            if handle.get_attribute("max") == handle.input_value() and label == figure.locator("output").inner_text():
+            if (
+                handle.get_attribute("max") == handle.input_value()
+                and label == figure.locator("output").inner_text()
+            ):
                 opened.page.keyboard.press("Home")
             assert picture.get_attribute("src") != before
             assert figure.locator("output").inner_text() != label
@@ -75,9 +80,7 @@ def test_every_chapter_opens_in_colab_at_the_public_address(visit, site: Path):
     if not chapters:
         pytest.skip("the site has no chapter yet")
     for chapter in chapters:
-        wanted = (
-            f"https://colab.research.google.com/github/{owner_and_name}/blob/main/notebooks/{chapter.stem}.ipynb"
-        )
+        wanted = f"https://colab.research.google.com/github/{owner_and_name}/blob/main/notebooks/{chapter.stem}.ipynb"
         page = visit(f"notebooks/{chapter.name}").page
         links = [a.get_attribute("href") for a in page.locator("a[href*='colab.research.google.com']").all()]
         assert wanted in links

@@ -1,0 +1,164 @@
+"""book/_ext/replication.py on a small ledger: what it shows of a run that the library itself wrote."""
+
+import dataclasses
+import datetime
+from pathlib import Path
+
+import chapters
+import mdtext
+import pytest
+import replication
+
+from robustxai.claims import Run, ledger
+
+LEDGER = """
+diffgradcam:
+  - id: diffgradcam.accuracy
+    paper: A. Author (2025)
+    where: abstract
+    statement: Fooling costs no accuracy | not *much*.
+    paper_value: not stated
+    measured: accuracy after minus before
+    rule: {kind: at_least, value: -0.02}
+    profiles: [quick]
+  - id: diffgradcam.order
+    paper: A. Author (2025)
+    where: Table 1
+    statement: a beats b.
+    paper_value: 0.9
+    measured: Pearson r
+    rule: {kind: ordering, order: [a, b]}
+    profiles: [quick]
+    note: Holds for `lse` and $\\lambda > 1$ only.
+  - id: diffgradcam.cost
+    paper: A. Author (2025)
+    where: abstract
+    statement: It costs the same.
+    paper_value: not stated
+    measured: ratio of times
+    rule: {kind: ratio_at_least, of: [slow, fast], value: 2}
+    profiles: [quick, gpu]
+  - id: diffgradcam.people
+    paper: A. Author (2025)
+    where: abstract
+    statement: People prefer it.
+    paper_value: not stated
+    measured: nothing
+    rule: {kind: sign, sign: positive}
+    profiles: [quick]
+"""
+TODAY = datetime.date(2026, 6, 1)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    (tmp_path / "claims.yml").write_text(LEDGER, encoding="utf-8")
+    run = Run(
+        "diffgradcam",
+        path=tmp_path / "results" / "quick" / "diffgradcam.json",
+        ledger=tmp_path / "claims.yml",
+    )
+    run.check("diffgradcam.accuracy", -0.01, interval=(-0.03, 0.01), n=500, seeds=3, ceiling=0.931)
+    run.check("diffgradcam.order", {"a": 0.2, "b": 0.8}, n=500)
+    run.check("diffgradcam.cost", {"slow": 3.0, "fast": 1.0})
+    run.skip("diffgradcam.people", "needs people")
+    run.table(
+        "by_class_count", [{"C=10": 0.5, "method": "a_b", "C=2": -0.25, "range": [0.1, 0.2], "none": None}]
+    )
+    run.finish()
+    return tmp_path
+
+
+def report(book: Path, today: datetime.date = TODAY) -> str:
+    return replication.render(
+        ledger(book / "claims.yml"), replication.read_results(book / "results"), today=today
+    )
+
+
+def block(text: str, name: str) -> str:
+    """The part of the report about one claim."""
+    start = text.index(f"(claim-diffgradcam-{name})=")
+    return text[start : text.index("\n:::\n", start)]
+
+
+def test_a_claim_shows_statement_paper_rule_value_interval_counts_and_verdict(book: Path):
+    text = block(report(book), "accuracy")
+    assert "**Fooling costs no accuracy \\| not \\*much\\*.**" in text
+    assert "Paper’s value: not stated" in text
+    assert "Rule: at least −0.0200" in text
+    assert "| quick | −0.0100 \\[−0.0300, 0.0100\\] | 500 images, 3 seeds |" in text
+    assert chapters.badge("partly") in text
+    assert "ceiling 0.931" in text
+
+
+def test_an_ordering_shows_every_name_and_a_ratio_both_parts(book: Path):
+    text = report(book)
+    assert "a 0.200<br>b 0.800" in block(text, "order")
+    assert chapters.badge("contradicted") in block(text, "order")
+    assert "Holds for `lse` and $\\lambda > 1$ only." in block(text, "order")
+    assert "3.00 (3.00 / 1.00)" in block(text, "cost")
+
+
+def test_what_was_not_attempted_says_why(book: Path):
+    text = block(report(book), "people")
+    assert "needs people" in text
+    assert chapters.badge("not attempted") in text
+
+
+def test_the_summary_counts_the_verdicts(book: Path):
+    assert "| {chapter}`diffgradcam` | quick | 1 | 1 | 1 | 1 |" in report(book)
+
+
+def test_a_table_puts_words_first_and_counts_numbers_naturally(book: Path):
+    text = report(book)
+    assert "| method | C=2 | C=10 | none | range |" in text
+    assert "| a\\_b | −0.250 | 0.500 | – | \\[0.100, 0.200\\] |" in text
+
+
+def test_an_old_run_is_marked(book: Path):
+    (result,) = replication.read_results(book / "results")
+    date = datetime.date.fromisoformat(result.timing["date"])
+    assert "ea-stale" not in report(book, today=date + datetime.timedelta(days=90))
+    late = report(book, today=date + datetime.timedelta(days=91))
+    assert f'<time class="ea-age ea-stale" datetime="{date}">91 days</time>' in late
+
+
+def test_a_record_without_a_ledger_entry_stops_the_build(book: Path):
+    short = LEDGER[: LEDGER.index("  - id: diffgradcam.people")]
+    (book / "claims.yml").write_text(short, encoding="utf-8")
+    with pytest.raises(
+        Exception, match=r"results/quick/diffgradcam.json judges diffgradcam.people, not in claims.yml"
+    ):
+        report(book)
+
+
+def test_a_verdict_under_an_older_rule_is_told(book: Path):
+    changed = LEDGER.replace("value: -0.02}", "value: -0.5}")
+    (book / "claims.yml").write_text(changed, encoding="utf-8")
+    assert "The quick run was judged by an older rule: at least −0.0200." in block(report(book), "accuracy")
+
+
+def test_without_results_the_claims_stand_there_all_the_same(book: Path):
+    text = replication.render(ledger(book / "claims.yml"), [], today=TODAY)
+    assert "No run is recorded yet." in text
+    assert "It costs the same." in text
+
+
+def test_every_verdict_of_the_library_has_a_badge():
+    from robustxai.claims import VERDICTS
+
+    assert tuple(chapters.VERDICTS) == VERDICTS
+    with pytest.raises(Exception, match="verdict 'true' is not known"):
+        chapters.badge("true")
+
+
+def test_every_field_that_a_run_writes_is_shown_or_extra(book: Path):
+    (result,) = replication.read_results(book / "results")
+    known = {name for record in result.records.values() for name in record} - {"ceiling"}
+    assert known <= replication.RECORD_FIELDS
+    assert {f.name for f in dataclasses.fields(result)} >= {"run", "timing", "tables"}
+
+
+def test_plain_text_stays_plain_and_code_and_math_stay_themselves():
+    assert mdtext.plain("a_b <c> [d] -1 x-1") == "a\\_b \\<c\\> \\[d\\] −1 x-1"
+    assert mdtext.plain("`a_b` and $a_b$, 5 $ each") == "`a_b` and $a_b$, 5 \\$ each"
