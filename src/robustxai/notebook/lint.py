@@ -198,4 +198,4 @@ def _functions(cell: dict[str, Any]) -> Iterator[str]:
             body = node.body[1:] if ast.get_docstring(node) else node.body
             length = (node.end_lineno or node.lineno) - body[0].lineno + 1 if body else 0
             if length > FUNCTION_LINES:
-                yield f"defines {node.name} in {length} lines: beyond {FUNCTION_LINES} move it to the package."
+                yield f"defines {node.name} in {length} lines (> {FUNCTION_LINES}): move it into the package."
