@@ -158,8 +158,8 @@ def test_ledger_refuses_twins_and_holes(ledger):
 
 
 def test_the_real_ledger_is_sound():
-    for claim in claims.ledger().values():
-        assert claim.statement.endswith("."), f"{claim.id}: the statement is a sentence"
+    known = claims.ledger()
+    assert known and all(claim.statement and claim.rule.words() for claim in known.values())
 
 
 def test_a_run_prints_stable_lines_and_writes_the_file(run, capsys):
