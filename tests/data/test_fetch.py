@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -206,9 +207,8 @@ def test_load_reads_idx_files_from_a_temporary_folder(monkeypatch, tmp_path):
         (tmp_path / "mnist" / original.name).write_bytes(data)
         files.append(replace(original, sha256=(fetch.sha256(data),)))
     small = replace(entry("mnist"), files=tuple(files))
-    monkeypatch.setattr(
-        "robustxai.data.catalog.ENTRIES", tuple(small if e.name == "mnist" else e for e in ENTRIES)
-    )
+    table = import_module("robustxai.data.catalog")  # the package attribute of that name is the function
+    monkeypatch.setattr(table, "ENTRIES", tuple(small if e.name == "mnist" else e for e in ENTRIES))
     assert small in catalog_function()
     d = load("mnist", "test", root=tmp_path)
     assert d.y.tolist() == arrays[3].tolist()
