@@ -1,7 +1,7 @@
 """Ten animals as painted layers of signed distances, each inside the unit disc and facing right.
 
-`DRAW[name](p, leg, head)` returns the layers from back to front. `leg` and `head` are per-image vectors in [-1, 1] that
-make legs longer and the head bigger. Knows nothing about colours, textures, pose or background.
+`draw(name, p, leg, head)` returns the layers from back to front. `leg` and `head` are per-image vectors in
+[-1, 1] that make legs longer and the head bigger. Knows nothing about colours, textures, pose or background.
 """
 
 from collections.abc import Callable
@@ -208,7 +208,11 @@ def bird(p: Points, leg: Tensor, head: Tensor) -> list[Layer]:
         Layer("face", "accent", ear(h, 0.52, -0.46, 0.52, -0.28, 0.84, -0.32, 0.03)),
         Layer("body", "coat", body),
         Layer("trim", "light", torch.maximum(body, oval(p, 0.26, 0.22, 0.24, 0.34, -0.5))),
-        Layer("trim", "dark", path(h, (0.3, -0.6), (0.25, -0.74), (0.15, -0.81), (0.05, -0.79), r0=0.055, r1=0.04)),
+        Layer(
+            "trim",
+            "dark",
+            path(h, (0.3, -0.6), (0.25, -0.74), (0.15, -0.81), (0.05, -0.79), r0=0.055, r1=0.04),
+        ),
         Layer("head", "coat", disc(h, 0.32, -0.36, 0.28)),
         Layer(
             "trim",
@@ -347,7 +351,7 @@ def cat(p: Points, leg: Tensor, head: Tensor) -> list[Layer]:
 
 
 def draw(name: str, p: Points, leg: Tensor, head: Tensor) -> list[Layer]:
-    """The layers of an animal fitted into the unit disc, back to front, distances in units of the disc's radius."""
+    """The layers of an animal fitted into the unit disc, back to front, distances in its radius."""
     cx, cy, shrink = FRAME[name]
     layers = DRAW[name](p * shrink + p.new_tensor((cx, cy)), leg, head)
     return [layer._replace(distance=layer.distance / shrink) for layer in layers]

@@ -29,12 +29,13 @@ class FactorSpec:
 class Scenes:
     """A batch of rendered scenes with everything that is known about them.
 
-    images are in [0, 1]; `factors` has one column per name in `factor_names`, and the images are a deterministic
-    function of it; `masks[:, k]` is the visible coverage, in [0, 1], of `parts[k]`; `labels` index `classes`.
+    images are in [0, 1]; `factors` has one column per name in `factor_names`, and the images are a
+    deterministic function of it; `masks[:, k]` is the visible coverage, in [0, 1], of `parts[k]`; `labels`
+    index `classes`.
     """
 
     images: Float[Tensor, "n 3 size size"]
-    labels: Int64[Tensor, "n"]
+    labels: Int64[Tensor, " n"]
     factors: Float[Tensor, "n f"]
     factor_names: tuple[str, ...]
     masks: Float[Tensor, "n p size size"]
@@ -44,7 +45,7 @@ class Scenes:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def factor(self, name: str) -> Float[Tensor, "n"]:
+    def factor(self, name: str) -> Float[Tensor, " n"]:
         """The column of one factor, by name."""
         return self.factors[:, self.factor_names.index(name)]
 
@@ -56,7 +57,7 @@ class Scenes:
 def sample_factors(
     specs: tuple[FactorSpec, ...], n: int, *, generator: torch.Generator | None = None
 ) -> Float[Tensor, "n f"]:
-    """Draw n factor vectors, every factor uniform in its range and independent; float32, on the generator's device."""
+    """Draw n factor vectors, independent and uniform in their ranges, on the generator's device."""
     device = generator.device if generator is not None else torch.device("cpu")
     low = torch.tensor([s.low for s in specs], device=device)
     span = torch.tensor([s.high - s.low for s in specs], device=device)

@@ -57,7 +57,7 @@ FACTORS = (
 
 
 def wheel(hue: Tensor, light: Tensor | float, chroma: Tensor | float) -> Float[Tensor, "n 3"]:
-    """Smooth colour wheel: RGB of a hue (N,) in turns at a mean lightness and chroma; differentiable everywhere."""
+    """Smooth colour wheel: RGB of a hue (N,) in turns at a mean lightness and chroma."""
     thirds = torch.arange(3, device=hue.device, dtype=hue.dtype) / 3
     light, chroma = (
         torch.as_tensor(v, device=hue.device, dtype=hue.dtype).reshape(-1, 1) for v in (light, chroma)
@@ -83,7 +83,7 @@ def blend(layers: Stack) -> Float[Tensor, "n 3 height width"]:
 def render_landscape(
     f: Mapping[str, Tensor], size: int, *, shadow: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 ) -> Float[Tensor, "n 3 size size"]:
-    """The background for factor columns `f` (each (N,)), with an optional soft shadow (x, y, rx, ry) on the ground."""
+    """The background for factor columns `f` (each (N,)), with an optional soft shadow (x, y, rx, ry)."""
     day, hue = f["day"], f["flower_hue"]
     axis = (torch.arange(size, device=day.device, dtype=day.dtype) + 0.5) * (2 / size) - 1
     x, y = axis.expand(len(day), 1, size), axis[:, None].expand(len(day), size, 1)
@@ -125,8 +125,9 @@ def render_landscape(
         dx = x - at(f"flower{i}_x")
         r = safe_norm(dx, y - at(f"flower{i}_y"))
         c = dx / r
+        c2 = c * c
         spots.append(r)
-        petals.append(r - 0.02 * (((16 * c * c - 20) * c * c + 5) * c))
+        petals.append(r - ((0.32 * c2 - 0.4) * c2 + 0.1) * c)  # 0.02 cos(5 angle)
     put(rgb(0.99, 0.90, 0.56), coverage(union(*spots) - 0.026, size))
     put(wheel(hue, 0.80, 0.18), coverage(union(*petals) - 0.055, size))
     stones = [safe_norm(0.65 * (x - at(f"pebble{i}_x")), y - at(f"pebble{i}_y")) - 0.035 for i in (1, 2, 3)]

@@ -1,7 +1,8 @@
 """The `menagerie`: animals x textures x colours x poses on a soft landscape, rendered differentiably.
 
-The class is decided by the animal's shape (and texture or colour where the label set says so); everything else is drawn
-independently of it. An image is a deterministic function of its factor vector. Knows nothing about datasets or networks.
+The class is decided by the animal's shape (and texture or colour where the label set says so); everything
+else is drawn independently of it. An image is a deterministic function of its factor vector. Knows nothing
+about datasets or networks.
 """
 
 import torch
@@ -54,7 +55,7 @@ FACTOR_NAMES: tuple[str, ...] = tuple(s.name for s in FACTORS)
 PARTS: tuple[str, ...] = ("object", *ANIMAL_PARTS, "texture", "background")
 LABEL_SETS = ("animals2", "animals4", "animals10", "animal_texture60", "animal_colour100")
 SHADED = ("coat", "shade", "texture")
-CHUNK_PIXELS = 1 << 16
+CHUNK_PIXELS = 1 << 17  # a working set that mostly stays in the cache
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -70,8 +71,8 @@ def menagerie(
 ) -> Scenes:
     """Draw n labelled scenes of size x size pixels, classes as balanced as n allows and in random order.
 
-    `classes` is one of LABEL_SETS or a tuple of (animal, texture) pairs, each pair a class. Factors are sampled on the
-    generator's device and rendered on `device`, so that one generator gives the same scenes everywhere.
+    `classes` is one of LABEL_SETS or a tuple of (animal, texture) pairs, each pair a class. Factors are
+    sampled on the generator's device and rendered on `device`, so one generator gives the same scenes there.
     Raises ValueError for an unknown label set, animal or texture, and for n or size below 1.
     """
     if n < 1 or size < 1:
@@ -96,22 +97,28 @@ def menagerie(
 def render_menagerie(
     factors: Float[Tensor, "n f"], size: int, *, without: tuple[str, ...] = ()
 ) -> tuple[Float[Tensor, "n 3 size size"], Float[Tensor, "n p size size"]]:
-    """Render factor vectors (columns FACTOR_NAMES) to images in [0, 1] and the visible coverage of each of PARTS.
+    """Render factor vectors (columns FACTOR_NAMES) to images in [0, 1] and the visible coverage of PARTS.
 
-    Pure, on the device and in the dtype of `factors`, and differentiable in the continuous ones. `without` leaves out
-    animal parts, "texture", "shadow" or "object" (the animal and its shadow).
-    Raises ValueError for a wrong number of columns and for an unknown part.
+    Pure, on the device and in the dtype of `factors`, and differentiable in the continuous ones. `without`
+    leaves out animal parts, "texture", "shadow" or "object" (the animal and its shadow).
+    Raises ValueError for an empty batch, a wrong number of columns, an unknown animal and an unknown part.
     """
     if factors.shape[1] != len(FACTORS):
         raise ValueError(
             f"factors has {factors.shape[1]} columns; accepted are the {len(FACTORS)} of FACTOR_NAMES"
         )
+    if not len(factors) or size < 1:
+        raise ValueError(f"factors has {len(factors)} rows and size is {size}; accepted are 1 and more")
+    kinds = factors.detach()[:, 0].round().long()
+    if kinds.min() < 0 or kinds.max() >= len(ANIMALS):
+        raise ValueError(f"factors names an animal that does not exist; accepted are 0 to {len(ANIMALS) - 1}")
     accepted = ("object", "shadow", "texture", *ANIMAL_PARTS)
     if unknown := [w for w in without if w not in accepted]:
         raise ValueError(f"without names {unknown[0]!r}; accepted are {', '.join(accepted)}")
-    kinds = factors.detach()[:, 0].round().long()
     images, masks, done = [], [], []
-    for kind in range(len(ANIMALS)):  # one kind of animal at a time, sorted by size so that its window is tight
+    for kind in range(
+        len(ANIMALS)
+    ):  # one kind of animal at a time, sorted by size so that its window is tight
         members = torch.nonzero(kinds == kind)[:, 0]
         members = members[torch.argsort(factors.detach()[members, FACTOR_NAMES.index("scale")], stable=True)]
         for rows in members.split(max(1, CHUNK_PIXELS // (size * size))):
@@ -134,7 +141,7 @@ def _in_order(chunks: list[Tensor], rows: list[Tensor]) -> Tensor:
 
 
 def _render_kind(rows: Tensor, kind: int, size: int, without: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    """Render scenes that all show animal number `kind`; the animal is drawn in a window just large enough for it."""
+    """Render scenes that all show animal number `kind`, drawn in a window just large enough for it."""
     f = dict(zip(FACTOR_NAMES, rows.unbind(1), strict=True))
     scale = f["scale"]
     shadow = None
@@ -173,7 +180,7 @@ def _render_kind(rows: Tensor, kind: int, size: int, without: tuple[str, ...]) -
 
 
 def _window(f: dict[str, Tensor], size: int, window: int) -> tuple[Points, Tensor]:
-    """Points (N, window, window, 2) in the animal's own units around its centre, and their flat pixel numbers."""
+    """Points (N, window, window, 2) in the animal's own units, and their flat pixel numbers."""
     corner = [
         ((f[k].detach() + 1) * (size / 2) - window / 2).round().clamp(0, size - window).long()[:, None]
         for k in ("x", "y")
@@ -246,7 +253,8 @@ def _label_set(classes: str | Pairs) -> tuple[tuple[str, ...], dict[str, list[fl
         other = {"animal_texture60": ("texture", TEXTURES), "animal_colour100": ("colour", tuple(COLOURS))}
         if classes not in other:
             raise ValueError(
-                f"classes is {classes!r}; accepted are {', '.join(LABEL_SETS)} or a tuple of (animal, texture) pairs"
+                f"classes is {classes!r}; accepted are {', '.join(LABEL_SETS)} "
+                "or a tuple of (animal, texture) pairs"
             )
         factor, values = other[classes]
         names = tuple(f"{value} {animal}" for animal in ANIMALS for value in values)

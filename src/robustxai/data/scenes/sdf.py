@@ -1,7 +1,8 @@
 """Signed distance functions, batched and differentiable: the alphabet of both scene worlds.
 
-A point grid `p` has shape (N, H, W, 2), coordinates (x right, y down) in image units: the image is the square [-1, 1]^2.
-Every primitive takes `p` and parameters that broadcast over (N, 1, 1) and returns a distance (N, H, W), negative inside.
+A point grid `p` has shape (N, H, W, 2), coordinates (x right, y down) in image units: the image is the square
+[-1, 1]^2. Every primitive takes `p` and parameters, numbers or one per image (N,), and returns a distance
+(N, H, W), negative inside.
 Knows nothing about animals, faces, textures or labels.
 """
 
@@ -26,7 +27,7 @@ def grid(
 
 
 def points(x: Tensor, y: Tensor) -> Tensor:
-    """Two coordinate maps (..., H, W) as points (..., H, W, 2); x and y stay contiguous, which is twice as fast."""
+    """Two coordinate maps (..., H, W) as points (..., H, W, 2); x and y stay contiguous."""
     return torch.stack((x, y)).movedim(0, -1)
 
 
@@ -85,7 +86,7 @@ def box(p: Points, hx: Tensor | float, hy: Tensor | float, r: Tensor | float = 0
 
 
 def capsule(p: Points, ax, ay, bx, by, r0: Tensor | float, r1: Tensor | float | None = None) -> Distance:
-    """Distance to a thick segment from (ax, ay) to (bx, by) whose radius goes from r0 to r1 (limbs, tails, brows)."""
+    """Distance to a thick segment from (ax, ay) to (bx, by) of radius r0 to r1 (limbs, tails, brows)."""
     ax, ay, bx, by = (param(v, p) for v in (ax, ay, bx, by))
     r0 = param(r0, p)
     px, py, dx, dy = p[..., 0] - ax, p[..., 1] - ay, bx - ax, by - ay
@@ -137,7 +138,7 @@ def oval(p: Points, x, y, rx: Tensor | float, ry: Tensor | float, angle: float =
 
 
 def path(p: Points, *knots: tuple[float | Tensor, float | Tensor], r0: float, r1: float) -> Distance:
-    """Distance to a thick polyline through the knots whose radius goes from r0 to r1 (trunks, curled tails)."""
+    """Distance to a thick polyline whose radius goes from r0 to r1 (trunks, curled tails)."""
     n = len(knots) - 1
     radii = [r0 + (r1 - r0) * i / n for i in range(n + 1)]
     return union(*(capsule(p, *knots[i], *knots[i + 1], r0=radii[i], r1=radii[i + 1]) for i in range(n)))
@@ -149,4 +150,5 @@ def coverage(d: Distance, size: int, *, blur: float = 1.0, scale: Tensor | float
     `scale` is the length, in image units, of the unit in which d is measured.
     """
     t = (0.5 - d * (param(scale, d) * (size / (4 * blur)))).clamp(0, 1)
-    return t * t * (3 - 2 * t)
+    square = t * t
+    return torch.addcmul(3 * square, square, t, value=-2)

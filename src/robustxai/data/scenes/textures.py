@@ -1,7 +1,7 @@
 """Six periodic textures as anti-aliased coverage maps in an object's own coordinates.
 
-A texture is a periodic signed distance, negative where the second colour lies; its mean over a period does not depend
-much on the resolution, so a small image is the average of a large one. Knows nothing about animals or colours.
+A texture is a periodic signed distance, negative where the second colour lies; its mean over a period hardly
+depends on the resolution, so a small image is the average of a large one. Knows nothing about animals.
 """
 
 import math
