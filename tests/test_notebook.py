@@ -239,6 +239,12 @@ def test_bootstrap_on_colab_takes_the_tagged_package(monkeypatch):
     assert calls == [["install", "--quiet", "--no-deps", "git+https://github.com/someone/x@v1.2.3"]]
 
 
+def test_the_formatter_leaves_the_cell_alone():
+    command = [sys.executable, "-m", "ruff", "format", "--config", ROOT / "pyproject.toml", "--diff", "-"]
+    done = subprocess.run(command, input=notebook.bootstrap_cell() + "\n", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
 def test_an_installed_copy_generates_the_same_cell(monkeypatch):
     here = notebook.bootstrap_cell()
     address, version, requirements = bootstrap.project()
