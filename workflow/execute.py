@@ -18,12 +18,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import papermill
 from fingerprint import notebook_cells, profile_parameters
 from papermill.exceptions import PapermillExecutionError
 
 from robustxai._cli._locks import exclusive, stop_when_abandoned
+from robustxai.notebook import load, save
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,19 +43,6 @@ def checked_parameters(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
                 f"{notebook.name} has no parameter {name!r}: it has {', '.join(known) or 'none'}"
             )
     return given
-
-
-def hide_injected(notebook: Path, *, key: str, profile: str) -> None:
-    """Keep papermill's extra cell out of the book, drop the paths that it stored, and record what was run."""
-    nb = nbformat.read(notebook, as_version=4)
-    nb.metadata.pop("papermill", None)
-    nb.metadata["robustxai"] = {"profile": profile, "fingerprint": key}
-    for cell in nb.cells:
-        cell.metadata.pop("papermill", None)
-        tags = cell.metadata.get("tags", [])
-        if "injected-parameters" in tags and "remove-cell" not in tags:
-            cell.metadata["tags"] = [*tags, "remove-cell"]
-    nbformat.write(nb, notebook)
 
 
 def run(notebook: Path, scratch: Path, parameters: dict[str, Any]) -> Path:
@@ -89,9 +76,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--chapter", required=True)
     parser.add_argument("--profile", required=True)
     parser.add_argument("--seed", type=int, help="overrides the chapter's parameter `seed`")
-    parser.add_argument(
-        "--key", default="", help="the chapter's fingerprint, stored in the executed notebook"
-    )
     parser.add_argument("--notebook", type=Path, required=True, help="where the executed notebook goes")
     parser.add_argument("--results", type=Path, required=True, help="where the chapter's results go")
     parser.add_argument("--log", type=Path, required=True)
@@ -131,7 +115,7 @@ def main() -> int:
             logging.exception("failed")
             print(f"{where}: {type(error).__name__}: {error}; the log is {args.log}", file=sys.stderr)
             return 1
-        hide_injected(executed, key=args.key, profile=args.profile)
+        save(load(executed), executed)
         promote(results[0], args.results)
         promote(executed, args.notebook)
         shutil.rmtree(scratch)

@@ -99,12 +99,19 @@ def default_cores() -> int:
 
 
 def promote(root: Path, profile: str, chapters: list[str]) -> None:
-    """Copy fresh results from `build/` into the committed `results/<profile>/`."""
+    """Copy fresh results from `build/` into the committed `results/<profile>/`.
+
+    The quick profile's executed notebooks go to `notebooks/` as well: that is the profile they are stored in.
+    """
+    fresh = root / "build" / profile
     for chapter in chapters:
-        target = root / "results" / profile / f"{chapter}.json"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / "build" / profile / "results" / target.name, target)
-        typer.echo(f"promoted {target.relative_to(root)}")
+        copies = {fresh / "results" / f"{chapter}.json": root / "results" / profile / f"{chapter}.json"}
+        if profile == "quick":
+            copies[fresh / "notebooks" / f"{chapter}.ipynb"] = root / "notebooks" / f"{chapter}.ipynb"
+        for source, target in copies.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            typer.echo(f"promoted {target.relative_to(root)}")
 
 
 @app.command()
@@ -119,9 +126,7 @@ def run(
         int, typer.Option(min=1, help="Processor cores to use.", show_default="all")
     ] = default_cores(),
     executor: Annotated[str | None, typer.Option(help="A Snakemake executor: slurm, kubernetes, ...")] = None,
-    keep: Annotated[
-        bool, typer.Option("--promote", help="Copy the results into results/<profile>/.")
-    ] = False,
+    keep: Annotated[bool, typer.Option("--promote", help="Store the results in the checkout.")] = False,
 ) -> None:
     """Run a chapter, or all, where something it depends on has changed since its last run."""
     root = checkout()
