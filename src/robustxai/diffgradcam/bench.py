@@ -4,6 +4,7 @@ The menagerie's networks are shipped and load in milliseconds; those of real pho
 in a cache folder, each resumable. Everything after this file is the same for both.
 """
 
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torchvision.models import SqueezeNet1_1_Weights
 
 from robustxai.data import load
 from robustxai.diffgradcam.recipes import NETWORK, TASKS, scenes, zoo_name
@@ -18,6 +20,7 @@ from robustxai.diffgradcam.sham import sham_target
 from robustxai.diffgradcam.victims import ATTACKS, Attack, Data, fool, map_size, new_network, train_honest
 from robustxai.metrics import box_masks
 from robustxai.nets import pretrained
+from robustxai.nets.adapters import TorchvisionClassifier
 from robustxai.nets.checkpoint import load_tensors, save_tensors
 
 
@@ -136,3 +139,14 @@ class Bench:
         model = new_network(self.classes, seed=seed, **self._architecture)
         model.load_state_dict(load_tensors(path)[0])
         return model.to(self.device).eval()
+
+
+def squeezenet(n: int, *, device: torch.device | str = "cpu") -> tuple[nn.Module, Tensor]:
+    """SqueezeNet 1.1 with ImageNet weights and n photographs (n, 3, 224, 224), one per class.
+
+    Weights come from the folder `ROBUSTXAI_DATA`, else from torchvision (a network connection).
+    """
+    images = load("imagenet_sample1000", "test", limit=n).x
+    local = Path(os.environ.get("ROBUSTXAI_DATA", "")) / "imagenet_weights" / "squeezenet1_1_fp16.pth"
+    weights = local if local.exists() else SqueezeNet1_1_Weights.DEFAULT
+    return TorchvisionClassifier("squeezenet1_1", weights=weights).to(device).eval(), images.to(device)

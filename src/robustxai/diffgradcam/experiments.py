@@ -6,12 +6,14 @@ about notebooks or figures.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from robustxai.diffgradcam.bench import Bench
 from robustxai.diffgradcam.evaluate import METHODS, Comparison, compare, native_maps
-from robustxai.diffgradcam.shift import shift_index
+from robustxai.diffgradcam.shift import ShiftAttack, shift_index
 from robustxai.diffgradcam.victims import ATTACKS, map_loss
 from robustxai.metrics import Interval, energy_inside, pearson, pointing_game, resize, t_interval
 
@@ -136,3 +138,61 @@ def ablation(bench: Bench, base: str, changes: dict[str, dict], *, seed: int, im
         result = compare(honest, model, bench.x, bench.y, bench.pattern)
         records.append(Record(bench.name, name, seed, result, shift_index(model), loss))
     return records
+
+
+def explained_classes(bench: Bench, run: str, seed: int) -> list[Row]:
+    """Does it matter which class is explained? r_base and r_sham for the predicted, true, runner-up and a random class."""
+    honest, twin = bench.honest(seed), bench.twin(seed, run)
+    y0, _ = native_maps(honest, bench.x, None, {})
+    generator = torch.Generator().manual_seed(seed)
+    classes = {
+        "predicted": y0.argmax(-1),
+        "true": bench.y,
+        "runner-up": y0.topk(2).indices[:, 1],
+        "random": torch.randint(bench.classes, bench.y.shape, generator=generator).to(bench.y.device),
+    }
+    rows: list[Row] = []
+    for name, target in classes.items():
+        row: Row = {"explained class": name}
+        maps0, maps1 = (native_maps(net, bench.x, target)[1] for net in (honest, twin))
+        for m in MAIN:
+            base = float(pearson(maps1[m], maps0[m]).nanmean())
+            row[m] = f"{base:.2f} / {float(pearson(maps1[m], bench.pattern.expand_as(maps1[m])).nanmean()):.2f}"
+        rows.append(row)
+    return rows
+
+
+def cost_ratio(slow: Callable[[], object], fast: Callable[[], object], *, repeats: int = 15) -> list[float]:
+    """Time of `slow` over time of `fast`, in alternating runs after one warm-up each."""
+    slow(), fast()
+    ratios = []
+    for _ in range(repeats):
+        seconds = []
+        for call in (slow, fast):
+            start = perf_counter()
+            call()
+            seconds.append(perf_counter() - start)
+        ratios.append(seconds[0] / seconds[1])
+    return ratios
+
+
+def shift_attack(model: nn.Module, x: Tensor, pattern: Tensor, strength: float, *, batch: int = 50) -> Row:
+    """The training-free attack on any network: probabilities, GradCAM and DiffGradCAM before and after, over images x."""
+    attacked = ShiftAttack(model, pattern, strength).eval()
+    parts: dict[str, list[Tensor]] = {"p": [], "GradCAM": [], "fake": [], "DiffGradCAM": []}
+    for images in x.split(batch):
+        before, maps0 = native_maps(model, images, None, METHODS)
+        after, maps1 = native_maps(attacked, images, before.argmax(-1), METHODS)
+        parts["p"].append((after.softmax(-1) - before.softmax(-1)).abs().amax(1))
+        parts["GradCAM"].append(pearson(maps1["GradCAM"], maps0["GradCAM"]))
+        parts["fake"].append(pearson(maps1["GradCAM"], pattern.expand_as(maps1["GradCAM"])))
+        parts["DiffGradCAM"].append(pearson(maps1["DiffGradCAM"], maps0["DiffGradCAM"]))
+    joined = {k: torch.cat(v) for k, v in parts.items()}
+    return {
+        "images": len(x),
+        "classes": before.shape[1],
+        "largest change of a probability": float(joined["p"].max()),
+        "GradCAM r_base": float(joined["GradCAM"].nanmean()),
+        "GradCAM r_sham": float(joined["fake"].nanmean()),
+        "DiffGradCAM r_base": float(joined["DiffGradCAM"].nanmean()),
+    }
