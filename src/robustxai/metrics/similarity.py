@@ -9,7 +9,6 @@ or methods.
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from .maps import average_ranks, nan_where, normalised, order, rows, spatial, unusable
 
@@ -97,6 +96,9 @@ def ssim(a: Batch, b: Other, *, normalise: str = "minmax", window: int = 7) -> S
     x, y = rows(a, b)
     bad = unusable(x, y)
     x, y = (normalised(m, normalise).nan_to_num(0, 0, 0).reshape(len(m), 1, *shape[1:]) for m in (x, y))
+    # torchmetrics takes seconds to import, and only this function needs it
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     _, full = structural_similarity_index_measure(
         x, y, gaussian_kernel=False, kernel_size=window, data_range=1.0, return_full_image=True
     )
