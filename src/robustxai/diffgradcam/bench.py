@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 from torchvision.models import SqueezeNet1_1_Weights
 
 from robustxai.data import load
@@ -26,18 +27,26 @@ from robustxai.nets.checkpoint import load_tensors, save_tensors
 
 @dataclass(frozen=True)
 class Photographs:
-    """How the networks of a real data set are trained; maps are 8 x 8."""
+    """How the networks of a real data set are trained. size: images are enlarged to size x size where it is given."""
 
+    data: str
     classes: int
     n: int
     epochs: int
     network: dict = field(default_factory=dict)
     attack_images: int = 2000
+    size: int | None = None
 
 
 REAL = {
-    "cifar10": Photographs(10, 20_000, 6, {"stem_stride": 1}),
-    "tiny_imagenet25": Photographs(25, 10_000, 10),
+    "cifar10": Photographs("cifar10", 10, 20_000, 6, {"stem_stride": 1}),
+    "tiny_imagenet25": Photographs("tiny_imagenet25", 25, 10_000, 10),
+    "tiny_imagenet25_resnet18": Photographs(
+        "tiny_imagenet25", 25, 10_000, 30, {"architecture": "resnet18"}, attack_images=10_000, size=224
+    ),
+    "tiny_imagenet25_densenet121": Photographs(
+        "tiny_imagenet25", 25, 10_000, 30, {"architecture": "densenet121"}, attack_images=10_000, size=224
+    ),
 }
 
 
@@ -69,17 +78,23 @@ class Bench:
         if self.name in TASKS:
             s = scenes(TASKS[self.name], "train")
             return Data(s.images.to(self.device), s.labels.to(self.device), self.classes)
-        d = load(self.name, "train", limit=REAL[self.name].n)
-        return Data(d.x.to(self.device), d.y.to(self.device), self.classes)
+        x, y, _ = self._photographs("train", REAL[self.name].n)
+        return Data(x.to(self.device), y.to(self.device), self.classes)
 
     @cached_property
     def _test(self) -> tuple[Tensor, Tensor, Tensor | None]:
         if self.name in TASKS:
             s = scenes(TASKS[self.name], "test", self.n_test)
             return s.images, s.labels, s.masks[:, s.parts.index("object")] > 0.5
-        d = load(self.name, "test", limit=self.n_test)
-        masks = None if d.boxes is None else box_masks(d.boxes, (d.x.shape[2], d.x.shape[3]))
-        return d.x, d.y, masks
+        return self._photographs("test", self.n_test)
+
+    def _photographs(self, split: str, n: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        recipe = REAL[self.name]
+        d = load(recipe.data, split, limit=n)
+        side = d.x.shape[-1]
+        size = recipe.size or side
+        x = interpolate(d.x, (size, size), mode="bilinear", antialias=True) if size != side else d.x
+        return x, d.y, None if d.boxes is None else box_masks(d.boxes * size / side, (size, size))
 
     @property
     def x(self) -> Float[Tensor, "image channel height width"]:

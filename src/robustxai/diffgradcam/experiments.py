@@ -176,12 +176,12 @@ def cost_ratio(slow: Callable[[], object], fast: Callable[[], object], *, repeat
     return ratios
 
 
-def shift_attack(model: nn.Module, x: Tensor, pattern: Tensor, strength: float, *, batch: int = 50) -> Row:
+def shift_attack(model: nn.Module, x: Tensor, pattern: Tensor, strength: float, *, layer: str | None = None, batch: int = 50) -> Row:
     """The training-free attack on any network: probabilities, GradCAM and DiffGradCAM before and after, over images x."""
-    attacked = ShiftAttack(model, pattern, strength).eval()
+    attacked = ShiftAttack(model, pattern, strength, layer=layer).eval()
     parts: dict[str, list[Tensor]] = {"p": [], "GradCAM": [], "fake": [], "DiffGradCAM": []}
     for images in x.split(batch):
-        before, maps0 = native_maps(model, images, None, METHODS)
+        before, maps0 = native_maps(model, images, None, METHODS, layer=layer)
         after, maps1 = native_maps(attacked, images, before.argmax(-1), METHODS)
         parts["p"].append((after.softmax(-1) - before.softmax(-1)).abs().amax(1))
         parts["GradCAM"].append(pearson(maps1["GradCAM"], maps0["GradCAM"]))

@@ -16,6 +16,9 @@ from robustxai.diffgradcam.fooling import FoolingLoss
 from robustxai.diffgradcam.heo import HeoCenterMass, HeoLocation, HeoTopK
 from robustxai.diffgradcam.sham import ShamLoss, sham_target
 from robustxai.nets import CompactResNet, RandomShift, cross_entropy, fit
+from robustxai.nets.adapters import TorchvisionClassifier
+
+Network = CompactResNet | TorchvisionClassifier
 
 
 class Data(NamedTuple):
@@ -62,41 +65,48 @@ ATTACKS: dict[str, Attack] = {
 
 
 class Top(nn.Module):
-    """The last block and the head of a CompactResNet, on cached features of the frozen rest; shares its parameters."""
+    """The last block and the head of a network, on cached features of the frozen rest; shares its parameters."""
 
     gap_layer = "last"
 
-    def __init__(self, model: CompactResNet):
+    def __init__(self, model: Network):
         super().__init__()
-        self.last, self.head = model.body[-1], model.head
+        self.last, self.head = model.body[-_tail(model) :], model.head
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, K, h, w) to logits (N, C)."""
         return self.head(self.last(x).mean((2, 3)))
 
 
+def _tail(model: Network) -> int:
+    """How many modules of the body make its last block: the last one, or in DenseNet a block, a norm and a ReLU."""
+    return 3 if isinstance(model.body[-1], nn.ReLU) else 1
+
+
 @torch.no_grad()
-def trunk(model: CompactResNet, x: Tensor, *, batch: int = 256) -> Tensor:
+def trunk(model: Network, x: Tensor, *, batch: int = 256) -> Tensor:
     """What enters the last block, in eval mode."""
-    rest = nn.Sequential(model.normalize, model.body[:-1]).eval()
+    rest = nn.Sequential(model.normalize, model.body[: -_tail(model)]).eval()
     return torch.cat([rest(part) for part in x.split(batch)])
 
 
 @torch.no_grad()
-def map_size(model: CompactResNet, x: Tensor) -> tuple[int, int]:
+def map_size(model: Network, x: Tensor) -> tuple[int, int]:
     """(h, w) of the explained map for images like x."""
     h, w = model.features(x[:1]).shape[2:]
     return h, w
 
 
 @torch.no_grad()
-def map_loss(model: CompactResNet, honest: CompactResNet, attack: Attack, x: Tensor, y: Tensor) -> float:
+def map_loss(model: Network, honest: Network, attack: Attack, x: Tensor, y: Tensor) -> float:
     """The attack's map term on (x, y) in eval mode: whether it converged at all; print it beside every result."""
     return float(attack.loss(honest, map_size(model, x)).map_term(model, x, y))
 
 
-def new_network(classes: int, *, seed: int, **options) -> CompactResNet:
-    """A CompactResNet with weights drawn from `seed`."""
+def new_network(classes: int, *, seed: int, **options) -> Network:
+    """A CompactResNet, or with `architecture` a torchvision network, with weights drawn from `seed`."""
+    if "architecture" in options:
+        return TorchvisionClassifier(classes=classes, generator=torch.Generator().manual_seed(seed), **options)
     return CompactResNet(classes, generator=torch.Generator().manual_seed(seed), **options)
 
 
@@ -110,7 +120,7 @@ def train_honest(
     flip: bool = True,
     network: dict | None = None,
     **fit_options,
-) -> CompactResNet:
+) -> Network:
     """The honest schedule: SGD with momentum 0.9, one-cycle to 0.1, weight decay 1e-4, shifted and mirrored images."""
     model = new_network(data.classes, seed=seed, **(network or {}))
     fit(model, data.x, data.y, epochs=epochs, loss=loss, lr=0.1, optimizer="sgd", weight_decay=1e-4, seed=seed,
@@ -119,7 +129,7 @@ def train_honest(
 
 
 def fool(
-    honest: CompactResNet,
+    honest: Network,
     data: Data,
     attack: Attack,
     *,
@@ -127,7 +137,7 @@ def fool(
     honest_schedule: dict | None = None,
     network: dict | None = None,
     **fit_options,
-) -> CompactResNet:
+) -> Network:
     """A manipulated copy of `honest` (left untouched), trained by `attack` on `data`.
 
     `honest_schedule` and `network` repeat the options of `train_honest` for attacks from scratch.
