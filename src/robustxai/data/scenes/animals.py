@@ -61,8 +61,8 @@ def ear(p: Points, ax, ay, bx, by, cx, cy, r: float = 0.04) -> Tensor:
 
 def about(p: Points, x: float, y: float, factor: Tensor) -> Points:
     """Points seen from a copy enlarged by `factor` about (x, y); distances on it are in enlarged units."""
-    f = factor.reshape(-1, 1, 1, 1)
-    return (p - p.new_tensor((x, y))) / f + p.new_tensor((x, y))
+    zoom = (1 / factor).reshape(-1, 1, 1, 1)
+    return p * zoom + p.new_tensor((x, y)) * (1 - zoom)
 
 
 def legs_to(p: Points, xs: tuple[float, ...], top: float, foot: Tensor, r0: float, r1: float) -> Tensor:
@@ -351,10 +351,9 @@ def cat(p: Points, leg: Tensor, head: Tensor) -> list[Layer]:
 
 
 def draw(name: str, p: Points, leg: Tensor, head: Tensor) -> list[Layer]:
-    """The layers of an animal fitted into the unit disc, back to front, distances in its radius."""
+    """The layers of an animal fitted into the unit disc, back to front; distances times FRAME[name][2]."""
     cx, cy, shrink = FRAME[name]
-    layers = DRAW[name](p * shrink + p.new_tensor((cx, cy)), leg, head)
-    return [layer._replace(distance=layer.distance / shrink) for layer in layers]
+    return DRAW[name](p * shrink + p.new_tensor((cx, cy)), leg, head)
 
 
 def shadow_of(name: str) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .animals import ANIMALS, draw, shadow_of
+from .animals import ANIMALS, FRAME, draw, shadow_of
 from .animals import PARTS as ANIMAL_PARTS
 from .base import FactorSpec, Scenes, sample_factors
 from .landscape import FACTORS as LANDSCAPE_FACTORS
@@ -153,11 +153,12 @@ def _render_kind(rows: Tensor, kind: int, size: int, without: tuple[str, ...]) -
     window = min(size, int(float(scale.detach().max()) * size) + 4)
     q, pixels = _window(f, size, window)
     layers = [y for y in draw(ANIMALS[kind], q, f["leg_length"], f["head_size"]) if y.part not in without]
+    unit = scale / FRAME[ANIMALS[kind]][2]  # of the distances, in image units
     clear = torch.ones_like(q[..., 0])
     part: dict[str, Tensor] = {}
     role: dict[str, Tensor] = {}
     for layer in reversed(layers if "object" not in without else []):  # front to back
-        seen = clear * coverage(layer.distance, size, scale=scale)
+        seen = clear * coverage(layer.distance, size, scale=unit)
         clear = clear - seen
         part[layer.part] = part[layer.part] + seen if layer.part in part else seen
         role[layer.role] = role[layer.role] + seen if layer.role in role else seen
