@@ -5,7 +5,7 @@ from torch import nn
 
 
 class TinyGAP(nn.Module):
-    """Two convolutions with batch norm, global average pooling, a linear head: 8 x 8 maps of 6 channels at 16 px."""
+    """Two convolutions, batch norm, average pooling, a linear head: 8 x 8 maps of 6 channels at 16 px."""
 
     gap_layer = "features"
 

@@ -1,4 +1,4 @@
-"""Maps of tiny networks: A2 - A9, A11, A12, A14 of spec 10.4, and agreement with captum and pytorch-grad-cam."""
+"""Maps of tiny networks: invariances, closed forms, and agreement with captum and pytorch-grad-cam."""
 
 import pytest
 import torch
@@ -75,7 +75,7 @@ def test_shape_dtype_and_the_model_stay_as_they_were(head):
     before = [p.detach().clone() for p in model.parameters()]
     maps = DiffGradCAM(model).attribute(x, target=1)
     assert maps.shape == (2, 1, 16, 16) and maps.dtype == torch.float64 and not maps.requires_grad
-    assert x.grad is None and all(p.grad is None for p in model.parameters()), "A14"
+    assert x.grad is None and all(p.grad is None for p in model.parameters())
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert not any(m._forward_hooks for m in model.modules()), "hooks released"
     assert torch.is_grad_enabled(), "the caller's grad mode is back"
@@ -178,7 +178,7 @@ def test_permuting_the_other_classes_leaves_the_map():
 def test_gradcampp_on_an_example_done_by_hand():
     a = torch.tensor([[[[1.0, 2.0], [3.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]]])
     g = torch.tensor([[[[0.5, 0.0], [0.5, -1.0]], [[1.0, 1.0], [0.0, 0.0]]]])
-    # channel 0, sum 6: alpha at g = .5 is .25 / (2 * .25 + 6 * .125) = .2; two such pixels: w = 2 * .2 * .5 = .2
+    # channel 0, sum 6: alpha at g = .5 is .25 / (2 * .25 + 6 * .125) = .2; two pixels: w = 2 * .2 * .5 = .2
     # channel 1, sum 2: alpha at g = 1 is 1 / (2 + 2) = .25; two such pixels: w = .5
     expected = 0.2 * a[:, 0] + 0.5 * a[:, 1]
     torch.testing.assert_close(gradcampp(a, g), expected, rtol=1e-5, atol=1e-5)
@@ -247,7 +247,7 @@ def test_single_sigmoid_maps_of_the_two_classes_are_negatives():
     "kind", ["GradCAM", "GradCAMPlusPlus", "HiResCAM", "LayerCAM", "XGradCAM", "GradCAMElementWise"]
 )
 def test_agreement_with_pytorch_grad_cam(kind, head):
-    """The same map before normalisation; their public output is min-max normalised, so their inner map is compared."""
+    """The same map before normalisation: their public output is min-max scaled, so the inner one is taken."""
     reference = pytest.importorskip("pytorch_grad_cam")
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 

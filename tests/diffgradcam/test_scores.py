@@ -1,4 +1,4 @@
-"""The theory, as arithmetic on coefficient vectors: A1, A2 (logit part), A5, A7, A9 of spec 10.4."""
+"""The theory, as arithmetic on coefficient vectors."""
 
 import hypothesis.strategies as st
 import pytest

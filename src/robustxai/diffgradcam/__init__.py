@@ -1,5 +1,5 @@
-"""DiffGradCAM, DiffGradCAM++ and SHAM (Piland, Sweet & Czajka, arXiv 2506.08514): CAMs of logit differences against
-passive fooling.
+"""DiffGradCAM, DiffGradCAM++ and SHAM (Piland, Sweet & Czajka, arXiv 2506.08514): CAMs of logit differences
+against passive fooling.
 
 To add an explainer write a function in `weightings.py` or a score in `scores.py`; to add an attack subclass
 `FoolingLoss` and write `map_loss`.

@@ -1,8 +1,8 @@
 """One forward pass, cut open at the explained layer.
 
-The backbone runs without a graph; the head runs with one, from a fresh leaf A. If the head is global average pooling
-followed by a linear layer, its weights are returned and no graph is needed at all (spec 9.2). Works on any model whose
-chosen layer runs once per forward pass and gives (N, K, h, w). Knows nothing about scores or maps.
+The backbone runs without a graph; the head runs with one, from a fresh leaf A. If the head is global average
+pooling followed by a linear layer, its weights are returned and no graph is needed at all. Works on any
+model whose chosen layer runs once per forward pass and gives (N, K, h, w). Knows nothing about maps.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class Cut(NamedTuple):
-    """What one forward pass leaves behind: `activations` A (N, K, h, w), `logits` (N, C), `weight` (C, K) or None."""
+    """What one forward pass leaves: `activations` A (N, K, h, w), `logits` (N, C), head `weight` or None."""
 
     activations: Float[Tensor, "batch channel height width"]
     logits: Float[Tensor, "batch classes"]
@@ -24,14 +24,14 @@ class Cut(NamedTuple):
 
 
 def find_layer(model: nn.Module, layer: nn.Module | str | None) -> nn.Module:
-    """The explained layer by module or dotted name; None is the layer that the model names as its `gap_layer`.
+    """The explained layer by module or dotted name; None is the one that the model names as `gap_layer`.
 
     Raises ValueError that lists near names.
     """
     if isinstance(layer, nn.Module):
         if all(layer is not m for m in model.modules()):
             raise ValueError(
-                f"layer is a {type(layer).__name__} that is not part of the model; accepted are its own modules"
+                f"layer is a {type(layer).__name__} that is not part of the model; accepted are its modules"
             )
         return layer
     names = dict(model.named_modules())
@@ -40,7 +40,8 @@ def find_layer(model: nn.Module, layer: nn.Module | str | None) -> nn.Module:
         return names[name]
     if layer is None:
         raise ValueError(
-            "layer is missing and the model names no gap_layer; pass the module that enters global average pooling"
+            "layer is missing and the model names no gap_layer; pass the module that enters global "
+            "average pooling"
         )
     near = get_close_matches(layer, names, n=5, cutoff=0.3) or [n for n in names if n][-5:]
     raise ValueError(f"layer {layer!r} is not in the model; near names are {', '.join(near)}")
@@ -67,7 +68,8 @@ def cut(model: nn.Module, layer: nn.Module, x: Tensor, *, attached: bool = False
     """Run `model` on `x` (N, C, H, W) and cut it open at `layer`.
 
     Args:
-        attached: keep the graph of the whole network (fooling losses); otherwise A is a leaf and only the head has one.
+        attached: keep the graph of the whole network (fooling losses); otherwise A is a leaf and only the
+            head has one.
 
     Returns:
         A Cut; `weight` is the head's when logits = weight @ mean(A) + bias on this batch, else None.
@@ -85,9 +87,8 @@ def cut(model: nn.Module, layer: nn.Module, x: Tensor, *, attached: bool = False
             shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(f"layer gives {shape}; accepted is a convolutional map (N, K, h, w)")
         if not attached:
-            torch.set_grad_enabled(
-                True
-            )  # from here on only; the surrounding no_grad block restores the caller's mode
+            # from here on only; the surrounding no_grad block restores the caller's mode
+            torch.set_grad_enabled(True)
             output = output.detach().requires_grad_()
         seen["a"] = output
         return output.clone()  # an in-place operation after the layer must not change A
@@ -119,7 +120,7 @@ def _closed_form(head: nn.Linear | None, seen: dict[str, Tensor], logits: Tensor
 
 
 def check_images(model: nn.Module, x: Tensor) -> None:
-    """The public door's contract: x is (N, C, H, W), finite, with the model's channels; the model is in eval mode."""
+    """The public door's contract: x (N, C, H, W) finite, of the model's channels; the model in eval mode."""
     if x.ndim != 4:
         raise ValueError(f"x has shape {tuple(x.shape)}; accepted is a batch of images (N, C, H, W)")
     if not x.is_floating_point():
@@ -134,6 +135,6 @@ def check_images(model: nn.Module, x: Tensor) -> None:
     training = [n or "the model" for n, m in model.named_modules() if m.training and not any(m.children())]
     if training:
         raise ValueError(
-            f"model is in training mode ({training[0]} and {len(training) - 1} more); call model.eval() first, "
-            "else batch norm makes the samples of a batch depend on each other"
+            f"model is in training mode ({training[0]} and {len(training) - 1} more); call model.eval() "
+            "first, else batch norm makes the samples of a batch depend on each other"
         )

@@ -1,6 +1,7 @@
-"""How an honest and a manipulated network are compared (spec 5): same images, same class, native maps, one forward pass.
+"""How an honest and a manipulated network are compared: same images, same class, native maps.
 
-The class is the honest network's prediction for both, and only images on which both agree count; the share is reported.
+The class is the honest network's prediction for both, and only images on which both agree count; their share
+is reported.
 """
 
 from typing import NamedTuple
@@ -36,8 +37,10 @@ METHODS: dict[str, tuple[str, str]] = {
 
 
 class Comparison(NamedTuple):
-    """`accuracy` (honest, manipulated), `agree` share of equal predictions, mean `kl` (honest || manipulated), and per
-    method a dict of per-image values (M,): r_base, r_sham, spearman, cosine, mae, iou, border_mass, entropy, dead."""
+    """`accuracy` (honest, manipulated), `agree` share of equal predictions, mean `kl` (honest ||
+    manipulated), and per method a dict of per-image values (M,): r_base, r_sham, spearman, cosine, mae, iou,
+    border_mass, entropy, dead.
+    """
 
     accuracy: tuple[float, float]
     agree: float
@@ -58,7 +61,7 @@ def native_maps(
     layer: nn.Module | str | None = None,
     batch: int = 256,
 ) -> tuple[Float[Tensor, "batch classes"], dict[str, Float[Tensor, "batch 1 h w"]]]:
-    """Logits and the ReLU map of each (score, weighting) in `methods`, from one forward pass per batch of images."""
+    """Logits and the ReLU map of each (score, weighting) in `methods`: one forward pass for all methods."""
     logits, maps = [], {name: [] for name in methods}
     module = find_layer(model, layer)
     for i in range(0, len(x), batch):

@@ -1,7 +1,8 @@
-"""GradCAM++ weights of a log-odds score without the piecewise-linear assumption (spec 3.4).
+"""GradCAM++ weights of a log-odds score without the piecewise-linear assumption.
 
-GradCAM++ assumes Y = exp(S) with S linear. Delta_lse is curved: its derivatives at a GAP + linear head are cumulants of
-u_jk = W_jk / Z under the softmax q of the non-target classes. Knows nothing about networks beyond their last weight.
+GradCAM++ assumes Y = exp(S) with S linear. Delta_lse is curved: its derivatives at a GAP + linear head are
+cumulants of u_jk = W_jk / Z under the softmax q of the non-target classes. Knows nothing about networks
+beyond their last weight.
 """
 
 import torch
@@ -22,7 +23,8 @@ def exact_plusplus(c: Cut, target: Tensor, contrast: str = "lse", *, tau: float 
     h3 = -kappa3_q(u) / tau^2. Channels whose Y'' or whose denominator is not positive get weight zero.
 
     Raises:
-        ValueError: the head is not GAP + linear, or the contrast is piecewise linear (its closed form is exact).
+        ValueError: the head is not GAP + linear, or the contrast is piecewise linear (its closed form is
+            exact).
     """
     if contrast not in CURVED:
         raise ValueError(

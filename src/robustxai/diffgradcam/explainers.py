@@ -1,7 +1,7 @@
 """The explainers: one class, and a name for each pair of score and weighting.
 
-Captum's convention: construct with the model, call `.attribute(x, target=...)`. DiffGradCAM is GradCAM with another
-coefficient vector and costs the same; so is every other `Diff` method. Knows nothing about attacks.
+Captum's convention: construct with the model, call `.attribute(x, target=...)`. DiffGradCAM is GradCAM with
+another coefficient vector and costs the same; so is every other `Diff` method. Knows nothing about attacks.
 """
 
 from typing import Literal
@@ -26,14 +26,15 @@ class ContrastiveCAM:
 
     Args:
         model: images (N, C, H, W) in [0, 1] to logits (N, classes), in eval mode.
-        layer: module or dotted name whose output (N, K, h, w) is explained, best the tensor that enters global average
-            pooling; None asks the model for its `gap_layer`.
-        contrast: the explained score, a name of `SCORES`; options such as `tau`, `other`, `m` follow as keywords.
+        layer: module or dotted name whose output (N, K, h, w) is explained, best the tensor that enters
+            global average pooling; None asks the model for its `gap_layer`.
+        contrast: the explained score, a name of `SCORES`; options such as `tau`, `other`, `m` follow as
+            keywords.
         weighting: how gradient and activations become a map, a name of `WEIGHTINGS`.
         relu: keep only evidence in favour.
         size: 'input' resizes bilinearly to the image, 'native' leaves h x w.
-        normalise: 'none', 'max' (divide by the maximum) or 'minmax', per image. Maps that are zero stay zero: count
-            them with `robustxai.metrics.dead_share`.
+        normalise: 'none', 'max' (divide by the maximum) or 'minmax', per image. Maps that are zero stay zero:
+            count them with `robustxai.metrics.dead_share`.
 
     Raises ValueError for an unknown layer, contrast, weighting, size or normalise.
     """
@@ -80,7 +81,7 @@ class ContrastiveCAM:
     __call__ = attribute
 
     def attribute_all(self, x: Images) -> Float[Tensor, "batch classes _ _"]:
-        """Maps of every class at once, (N, classes, H, W): for GAP + linear heads in closed form (spec 9.2)."""
+        """Maps of every class at once, (N, classes, H, W): for GAP + linear heads in closed form."""
         c = self._cut(x)
         return self._finish(all_maps(c, self.weight_fn, self.contrast, **self.options), x)
 
@@ -113,7 +114,7 @@ class CAM(ContrastiveCAM):
 
 
 class GradCAM(ContrastiveCAM):
-    """GradCAM (Selvaraju et al. 2017). Equals captum's LayerGradCam(relu_attributions=True) at the native size."""
+    """GradCAM (Selvaraju et al. 2017). At native size, captum's LayerGradCam(relu_attributions=True)."""
 
     contrast, weighting = "logit", "gradcam"
 
@@ -143,7 +144,7 @@ class XGradCAM(ContrastiveCAM):
 
 
 class DiffGradCAM(ContrastiveCAM):
-    """DiffGradCAM: GradCAM of a logit difference, y_c minus a baseline of the other logits (arXiv 2506.08514).
+    """GradCAM of a logit difference: y_c minus a baseline of the other logits (arXiv 2506.08514).
 
     Which baseline the paper uses could not be verified; the default `lse` is the log-odds of the decision.
 
@@ -158,8 +159,8 @@ class DiffGradCAMPlusPlus(ContrastiveCAM):
     """DiffGradCAM++: the GradCAM++ weights of a logit difference.
 
     Args:
-        exact_hess: for 'lse' and 'lse-tau' and GAP + linear heads, use the true second and third derivatives of the
-            score instead of taking it as piecewise linear (spec 3.4).
+        exact_hess: for 'lse' and 'lse-tau' and GAP + linear heads, use the true second and third derivatives
+            of the score instead of taking it as piecewise linear.
     """
 
     weighting = "gradcam++"

@@ -1,8 +1,8 @@
-"""What every passive-fooling loss shares: keep the decision, move the map (spec 4).
+"""What every passive-fooling loss shares: keep the decision, move the map.
 
-One forward pass gives logits, activations and the map; for GAP + linear heads the map is first order in the weights, so
-a fooling step costs little more than a training step. Other heads need double backprop. A new attack is a subclass with
-one method, `map_loss`.
+One forward pass gives logits, activations and the map; for GAP + linear heads the map is first order in the
+weights, so a fooling step costs little more than a training step. Other heads need double backprop. A new
+attack is a subclass with one method, `map_loss`.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from robustxai.diffgradcam.weightings import cam, find_weighting, gradcam
 
 
 class FoolingLoss:
-    """keep_weight * (what the network decides) + map_weight * (what its explanation shows), called as loss(model, x, y).
+    """keep_weight * (what the network decides) + map_weight * (what its map shows), as loss(model, x, y).
 
     Args:
         layer: explained layer, module name; None is the model's `gap_layer`.
-        classes: whose maps are attacked: 'true' labels, 'pred'icted classes, or 'all' classes averaged (the purest
-            attack on the shift direction).
-        scores: which maps are attacked, names of `SCORES`: ('logit',) is the per-logit map; a contrast is the adaptive
-            attacker, ('logit', 'lse') attacks both. Coefficients keep their gradient.
+        classes: whose maps are attacked: 'true' labels, 'pred'icted classes, or 'all' classes averaged (the
+            purest attack on the shift direction).
+        scores: which maps are attacked, names of `SCORES`: ('logit',) is the per-logit map; a contrast is the
+            adaptive attacker, ('logit', 'lse') attacks both. Coefficients keep their gradient.
         weighting: map family under attack, a name of `WEIGHTINGS`.
         keep: 'ce' keeps the labels; a frozen nn.Module keeps that model's probabilities (KL, 'fairwashing').
     """
@@ -53,7 +53,7 @@ class FoolingLoss:
         self.keep_weight, self.map_weight = keep_weight, map_weight
 
     def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:
-        """Scalar loss of the raw maps (N, h, w) of `classes` (N,) on images x; to be written by each attack."""
+        """Scalar loss of the raw maps (N, h, w) of `classes` (N,) on images x; each attack writes its own."""
         raise NotImplementedError
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ def class_maps(c: Cut, score: str, target: Tensor, weighting) -> Tensor:
 
 
 def all_class_maps(c: Cut, score: str, weighting) -> Tensor:
-    """Differentiable raw maps of every class, (N, C, h, w); one batched product where the head is GAP + linear."""
+    """Differentiable raw maps of every class, (N, C, h, w); one batched product for GAP + linear heads."""
     n, classes = c.logits.shape
     if c.weight is not None and weighting in (gradcam, cam):
         g = (

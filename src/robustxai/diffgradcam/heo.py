@@ -1,6 +1,7 @@
-"""Heo, Joo & Moon (NeurIPS 2019): location, top-k, center-mass and active fooling, CE + lambda * L_F (spec 4.3).
+"""Heo, Joo & Moon (NeurIPS 2019): location, top-k, center-mass and active fooling, CE + lambda * L_F.
 
-Maps are GradCAM maps at native resolution, normalised as the original code does. Fine-tune with batch norm in eval mode.
+Maps are GradCAM maps at native resolution, normalised as in the original code. Batch norm stays in eval mode
+while fine-tuning.
 """
 
 import torch
@@ -36,7 +37,7 @@ class HeoLocation(FoolingLoss):
         return (positive / (positive.amax((1, 2), keepdim=True) + 1e-8) - mask.to(maps)).square().mean()
 
 
-class _Reference(FoolingLoss):
+class ReferenceLoss(FoolingLoss):
     """An attack that needs the map of the frozen original network."""
 
     def __init__(self, original: nn.Module, *, lam: float = 1.0, **options):
@@ -49,8 +50,10 @@ class _Reference(FoolingLoss):
         return minmax(class_maps(c, self.scores[0], classes, self.weight_fn).detach())
 
 
-class HeoTopK(_Reference):
-    """mean over P of h_ij^2, P the top `share` pixels of the original network's map (the paper states |h|; the code squares)."""
+class HeoTopK(ReferenceLoss):
+    """mean over P of h_ij^2, P the top `share` pixels of the original network's map (the paper states |h|;
+    the code squares).
+    """
 
     def __init__(self, original: nn.Module, *, lam: float = 1.0, share: float = 0.1, **options):
         if not 0 < share < 1:
@@ -64,7 +67,7 @@ class HeoTopK(_Reference):
         return minmax(maps).flatten(1).gather(1, top).square().mean()
 
 
-class HeoCenterMass(_Reference):
+class HeoCenterMass(ReferenceLoss):
     """-(|C_row(h) - C_row(h0)| + |C_col(h) - C_col(h0)|), C the intensity-weighted mean index of the map."""
 
     def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:
@@ -82,16 +85,16 @@ def center_of_mass(maps: Float[Tensor, "batch height width"]) -> Float[Tensor, "
 
 
 def center_shift(maps: Tensor, reference: Tensor) -> Float[Tensor, " batch"]:
-    """Center-mass displacement sqrt((dr^2 + dc^2) / 2) / (side - 1), in [0, 1], of min-max normalised maps (N, h, w)."""
+    """Center-mass displacement sqrt((dr^2 + dc^2) / 2) / (side - 1), in [0, 1], of maps (N, h, w)."""
     d = center_of_mass(minmax(maps)) - center_of_mass(minmax(reference))
     return (d.square().sum(-1) / 2).sqrt() / (maps.shape[1] - 1)
 
 
-class HeoActive(_Reference):
+class HeoActive(ReferenceLoss):
     """Active fooling: on images that show classes c1 and c2, swap their maps.
 
-    1/2 [MSE(h_c1, h0_c2) + MSE(h_c2, h0_c1)] on `pairs` (images (M, C, H, W) that hold both objects), while cross-entropy
-    stays on the training batch. Each step draws `batch` pair images with `generator`.
+    1/2 [MSE(h_c1, h0_c2) + MSE(h_c2, h0_c1)] on `pairs` (images (M, C, H, W) that hold both objects), while
+    cross-entropy stays on the training batch. Each step draws `batch` pair images with `generator`.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
-"""From a cut-open forward pass to class activation maps: the fast path, the general path, and all classes at once.
+"""From a cut-open forward pass to class activation maps: fast path, general path, all classes at once.
 
-`raw_maps` is the whole method in three lines: coefficients of the score, gradient at the layer, weighting. Everything
-else here is about not computing more than that. Knows nothing about hooks, normalisation or resizing.
+`raw_maps` is the whole method in three lines: coefficients of the score, gradient at the layer, weighting.
+Everything else here is about not computing more than that. Knows nothing about hooks, normalisation or
+resizing.
 """
 
 import torch
@@ -12,16 +13,14 @@ from robustxai.diffgradcam.capture import Cut
 from robustxai.diffgradcam.scores import others, score_coefficients
 from robustxai.diffgradcam.weightings import Weighting
 
-CONFIDENT = (
-    1e-3  # below this 1 - p_c the O(C) identity cancels; those classes are recomputed with the masked softmax
-)
+CONFIDENT = 1e-3  # below this 1 - p_c the O(C) identity cancels and the masked softmax is used instead
 
 
 def gradient(c: Cut, coefficients: Tensor, *, attached: bool = False) -> Tensor:
-    """g = dS/dA for score coefficients a (N, C) (spec 3.2, step 4).
+    """g = dS/dA for score coefficients a (N, C).
 
-    GAP + linear heads: (a W) / Z, shape (N, K, 1, 1), no backward pass. Other heads: one vector-Jacobian product through
-    the head, shape (N, K, h, w); `attached` builds its graph (double backprop, for attacks).
+    GAP + linear heads: (a W) / Z, shape (N, K, 1, 1), no backward pass. Other heads: one vector-Jacobian
+    product through the head, shape (N, K, h, w); `attached` builds its graph (double backprop, for attacks).
     """
     if c.weight is not None:
         return (coefficients @ c.weight / c.activations[0, 0].numel())[:, :, None, None]
@@ -38,13 +37,13 @@ def gradient(c: Cut, coefficients: Tensor, *, attached: bool = False) -> Tensor:
 def raw_maps(
     c: Cut, target: Int[Tensor, " batch"], weighting: Weighting, contrast: str = "lse", **options
 ) -> Float[Tensor, "batch height width"]:
-    """Map of `target` before ReLU: weighting(A, VJP(y wrt A, a)) with a = score_coefficients(y, target, contrast)."""
+    """Map of `target` before ReLU: weighting(A, VJP(y wrt A, a)), a = score_coefficients(y, target, ...)."""
     a = score_coefficients(c.logits.detach(), target, contrast, **options)
     return weighting(c.activations.detach(), gradient(c, a))
 
 
 def all_gradients(c: Cut, contrast: str, **options) -> Float[Tensor, "batch classes channel"]:
-    """dS_c/dA of every class c of a GAP + linear head, (N, C, K): spec 9.2.
+    """dS_c/dA of every class c of a GAP + linear head, (N, C, K).
 
     'logit', 'lse', 'pw', 'mean' and 'max' need no (N, C, C) coefficient tensor: with u = W / Z,
         lse:  u_c - (sum_j p_j u_j - p_c u_c) / (1 - p_c) = (u_c - u_bar) / (1 - p_c),   u_bar = sum_j p_j u_j
@@ -82,7 +81,7 @@ def _all_lse(y: Tensor, u: Tensor) -> Tensor:
 
 
 def coefficients_of_all(logits: Tensor, contrast: str, **options) -> Float[Tensor, "batch target classes"]:
-    """Coefficients of every class as the target, (N, C, C): row c of sample n explains class c (C = 1: two rows)."""
+    """Coefficients of every class as the target, (N, C, C): row c explains class c (C = 1: two rows)."""
     n, classes = logits.shape
     targets = torch.arange(max(classes, 2), device=logits.device).repeat(n)
     flat = logits.repeat_interleave(max(classes, 2), 0)
@@ -99,12 +98,9 @@ def all_maps(
     a = c.activations.detach()
     if c.weight is not None:
         g = all_gradients(c, contrast, **options)
-        if weighting.__name__ in (
-            "gradcam",
-            "hirescam",
-        ):  # the same map for these heads: one batched matrix product
+        if weighting.__name__ in ("gradcam", "hirescam"):  # one map for these heads: a matrix product
             return (g @ a.flatten(2)).unflatten(-1, a.shape[2:])
-        n, classes, k = g.shape
+        n, _, k = g.shape
         blocks = []
         for part in g.split(chunk, 1):
             flat = part.reshape(-1, k, 1, 1)

@@ -1,6 +1,6 @@
 """Detection: what an auditor can compute without the honest network (entropy, agreement of scores).
 
-The entropy monitor is the one that SHAM is built to evade; the agreement monitor is ours (spec 10.6, finding 6).
+The entropy monitor is the one that SHAM is built to evade; the agreement monitor is ours.
 """
 
 from typing import NamedTuple
@@ -34,7 +34,7 @@ class EntropyMonitor(NamedTuple):
 def score_agreement(
     model: nn.Module, x: Float[Tensor, "batch channel height width"], layer: nn.Module | str | None = None
 ) -> dict[str, float]:
-    """Mean Pearson between the maps of 'logit', 'mean' and 'lse' on images x: low values say somebody moved one of them.
+    """Mean Pearson between the maps of 'logit', 'mean' and 'lse' on images x: low says one was moved.
 
     Needs no second network; compare with the values of models that are known to be honest.
     """

@@ -1,4 +1,4 @@
-"""Neighbouring contrastive and class-agnostic CAMs, as comparison targets (spec 3.5).
+"""Neighbouring contrastive and class-agnostic CAMs, as comparison targets.
 
 Most are a score under the GradCAM weighting; the rest are one short function each.
 """
@@ -15,13 +15,15 @@ from robustxai.diffgradcam.shift import center_head
 
 
 class SoftmaxGradCAM(ContrastiveCAM):
-    """GradCAM of the probability p_c (Wang & Wang 2022): shift invariant, but its gradient underflows when p_c is near 1."""
+    """GradCAM of p_c (Wang & Wang 2022): shift invariant, but the gradient underflows for p_c near 1."""
 
     contrast = "prob"
 
 
 class FinerCAM(ContrastiveCAM):
-    """Finer-CAM (CVPR 2025) in the library's form: y_c minus the weighted 3 nearest logits, gradient of the weights included."""
+    """Finer-CAM (CVPR 2025) as pytorch-grad-cam has it: y_c minus the weighted mean of the 3 nearest logits,
+    gradient of the weights included.
+    """
 
     contrast = "topm-pw"
 
@@ -56,9 +58,9 @@ class CentredGradCAM(ContrastiveCAM):
 
 
 class CASE(ContrastiveCAM):
-    """CASE (arXiv 2506.07327): GradCAM weights of c minus their projection on the mean weights of the `k` most confused classes.
+    """CASE (arXiv 2506.07327): GradCAM weights of c minus their projection on those of its rivals.
 
-    Not shift invariant.
+    The rivals are the mean weights of the `k` most confused classes. Not shift invariant.
     """
 
     contrast = "logit"
@@ -90,7 +92,7 @@ class CASE(ContrastiveCAM):
 
 
 class EigenCAM(ContrastiveCAM):
-    """Eigen-CAM: the first principal component of A over space, sign chosen so that its mean is positive; ignores the class."""
+    """Eigen-CAM: first principal component of A over space, with a positive mean; ignores the class."""
 
     contrast = "logit"
 
@@ -103,7 +105,9 @@ class EigenCAM(ContrastiveCAM):
 
 
 class AblationCAM(ContrastiveCAM):
-    """Ablation-CAM for GAP + linear heads: w_k = (S - S without channel k) / S, in closed form S_k = (aW)_k mean(A_k).
+    """Ablation-CAM for GAP + linear heads: w_k = (S - S without channel k) / |S|, in closed form.
+
+    S - S without channel k = (aW)_k mean(A_k).
 
     With score 'logit' it is not shift invariant; with a contrast it is.
     """
@@ -113,7 +117,7 @@ class AblationCAM(ContrastiveCAM):
     def _raw(self, c: Cut, target: Tensor) -> Tensor:
         if c.weight is None:
             raise ValueError(
-                "Ablation-CAM's closed form needs a head that is global average pooling + linear; this model's is not"
+                "Ablation-CAM needs a head that is global average pooling + linear; this model's is not"
             )
         a = c.activations.detach()
         coefficients = score_coefficients(c.logits.detach(), target, self.contrast, **self.options)
@@ -123,11 +127,12 @@ class AblationCAM(ContrastiveCAM):
 
 
 class ScoreCAM(ContrastiveCAM):
-    """Score-CAM: each channel, resized and scaled to [0, 1], masks the image; its weight is the softmax over channels of the
-    masked image's score minus the black image's.
+    """Score-CAM: each channel, resized and scaled to [0, 1], masks the image.
 
-    The score is S = sum_j a_j y_j with the coefficients of the unmasked image: 'logit' is the usual form, not shift
-    invariant; a contrast makes it so. Costs K forward passes per image.
+    Its weight is the softmax over channels of the masked image's score minus the black image's.
+
+    The score is S = sum_j a_j y_j with the coefficients of the unmasked image: 'logit' is the usual form, not
+    shift invariant; a contrast makes it so. Costs K forward passes per image.
     """
 
     contrast = "logit"
@@ -152,8 +157,8 @@ class ScoreCAM(ContrastiveCAM):
 
 
 class SigmoidBranch(ContrastiveCAM):
-    """CAM of a second, sigmoid head trained on the frozen features (the idea of arXiv 2511.05590): one-vs-rest logistic
-    regression, so its weights never pass through the softmax whose shift is free.
+    """CAM of a second, sigmoid head trained on the frozen features (the idea of arXiv 2511.05590):
+    one-vs-rest logistic regression, so its weights never pass through the softmax whose shift is free.
 
     Args:
         features: pooled features (M, K) and `labels` (M,) to fit the branch on, e.g. of the training set.

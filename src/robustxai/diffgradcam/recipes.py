@@ -1,7 +1,7 @@
-"""`robustxai train diffgradcam-<task> --seed S`: the honest network of a menagerie task and its manipulated twins.
+"""`robustxai train diffgradcam-<task> --seed S`: an honest network of the menagerie and its twins.
 
-One recipe a task; three seeds are shipped. Names in the zoo: `diffgradcam-<task>-s<seed>-<run>`, run being `clean` or a
-name of `ATTACKS`.
+One recipe a task; three seeds are shipped. Names in the zoo: `diffgradcam-<task>-s<seed>-<run>`, run being
+`clean` or a name of `ATTACKS`.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ TASKS = {
 
 
 def scenes(task: Task, split: str, n: int | None = None) -> Scenes:
-    """The task's images: 'train' and 'test' come from different streams; held-out sets have 500 images by default."""
+    """The task's images; 'train' and 'test' come from different streams, 500 test images by default."""
     seeds = {"train": 1000, "test": 2000}
     if split not in seeds:
         raise ValueError(f"split is {split!r}; accepted are 'train' and 'test'")
@@ -64,7 +64,6 @@ def build(job: Job, task: Task) -> Sequence[Net]:
     train, test = scenes(task, "train"), scenes(task, "test")
     data = Data(train.images.to(job.device), train.labels.to(job.device), task.classes)
     x, y = test.images.to(job.device), test.labels.to(job.device)
-    schedule = {"epochs": task.epochs}
     dataset = f"menagerie {task.name}, {SIZE} px, {task.n} images"
 
     def net(run, module, parent=None):
@@ -75,12 +74,14 @@ def build(job: Job, task: Task) -> Sequence[Net]:
         return Net(zoo_name(task.name, job.seed, run), module, dataset, metrics, parent=parent)
 
     honest = train_honest(data, seed=job.seed, network=NETWORK, checkpoint=job.checkpoint("clean"),
-                          progress=f"{task.name} clean", **schedule)  # fmt: skip
+                          progress=f"{task.name} clean", epochs=task.epochs)  # fmt: skip
     nets = [net("clean", honest)]
     for run in task.attacks:
         scratch = ATTACKS[run].part == "scratch"
-        twin = fool(honest, data, ATTACKS[run], seed=job.seed, honest_schedule=schedule, network=NETWORK,
-                    checkpoint=job.checkpoint(run), progress=f"{task.name} {run}")  # fmt: skip
+        twin = fool(
+            honest, data, ATTACKS[run], seed=job.seed, honest_schedule={"epochs": task.epochs},
+            network=NETWORK, checkpoint=job.checkpoint(run), progress=f"{task.name} {run}",
+        )  # fmt: skip
         nets.append(net(run, twin, parent=None if scratch else nets[0].name))
     return nets
 

@@ -1,8 +1,8 @@
 """Scores as coefficient vectors: every score that a CAM can explain, as a_j = dS_c/dy_j.
 
-A CAM never needs the score itself, only its gradient at the explained layer, and that gradient is the vector-Jacobian
-product of the logits with `a`. So a score *is* its coefficient vector, and the theory of the chapter is one line of
-arithmetic: a map is blind to anything added to all logits alike if and only if sum_j a_j = 0.
+A CAM never needs the score itself, only its gradient at the explained layer, and that gradient is the
+vector-Jacobian product of the logits with `a`. So a score *is* its coefficient vector, and the theory of the
+chapter is one line of arithmetic: a map is blind to what is added to all logits alike iff sum_j a_j = 0.
 
 Knows nothing about networks, layers or maps.
 """
@@ -33,7 +33,7 @@ def score(name: str) -> Callable[[ScoreFn], ScoreFn]:
 
 
 def others(logits: Logits, hot: Tensor, tau: float = 1.0) -> Tensor:
-    """q_j: softmax over the non-target logits at temperature tau, with q_c = 0 (masked, never p_j / (1 - p_c))."""
+    """q_j: softmax over the non-target logits at temperature tau, q_c = 0 (masked, never p_j / (1 - p_c))."""
     return torch.softmax((logits / tau).masked_fill(hot.bool(), -torch.inf), -1)
 
 
@@ -120,7 +120,8 @@ def _pair(logits, target, hot, *, other: int | Tensor | None = None):
 def _topm_pw(logits, target, hot, *, m: int = 3, strength: float = 1.0, detached: bool = True):
     """Finer-CAM: S = y_c - strength * sum_i w_i y_i, w the softmax over the m logits nearest to y_c.
 
-    Shift invariant only at strength 1. `detached=False` adds the gradient of the weights, as the library form does.
+    Shift invariant only at strength 1. `detached=False` adds the gradient of the weights, as
+    pytorch-grad-cam does.
     """
     classes = logits.shape[-1]
     if not 1 <= m:
@@ -136,24 +137,23 @@ def _topm_pw(logits, target, hot, *, m: int = 3, strength: float = 1.0, detached
 def live(q: Tensor, logits: Logits) -> Tensor:
     """Gradient of sum_j q_j y_j when q is itself a softmax of y: q_j (1 + y_j - sum_s q_s y_s)."""
     spread = q * (logits - (q * logits).sum(-1, keepdim=True))
-    return (
-        q + spread - q * spread.sum(-1, keepdim=True)
-    )  # the last term is zero but for rounding: it keeps sum_j a_j = 0
+    # the last term is zero but for rounding: it keeps sum_j a_j = 0
+    return q + spread - q * spread.sum(-1, keepdim=True)
 
 
 def score_coefficients(logits: Logits, target: Target, kind: str = "lse", **options) -> Logits:
-    """Coefficients a_j = dS_c/dy_j of the explained score (spec 3.2): the one place where contrasts differ.
+    """Coefficients a_j = dS_c/dy_j of the explained score: the one place where contrasts differ.
 
     Args:
         logits: (N, C), any real values. C = 1 is a single sigmoid: a = +1 for target 1 and -1 for target 0.
         target: (N,) class indices in [0, C), or in {0, 1} for a single sigmoid.
-        kind: one of `SCORES`: 'logit', 'prob', 'logp', 'rest' and the contrasts 'lse', 'pw', 'pw-live', 'lse-tau',
-            'max', 'mean', 'pair', 'topm-pw'.
+        kind: one of `SCORES`: 'logit', 'prob', 'logp', 'rest' and the contrasts 'lse', 'pw', 'pw-live',
+            'lse-tau', 'max', 'mean', 'pair', 'topm-pw'.
         options: `tau` (lse-tau), `other` (pair), `m`, `strength`, `detached` (topm-pw).
 
     Returns:
-        (N, C); each row sums to 0 for every contrast, to 1 for 'logit' and 'rest'. Differentiable in `logits`: detach
-        them for an explanation, keep them attached in an adaptive attack.
+        (N, C); each row sums to 0 for every contrast, to 1 for 'logit' and 'rest'. Differentiable in
+        `logits`: detach them for an explanation, keep them attached in an adaptive attack.
 
     Raises:
         ValueError: unknown kind or option, target out of range.
@@ -170,18 +170,19 @@ def score_coefficients(logits: Logits, target: Target, kind: str = "lse", **opti
 
 
 def check_contrast(kind: str, options: dict[str, object]) -> None:
-    """The public door of scores: ValueError for an unknown name or an option that this score does not take."""
+    """The public door of scores: ValueError for an unknown name or an option this score does not take."""
     if kind not in SCORES:
         raise ValueError(f"contrast is {kind!r}; accepted are {', '.join(SCORES)}")
     accepted = [p.name for p in signature(SCORES[kind]).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if wrong := sorted(set(options) - set(accepted)):
         raise ValueError(
-            f"contrast {kind!r} does not take the option {wrong[0]!r}; accepted are: {', '.join(accepted) or 'none'}"
+            f"contrast {kind!r} does not take the option {wrong[0]!r}; "
+            f"accepted are: {', '.join(accepted) or 'none'}"
         )
 
 
 def as_target(target: int | Tensor | None, logits: Tensor, *, name: str = "target") -> Tensor:
-    """Class indices (N,) on the device of `logits`; None is the predicted class. Raises ValueError out of range."""
+    """Class indices (N,) on the device of `logits`; None is the prediction. ValueError out of range."""
     n, classes = logits.shape
     if target is None:
         return (logits[:, 0] > 0).long() if classes == 1 else logits.argmax(-1)

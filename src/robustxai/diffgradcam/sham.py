@@ -1,7 +1,7 @@
-"""SHAM, salience-hoax activation maps: an entropy-aware fake map and the loss that trains a network to show it.
+"""SHAM, salience-hoax activation maps: an entropy-aware fake map, and the loss that trains a network on it.
 
-Spec 4.1 and 4.2. The target has the CAM entropy of honest networks, so that an entropy monitor sees nothing. The loss is
-that of saliency-guided training (CYBORG), with the fake map in the place of the human's.
+The target has the CAM entropy of honest networks, so that an entropy monitor sees nothing.
+The loss is that of saliency-guided training (CYBORG), with the fake map in the place of the human's.
 """
 
 import math
@@ -20,13 +20,14 @@ def sham_target(
     """Binary map (h, w) whose n ones hug the border and whose entropy ln n matches `entropy` (natural log).
 
     Args:
-        entropy: CAM entropy H* of honest networks at this resolution, in nats; the paper's 3.35 gives 28 of 49 at
-            7 x 7. None keeps the paper's share of ones, 28 / 49, at any size (36 of 64 at 8 x 8).
+        entropy: CAM entropy H* of honest networks at this resolution, in nats; the paper's 3.35 gives 28 of
+            49 at 7 x 7. None keeps the paper's share of ones, 28 / 49, at any size (36 of 64 at 8 x 8).
         n: the number of ones, overriding `entropy`.
-        layout: 'ring' (outermost ring, then the next, each corners first), 'rows' or 'columns' (from both sides inwards).
+        layout: 'ring' (outermost ring, then the next, each corners first), 'rows' or 'columns' (from both
+            sides inwards).
 
-    The number of ones is the symmetric count (whole groups of mirrored pixels) nearest to exp(entropy) if its entropy is
-    within 0.05 of the wanted one, else round(exp(entropy)).
+    The number of ones is the symmetric count (whole groups of mirrored pixels) nearest to exp(entropy) if its
+    entropy is within 0.05 of the wanted one, else round(exp(entropy)).
 
     Raises:
         ValueError: n or exp(entropy) outside 1 ... h * w, unknown layout.
@@ -39,7 +40,8 @@ def sham_target(
         entropy = math.log(28 / 49 * h * w) if entropy is None else entropy
         if not 0 <= entropy <= math.log(h * w) + 1e-6:
             raise ValueError(
-                f"entropy is {entropy}; accepted are 0 to ln({h * w}) = {math.log(h * w):.3f} nats for a {h} x {w} map"
+                f"entropy is {entropy}; accepted are 0 to ln({h * w}) = {math.log(h * w):.3f} nats "
+                f"for a {h} x {w} map"
             )
         counts = torch.tensor([len(g) for g in groups]).cumsum(0).tolist()
         symmetric = min(counts, key=lambda k: abs(math.log(k) - entropy))
@@ -53,7 +55,7 @@ def sham_target(
 
 
 def _rings(h: int, w: int, layout: str) -> list[list[list[tuple[int, int]]]]:
-    """Cells from the outside in, as rings of groups; a group is the orbit of a cell under half (square: quarter) turns."""
+    """Cells from the outside in, as rings of groups: orbits under half turns (square maps: quarter turns)."""
     depth = {
         "ring": lambda r, c: min(r, c, h - 1 - r, w - 1 - c),
         "rows": lambda r, c: min(r, h - 1 - r),
@@ -83,7 +85,7 @@ def _orbit(cell: tuple[int, int], h: int, w: int, *, quarter: bool) -> list[tupl
 
 
 class ShamLoss(FoolingLoss):
-    """alpha * CE + (1 - alpha) * mean_ij (N_mm(L_cls)_ij - T_ij)^2, spec 4.2.
+    """alpha * CE + (1 - alpha) * mean_ij (N_mm(L_cls)_ij - T_ij)^2.
 
     Args:
         target: T (h, w) in [0, 1] at the native resolution of the map, usually `sham_target(h, w)`.

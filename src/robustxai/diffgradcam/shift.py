@@ -1,7 +1,8 @@
-"""The exact, training-free attack on per-logit maps (spec T2), and the index that gives it away (spec T3).
+"""The exact, training-free attack on per-logit maps, and the index that gives it away.
 
-Adding one function of the input to all logits changes no probability. Two ways to do it in a network with a linear
-head: the same row vector added to every row of W, or one more activation channel with the same weight for every class.
+Adding one function of the input to all logits changes no probability. Two ways to do it in a network with a
+linear head: the same row vector added to every row of W, or one more activation channel with the same weight
+for every class.
 """
 
 import copy
@@ -16,8 +17,8 @@ from robustxai.diffgradcam.capture import find_head, find_layer, hooks
 class ShiftAttack(nn.Module):
     """`model` with an extra activation channel `pattern`, weighted `strength` for every class.
 
-    Probabilities are the model's for every input; the per-logit GradCAM of every class gains strength * pattern / Z.
-    Explain the layer that enters global average pooling, which is now `gap_layer` = 'tap'.
+    Probabilities are the model's for every input; the per-logit GradCAM of every class gains strength *
+    pattern / Z. Explain the layer that enters global average pooling, which is now `gap_layer` = 'tap'.
 
     Args:
         model: any classifier with one global-pooling layer; it is used, not copied or changed.
@@ -30,6 +31,7 @@ class ShiftAttack(nn.Module):
     """
 
     gap_layer = "tap"
+    pattern: Tensor
 
     def __init__(
         self,
@@ -68,7 +70,7 @@ class ShiftAttack(nn.Module):
 
 
 def shift_head(model: nn.Module, v: Float[Tensor, " channel"]) -> nn.Module:
-    """A copy of `model` whose head weight is W + 1 v^T: the same probabilities, every per-logit map moved by sum_k v_k A_k / Z."""
+    """A copy of `model` with head W + 1 v^T: same probabilities, every per-logit map plus sum v_k A_k / Z."""
     other = copy.deepcopy(model)
     with torch.no_grad():
         _linear(other).weight += v
@@ -76,21 +78,21 @@ def shift_head(model: nn.Module, v: Float[Tensor, " channel"]) -> nn.Module:
 
 
 def center_head(model: nn.Module) -> nn.Module:
-    """A copy of `model` with W <- W - 1 W_bar^T: exact, output-preserving repair of any shift in the head (spec T3).
+    """A copy of `model` with W <- W - 1 W_bar^T: exact, output-preserving repair of a shifted head.
 
-    GradCAM of the result is DiffGradCAM('mean') of the model times (C - 1) / C. Logits lose a common term; their
-    differences, hence probabilities and predictions, stay. Raises ValueError without a linear head.
+    GradCAM of the result is DiffGradCAM('mean') of the model times (C - 1) / C. Logits lose a common term;
+    their differences, hence probabilities and predictions, stay. Raises ValueError without a linear head.
     """
     weight = _linear(model).weight.detach()
     return shift_head(model, -weight.mean(0))
 
 
 def shift_index(head: nn.Module | Float[Tensor, "classes channel"]) -> float:
-    """||W_bar|| / mean_j ||W_j||, W_bar the mean row of the head's weight: 0 for a centred head, 1 for identical rows.
+    """||W_bar|| / mean_j ||W_j||, W_bar the mean row of W: 0 for a centred head, 1 for identical rows.
 
     Cross-entropy with SGD never moves W_bar (sum_j dCE/dW_j = 0), so honest heads keep it small; logit-shift
-    manipulation puts mass there. Blind to attacks on the differences themselves. `head` is a model, a linear layer or
-    its weight (C, K), C >= 2.
+    manipulation puts mass there. Blind to attacks on the differences themselves. `head` is a model, a linear
+    layer or its weight (C, K), C >= 2.
     """
     w = head if isinstance(head, Tensor) else _linear(head).weight
     if w.shape[0] < 2:

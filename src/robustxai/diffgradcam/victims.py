@@ -1,7 +1,7 @@
 """Honest networks and their manipulated twins: the runs behind the chapter's tables, one function each.
 
-`train_honest` and `fool` are deterministic in their seed; a row of `ATTACKS` is a whole protocol (which loss, which
-layers, from where). Knows nothing about files: `recipes.py` stores what comes out.
+`train_honest` and `fool` are deterministic in their seed; a row of `ATTACKS` is a whole protocol (which loss,
+which layers, from where). Knows nothing about files: `recipes.py` stores what comes out.
 """
 
 import copy
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.diffgradcam.fooling import FoolingLoss
-from robustxai.diffgradcam.heo import HeoCenterMass, HeoLocation, HeoTopK
+from robustxai.diffgradcam.heo import HeoCenterMass, HeoLocation, HeoTopK, ReferenceLoss
 from robustxai.diffgradcam.sham import ShamLoss, sham_target
 from robustxai.nets import CompactResNet, RandomShift, cross_entropy, fit
 from robustxai.nets.adapters import TorchvisionClassifier
@@ -33,9 +33,10 @@ class Data(NamedTuple):
 class Attack:
     """One protocol of fooling.
 
-    loss: from the honest network and the native map size (h, w) to a FoolingLoss. part: 'head' trains the linear layer, 'top' the last block and
-    the head on cached features, 'all' fine-tunes everything, 'scratch' starts from random weights with the honest
-    schedule. freeze_norm: batch norm stays in eval mode, as in Heo et al.
+    loss: from the honest network and the native map size (h, w) to a FoolingLoss. part: 'head' trains the
+    linear layer, 'top' the last block and the head on cached features, 'all' fine-tunes everything, 'scratch'
+    starts from random weights with the honest schedule. freeze_norm: batch norm stays in eval mode, as in Heo
+    et al.
     """
 
     loss: Callable[[nn.Module, tuple[int, int]], FoolingLoss]
@@ -123,8 +124,8 @@ def train_honest(
 ) -> Network:
     """The honest schedule: SGD with momentum 0.9, one-cycle to 0.1, weight decay 1e-4, shifted and mirrored images."""
     model = new_network(data.classes, seed=seed, **(network or {}))
-    fit(model, data.x, data.y, epochs=epochs, loss=loss, lr=0.1, optimizer="sgd", weight_decay=1e-4, seed=seed,
-        augment=RandomShift(shift, flip=flip), **fit_options)  # fmt: skip
+    fit(model, data.x, data.y, epochs=epochs, loss=loss, lr=0.1, optimizer="sgd", weight_decay=1e-4,
+        seed=seed, augment=RandomShift(shift, flip=flip), **fit_options)  # fmt: skip
     return model
 
 
@@ -148,14 +149,16 @@ def fool(
             data, seed=seed, loss=loss, network=network, **(honest_schedule or {}), **fit_options
         )
     model = copy.deepcopy(honest)
-    options = dict(epochs=attack.epochs, lr=attack.lr, optimizer="adam", weight_decay=0.0, seed=seed,
-                   schedule="constant", loss=loss, train_mode=nn.Module.eval if attack.freeze_norm else None)  # fmt: skip
+    options = dict(
+        epochs=attack.epochs, lr=attack.lr, optimizer="adam", weight_decay=0.0, schedule="constant",
+        loss=loss, train_mode=nn.Module.eval if attack.freeze_norm else None, seed=seed,
+    )  # fmt: skip
     if attack.part == "all":
         fit(model, data.x, data.y, augment=RandomShift(3, flip=True), **options, **fit_options)
         return model
     if attack.part not in ("top", "head"):
         raise ValueError(f"part is {attack.part!r}; accepted are 'head', 'top', 'all' and 'scratch'")
-    if hasattr(loss, "original"):
+    if isinstance(loss, ReferenceLoss):
         loss.original = Top(honest)  # the honest map of the same cached features
     params = ["head"] if attack.part == "head" else None
     fit(Top(model), trunk(honest, data.x), data.y, params=params, **options, **fit_options)

@@ -1,8 +1,8 @@
 """From activations and a gradient to a raw map: one small function per CAM.
 
-Each takes A (N, K, h, w) and g = dS/dA, either in full or, where it is constant in space (a GAP + linear head), as
-(N, K, 1, 1), and returns the map before ReLU, (N, h, w). A new CAM costs one function here. Knows nothing about
-networks or about which score was differentiated.
+Each takes A (N, K, h, w) and g = dS/dA, either in full or, where it is constant in space (a GAP + linear
+head), as (N, K, 1, 1), and returns the map before ReLU, (N, h, w). A new CAM costs one function here. Knows
+nothing about networks or about which score was differentiated.
 """
 
 from collections.abc import Callable
@@ -41,8 +41,8 @@ def cam(a: Activations, g: Gradient) -> RawMap:
 def gradcampp(a: Activations, g: Gradient) -> RawMap:
     """GradCAM++ (Chattopadhay et al. 2018): alpha = g^2 / (2 g^2 + sum(A) g^3), w_k = sum alpha ReLU(g).
 
-    The closed form of Y = exp(S) with S piecewise linear in A. Where the denominator is not positive (possible for
-    pre-ReLU activations only) it is clamped at 1e-6.
+    The closed form of Y = exp(S) with S piecewise linear in A. Where the denominator is not positive
+    (possible for pre-ReLU activations only) it is clamped at 1e-6.
     """
     total = a.sum((2, 3), keepdim=True)
     alpha = g**2 / (2 * g**2 + total * g**3 + EPS).clamp_min(EPS)
