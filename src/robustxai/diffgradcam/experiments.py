@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from robustxai.diffgradcam.bench import Bench
 from robustxai.diffgradcam.evaluate import METHODS, Comparison, compare, native_maps
 from robustxai.diffgradcam.shift import ShiftAttack, shift_index
-from robustxai.diffgradcam.victims import ATTACKS, map_loss
+from robustxai.diffgradcam.victims import ATTACKS, Network, map_loss
 from robustxai.metrics import Interval, energy_inside, pearson, pointing_game, resize, t_interval
 
 Row = dict[str, object]
@@ -46,21 +46,34 @@ class Record:
         return self.comparison.accuracy[0] - self.comparison.accuracy[1]
 
 
-def sweep(bench: Bench, runs: Iterable[str], seeds: Sequence[int], methods: Methods = METHODS) -> list[Record]:
+def sweep(
+    bench: Bench, runs: Iterable[str], seeds: Sequence[int], methods: Methods = METHODS
+) -> list[Record]:
     """Compare every run with its honest network; 'ceiling' is the honest network of the next seed, 'clean' itself."""
     records = []
     for i, seed in enumerate(seeds):
         honest, after = bench.honest(seed), seeds[(i + 1) % len(seeds)]
         for run in runs:
-            model = {"ceiling": lambda: bench.honest(after), "clean": lambda: honest}.get(run, lambda: bench.twin(seed, run))()
+            if run in ("ceiling", "clean"):
+                model = bench.honest(after) if run == "ceiling" else honest
+            else:
+                model = bench.twin(seed, run)
             records.append(record(bench, run, seed, honest, model, methods))
     return records
 
 
-def record(bench: Bench, run: str, seed: int, honest: nn.Module, model: nn.Module, methods: Methods = METHODS) -> Record:
+def record(
+    bench: Bench,
+    run: str,
+    seed: int,
+    honest: Network,
+    model: Network,
+    methods: Methods = METHODS,
+) -> Record:
     """One comparison, on the bench's held-out images."""
     loss = map_loss(model, honest, ATTACKS[run], bench.x, bench.y) if run in ATTACKS else float("nan")
-    return Record(bench.name, run, seed, compare(honest, model, bench.x, bench.y, bench.pattern, methods), shift_index(model), loss)
+    comparison = compare(honest, model, bench.x, bench.y, bench.pattern, methods)
+    return Record(bench.name, run, seed, comparison, shift_index(model), loss)
 
 
 def select(records: Iterable[Record], run: str, task: str | None = None) -> list[Record]:
@@ -111,10 +124,14 @@ def agreement(bench: Bench, contrasts: Sequence[str], seeds: Sequence[int]) -> d
     return result
 
 
-def localisation(bench: Bench, run: str, seeds: Sequence[int], methods: Methods = METHODS) -> dict[str, dict[str, Interval]]:
+def localisation(
+    bench: Bench, run: str, seeds: Sequence[int], methods: Methods = METHODS
+) -> dict[str, dict[str, Interval]]:
     """Pointing game and energy inside the object's mask of each method, explaining the honest network's prediction."""
     if bench.mask is None:
-        raise ValueError(f"bench {bench.name!r} has no masks; accepted are tasks that know where the object is")
+        raise ValueError(
+            f"bench {bench.name!r} has no masks; accepted are tasks that know where the object is"
+        )
     score: dict[str, list[tuple[float, float]]] = {m: [] for m in methods}
     for seed in seeds:
         honest = bench.honest(seed)
@@ -124,10 +141,15 @@ def localisation(bench: Bench, run: str, seeds: Sequence[int], methods: Methods 
             big = resize(maps[m][:, 0], (bench.mask.shape[1], bench.mask.shape[2]))
             values = pointing_game(big, bench.mask).nanmean(), energy_inside(big, bench.mask).nanmean()
             score[m].append((float(values[0]), float(values[1])))
-    return {m: {q: t_interval([s[k] for s in score[m]]) for k, q in enumerate(("pointing", "energy"))} for m in methods}
+    return {
+        m: {q: t_interval([s[k] for s in score[m]]) for k, q in enumerate(("pointing", "energy"))}
+        for m in methods
+    }
 
 
-def ablation(bench: Bench, base: str, changes: dict[str, dict], *, seed: int, images: int, epochs: int) -> list[Record]:
+def ablation(
+    bench: Bench, base: str, changes: dict[str, dict], *, seed: int, images: int, epochs: int
+) -> list[Record]:
     """Fine-tune now: attack `base` with fields replaced, e.g. {"alpha 0.5": {"loss": ...}}; one record each."""
     honest = bench.honest(seed)
     records = []
@@ -141,7 +163,7 @@ def ablation(bench: Bench, base: str, changes: dict[str, dict], *, seed: int, im
 
 
 def explained_classes(bench: Bench, run: str, seed: int) -> list[Row]:
-    """Does it matter which class is explained? r_base and r_sham for the predicted, true, runner-up and a random class."""
+    """Does it matter which class is explained? r_base and r_sham of predicted, true, runner-up and random class."""
     honest, twin = bench.honest(seed), bench.twin(seed, run)
     y0, _ = native_maps(honest, bench.x, None, {})
     generator = torch.Generator().manual_seed(seed)
@@ -157,7 +179,9 @@ def explained_classes(bench: Bench, run: str, seed: int) -> list[Row]:
         maps0, maps1 = (native_maps(net, bench.x, target)[1] for net in (honest, twin))
         for m in MAIN:
             base = float(pearson(maps1[m], maps0[m]).nanmean())
-            row[m] = f"{base:.2f} / {float(pearson(maps1[m], bench.pattern.expand_as(maps1[m])).nanmean()):.2f}"
+            row[m] = (
+                f"{base:.2f} / {float(pearson(maps1[m], bench.pattern.expand_as(maps1[m])).nanmean()):.2f}"
+            )
         rows.append(row)
     return rows
 
@@ -176,12 +200,22 @@ def cost_ratio(slow: Callable[[], object], fast: Callable[[], object], *, repeat
     return ratios
 
 
-def shift_attack(model: nn.Module, x: Tensor, pattern: Tensor, strength: float, *, layer: str | None = None, batch: int = 50) -> Row:
-    """The training-free attack on any network: probabilities, GradCAM and DiffGradCAM before and after, over images x."""
+def shift_attack(
+    model: nn.Module,
+    x: Tensor,
+    pattern: Tensor,
+    strength: float,
+    *,
+    layer: str | None = None,
+    batch: int = 50,
+) -> Row:
+    """The training-free attack on any network: probabilities, GradCAM and DiffGradCAM before and after, on images x."""
     attacked = ShiftAttack(model, pattern, strength, layer=layer).eval()
     parts: dict[str, list[Tensor]] = {"p": [], "GradCAM": [], "fake": [], "DiffGradCAM": []}
+    classes = 0
     for images in x.split(batch):
         before, maps0 = native_maps(model, images, None, METHODS, layer=layer)
+        classes = before.shape[1]
         after, maps1 = native_maps(attacked, images, before.argmax(-1), METHODS)
         parts["p"].append((after.softmax(-1) - before.softmax(-1)).abs().amax(1))
         parts["GradCAM"].append(pearson(maps1["GradCAM"], maps0["GradCAM"]))
@@ -190,7 +224,7 @@ def shift_attack(model: nn.Module, x: Tensor, pattern: Tensor, strength: float, 
     joined = {k: torch.cat(v) for k, v in parts.items()}
     return {
         "images": len(x),
-        "classes": before.shape[1],
+        "classes": classes,
         "largest change of a probability": float(joined["p"].max()),
         "GradCAM r_base": float(joined["GradCAM"].nanmean()),
         "GradCAM r_sham": float(joined["fake"].nanmean()),

@@ -107,7 +107,9 @@ def map_loss(model: Network, honest: Network, attack: Attack, x: Tensor, y: Tens
 def new_network(classes: int, *, seed: int, **options) -> Network:
     """A CompactResNet, or with `architecture` a torchvision network, with weights drawn from `seed`."""
     if "architecture" in options:
-        return TorchvisionClassifier(classes=classes, generator=torch.Generator().manual_seed(seed), **options)
+        return TorchvisionClassifier(
+            classes=classes, generator=torch.Generator().manual_seed(seed), **options
+        )
     return CompactResNet(classes, generator=torch.Generator().manual_seed(seed), **options)
 
 
