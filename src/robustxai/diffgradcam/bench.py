@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torchvision.models import SqueezeNet1_1_Weights
 
-from robustxai.data import load
+from robustxai.data import fetch, load
 from robustxai.diffgradcam.recipes import NETWORK, TASKS, scenes, zoo_name
 from robustxai.diffgradcam.sham import sham_target
 from robustxai.diffgradcam.victims import ATTACKS, Attack, Data, fool, map_size, new_network, train_honest
@@ -54,14 +54,15 @@ REAL = {
 class Bench:
     """A task by name: one of the menagerie's `TASKS` or of `REAL`.
 
-    n_test: held-out images. device: where networks and images live. cache: folder for networks trained on first use.
+    n_test: held-out images. device: where networks and images live. cache: folder for networks trained on first use,
+    by default `diffgradcam` in the cache folder of `robustxai.data`.
     Raises ValueError for an unknown name.
     """
 
     name: str
     n_test: int = 300
     device: torch.device | str = "cpu"
-    cache: Path | str = "build/diffgradcam"
+    cache: Path | str = field(default_factory=lambda: fetch.cache() / "diffgradcam")
 
     def __post_init__(self):
         if self.name not in TASKS and self.name not in REAL:
