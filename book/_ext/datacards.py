@@ -20,7 +20,7 @@ def size(count: int) -> str:
     """Return a number of bytes as a reader says it; a dash for nothing to download."""
     if count == 0:
         return "–"
-    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.1f}\u00a0MB" if count < 1e9 else f"{count / 1e9:.1f}\u00a0GB"
 
 
 def overview(entries: Sequence[Entry]) -> list[str]:
@@ -28,7 +28,7 @@ def overview(entries: Sequence[Entry]) -> list[str]:
     rows = []
     for entry in entries:
         link = f"[{plain(entry.name)}](#data-{entry.name.replace('_', '-')})"
-        samples = "<br>".join(f"{split} {count:,}" for split, count in entry.counts.items())
+        samples = "<br>".join(f"{split}\u00a0{count:,}" for split, count in entry.counts.items())
         rows.append([link, plain(entry.title), str(entry.classes), samples, size(entry.size), entry.source])
     return markdown_table(["Name", "What it is", "Classes", "Samples", "Size", "Where from"], rows)
 

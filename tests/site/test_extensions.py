@@ -38,4 +38,4 @@ def test_every_data_set_has_a_card_with_its_licence_and_sums():
 
 
 def test_sizes_read_as_people_say_them():
-    assert [datacards.size(n) for n in (0, 1_500_000, 2_340_000_000)] == ["–", "1.5 MB", "2.3 GB"]
+    assert [datacards.size(n) for n in (0, 1_500_000, 2_340_000_000)] == ["–", "1.5\u00a0MB", "2.3\u00a0GB"]
