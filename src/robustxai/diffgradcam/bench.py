@@ -1,7 +1,7 @@
 """A bench: one classification task with its honest networks, their manipulated twins and held-out images.
 
-The menagerie's networks are shipped and load in milliseconds; those of real photographs are trained on first use and kept
-in a cache folder, each resumable. Everything after this file is the same for both.
+The menagerie's networks are shipped and load in milliseconds; those of real photographs are trained on first use and
+kept in a cache folder, each resumable. Everything after this file is the same for both.
 """
 
 import os

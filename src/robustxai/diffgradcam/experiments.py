@@ -186,6 +186,19 @@ def explained_classes(bench: Bench, run: str, seed: int) -> list[Row]:
     return rows
 
 
+def shift_test(bench: Bench, seed: int, *, strength: float = 1e4) -> tuple[float, float, float]:
+    """The shift attack in double precision: (largest change of a probability, Pearson of GradCAM with the fake map,
+    largest change of a DiffGradCAM or DiffGradCAM++ map relative to its maximum).
+    """
+    net, x, pattern = bench.honest(seed).double(), bench.x.double(), bench.pattern.double()
+    attacked = ShiftAttack(net, pattern, strength).eval()
+    y0, maps0 = native_maps(net, x)
+    y1, maps1 = native_maps(attacked, x, y0.argmax(-1))
+    moved = max(float((maps1[m] - maps0[m]).abs().max() / maps0[m].max()) for m in ("DiffGradCAM", "DiffGradCAM++"))
+    fooled = float(pearson(maps1["GradCAM"], pattern.expand_as(maps1["GradCAM"])).nanmean())
+    return float((y1.softmax(-1) - y0.softmax(-1)).abs().max()), fooled, moved
+
+
 def cost_ratio(slow: Callable[[], object], fast: Callable[[], object], *, repeats: int = 15) -> list[float]:
     """Time of `slow` over time of `fast`, in alternating runs after one warm-up each."""
     slow(), fast()
