@@ -15,7 +15,18 @@ from .base import Scenes
 from .portraits_canvas import Box, composite, view
 from .portraits_factors import FACTOR_NAMES, FACTORS, factor, sample_factors
 from .portraits_hair import hair_back, hair_colour, hair_front
-from .portraits_parts import age_lines, backdrop, body, brows, eyes, glasses, head, mouth, nose_and_cheeks
+from .portraits_parts import (
+    age_lines,
+    backdrop,
+    body,
+    brows,
+    eyes,
+    glasses,
+    head,
+    mouth,
+    neck,
+    nose_and_cheeks,
+)
 
 __all__ = ["FACTORS", "FACTOR_NAMES", "PARTS", "portraits", "render_portraits"]
 
@@ -23,7 +34,10 @@ PARTS: tuple[str, ...] = (
     *("face", "mouth", "eyes", "brows", "glasses"),
     *("hair", "age_lines", "clothes", "background"),
 )
-SKULL = Box(0.0, -0.01, 0.55, 0.51, turns=False)
+TORSO = Box(0.0, 0.90, 0.68, 0.40, "body")
+NECK = Box(0.0, 0.42, 0.23, 0.24, "body")
+SKULL = Box(0.0, -0.01, 0.55, 0.51, "head")
+HAIR = Box(0.0, -0.18, 0.61, 0.69, "head")
 FACE = Box(0.0, -0.01, 0.36, 0.335)
 LIPS = Box(0.0, 0.32, 0.18, 0.145)
 LIDS = Box(0.0, -0.05, 0.30, 0.20)
@@ -100,16 +114,18 @@ def render_portraits(
 
 def _render(factors: Tensor, size: int, without: Sequence[str]) -> tuple[Tensor, Tensor]:
     f = dict(zip(FACTOR_NAMES, factors.unbind(1), strict=True))
-    whole, skull, face, lips, lids, lenses = (
-        view(f, size, box) for box in (None, SKULL, FACE, LIPS, LIDS, LENSES)
+    whole, torso, nape, skull, face, lips, lids, crown, lenses = (
+        view(f, size, box) for box in (None, TORSO, NECK, SKULL, FACE, LIPS, LIDS, HAIR, LENSES)
     )
     groups = [
-        (whole, [*backdrop(f, whole), *hair_back(f, whole), *body(f, whole)]),
+        (whole, [*backdrop(f, whole), *hair_back(f, whole)]),
+        (torso, body(f, torso)),
+        (nape, neck(f, nape)),
         (skull, head(f, skull)),
         (face, [*nose_and_cheeks(f, face), *age_lines(f, face)]),
         (lips, mouth(f, lips)),
         (lids, [*eyes(f, lids), *brows(f, lids, hair_colour(f))]),
-        (whole, hair_front(f, whole)),
+        (crown, hair_front(f, crown)),
         (lenses, glasses(f, lenses)),
     ]
     kept = [(v, [layer for layer in layers if layer.part not in without]) for v, layers in groups]

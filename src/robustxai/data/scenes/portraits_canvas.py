@@ -9,7 +9,7 @@ layers show.
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -28,14 +28,13 @@ TURN, STRETCH = 0.085, 0.3  # how far yaw slides the face, how much it stretches
 
 
 class Box(NamedTuple):
-    """A box that a part never leaves, centre and half sides in face coordinates (head coordinates if not
-    `turns`)."""
+    """A box that a part never leaves: centre and half sides in the coordinates of body, head or face."""
 
     x: float
     y: float
     half_x: float
     half_y: float
-    turns: bool = True
+    frame: Literal["body", "head", "face"] = "face"
 
 
 class Layer(NamedTuple):
@@ -99,13 +98,15 @@ def view(f: Factors, size: int, box: Box | None = None) -> View:
         every = torch.arange(size, device=device).expand(n, size)
         return View(f, size, every, every, None)
     with torch.no_grad():
-        scale, roll = FIGURE * f["scale"], f["roll"]
-        hx, hy = box.x + (TURN * f["yaw"] if box.turns else 0.0), box.y + HEAD
+        scale, turned = FIGURE * f["scale"], box.frame == "face"
+        roll = torch.zeros_like(scale) if box.frame == "body" else f["roll"]
+        pivot, rise = (0.0, 0.0) if box.frame == "body" else (NECK, HEAD)
+        hx, hy = box.x + (TURN * f["yaw"] if turned else 0.0), box.y + rise
         x = f["x"] + scale * (torch.cos(roll) * hx - torch.sin(roll) * hy)
-        y = f["y"] + DROP + scale * (torch.sin(roll) * hx + torch.cos(roll) * hy + NECK)
-        turn = min(float(roll.abs().max()), math.pi / 2)
-        c, s, reach = math.cos(turn), math.sin(turn), float(scale.max()) * size
-        half_x = box.half_x + (STRETCH * box.half_x**2 if box.turns else 0.0)
+        y = f["y"] + DROP + scale * (torch.sin(roll) * hx + torch.cos(roll) * hy + pivot)
+        tilt = min(float(roll.abs().max()), math.pi / 2)
+        c, s, reach = math.cos(tilt), math.sin(tilt), float(scale.max()) * size
+        half_x = box.half_x + (STRETCH * box.half_x**2 if turned else 0.0)
         wide = min(size, int(reach * (half_x * c + box.half_y * s)) + 4)
         high = min(size, int(reach * (box.half_y * c + half_x * s)) + 4)
         left = ((x + 1) * (size / 2) - wide / 2).round().clamp(0, size - wide).long()

@@ -84,13 +84,9 @@ def face_shape(f: Factors, p: Points, x: Tensor | float = 0.0, y: float = 0.0) -
 
 
 def body(f: Factors, v: View) -> list[Layer]:
-    """Shoulders in a jumper with a collar, and the neck with the shadow of the chin."""
-    cloth, skin = blend(f["clothes"], CLOTHES), skin_tone(f)
+    """Shoulders in a jumper with a collar."""
+    cloth = blend(f["clothes"], CLOTHES)
     top = v.ink(box(move(v.body, 0.0, 2.03), 0.66, 1.5, 0.36))
-    neck = smooth_union(
-        box(move(v.body, 0.0, 0.35), 0.145, 0.3, 0.05), oval(v.body, 0.0, 0.515, 0.205, 0.115)
-    )
-    skinned = v.ink(neck)
     seam = v.ink(capsule(mirror(v.body), 0.44, 0.80, 0.44, 1.62, 0.012))
     return [
         Layer("clothes", cloth, top),
@@ -98,9 +94,15 @@ def body(f: Factors, v: View) -> list[Layer]:
         Layer(
             "clothes", tint(cloth, (1.0, 1.0, 1.0), 0.35), v.ink(oval(v.body, 0.0, 0.515, 0.265, 0.17)) * top
         ),
-        Layer("face", skin, skinned),
-        Layer("face", tint(skin, (0.35, 0.1, 0.15), 0.28), skinned * v.ink(face_shape(f, v.head, y=0.085))),
     ]
+
+
+def neck(f: Factors, v: View) -> list[Layer]:
+    """The neck, and on it the shadow of the chin."""
+    skin, column = skin_tone(f), box(move(v.body, 0.0, 0.43), 0.145, 0.22, 0.05)
+    shape = v.ink(smooth_union(column, oval(v.body, 0.0, 0.515, 0.205, 0.115)))
+    shade = shape * v.ink(face_shape(f, v.head, y=0.085))
+    return [Layer("face", skin, shape), Layer("face", tint(skin, (0.35, 0.1, 0.15), 0.28), shade)]
 
 
 def head(f: Factors, v: View) -> list[Layer]:
