@@ -1,10 +1,13 @@
 """The portraits world: reproducible, differentiable, its masks true, its labels and confounders as asked."""
 
+import sys
+
 import pytest
 import torch
 
 from robustxai.data.scenes import Scenes, portraits, render_portraits
 from robustxai.data.scenes.portraits import FACTOR_NAMES, FACTORS, PARTS
+from robustxai.data.scenes.portraits_canvas import view
 from robustxai.data.scenes.portraits_factors import sample_factors
 
 
@@ -61,6 +64,21 @@ def test_batch_equals_loop() -> None:
     for i in range(7):
         image, mask = render_portraits(values[i : i + 1], 40)
         assert torch.allclose(image[0], images[i], atol=2e-6) and torch.allclose(mask[0], masks[i], atol=2e-6)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_windows_cut_nothing_off(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = draws(30, seed=4)
+    low = torch.tensor([row.low for row in FACTORS], dtype=values.dtype)
+    high = torch.tensor([row.high for row in FACTORS], dtype=values.dtype)
+    corner = torch.rand(values.shape, generator=seeded(5)) < 0.5
+    values[10:] = torch.where(corner, low, high)[10:]
+    tight = [render_portraits(row[None], size) for row in values]
+    module = sys.modules["robustxai.data.scenes.portraits"]
+    monkeypatch.setattr(module, "view", lambda f, size, box: view(f, size))
+    images, masks = render_portraits(values, size)
+    assert torch.allclose(torch.cat([image for image, _ in tight]), images, atol=1e-9)
+    assert torch.allclose(torch.cat([mask for _, mask in tight]), masks, atol=1e-9)
 
 
 def test_gradient_against_finite_differences() -> None:

@@ -37,10 +37,9 @@ PARTS: tuple[str, ...] = (
 TORSO = Box(0.0, 0.90, 0.68, 0.40, "body")
 NECK = Box(0.0, 0.42, 0.23, 0.24, "body")
 SKULL = Box(0.0, -0.01, 0.55, 0.51, "head")
-HAIR = Box(0.0, -0.18, 0.61, 0.69, "head")
 FACE = Box(0.0, -0.01, 0.36, 0.335)
-LIPS = Box(0.0, 0.32, 0.18, 0.145)
-LIDS = Box(0.0, -0.05, 0.30, 0.20)
+LIPS = Box(0.0, 0.32, 0.20, 0.155)
+LIDS = Box(0.0, -0.045, 0.33, 0.215)
 LENSES = Box(0.0, 0.035, 0.40, 0.145)
 
 
@@ -107,15 +106,15 @@ def render_portraits(
     if unknown := [name for name in without if name not in PARTS]:
         raise ValueError(f"without names {unknown[0]!r}, which is no part; accepted: {', '.join(PARTS)}.")
     # Pixels at once: what stays in the cache, or keeps a GPU busy.
-    budget = 2**17 if factors.device.type == "cpu" else 2**22
+    budget = 2**18 if factors.device.type == "cpu" else 2**22
     pieces = [_render(rows, size, without) for rows in factors.split(max(1, budget // size**2))]
     return torch.cat([image for image, _ in pieces]), torch.cat([mask for _, mask in pieces])
 
 
 def _render(factors: Tensor, size: int, without: Sequence[str]) -> tuple[Tensor, Tensor]:
     f = dict(zip(FACTOR_NAMES, factors.unbind(1), strict=True))
-    whole, torso, nape, skull, face, lips, lids, crown, lenses = (
-        view(f, size, box) for box in (None, TORSO, NECK, SKULL, FACE, LIPS, LIDS, HAIR, LENSES)
+    whole, torso, nape, skull, face, lips, lids, lenses = (
+        view(f, size, box) for box in (None, TORSO, NECK, SKULL, FACE, LIPS, LIDS, LENSES)
     )
     groups = [
         (whole, [*backdrop(f, whole), *hair_back(f, whole)]),
@@ -125,7 +124,7 @@ def _render(factors: Tensor, size: int, without: Sequence[str]) -> tuple[Tensor,
         (face, [*nose_and_cheeks(f, face), *age_lines(f, face)]),
         (lips, mouth(f, lips)),
         (lids, [*eyes(f, lids), *brows(f, lids, hair_colour(f))]),
-        (crown, hair_front(f, crown)),
+        (whole, hair_front(f, whole)),
         (lenses, glasses(f, lenses)),
     ]
     kept = [(v, [layer for layer in layers if layer.part not in without]) for v, layers in groups]

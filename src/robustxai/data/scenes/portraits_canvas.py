@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .sdf import Distance, Points, bcast, coverage, points
+from .sdf import Distance, Points, bcast, coverage, param, points
 
 Colour = Float[Tensor, "batch 3"]
 Factors = Mapping[str, Tensor]
@@ -85,9 +85,44 @@ class View:
         v = self.head[..., 0] - TURN * yaw
         return points(v + STRETCH * yaw * v * v, self.head[..., 1])
 
+    def on_head(
+        self,
+        x: Tensor | float,
+        y: Tensor | float,
+        turn: Tensor | float = 0.0,
+        *,
+        wide: Tensor | float = 1.0,
+        shift: Tensor | float = 0.0,
+    ) -> Points:
+        """Points seen from a shape at (x, y) on a head stretched by `wide` about `shift`, turned clockwise.
+
+        The same as `rotate(move(...))` of the head's points, but one affine map of the pixels: a third of the work.
+        """
+        x, y, turn, wide, shift = (torch.as_tensor(v).to(self.scale) for v in (x, y, turn, wide, shift))
+        c, s, ct, st = *(g(self.f["roll"]) for g in (torch.cos, torch.sin)), torch.cos(turn), torch.sin(turn)
+        dx, dy = shift / wide + x, HEAD + y
+        by = self.by - NECK
+
+        def coordinate(along: Tensor, down: Tensor, offset: Tensor) -> Tensor:
+            return bcast(along, by) * self.bx + (bcast(down, by) * by + bcast(offset, by))
+
+        return points(
+            coordinate(ct * c / wide - st * s, ct * s / wide + st * c, -ct * dx - st * dy),
+            coordinate(-ct * s - st * c / wide, ct * c - st * s / wide, st * dx - ct * dy),
+        )
+
     def ink(self, d: Distance) -> Distance:
         """Coverage of the shape with distance d, given in figure units."""
         return coverage(d, self.size, scale=self.scale)
+
+
+def egg(p: Points, x: Tensor | float, y: Tensor | float, rx: Tensor | float, ry: Tensor | float) -> Distance:
+    """The ellipse of `sdf.oval` as (k^2 - 1) / |grad k^2|: equal to it on the boundary, and two thirds of the work."""
+    dx, dy = p[..., 0] - param(x, p), p[..., 1] - param(y, p)
+    x2, y2 = dx * dx, dy * dy
+    wx, wy = (param(r, p) ** -2 * p.new_ones(()) for r in (rx, ry))
+    f = torch.addcmul(wy * y2, wx, x2) - 1
+    return f * torch.rsqrt(torch.addcmul(4 * wy**2 * y2, 4 * wx**2, x2) + 1e-12)
 
 
 def view(f: Factors, size: int, box: Box | None = None) -> View:
@@ -107,8 +142,8 @@ def view(f: Factors, size: int, box: Box | None = None) -> View:
         tilt = min(float(roll.abs().max()), math.pi / 2)
         c, s, reach = math.cos(tilt), math.sin(tilt), float(scale.max()) * size
         half_x = box.half_x + (STRETCH * box.half_x**2 if turned else 0.0)
-        wide = min(size, int(reach * (half_x * c + box.half_y * s)) + 4)
-        high = min(size, int(reach * (box.half_y * c + half_x * s)) + 4)
+        wide = min(size, int(reach * (half_x * c + box.half_y * s)) + 8)
+        high = min(size, int(reach * (box.half_y * c + half_x * s)) + 8)
         left = ((x + 1) * (size / 2) - wide / 2).round().clamp(0, size - wide).long()
         top = ((y + 1) * (size / 2) - high / 2).round().clamp(0, size - high).long()
         columns = left[:, None] + torch.arange(wide, device=device)

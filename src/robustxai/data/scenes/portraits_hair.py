@@ -8,10 +8,10 @@ first row to the second. Knows nothing about the face under it.
 import torch
 from torch import Tensor
 
-from .portraits_canvas import Colour, Factors, Layer, View
+from .portraits_canvas import Colour, Factors, Layer, View, egg
 from .portraits_factors import HAIR_STYLES, blend
 from .portraits_parts import arc, tint
-from .sdf import Distance, Points, bcast, box, ellipse, move, oval, points, rotate, smooth_union, union
+from .sdf import Distance, Points, bcast, box, smooth_union, union
 
 HAIRS = ((0.12, 0.10, 0.13), (0.27, 0.16, 0.12), (0.46, 0.25, 0.14), (0.80, 0.40, 0.16), (0.95, 0.77, 0.42))
 GREY = (0.84, 0.84, 0.87)
@@ -121,19 +121,19 @@ def shape_numbers(f: Factors) -> dict[str, Tensor]:
     return dict(zip(COLUMNS, numbers.unbind(1), strict=True))
 
 
-def curls(p: Points, y: Tensor | float, s: dict[str, Tensor]) -> Distance:
-    """How far curls lift the outline of a shape centred at (0, y): half waves along the angle around it."""
-    angle = torch.atan2(p[..., 1] - bcast(y, p), p[..., 0])
+def curls(p: Points, s: dict[str, Tensor]) -> Distance:
+    """How far curls lift the outline of a shape about the origin: half waves along the angle."""
+    angle = torch.atan2(p[..., 1], p[..., 0])
     return bcast(s["curl"], p) * torch.cos(angle * bcast(s["waves"] / 2, p)).abs()
 
 
 def hair_back(f: Factors, v: View) -> list[Layer]:
     """The hair behind head and shoulders, a shade darker."""
-    s = shape_numbers(f)
-    p = move(v.head, -0.02 * f["yaw"], 0.0)
-    mass = oval(p, 0.0, s["by"], s["bw"], s["bh"]) - curls(p, s["by"], s)
+    s, shift = shape_numbers(f), -0.02 * f["yaw"]
+    p = v.on_head(shift, s["by"])
+    mass = egg(p, 0.0, 0.0, s["bw"], s["bh"]) - curls(p, s)
     half = (s["dy"] - s["by"]) / 2
-    fall = box(move(p, 0.0, s["by"] + half), s["dw"], half, torch.minimum(half, s["dw"]).clamp_max(0.14))
+    fall = box(v.on_head(shift, s["by"] + half), s["dw"], half, torch.minimum(half, s["dw"]).clamp_max(0.14))
     shade = s["shade"][:, None]
     colour = hair_colour(f) * (1 - shade) + f["skin"].new_tensor((0.08, 0.03, 0.10)) * shade
     return [Layer("hair", colour, v.ink(union(mass, fall)))]
@@ -141,24 +141,22 @@ def hair_back(f: Factors, v: View) -> list[Layer]:
 
 def hair_front(f: Factors, v: View) -> list[Layer]:
     """The cap over the skull with its openings for the face, the tuft, and a sheen."""
-    s, yaw, wide = shape_numbers(f), f["yaw"], 1 + 0.07 * f["face_width"]
-    p = points((v.head[..., 0] - bcast(0.01 * yaw, v.head)) * bcast(1 / wide, v.head), v.head[..., 1])
-    cap = torch.maximum(
-        oval(p, 0.0, -0.08, 0.40 + s["grow"], 0.41 + s["grow"]), p[..., 1] - bcast(s["side"], p)
-    )
-    tuft = ellipse(rotate(move(p, s["tx"], s["ty"]), s["tt"]), s["tw"], s["th"])
+    s, yaw = shape_numbers(f), f["yaw"]
+    stretch = {"wide": 1 + 0.07 * f["face_width"], "shift": 0.01 * yaw}
+    p = v.on_head(0.0, -0.08, **stretch)
+    below = p[..., 1] - bcast(s["side"] + 0.08, p)
+    cap = torch.maximum(egg(p, 0.0, 0.0, 0.40 + s["grow"], 0.41 + s["grow"]), below)
+    tuft = egg(v.on_head(s["tx"], s["ty"], s["tt"], **stretch), 0.0, 0.0, s["tw"], s["th"])
     first, second = (
         box(
-            rotate(move(p, s[k + "x"] + 0.07 * yaw, s[k + "y"]), s[k + "t"]),
-            s[k + "w"],
-            s[k + "h"],
-            s[k + "r"],
+            v.on_head(s[k + "x"] + 0.07 * yaw, s[k + "y"], s[k + "t"], **stretch),
+            *(s[k + "w"], s[k + "h"], s[k + "r"]),
         )
         for k in "op"
     )
-    outline = smooth_union(cap, tuft, 0.04) - curls(p, -0.08, s)
+    outline = smooth_union(cap, tuft, 0.04) - curls(p, s)
     cover = v.ink(torch.maximum(outline, -union(first, second)))
-    sheen = v.ink(arc(rotate(move(p, -0.04, -0.38), -0.12), 0.0, 0.0, 0.15, -0.055, 0.020))
+    sheen = v.ink(arc(v.on_head(-0.04, -0.38, -0.12, **stretch), 0.0, 0.0, 0.15, -0.055, 0.020))
     colour = hair_colour(f)
     return [
         Layer("hair", colour, cover),

@@ -9,7 +9,7 @@ about where the factor shows. Knows nothing about sampling, labels or compositin
 import torch
 from torch import Tensor
 
-from .portraits_canvas import Colour, Factors, Layer, View
+from .portraits_canvas import Colour, Factors, Layer, View, egg
 from .portraits_factors import blend
 from .sdf import (
     Distance,
@@ -19,7 +19,6 @@ from .sdf import (
     capsule,
     disc,
     move,
-    oval,
     points,
     rotate,
     safe_norm,
@@ -79,7 +78,7 @@ def face_shape(f: Factors, p: Points, x: Tensor | float = 0.0, y: float = 0.0) -
     """Outline of the head about (x, y): a round skull that runs into a narrower jaw."""
     wide = 1 + 0.07 * f["face_width"]
     return smooth_union(
-        oval(p, x, y - 0.08, 0.40 * wide, 0.41), oval(p, x, y + 0.15, 0.315 * wide, 0.315), 0.16
+        egg(p, x, y - 0.08, 0.40 * wide, 0.41), egg(p, x, y + 0.15, 0.315 * wide, 0.315), 0.16
     )
 
 
@@ -92,7 +91,7 @@ def body(f: Factors, v: View) -> list[Layer]:
         Layer("clothes", cloth, top),
         Layer("clothes", tint(cloth, (0.1, 0.05, 0.2), 0.25), top * seam),
         Layer(
-            "clothes", tint(cloth, (1.0, 1.0, 1.0), 0.35), v.ink(oval(v.body, 0.0, 0.515, 0.265, 0.17)) * top
+            "clothes", tint(cloth, (1.0, 1.0, 1.0), 0.35), v.ink(egg(v.body, 0.0, 0.515, 0.265, 0.17)) * top
         ),
     ]
 
@@ -100,7 +99,7 @@ def body(f: Factors, v: View) -> list[Layer]:
 def neck(f: Factors, v: View) -> list[Layer]:
     """The neck, and on it the shadow of the chin."""
     skin, column = skin_tone(f), box(move(v.body, 0.0, 0.43), 0.145, 0.22, 0.05)
-    shape = v.ink(smooth_union(column, oval(v.body, 0.0, 0.515, 0.205, 0.115)))
+    shape = v.ink(smooth_union(column, egg(v.body, 0.0, 0.515, 0.205, 0.115)))
     shade = shape * v.ink(face_shape(f, v.head, y=0.085))
     return [Layer("face", skin, shape), Layer("face", tint(skin, (0.35, 0.1, 0.15), 0.28), shade)]
 
@@ -108,10 +107,11 @@ def neck(f: Factors, v: View) -> list[Layer]:
 def head(f: Factors, v: View) -> list[Layer]:
     """Ears and face."""
     skin = skin_tone(f)
-    ears, x = mirror(move(v.head, -0.03 * f["yaw"], 0.05)), 0.405 + 0.028 * f["face_width"]
+    p = mirror(v.on_head(-0.03 * f["yaw"], 0.05))
+    ears = egg(p, 0.405 + 0.028 * f["face_width"], 0.0, 0.075, 0.1)
     return [
-        Layer("face", skin, v.ink(oval(ears, x, 0.0, 0.075, 0.1))),
-        Layer("face", tint(skin, (0.45, 0.1, 0.12), 0.25), v.ink(oval(ears, x, 0.0, 0.035, 0.055))),
+        Layer("face", skin, v.ink(ears)),
+        Layer("face", tint(skin, (0.45, 0.1, 0.12), 0.25), v.ink(ears + 0.042)),
         Layer("face", skin, v.ink(face_shape(f, v.head, x=0.015 * f["yaw"]))),
     ]
 
@@ -120,7 +120,7 @@ def nose_and_cheeks(f: Factors, v: View) -> list[Layer]:
     """Rosy cheeks and the tip of the nose."""
     skin = skin_tone(f)
     x = 0.03 * f["yaw"]
-    tip = v.ink(oval(v.face, x, 0.135, 0.062, 0.052)) * (1 - v.ink(oval(v.face, x, 0.107, 0.066, 0.052)))
+    tip = v.ink(egg(v.face, x, 0.135, 0.062, 0.052)) * (1 - v.ink(egg(v.face, x, 0.107, 0.066, 0.052)))
     cheek = (disc(mirror(v.face), 0.235, 0.185, 0.10) * -10).clamp_min(0)
     return [
         Layer("face", tint(skin, (0.95, 0.35, 0.35), 0.38), cheek * cheek * (2.4 - 1.6 * cheek)),
@@ -159,7 +159,7 @@ def mouth(f: Factors, v: View) -> list[Layer]:
     )
     region = safe_norm(x - u, inner.clamp_min(0)) + inner.clamp_max(0)
     opened = v.ink(region + 0.004) * bcast((gap / 0.15).clamp(0, 1), p)
-    tongue = v.ink(oval(p, 0.0, bend + 0.11 * gap, 0.075, 0.045))
+    tongue = v.ink(egg(p, 0.0, bend + 0.11 * gap, 0.075, 0.045))
     return [
         Layer("mouth", tint(skin * 0.62, (0.72, 0.14, 0.20), 0.6), v.ink(region - 0.017)),
         Layer("mouth", flat(skin, 0.36, 0.07, 0.12), opened),
@@ -172,14 +172,14 @@ def eyes(f: Factors, v: View) -> list[Layer]:
     """Lash line, white, iris, pupil and a glint, clipped to the opening between the lids."""
     size, p = f["eye_size"], move(mirror(v.face), *EYE)
     rx, ry = 0.080 * size, 0.074 * size * f["eye_open"]
-    opening = v.ink(oval(p, 0.0, 0.0, rx, ry))
+    opening = v.ink(egg(p, 0.0, 0.0, rx, ry))
     side = torch.where(v.face[..., 0] < 0, -1.0, 1.0).to(size.dtype)
     gx, gy = bcast(0.024 * f["gaze_x"], p), bcast(0.020 * f["gaze_y"] * f["eye_open"], p)
     x, y = p[..., 0] * side - gx, p[..., 1] - gy
     away = safe_norm(x, y)
     glint = safe_norm(x + 0.018, y + 0.020) - bcast(0.016 * size, x)
     return [
-        Layer("eyes", flat(size, 0.13, 0.09, 0.11), v.ink(oval(p, 0.004, -0.012, rx + 0.014, ry + 0.008))),
+        Layer("eyes", flat(size, 0.13, 0.09, 0.11), v.ink(egg(p, 0.004, -0.012, rx + 0.014, ry + 0.008))),
         Layer("eyes", flat(size, 1.0, 0.99, 0.97), opening),
         Layer("eyes", blend(f["eye_colour"], IRISES), opening * v.ink(away - bcast(0.050 * size, x))),
         Layer("eyes", flat(size, 0.07, 0.06, 0.08), opening * v.ink(away - bcast(0.027 * size, x))),

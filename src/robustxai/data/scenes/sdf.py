@@ -58,7 +58,7 @@ def param(value: Tensor | float, like: Tensor) -> Tensor | float:
 
 def safe_norm(x: Tensor, y: Tensor) -> Tensor:
     """sqrt(x^2 + y^2) with a gradient that is finite at the origin; x and y broadcast."""
-    return torch.sqrt(torch.addcmul(torch.addcmul(x.new_tensor(1e-12), x, x), y, y))
+    return torch.sqrt(torch.addcmul(x * x, y, y) + 1e-12)
 
 
 def circle(p: Points, r: Tensor | float) -> Distance:
@@ -149,6 +149,6 @@ def coverage(d: Distance, size: int, *, blur: float = 1.0, scale: Tensor | float
 
     `scale` is the length, in image units, of the unit in which d is measured.
     """
-    slope = param(scale, d) * (-size / (4 * blur))
-    t = torch.addcmul(d.new_tensor(0.5), d, torch.as_tensor(slope, dtype=d.dtype, device=d.device)).clamp(0, 1)
-    return t * t * torch.rsub(t, 3, alpha=2)
+    t = (0.5 - d * (param(scale, d) * (size / (4 * blur)))).clamp(0, 1)
+    square = t * t
+    return torch.addcmul(3 * square, square, t, value=-2)
