@@ -5,6 +5,7 @@ kept in a cache folder, each resumable. Everything after this file is the same f
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +19,18 @@ from torchvision.models import SqueezeNet1_1_Weights
 from robustxai.data import fetch, load
 from robustxai.diffgradcam.recipes import NETWORK, TASKS, scenes, zoo_name
 from robustxai.diffgradcam.sham import sham_target
-from robustxai.diffgradcam.victims import ATTACKS, Attack, Data, fool, map_size, new_network, train_honest
+from robustxai.diffgradcam.victims import (
+    ATTACKS,
+    Attack,
+    Data,
+    Network,
+    fool,
+    map_size,
+    new_network,
+    train_honest,
+)
 from robustxai.metrics import box_masks
-from robustxai.nets import pretrained
-from robustxai.nets.adapters import TorchvisionClassifier
+from robustxai.nets import TorchvisionClassifier, pretrained
 from robustxai.nets.checkpoint import load_tensors, save_tensors
 
 
@@ -117,15 +126,17 @@ class Bench:
         """SHAM's target at the native size of this bench's maps."""
         return sham_target(*map_size(self.honest(0), self.x)).to(self.device)
 
-    def honest(self, seed: int) -> nn.Module:
+    def honest(self, seed: int) -> Network:
         """The honest network of a seed."""
         return self._network(seed, "clean", lambda checkpoint: self._train(seed, checkpoint))
 
-    def twin(self, seed: int, run: str) -> nn.Module:
+    def twin(self, seed: int, run: str) -> Network:
         """The network that attack `run` made of the honest one."""
-        return self._network(seed, run, lambda checkpoint: self.attack(seed, ATTACKS[run], checkpoint=checkpoint))
+        return self._network(
+            seed, run, lambda checkpoint: self.attack(seed, ATTACKS[run], checkpoint=checkpoint)
+        )
 
-    def attack(self, seed: int, attack: Attack, *, images: int | None = None, **options) -> nn.Module:
+    def attack(self, seed: int, attack: Attack, *, images: int | None = None, **options) -> Network:
         """Run an attack now, on the first `images` training images (all by default)."""
         task = (TASKS | REAL)[self.name]
         n = images or getattr(task, "attack_images", len(self.train.x))
@@ -138,13 +149,15 @@ class Bench:
     def _architecture(self) -> dict:
         return NETWORK if self.name in TASKS else REAL[self.name].network
 
-    def _train(self, seed: int, checkpoint: Path) -> nn.Module:
+    def _train(self, seed: int, checkpoint: Path) -> Network:
         return train_honest(self.train, seed=seed, epochs=REAL[self.name].epochs, network=self._architecture,
                             checkpoint=checkpoint, progress=f"{self.name} clean")  # fmt: skip
 
-    def _network(self, seed: int, run: str, make) -> nn.Module:
+    def _network(self, seed: int, run: str, make: Callable[[Path], Network]) -> Network:
         if self.name in TASKS:
-            return pretrained(zoo_name(self.name, seed, run)).to(self.device)
+            shipped = pretrained(zoo_name(self.name, seed, run)).to(self.device)
+            assert isinstance(shipped, Network)
+            return shipped
         path = Path(self.cache) / f"{self.name}-s{seed}-{run}.safetensors"
         if not path.exists():
             checkpoint = path.with_suffix(".checkpoint")

@@ -194,7 +194,9 @@ def shift_test(bench: Bench, seed: int, *, strength: float = 1e4) -> tuple[float
     attacked = ShiftAttack(net, pattern, strength).eval()
     y0, maps0 = native_maps(net, x)
     y1, maps1 = native_maps(attacked, x, y0.argmax(-1))
-    moved = max(float((maps1[m] - maps0[m]).abs().max() / maps0[m].max()) for m in ("DiffGradCAM", "DiffGradCAM++"))
+    moved = max(
+        float((maps1[m] - maps0[m]).abs().max() / maps0[m].max()) for m in ("DiffGradCAM", "DiffGradCAM++")
+    )
     fooled = float(pearson(maps1["GradCAM"], pattern.expand_as(maps1["GradCAM"])).nanmean())
     return float((y1.softmax(-1) - y0.softmax(-1)).abs().max()), fooled, moved
 
