@@ -145,8 +145,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Cells are about outputs: warnings of nbval's own are no errors, and a busy machine may take its time.
-    """
+    """Cells are about outputs: warnings of nbval's own are no errors, and a busy machine may take its time."""
     if isinstance(item, IPyNbCell):
         item.add_marker(pytest.mark.filterwarnings("default"))
         item.output_timeout = 60
