@@ -48,7 +48,7 @@ def flat(like: Tensor, red: float, green: float, blue: float) -> Colour:
     return like.new_tensor((red, green, blue)).expand(len(like), 3)
 
 
-def arc(p: Points, x: float, y: float, w: Tensor | float, bend: float, r: Tensor | float) -> Distance:
+def arc(p: Points, x: float, y: float, w: float, bend: float, r: float) -> Distance:
     """Distance to a round-ended stroke of radius r on a parabola about (x, y), half width w, middle `bend`
     lower."""
     dx, dy = p[..., 0] - x, p[..., 1] - y
