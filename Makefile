@@ -4,7 +4,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
-NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+NOTEBOOKS := $(wildcard notebooks/*.ipynb book/*.ipynb)
 PYTEST_OPTIONS ?=
 PROFILE ?= quick
 
@@ -33,7 +33,7 @@ unit: .venv/.test  ## unit, property, project and wheel tests
 
 notebooks: .venv/.test  ## run every notebook and compare each cell with what is stored
 ifneq ($(NOTEBOOKS),)
-	$(PY) -m pytest --nbval --nbval-current-env notebooks $(PYTEST_OPTIONS)
+	$(PY) -m pytest --nbval --nbval-current-env $(NOTEBOOKS) $(PYTEST_OPTIONS)
 endif
 
 site-test: .venv/.test  ## look at the built site in headless Chromium
