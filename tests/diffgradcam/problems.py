@@ -62,3 +62,18 @@ HEADS = [TinyGAP, TinyMLP, TinyFlat, TinyConvHead]
 
 def images(n: int = 4, size: int = 16, seed: int = 0, dtype=torch.float32) -> torch.Tensor:
     return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+CLASSES, TINY = 4, {"widths": (6, 8, 12, 12), "stem_stride": 1}
+
+
+def squares(n: int, seed: int = 0, where: bool = False):
+    """Images (n, 3, 28, 28) of a square in one quadrant of grey noise; its colour is the class, 4 of them."""
+    g = torch.Generator().manual_seed(seed)
+    x = 0.4 + 0.2 * torch.rand(n, 3, 28, 28, generator=g)
+    y, quadrant = (torch.randint(4, (n,), generator=g) for _ in range(2))
+    colours = torch.tensor([[1.0, 0.1, 0.1], [0.1, 1.0, 0.1], [0.1, 0.1, 1.0], [0.9, 0.9, 0.1]])
+    for image, label, q in zip(x, y.tolist(), quadrant.tolist(), strict=True):
+        row, column = 3 + 14 * (q // 2), 3 + 14 * (q % 2)
+        image[:, row : row + 8, column : column + 8] = colours[label][:, None, None]
+    return (x, y, quadrant) if where else (x, y)

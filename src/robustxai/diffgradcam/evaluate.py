@@ -81,11 +81,18 @@ def compare(
     pattern: Float[Tensor, "h w"],
     methods: dict[str, tuple[str, str]] = METHODS,
 ) -> Comparison:
-    """Compare the maps of two networks on held-out images x with labels y and the fake `pattern` (h, w)."""
+    """Compare the maps of two networks on held-out images x with labels y and the fake `pattern` (h, w).
+
+    Raises ValueError if they agree on no image.
+    """
     y0, maps0 = native_maps(honest, x, None, methods)
     target = y0.argmax(-1)
     y1, maps1 = native_maps(manipulated, x, target, methods)
     same = y1.argmax(-1) == target
+    if not same.any():
+        raise ValueError(
+            "manipulated agrees with honest on no image of x; maps are compared only where both agree"
+        )
     fake = pattern.expand(int(same.sum()), 1, -1, -1)
     ones = int(pattern.sum())
     table = {}

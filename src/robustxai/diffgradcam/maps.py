@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robustxai.diffgradcam.capture import Cut
 from robustxai.diffgradcam.scores import others, score_coefficients
-from robustxai.diffgradcam.weightings import Weighting
+from robustxai.diffgradcam.weightings import Weighting, gradcam, gradcampp, hirescam, plusplus
 
 CONFIDENT = 1e-3  # below this 1 - p_c the O(C) identity cancels and the masked softmax is used instead
 
@@ -39,7 +39,7 @@ def raw_maps(
 ) -> Float[Tensor, "batch height width"]:
     """Map of `target` before ReLU: weighting(A, VJP(y wrt A, a)), a = score_coefficients(y, target, ...)."""
     a = score_coefficients(c.logits.detach(), target, contrast, **options)
-    return weighting(c.activations.detach(), gradient(c, a))
+    return weighting(c.activations.detach(), gradient(c, a).detach())
 
 
 def all_gradients(c: Cut, contrast: str, **options) -> Float[Tensor, "batch classes channel"]:
@@ -98,7 +98,9 @@ def all_maps(
     a = c.activations.detach()
     if c.weight is not None:
         g = all_gradients(c, contrast, **options)
-        if weighting.__name__ in ("gradcam", "hirescam"):  # one map for these heads: a matrix product
+        if weighting is gradcampp:
+            g = plusplus(g, a.sum((2, 3))[:, None]) * a[0, 0].numel()
+        if weighting in (gradcam, hirescam, gradcampp):  # channel weights, so a map is a matrix product
             return (g @ a.flatten(2)).unflatten(-1, a.shape[2:])
         n, _, k = g.shape
         blocks = []

@@ -39,14 +39,18 @@ def cam(a: Activations, g: Gradient) -> RawMap:
 
 
 def gradcampp(a: Activations, g: Gradient) -> RawMap:
-    """GradCAM++ (Chattopadhay et al. 2018): alpha = g^2 / (2 g^2 + sum(A) g^3), w_k = sum alpha ReLU(g).
+    """GradCAM++ (Chattopadhay et al. 2018): w_k = sum_ij alpha ReLU(g), alpha as in `plusplus`."""
+    weights = plusplus(g, a.sum((2, 3), keepdim=True)).mean((2, 3)) * a[0, 0].numel()
+    return combine(weights, a)
+
+
+def plusplus(g: Tensor, total: Tensor) -> Tensor:
+    """alpha ReLU(g), alpha = g^2 / (2 g^2 + total g^3), for gradients and sums of activations that broadcast.
 
     The closed form of Y = exp(S) with S piecewise linear in A. Where the denominator is not positive
     (possible for pre-ReLU activations only) it is clamped at 1e-6.
     """
-    total = a.sum((2, 3), keepdim=True)
-    alpha = g**2 / (2 * g**2 + total * g**3 + EPS).clamp_min(EPS)
-    return combine((alpha * g.relu()).mean((2, 3)) * a[0, 0].numel(), a)
+    return g**2 / (2 * g**2 + total * g**3 + EPS).clamp_min(EPS) * g.relu()
 
 
 def hirescam(a: Activations, g: Gradient) -> RawMap:
