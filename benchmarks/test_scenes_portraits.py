@@ -73,7 +73,11 @@ def test_portraits_against_one_at_a_time(benchmark, two_threads) -> None:
     rows = [dict(zip(names, row, strict=True)) for row in scenes.factors.tolist()]
     pillow = min(_seconds(rows) for _ in range(3))
     rate = N / benchmark.stats.stats.min
-    benchmark.extra_info |= {"images_per_second": rate, "pillow_images_per_second": N / pillow, "target": 1000}
+    benchmark.extra_info |= {
+        "images_per_second": rate,
+        "pillow_images_per_second": N / pillow,
+        "target": 1000,
+    }
     print(
         f"portraits {rate:.0f} images/s with masks, Pillow {N / pillow:.0f} without: {rate * pillow / N:.2f}x"
     )
