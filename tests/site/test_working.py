@@ -76,12 +76,15 @@ def test_moving_a_slider_changes_its_picture(visit, site: Path):
 def test_every_chapter_opens_in_colab_at_the_public_address(visit, site: Path):
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
     owner_and_name = urls["Repository"].removeprefix("https://github.com/").strip("/")
-    chapters = sorted((site / "notebooks").glob("*.html"))
+    sources = [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("book/*.ipynb")]
+    places = [source.relative_to(ROOT).with_suffix("") for source in sources]
+    chapters = [place for place in places if (site / place).with_suffix(".html").is_file()]
     if not chapters:
         pytest.skip("the site has no chapter yet")
     for chapter in chapters:
-        wanted = f"https://colab.research.google.com/github/{owner_and_name}/blob/main/notebooks/{chapter.stem}.ipynb"
-        page = visit(f"notebooks/{chapter.name}").page
+        source = f"{owner_and_name}/blob/main/{chapter.as_posix()}.ipynb"
+        wanted = f"https://colab.research.google.com/github/{source}"
+        page = visit(f"{chapter.as_posix()}.html").page
         links = [a.get_attribute("href") for a in page.locator("a[href*='colab.research.google.com']").all()]
         assert wanted in links
 
