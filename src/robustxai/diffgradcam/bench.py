@@ -49,7 +49,7 @@ class Photographs:
 
 REAL = {
     "cifar10": Photographs("cifar10", 10, 20_000, 6, {"stem_stride": 1}),
-    "tiny_imagenet25": Photographs("tiny_imagenet25", 25, 10_000, 10),
+    "tiny_imagenet25": Photographs("tiny_imagenet25", 25, 10_000, 6),
     "tiny_imagenet25_resnet18": Photographs(
         "tiny_imagenet25", 25, 10_000, 30, {"architecture": "resnet18"}, attack_images=10_000, size=224
     ),

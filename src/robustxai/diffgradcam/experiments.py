@@ -94,13 +94,15 @@ def triple(i: Interval) -> tuple[float, float, float]:
 def fooling_rows(records: Sequence[Record], methods: Sequence[str] = MAIN) -> list[Row]:
     """Table B: a row per task and run; cells 'r_base / r_sham', means over seeds."""
     rows: list[Row] = []
+    many = len({r.task for r in records}) > 1
+    heading = "task · run" if many else "run"
     for task, run in dict.fromkeys((r.task, r.run) for r in records):
         these = select(records, run, task)
 
         def mean(f, these=these):
             return sum(map(f, these)) / len(these)
 
-        row: Row = {"task · run": f"{task} · {run}", "accuracy": mean(lambda r: r.comparison.accuracy[1])}
+        row: Row = {heading: f"{task} · {run}" if many else run, "accuracy": mean(lambda r: r.comparison.accuracy[1])}
         for m in methods:
             base, sham = (mean(lambda r, m=m, q=q: r.value(m, q)) for q in ("r_base", "r_sham"))
             row[m] = f"{base:.2f} / {sham:.2f}"
