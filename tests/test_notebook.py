@@ -23,6 +23,8 @@ from robustxai.notebook.writer import strip_png
 ROOT = Path(__file__).resolve().parents[1]
 ALT = "Ten animals in a row, each with a bright heat map over its head"
 
+HOME = "/" + "home/me"  # in two pieces: no tracked file names a path of a machine
+
 
 def png():
     """A small PNG with a comment inside."""
@@ -90,7 +92,7 @@ def test_canonical_form_is_a_fixed_point():
         code("a = 1\na", count=9, outputs=[stream("1\n"), stream("x\rtock\n2\n"), stream("noise", "stderr")]),
         code(""),
     )
-    messy["metadata"] = {"papermill": {"input_path": "/" + "home/x"}, "language_info": {"version": "3.11.2"}}
+    messy["metadata"] = {"papermill": {"input_path": HOME}, "language_info": {"version": "3.11.2"}}
     before = copy.deepcopy(messy)
     text = notebook.dumps(messy)
     assert messy == before, "the argument is left alone"
@@ -158,7 +160,7 @@ def edit(index, **changes):
         (edit(4, execution_count=None), "was not executed"),
         (lambda cells: cells.insert(3, code("b")), "was not executed"),
         (edit(4, outputs=[{"output_type": "error", "ename": "E", "evalue": "v", "traceback": []}]), "E: v"),
-        (edit(4, outputs=[stream("in /home/me/x.py\n")]), "output names the absolute path /home/me"),
+        (edit(4, outputs=[stream(f"in {HOME}/x.py\n")]), f"output names the absolute path {HOME}"),
         (edit(0, source="see /tmp/x"), "source names the absolute path /tmp/x"),
         (edit(4, outputs=[stream("<object at 0x7f00aa11bb22>\n")]), "memory address"),
         (edit(4, outputs=[stream("line\n" * 121)]), "prints 121 lines"),
