@@ -308,3 +308,8 @@ def test_coverage_compares_notebook_and_ledger(ledger, tmp_path):
 )
 def test_numbers_as_text(value, text):
     assert number(value) == text
+
+
+def test_the_undefined_interval_of_a_single_seed_is_none(run):
+    run.check("toy.drop", 0.0, interval=(math.nan, math.nan), seeds=1)
+    assert run.done["toy.drop"]["interval"] is None and run.done["toy.drop"]["verdict"] == "reproduced"

@@ -165,8 +165,10 @@ def _values(claim: Claim, value: Any) -> Any:
 
 
 def _intervals(claim: Claim, interval: Any) -> Any:
-    """None, (low, high), or one pair per name for an ordering."""
-    if interval is None:
+    """None, (low, high), or one pair per name for an ordering. Bounds that are both nan, as a single seed gives, are
+    no interval.
+    """
+    if interval is None or (isinstance(interval, tuple | list) and all(b != b for b in interval)):
         return None
     if claim.rule.named and not isinstance(claim.rule, RatioAtLeast):
         names = claim.rule.order  # pyright: ignore[reportAttributeAccessIssue]
