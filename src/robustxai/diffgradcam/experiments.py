@@ -49,10 +49,13 @@ class Record:
 def sweep(
     bench: Bench, runs: Iterable[str], seeds: Sequence[int], methods: Methods = METHODS
 ) -> list[Record]:
-    """Compare every run with its honest network; 'ceiling' is the honest network of the next seed, 'clean' itself."""
+    """Compare every run with its honest network; 'ceiling' is the honest network of the next seed, 'clean' itself.
+
+    A single seed takes seed + 1 as its ceiling.
+    """
     records = []
     for i, seed in enumerate(seeds):
-        honest, after = bench.honest(seed), seeds[(i + 1) % len(seeds)]
+        honest, after = bench.honest(seed), seeds[(i + 1) % len(seeds)] if len(seeds) > 1 else seed + 1
         for run in runs:
             if run in ("ceiling", "clean"):
                 model = bench.honest(after) if run == "ceiling" else honest
@@ -102,7 +105,10 @@ def fooling_rows(records: Sequence[Record], methods: Sequence[str] = MAIN) -> li
         def mean(f, these=these):
             return sum(map(f, these)) / len(these)
 
-        row: Row = {heading: f"{task} · {run}" if many else run, "accuracy": mean(lambda r: r.comparison.accuracy[1])}
+        row: Row = {
+            heading: f"{task} · {run}" if many else run,
+            "accuracy": mean(lambda r: r.comparison.accuracy[1]),
+        }
         for m in methods:
             base, sham = (mean(lambda r, m=m, q=q: r.value(m, q)) for q in ("r_base", "r_sham"))
             row[m] = f"{base:.2f} / {sham:.2f}"
