@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from robustxai.plots.numbers import interval as with_interval
 from robustxai.plots.numbers import number
 
 _KEPT = re.compile(r"(`[^`]+`|\$[^$\s][^$]*\$)")
@@ -27,6 +28,22 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list
     return ["", *lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
+def _is_word(value: object) -> bool:
+    """Whether a cell is text that does not begin as a number does."""
+    return isinstance(value, str) and not re.match(r"[-−+.]?\d", value)
+
+
+def cell(value: Any) -> str:
+    """Return a table cell: text, a number, [low, high], or a value with its interval from [value, low, high]."""
+    if isinstance(value, list) and all(isinstance(v, int | float) for v in value):
+        if len(value) == 3:
+            return plain(with_interval(value[0], value[1:]))
+        return plain("[" + ", ".join(map(number, value)) + "]")
+    if isinstance(value, float):
+        return plain(number(value))
+    return "–" if value is None else plain(value)
+
+
 def table_block(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a named table, columns of words before columns of numbers; nothing for no rows."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
@@ -34,16 +51,9 @@ def table_block(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     digits = {
         key: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", key)] for key in keys
     }
-    keys.sort(key=lambda key: (not any(isinstance(row.get(key), str) for row in rows), digits[key]))
-
-    def cell(value: object) -> str:
-        if isinstance(value, list) and len(value) == 2 and all(isinstance(v, int | float) for v in value):
-            return plain(f"[{number(value[0])}, {number(value[1])}]")
-        if isinstance(value, float):
-            return plain(number(value))
-        return "–" if value is None else plain(value)
+    keys.sort(key=lambda key: (not any(_is_word(row.get(key)) for row in rows), digits[key]))
 
     body = markdown_table(
-        [plain(k.replace("_", " ")) for k in keys], ([cell(r.get(k)) for k in keys] for r in rows)
+        [plain(k.replace("_", " ")) for k in keys], ([cell(row.get(k)) for k in keys] for row in rows)
     )
     return [f"**{plain(name.replace('_', ' ').capitalize())}**", *body] if rows else []

@@ -152,7 +152,7 @@ def runs_table(results: Sequence[Result], today: datetime.date) -> list[str]:
             f"{timing['seconds']:.0f}",
             "–" if memory is None else f"{memory:.0f}",
             f"`{run['commit']}`",
-            date,
+            f'<span class="ea-nowrap">{date}</span>',
         ]
         rows.append([*row, f'<time class="{kind}" datetime="{date}">{days} days</time>'])
     header = ["Chapter", "Profile", "Device", "Seconds", "Peak memory, MiB", "Commit", "Date", "Age"]

@@ -63,7 +63,18 @@ def book(tmp_path: Path) -> Path:
     run.check("diffgradcam.cost", {"slow": 3.0, "fast": 1.0})
     run.skip("diffgradcam.people", "needs people")
     run.table(
-        "by_class_count", [{"C=10": 0.5, "method": "a_b", "C=2": -0.25, "range": [0.1, 0.2], "none": None}]
+        "by_class_count",
+        [
+            {
+                "C=10": 0.5,
+                "method": "a_b",
+                "C=2": -0.25,
+                "range": [0.1, 0.2],
+                "none": None,
+                "pair": "0.5 / -0.1",
+                "r": [0.5, 0.4, 0.6],
+            }
+        ],
     )
     run.finish()
     return tmp_path
@@ -111,8 +122,10 @@ def test_the_summary_counts_the_verdicts(book: Path):
 
 def test_a_table_puts_words_first_and_counts_numbers_naturally(book: Path):
     text = report(book)
-    assert "| method | C=2 | C=10 | none | range |" in text
-    assert "| a\\_b | −0.250 | 0.500 | – | \\[0.100, 0.200\\] |" in text
+    assert "| method | C=2 | C=10 | none | pair | r | range |" in text
+    assert (
+        "| a\\_b | −0.250 | 0.500 | – | 0.5 / −0.1 | 0.500 \\[0.400, 0.600\\] | \\[0.100, 0.200\\] |" in text
+    )
 
 
 def test_an_old_run_is_marked(book: Path):
