@@ -42,7 +42,8 @@ def against(benchmark, request):
         target: str | None = None,
         rounds: int,
     ) -> None:
-        contender(), reference()  # warm-up
+        for warm_up in (contender, reference):
+            warm_up()
         base: list[float] = []
         timer = load_timer(request.config.getoption("benchmark_timer"))
 

@@ -54,5 +54,5 @@ CASES = {
 def test_sham_step(name, against):
     kind, options, target = CASES[name]
     sham = ShamLoss(sham_target(7, 7), **options)
-    against(step(kind, sham), step(kind, cross_entropy), rounds=11,
+    against(step(kind, sham), step(kind, cross_entropy), rounds=25,
             name=f"{name} / cross-entropy step", target=target)  # fmt: skip

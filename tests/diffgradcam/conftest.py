@@ -14,7 +14,7 @@ def trained():
 
     from robustxai.diffgradcam.victims import Data, train_honest
 
-    x, y = squares(256)
+    x, y, _ = squares(256)
     model = train_honest(Data(x, y, CLASSES), seed=0, epochs=8, shift=1, network=TINY, progress=False)
     return model, x, y
 

@@ -67,8 +67,8 @@ def images(n: int = 4, size: int = 16, seed: int = 0, dtype=torch.float32) -> to
 CLASSES, TINY = 4, {"widths": (6, 8, 12, 12), "stem_stride": 1}
 
 
-def squares(n: int, seed: int = 0, where: bool = False):
-    """Images (n, 3, 28, 28) of a square in one quadrant of grey noise; its colour is the class, 4 of them."""
+def squares(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images (n, 3, 28, 28) of a square in grey noise; its colour, the class (n,); its quadrant (n,), 0 to 3."""
     g = torch.Generator().manual_seed(seed)
     x = 0.4 + 0.2 * torch.rand(n, 3, 28, 28, generator=g)
     y, quadrant = (torch.randint(4, (n,), generator=g) for _ in range(2))
@@ -76,4 +76,4 @@ def squares(n: int, seed: int = 0, where: bool = False):
     for image, label, q in zip(x, y.tolist(), quadrant.tolist(), strict=True):
         row, column = 3 + 14 * (q // 2), 3 + 14 * (q % 2)
         image[:, row : row + 8, column : column + 8] = colours[label][:, None, None]
-    return (x, y, quadrant) if where else (x, y)
+    return x, y, quadrant

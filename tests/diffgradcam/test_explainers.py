@@ -84,6 +84,26 @@ def test_shape_dtype_and_the_model_stay_as_they_were(head):
         assert not torch.is_grad_enabled()
 
 
+@pytest.mark.parametrize("head", HEADS)
+def test_maps_are_the_same_in_inference_mode(head):
+    model, x = head().eval(), images(2)
+    expected = DiffGradCAM(model).attribute(x, 1), DiffGradCAM(model).attribute_all(x)
+    with torch.inference_mode():
+        made_here = images(2)
+        got = DiffGradCAM(model).attribute(made_here, 1), DiffGradCAM(model).attribute_all(made_here)
+    assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+def test_the_backbone_keeps_no_graph_and_closed_forms_need_none():
+    model, x = TinyGAP().eval(), images(2)
+    c = cut(model, model.features, x)
+    assert c.activations.is_leaf
+    (g,) = torch.autograd.grad(c.logits.sum(), model.features[0].weight, allow_unused=True)
+    assert g is None, "no path from the logits to the backbone"
+    for weighting in WEIGHTINGS.values():
+        assert not raw_maps(c, torch.tensor([0, 1]), weighting).requires_grad
+
+
 class Shifted(nn.Module):
     """`model` plus phi(A) on every logit, phi constant or depending on the input through A."""
 

@@ -78,7 +78,7 @@ def test_an_honest_head_has_a_small_shift_index(trained):
 def test_squares_have_a_place_and_the_map_finds_it(trained):
     """The object is in one quadrant; the map of a trained network has its mass there, DiffGradCAM's and GradCAM's."""
     model = trained[0]
-    x, y, quadrant = squares(32, seed=9, where=True)
+    x, y, quadrant = squares(32, seed=9)
     for method in (DiffGradCAM, GradCAM):
         maps = method(model).attribute(x, y)[:, 0]
         row, column = quadrant // 2, quadrant % 2

@@ -97,7 +97,8 @@ def cut(model: nn.Module, layer: nn.Module, x: Tensor, *, attached: bool = False
         seen["pooled"], seen["out"] = inputs[0], output
 
     pairs = [(layer, at_layer)] + ([(head, at_head)] if head is not None else [])
-    with torch.enable_grad() if attached else torch.no_grad(), hooks(*pairs):
+    mode = torch.enable_grad() if attached else torch.no_grad()
+    with torch.inference_mode(False), mode, hooks(*pairs):
         logits = model(x)
     if "a" not in seen:
         raise ValueError("layer does not run in the model's forward pass; choose one that does")

@@ -101,7 +101,7 @@ def map_size(model: Network, x: Tensor) -> tuple[int, int]:
 @torch.no_grad()
 def map_loss(model: Network, honest: Network, attack: Attack, x: Tensor, y: Tensor) -> float:
     """The attack's map term on (x, y) in eval mode: whether it converged at all; print it beside every result."""
-    return float(attack.loss(honest, map_size(model, x)).map_term(model, x, y))
+    return float(attack.loss(honest, map_size(model, x)).map_term(model, x, y).detach())
 
 
 def new_network(classes: int, *, seed: int, **options) -> Network:
