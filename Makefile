@@ -40,7 +40,9 @@ site-test: .venv/.test  ## look at the built site in headless Chromium
 	$(PY) -m pytest tests/site $(PYTEST_OPTIONS)
 
 bench: .venv/.test  ## side by side with the libraries a user would pick instead
-	$(PY) -m pytest benchmarks --benchmark-only $(PYTEST_OPTIONS)
+	mkdir -p build
+	$(PY) -m pytest -o addopts= benchmarks --benchmark-only --benchmark-json build/bench.json $(PYTEST_OPTIONS)
+	$(PY) benchmarks/collect.py build/bench.json
 
 lock: .venv/.test  ## write the installed versions to requirements.lock
 	$(PY) workflow/lock.py requirements.lock
