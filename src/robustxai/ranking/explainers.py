@@ -1,0 +1,135 @@
+"""Explanations whose ranking is studied: gradient, gradient x input, SmoothGrad, integrated gradients.
+
+Captum's convention: construct with the model, call `.attribute(x, target=...)`. Each gives the scores to be
+ranked, absolute and summed over channels (spec 6), differentiable in `x` where `x` requires a gradient. Attacks
+and measures take any callable `explain(x, target)` instead. Knows nothing about attacks.
+"""
+
+from copy import copy
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from robustxai.ranking.checks import as_target, check_count, check_inputs, check_name
+from robustxai.ranking.gradients import SCORES, gradient, ranked
+
+Inputs = Float[Tensor, "n *sample"]
+Target = Int[Tensor, " n"] | int | None
+
+
+class Saliency:
+    """|d score / d x|, summed over channels: the explanation that R2ET trains (spec 3.1).
+
+    Args:
+        model: inputs (n, d) or (n, C, H, W) to logits (n, classes); no batch norm or dropout in training mode.
+        score: 'prob' (of the class), 'logit' or 'ce'.
+
+    >>> Saliency(nn.Linear(3, 2)).attribute(torch.zeros(4, 3)).shape
+    torch.Size([4, 3])
+    """
+
+    def __init__(self, model: nn.Module, *, score: str = "prob"):
+        check_name("score", score, SCORES)
+        self.model, self.score = model, score
+
+    def attribute(self, x: Inputs, target: Target = None) -> Float[Tensor, "n ..."]:
+        """Scores of class `target` (None: the predicted one): (n, d) for tables, (n, 1, H, W) for images.
+
+        Raises ValueError for inputs that are not finite floats, a target out of range, or a model in training
+        mode where that couples its samples.
+        """
+        values = ranked(self.signed(x, target))
+        return values.unflatten(1, (1, *x.shape[2:])) if x.ndim == 4 else values
+
+    __call__ = attribute
+
+    def signed(self, x: Inputs, target: Target = None) -> Inputs:
+        """The attribution before absolute values and the sum over channels, in the shape of `x`."""
+        check_inputs(self.model, x)
+        follow = torch.is_grad_enabled() and x.requires_grad
+        with torch.inference_mode(False), torch.set_grad_enabled(follow):
+            x = x.clone() if x.is_inference() else x
+            if target is None and type(self) is not Saliency:
+                with torch.no_grad():
+                    target = as_target(None, self.model(x))
+            return self._signed(x, target, follow)
+
+    def on(self, model: nn.Module) -> "Saliency":
+        """The same explainer of another network, such as a softplus surrogate."""
+        other = copy(self)
+        other.model = model
+        return other
+
+    def _signed(self, x: Tensor, target: Target, follow: bool) -> Tensor:
+        return gradient(self.model, x, target, score=self.score, create_graph=follow)
+
+    def _mean_gradient(self, points: Tensor, target: Target, follow: bool) -> Tensor:
+        """Mean over the first axis of the gradients at `points` (m, n, ...), at most about 4096 rows at once."""
+        m, n = points.shape[:2]
+        t = torch.as_tensor(target, device=points.device).expand(n)
+        total = torch.zeros_like(points[0])
+        for part in points.split(max(1, 4096 // n)):
+            g = gradient(
+                self.model, part.flatten(0, 1), t.repeat(len(part)), score=self.score, create_graph=follow
+            )
+            total = total + g.unflatten(0, part.shape[:2]).sum(0)
+        return total / m
+
+
+class GradientTimesInput(Saliency):
+    """|x * d score / d x|, summed over channels; for tables the input is measured from 0, the mean after z-scoring."""
+
+    def _signed(self, x: Tensor, target: Target, follow: bool) -> Tensor:
+        return x * super()._signed(x, target, follow)
+
+
+class SmoothGrad(Saliency):
+    """The mean gradient under Gaussian noise (Smilkov et al. 2017), absolute value taken after the mean.
+
+    Args:
+        n: number of draws.
+        sigma: standard deviation of the noise in units of `x`, a number or a tensor that broadcasts over a
+            sample; 0.1 of the data range is usual.
+        seed: of the noise; every sample of every call gets the same draws, so a batch changes nothing.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        score: str = "prob",
+        n: int = 25,
+        sigma: float | int | Tensor = 0.1,
+        seed: int = 0,
+    ):
+        super().__init__(model, score=score)
+        if not (torch.as_tensor(sigma) > 0).all():
+            raise ValueError(f"sigma is {sigma}; accepted are numbers above 0")
+        self.n, self.sigma, self.seed = check_count("n", n), sigma, seed
+
+    def _signed(self, x: Tensor, target: Target, follow: bool) -> Tensor:
+        g = torch.Generator().manual_seed(self.seed)
+        noise = torch.randn(self.n, 1, *x.shape[1:], generator=g).to(x) * torch.as_tensor(self.sigma).to(x)
+        return self._mean_gradient(x + noise, target, follow)
+
+
+class IntegratedGradients(Saliency):
+    """Integrated gradients (Sundararajan et al. 2017) on the straight line from `baseline`, midpoint rule.
+
+    Args:
+        steps: midpoints on the line.
+        baseline: where the line starts, a number or a tensor that broadcasts over `x`.
+    """
+
+    def __init__(
+        self, model: nn.Module, *, score: str = "prob", steps: int = 25, baseline: float | int | Tensor = 0.0
+    ):
+        super().__init__(model, score=score)
+        self.steps, self.baseline = check_count("steps", steps), baseline
+
+    def _signed(self, x: Tensor, target: Target, follow: bool) -> Tensor:
+        away = x - torch.as_tensor(self.baseline).to(x)
+        t = (torch.arange(self.steps).to(x) + 0.5) / self.steps
+        points = x - (1 - t).reshape(-1, *[1] * x.ndim) * away
+        return away * self._mean_gradient(points, target, follow)

@@ -1,0 +1,94 @@
+"""Gaps between the top set T and the rest B, summed over pairs without ever listing the pairs.
+
+A sum of differences over any list of pairs is one weighted sum of the scores: a pair list *is* a weight per
+feature. `pair_weights` finds it from a ranking in O(d); everything else is a dot product. Knows nothing about
+networks.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from robustxai.ranking.checks import check_k, check_name
+
+PAIRS = ("full", "near", "mm")
+"""Which pairs (i in T, j in B) count; see `pair_weights`."""
+
+Scores = Float[Tensor, "n d"]
+PerSample = Float[Tensor, " n"]
+
+
+def pair_weights(reference: Scores, *, k: int, pairs: str = "full", n_pairs: int | None = None) -> Scores:
+    """Weights w (n, d) such that the sum of gaps over the pairs is (w * scores).sum(1) (spec 3.2, 3.4).
+
+    The ranking of `reference` (n, d) says which features are T, the k largest, and B; it gets no gradient.
+    full: all k (d - k) pairs. near: the released list, each of T against rank k and rank k against each of the
+    next k; it telescopes to the sum of the top k minus the sum of the next k (with `n_pairs` N: N ranks on each
+    side of rank k, which itself cancels). mm: the `n_pairs` (default all that both sides have) smallest of T
+    against as many largest of B, every one with every one. Raises ValueError for k, pairs or n_pairs out of
+    range.
+
+    >>> pair_weights(torch.tensor([[4.0, 1.0, 3.0, 2.0]]), k=2)
+    tensor([[ 2., -2.,  2., -2.]])
+    """
+    k, n = check_k(k, reference.shape[1]), _check_pairs(reference.shape[1], k, pairs, n_pairs)
+    d, ref = reference.shape[1], reference.detach()
+    if pairs == "full":
+        return torch.full_like(ref, -k).scatter(1, ref.topk(k).indices, d - k)
+    order = ref.topk(k + (min(k, d - k) if n is None else n)).indices
+    by_rank = ref.new_zeros(order.shape[1])
+    if pairs == "mm":
+        by_rank[k - (n or 0) : k], by_rank[k:] = n or 0, -(n or 0)
+    else:
+        by_rank[(0 if n is None else k - 1 - n) : k - 1], by_rank[k:] = 1, -1
+        by_rank[k - 1] = len(by_rank[k:]) - (k - 1) if n is None else 0
+    return torch.zeros_like(ref).scatter(1, order, by_rank.expand(len(ref), -1))
+
+
+def pair_count(d: int, *, k: int, pairs: str = "full", n_pairs: int | None = None) -> int:
+    """How many pairs a list holds for d features: k (d - k), 2k - 1 (2N with `n_pairs`), or k'^2.
+
+    >>> pair_count(28, k=8), pair_count(28, k=8, pairs="near"), pair_count(28, k=8, pairs="mm", n_pairs=2)
+    (160, 15, 4)
+    """
+    k, n = check_k(k, d), _check_pairs(d, k, pairs, n_pairs)
+    if pairs == "full":
+        return k * (d - k)
+    if pairs == "mm":
+        return (n or 0) ** 2
+    return k - 1 + min(k, d - k) if n is None else 2 * n
+
+
+def pair_sum(
+    scores: Scores, reference: Scores, *, k: int, pairs: str = "full", n_pairs: int | None = None
+) -> PerSample:
+    """Sum over the pairs of scores_i - scores_j, (n,): values from `scores`, ranks from `reference`."""
+    return (pair_weights(reference, k=k, pairs=pairs, n_pairs=n_pairs) * scores).sum(1)
+
+
+def pair_mean(
+    scores: Scores, reference: Scores, *, k: int, pairs: str = "full", n_pairs: int | None = None
+) -> PerSample:
+    """Mean over the pairs of scores_i - scores_j, (n,); for 'full' mean(scores[T]) - mean(scores[B]).
+
+    >>> s = torch.tensor([[4.0, 1.0, 3.0, 2.0]])
+    >>> pair_mean(s, s, k=2)
+    tensor([2.])
+    """
+    count = pair_count(scores.shape[1], k=k, pairs=pairs, n_pairs=n_pairs)
+    return pair_sum(scores, reference, k=k, pairs=pairs, n_pairs=n_pairs) / count
+
+
+def _check_pairs(d: int, k: int, pairs: str, n_pairs: int | None) -> int | None:
+    """The number of pairs of a list that takes one, None where the whole list is meant."""
+    check_name("pairs", pairs, PAIRS)
+    if pairs == "full":
+        if n_pairs is not None:
+            raise ValueError(f"n_pairs is {n_pairs}, but pairs='full' takes all of them; accepted is None")
+        return None
+    most = min(k - 1, d - k) if pairs == "near" else min(k, d - k)
+    if n_pairs is None:
+        return most if pairs == "mm" else None
+    if isinstance(n_pairs, bool) or not 1 <= n_pairs <= most:
+        raise ValueError(f"n_pairs is {n_pairs}; accepted for pairs={pairs!r}, k={k}, d={d} are 1 to {most}")
+    return n_pairs
