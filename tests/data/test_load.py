@@ -109,7 +109,7 @@ def test_unknown_splits_and_sizes_are_named():
         load("menagerie", size=0)
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "adult", "bank_marketing", "compas"])
 def test_a_missing_set_names_every_way_out(name):
     with pytest.raises(NotAvailable) as error:
         load(name)

@@ -93,6 +93,46 @@ def test_imagenet_sample_has_each_class_once():
     assert d.classes[0] == "tench" and d.classes[1] == "goldfish"
 
 
+# persons and those of class 1, as the publishers of these tables count them
+TABLES = {
+    "adult": ((32561, 7841), (16281, 3846), {1: 9, 13: 42}),
+    "bank_marketing": ((28831, None), (12357, None), {1: 12, 8: 10}),
+    "compas": ((4320, None), (1852, None), {1: 2, 2: 6}),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_have_the_published_rows_and_levels(name):
+    *counts, levels = TABLES[name]
+    parts = [load(name, split) for split in ("train", "test")]
+    for part, (n, positive) in zip(parts, counts, strict=True):
+        assert part.x.shape == (n, *entry(name).shape) and part.y.unique().tolist() == [0, 1]
+        assert positive is None or int(part.y.sum()) == positive
+        assert part.features == parts[0].features and part.levels == parts[0].levels
+    missing = [int(part.x.isnan().any(1).sum()) for part in parts]
+    assert missing == ([2399, 1221] if name == "adult" else [0, 0])
+    for column, names in enumerate(parts[0].levels):
+        codes = parts[0].x[:, column]
+        assert not names or set(codes[~codes.isnan()].tolist()) == set(map(float, range(len(names))))
+        if column in levels:
+            assert len(names) + (name == "adult") == levels[column]
+    shares = [part.y.float().mean().item() for part in parts]
+    assert shares[0] == pytest.approx(shares[1], abs=0.006)
+
+
+def test_compas_and_bank_marketing_hold_no_column_that_they_must_not():
+    compas, bank = load("compas", "test"), load("bank_marketing", "test")
+    assert not set(compas.features) & {"name", "first", "last", "dob", "decile_score", "is_recid", "id"}
+    assert "duration" not in bank.features and bank.note and compas.note
+    assert sum(len(load("compas", s)) for s in ("train", "test")) == 6172
+    both = [load("bank_marketing", s) for s in ("train", "test")]
+    assert sum(int(d.y.sum()) for d in both) == 4640 and sum(map(len, both)) == 41188
+    part = load("compas", "test", indices=torch.tensor([5, 0]))
+    assert torch.equal(part.x, compas.x[[5, 0]]) and torch.equal(
+        load("adult", limit=7).x.isnan().any(1), load("adult").x[:7].isnan().any(1)
+    )
+
+
 def test_cli_checks_what_is_there():
     result = CliRunner().invoke(app, ["get", "cifar10"])
     assert result.exit_code == 0 and "cifar10_jpeg60k.npz: 18,053,428 bytes, checksum fits" in result.stdout

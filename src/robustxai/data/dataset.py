@@ -16,7 +16,9 @@ class Dataset:
 
     `x`: images (n, channel, height, width) in [0, 1], or a table (n, feature) in the units of its source;
     float32. `y`: (n,) indices into `classes`. `boxes`: (n, 4) x0, y0, x1, y1 in pixel indices, both ends
-    inside the box, where the set has them. `features`: names of a table's columns. `note`: what one must
+    inside the box, where the set has them. `features`: names of a table's columns. `levels`: for each column
+    the names that its codes 0, 1, ... stand for, none for a numeric column; empty where all are numeric.
+    Missing cells of a table are nan. `note`: what one must
     say when quoting a number on this copy (for instance that its images are recompressed); empty if
     nothing.
     """
@@ -28,6 +30,7 @@ class Dataset:
     split: str
     boxes: Float[Tensor, "n 4"] | None = None
     features: tuple[str, ...] = ()
+    levels: tuple[tuple[str, ...], ...] = ()
     note: str = ""
 
     def __len__(self) -> int:

@@ -129,7 +129,13 @@ def _transfer(entry: Entry, file: File, url: str, part: Path, progress: bool) ->
             f"let {VARIABLE} name a folder that has {entry.folder}/{file.name}; {offline_sets()}."
         ) from error
     data = part.read_bytes()
-    if len(data) < file.upstream_size and sha256(data) not in file.sha256:
+    if file.unpack is not None:
+        try:
+            data = file.unpack(data)
+        except ValueError as error:
+            raise DownloadError(f"the download of {file.name} from {url} cannot be read: {error}.") from error
+        part.write_bytes(data)
+    elif len(data) < file.upstream_size and sha256(data) not in file.sha256:
         raise _truncated(file, url, len(data))
     return verified(data, file, url)
 

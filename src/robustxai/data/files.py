@@ -1,16 +1,21 @@
 """Checksums and addresses of every file that a set may be read from.
 
 Two checksums mean two equally good copies: the prepared one (first) and the one published upstream, whose
-compression differs while its content is the same.
+compression differs while its content is the same. A set may be published inside an archive or with columns
+that nobody should keep: `unpack` makes the file of the download, and the checksum is of what it makes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+
+from . import tabular
 
 
 @dataclass(frozen=True)
 class File:
     """A file of a set: name, accepted SHA-256 sums, size in bytes; addresses and size of the upstream copy
-    if there is one.
+    if there is one. `unpack`: turns a download into this file; ValueError for a download it cannot read.
     """
 
     name: str
@@ -18,6 +23,7 @@ class File:
     size: int
     urls: tuple[str, ...] = ()
     upstream_size: int = 0
+    unpack: Callable[[bytes], bytes] | None = None
 
 
 _MNIST_AT = (
@@ -164,5 +170,59 @@ IMAGENET_SAMPLE1000 = (
         "imagenet_sample1000.npz",
         ("fe9839d78f4ca83aadf56e1dedc3c67b9b15828def1fadefdc1456ad49f47766",),
         20527641,
+    ),
+)
+
+_UCI = "https://archive.ics.uci.edu/ml/machine-learning-databases/"
+
+ADULT = (
+    File(
+        "adult.data.gz",
+        (
+            "fb9b6b419c38dd70d75d31f014b7f0905bf76e9625473c593455e31679a93184",
+            "5b00264637dbfec36bdeaab5676b0b309ff9eb788d63554ca0a249491c86603d",
+        ),
+        409337,
+        (_UCI + "adult/adult.data",),
+        3974305,
+    ),
+    File(
+        "adult.test.gz",
+        (
+            "5dd8e51005f6a86e42f058d66a957721196362cf8e8dde3efc8508532af4a083",
+            "a2a9044bc167a35b2361efbabec64e89d69ce82d9790d2980119aac5fd7e9c05",
+        ),
+        205510,
+        (_UCI + "adult/adult.test",),
+        2003153,
+    ),
+)
+
+BANK_MARKETING = (
+    File(
+        "bank-additional-full.csv.gz",
+        (
+            "19d160205359e3f748931d09c670c755e4e66be9bf59e2f894f4f274ece9ce00",
+            "74adfc578bf77a7ff4bb1ba4a9f8709d9e3c6907342959c2c8416847e0afb4d8",
+        ),
+        353504,
+        (_UCI + "00222/bank-additional.zip",),
+        5834924,
+        partial(tabular.member, name="bank-additional/bank-additional-full.csv"),
+    ),
+)
+
+IDENTIFIERS = ("name", "first", "last", "dob", "c_case_number", "r_case_number", "vr_case_number")
+COMPAS = (
+    File(
+        "compas-scores-two-years-noid.csv.gz",
+        (
+            "e6afe34c6f68e873e89b0a6c6981446564d0ebc8eba5f81f282706d92f1757b3",
+            "a5e5c34bfd2d1f065bb12a44c0323421baf74b98b97d585915a0c2e1513ecaba",
+        ),
+        423451,
+        ("https://raw.githubusercontent.com/propublica/compas-analysis/master/compas-scores-two-years.csv",),
+        2546489,
+        partial(tabular.without, names=IDENTIFIERS),
     ),
 )

@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 from torch import Tensor
 
-from . import fetch, files, formats
+from . import fetch, files, formats, surveys
 from .catalog import Entry, entry
 from .dataset import Dataset, positions
 from .errors import UnknownSplit
@@ -133,6 +133,33 @@ def _breast_cancer(r: Request) -> Dataset:
     return _sklearn(r, bunch, torch.from_numpy(bunch.data).float(), names, features)
 
 
+def _survey(r: Request, survey: surveys.Survey, side: Tensor, note: str = "") -> Dataset:
+    """The samples of a table that are asked for among those of one side of its split."""
+    which = side[r.positions(len(side))]
+    return Dataset(
+        survey.x[which], survey.y[which], survey.classes, r.entry.name, r.split,
+        features=survey.features, levels=survey.levels, note=note,
+    )  # fmt: skip
+
+
+def _adult(r: Request) -> Dataset:
+    train, test = r.entry.files
+    survey = surveys.adult(r.bytes(train), r.bytes(test) if r.split == "test" else None)
+    return _survey(r, survey, torch.arange(len(survey.y)))
+
+
+def _split_survey(parse: Callable[[bytes], surveys.Survey], note: str) -> Callable[[Request], Dataset]:
+    """Reader of a table in one file: one side of a stratified split, 70 to 30 in a hundred, seed 0."""
+
+    def read(r: Request) -> Dataset:
+        survey = parse(r.bytes(r.entry.files[0]))
+        n, y = len(survey.y), survey.y.numpy()
+        sides = train_test_split(np.arange(n), test_size=0.3, random_state=0, stratify=y)
+        return _survey(r, survey, torch.from_numpy(sides[r.split == "test"]), note)
+
+    return read
+
+
 def _idx(classes: tuple[str, ...]) -> Callable[[Request], Dataset]:
     """Reader of an MNIST-like set: images and labels in IDX files, in their original order."""
 
@@ -186,6 +213,9 @@ READERS: dict[str, Callable[[Request], Dataset]] = {
     "menagerie": _menagerie,
     "digits": _digits,
     "breast_cancer": _breast_cancer,
+    "adult": _adult,
+    "bank_marketing": _split_survey(surveys.bank_marketing, "without the column duration"),
+    "compas": _split_survey(surveys.compas, "ProPublica's filter"),
     "mnist": _idx(tuple("0123456789")),
     "fashion_mnist": _idx(FASHION),
     "cifar10": _cifar10,

@@ -1,0 +1,112 @@
+"""CSV files to tables of numbers: numeric columns as they are, categories as codes with their names beside them.
+
+Everything is parsed from bytes that were verified before. It knows columns and levels, and nothing about
+splits, scaling or models: the encoding for a network is its user's business.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import math
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+MISSING = ("", "?")
+GZIP = b"\x1f\x8b"
+
+
+def rows(data: bytes, delimiter: str = ",") -> list[list[str]]:
+    """The cells of a CSV file, gzipped or not, stripped of blanks; empty lines and `|` comments are left out.
+
+    >>> rows(b"|a comment\\n39, State-gov, ?\\n\\n")
+    [['39', 'State-gov', '?']]
+    """
+    text = (gzip.decompress(data) if data.startswith(GZIP) else data).decode("utf-8")
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    return [[cell.strip() for cell in line] for line in lines if line and not line[0].startswith("|")]
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell can be read as a number, or holds nothing."""
+    try:
+        float(cell)
+    except ValueError:
+        return cell in MISSING
+    return True
+
+
+def number(cell: str) -> float:
+    """A numeric cell; nan for an empty cell or `?`."""
+    return math.nan if cell in MISSING else float(cell)
+
+
+def column(
+    cells: Sequence[str], levels: tuple[str, ...] | None = None
+) -> tuple[list[float], tuple[str, ...]]:
+    """One column as numbers, and the names of its levels (none: it is numeric); a missing cell is nan.
+
+    `levels`: the names that codes 0, 1, ... stand for; None finds them: a column whose cells are all numbers
+    is numeric, otherwise the levels are its different cells in alphabetical order. Raises ValueError for a
+    cell that is none of the given levels.
+
+    >>> column(["no", "yes", "?", "no"])
+    ([0.0, 1.0, nan, 0.0], ('no', 'yes'))
+    """
+    if levels is None:
+        levels = () if all(map(is_number, cells)) else tuple(sorted(set(cells) - set(MISSING)))
+    if not levels:
+        return [number(cell) for cell in cells], ()
+    codes = {name: float(code) for code, name in enumerate(levels)} | dict.fromkeys(MISSING, math.nan)
+    unknown = next((cell for cell in cells if cell not in codes), None)
+    if unknown is not None:
+        raise ValueError(f"cells holds {unknown!r}; accepted are the levels {', '.join(levels)}")
+    return [codes[cell] for cell in cells], levels
+
+
+def columns(
+    lines: Sequence[Sequence[str]], levels: Sequence[tuple[str, ...]] | None = None
+) -> tuple[Float[Tensor, "n feature"], tuple[tuple[str, ...], ...]]:
+    """All columns of a table: numbers and codes (n, feature) in float32, and the levels of every column."""
+    cells = list(zip(*lines, strict=True))
+    given = [None] * len(cells) if levels is None else levels
+    done = [column(part, known) for part, known in zip(cells, given, strict=True)]
+    x = torch.from_numpy(np.array([values for values, _ in done], np.float32).T.copy())
+    return x, tuple(names for _, names in done)
+
+
+def chosen(lines: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[str]]:
+    """The columns called `names`, in this order, of a table whose first line is its header; of columns with
+    the same name the first.
+    """
+    places = [list(lines[0]).index(name) for name in names]
+    return [[line[place] for place in places] for line in lines[1:]]
+
+
+def labels(cells: Sequence[str], classes: Sequence[str]) -> Int64[Tensor, " n"]:
+    """The position of every cell in `classes`."""
+    return torch.tensor([classes.index(cell) for cell in cells])
+
+
+def without(data: bytes, names: Sequence[str]) -> bytes:
+    """A CSV file less the columns called `names`, all else unchanged."""
+    lines = list(csv.reader(io.StringIO(data.decode("utf-8"), newline="")))
+    keep = [place for place, name in enumerate(lines[0]) if name not in names]
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\n").writerows([[line[i] for i in keep] for line in lines])
+    return out.getvalue().encode("utf-8")
+
+
+def member(data: bytes, name: str) -> bytes:
+    """One file of a zip archive; ValueError if these bytes are no whole archive or do not have it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return archive.read(name)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"data is not a whole zip archive with {name}") from error
