@@ -182,6 +182,7 @@ def test_a_run_prints_stable_lines_and_writes_the_file(run, capsys):
     assert drop["value"] == -0.0041 and drop["interval"] == [-0.01, 0.002] and drop["n"] == 500
     assert drop["rule"] == {"kind": "at_least", "value": -0.02} and drop["rule_text"] == "at least -0.0200"
     assert many["verdict"] == "not attempted" and "only gpu" in many["reason"]
+    assert list(content["tables"]["accuracy"][0]) == ["model", "top1", "maps"], "columns keep their order"
     assert content["tables"]["accuracy"] == [{"model": "clean", "top1": 0.333333, "maps": [1, 1]}]
     assert content["run"]["device"] == "cpu" and content["timing"]["seconds"] >= 0
     assert set(content) == {"chapter", "profile", "claims", "tables", "run", "timing"}

@@ -228,6 +228,15 @@ def frames(n, size=24):
     return [np.full((size, size, 3), 10 * k, np.uint8) for k in range(n)]
 
 
+@pytest.mark.parametrize(
+    ("text", "numeric"),
+    [("0.82 [0.78, 0.86]", True), ("0.10 / 0.90", True), ("1.2e-07", True), ("–", True), ("nan", True),
+     ("-3", True), ("28 of 49", False), ("the same", False), ("", False), ("2 cores", False)],
+)  # fmt: skip
+def test_only_cells_of_numbers_are_set_to_the_right(text, numeric):
+    assert output._numeric(text) is numeric
+
+
 def test_slider_html_works_alone():
     captions = [f'step "{k}"' for k in range(5)]
     values = [0, 0.5, 1.0, 2.0, 4.0]

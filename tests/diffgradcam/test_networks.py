@@ -13,8 +13,10 @@ from robustxai.diffgradcam import (
     sham_target,
     shift_index,
 )
+from robustxai.diffgradcam.bench import Bench
 from robustxai.diffgradcam.capture import cut, find_layer
 from robustxai.diffgradcam.scores import score_coefficients
+from robustxai.diffgradcam.victims import ATTACKS, map_loss
 from robustxai.metrics import pearson
 from robustxai.nets import TorchvisionClassifier
 
@@ -85,3 +87,15 @@ def test_squares_have_a_place_and_the_map_finds_it(trained):
         halves = maps.unfold(1, 14, 14).unfold(2, 14, 14).sum((3, 4))
         inside = halves[torch.arange(32), row, column] / maps.sum((1, 2))
         assert float(inside.mean()) > 0.5
+
+
+def test_without_zero_padding_the_border_is_harder_to_paint():
+    """Spec B7: circular padding has no border, so SHAM's map loss on held-out images stays clearly higher."""
+    loss = {}
+    for task in ("animals4", "animals4_circular"):
+        bench = Bench(task, n_test=150)
+        attack = ATTACKS["sham-full"]
+        loss[task] = [
+            map_loss(bench.twin(s, "sham-full"), bench.honest(s), attack, bench.x, bench.y) for s in range(3)
+        ]
+    assert min(loss["animals4_circular"]) > 2 * max(loss["animals4"])

@@ -119,7 +119,7 @@ class Run:
                 "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             },
         }
-        text = json.dumps(_plain(content), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(f".{os.getpid()}.part")
         part.write_text(text + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ from robustxai.diffgradcam.explainers import (
     XGradCAM,
 )
 from robustxai.diffgradcam.fooling import FoolingLoss
+from robustxai.diffgradcam.fullgrad import FullGrad
 from robustxai.diffgradcam.heo import HeoActive, HeoCenterMass, HeoLocation, HeoTopK, border, center_shift
 from robustxai.diffgradcam.monitors import EntropyMonitor, score_agreement
 from robustxai.diffgradcam.neighbours import (
@@ -49,6 +50,7 @@ __all__ = [
     "EntropyMonitor",
     "FinerCAM",
     "FoolingLoss",
+    "FullGrad",
     "GradCAM",
     "GradCAMPlusPlus",
     "HeoActive",

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 from torchvision.models import SqueezeNet1_1_Weights
 
 from robustxai.data import fetch, load
-from robustxai.diffgradcam.recipes import NETWORK, TASKS, scenes, zoo_name
+from robustxai.diffgradcam.recipes import TASKS, scenes, zoo_name
 from robustxai.diffgradcam.sham import sham_target
 from robustxai.diffgradcam.victims import (
     ATTACKS,
@@ -147,7 +147,7 @@ class Bench:
 
     @property
     def _architecture(self) -> dict:
-        return NETWORK if self.name in TASKS else REAL[self.name].network
+        return TASKS[self.name].architecture if self.name in TASKS else REAL[self.name].network
 
     def _train(self, seed: int, checkpoint: Path) -> Network:
         return train_honest(self.train, seed=seed, epochs=REAL[self.name].epochs, network=self._architecture,

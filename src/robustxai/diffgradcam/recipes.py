@@ -5,7 +5,7 @@ One recipe a task; three seeds are shipped. Names in the zoo: `diffgradcam-<task
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -23,13 +23,23 @@ COMMON = ("sham-top", "sham-full", "sham-scratch", "heo-location-top")
 
 @dataclass(frozen=True)
 class Task:
-    """A label set of the menagerie, how many images to train on, and the attacks that are shipped."""
+    """A label set of the menagerie, how many images to train on, and the attacks that are shipped.
+
+    labels: the label set, where the task has another name. network: what differs from `NETWORK`.
+    """
 
     name: str
     classes: int
     n: int
     epochs: int = 10
     attacks: tuple[str, ...] = COMMON
+    labels: str = ""
+    network: dict = field(default_factory=dict)
+
+    @property
+    def architecture(self) -> dict:
+        """The options of `CompactResNet`."""
+        return NETWORK | self.network
 
 
 TASKS = {
@@ -37,6 +47,14 @@ TASKS = {
     for t in (
         Task("animals2", 2, 1600),
         Task("animals4", 4, 2000, attacks=tuple(ATTACKS)),
+        Task(
+            "animals4_circular",
+            4,
+            2000,
+            attacks=("sham-full",),
+            labels="animals4",
+            network={"padding_mode": "circular"},
+        ),
         Task("animals10", 10, 3000),
         Task("animal_colour100", 100, 4000, attacks=(*COMMON, "sham-all-top", "adaptive-top")),
     )
@@ -50,7 +68,10 @@ def scenes(task: Task, split: str, n: int | None = None) -> Scenes:
         raise ValueError(f"split is {split!r}; accepted are 'train' and 'test'")
     count = n or (task.n if split == "train" else 500)
     return menagerie(
-        count, size=SIZE, classes=task.name, generator=torch.Generator().manual_seed(seeds[split])
+        count,
+        size=SIZE,
+        classes=task.labels or task.name,
+        generator=torch.Generator().manual_seed(seeds[split]),
     )
 
 
@@ -64,7 +85,7 @@ def build(job: Job, task: Task) -> Sequence[Net]:
     train, test = scenes(task, "train"), scenes(task, "test")
     data = Data(train.images.to(job.device), train.labels.to(job.device), task.classes)
     x, y = test.images.to(job.device), test.labels.to(job.device)
-    dataset = f"menagerie {task.name}, {SIZE} px, {task.n} images"
+    dataset = f"menagerie {task.labels or task.name}, {SIZE} px, {task.n} images"
 
     def net(run, module, parent=None):
         round_weights(module)
@@ -73,14 +94,14 @@ def build(job: Job, task: Task) -> Sequence[Net]:
             metrics["test_map_loss"] = round(map_loss(module, honest, ATTACKS[run], x, y), 4)
         return Net(zoo_name(task.name, job.seed, run), module, dataset, metrics, parent=parent)
 
-    honest = train_honest(data, seed=job.seed, network=NETWORK, checkpoint=job.checkpoint("clean"),
+    honest = train_honest(data, seed=job.seed, network=task.architecture, checkpoint=job.checkpoint("clean"),
                           progress=f"{task.name} clean", epochs=task.epochs)  # fmt: skip
     nets = [net("clean", honest)]
     for run in task.attacks:
         scratch = ATTACKS[run].part == "scratch"
         twin = fool(
             honest, data, ATTACKS[run], seed=job.seed, honest_schedule={"epochs": task.epochs},
-            network=NETWORK, checkpoint=job.checkpoint(run), progress=f"{task.name} {run}",
+            network=task.architecture, checkpoint=job.checkpoint(run), progress=f"{task.name} {run}",
         )  # fmt: skip
         nets.append(net(run, twin, parent=None if scratch else nets[0].name))
     return nets

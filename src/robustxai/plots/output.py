@@ -8,6 +8,7 @@ the cell's metadata (`mystnb.image.alt`), where the site builder looks for it.
 
 import base64
 import html
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -82,7 +83,8 @@ def _cell(value: Any) -> str:
 
 
 def _numeric(text: str) -> bool:
-    return text[:1].isdigit() or text[:1] in "-–" or text in ("nan", "inf")
+    """Whether a cell is made of numbers only: `0.82 [0.78, 0.86]`, `1.2e-07`, `0.10 / 0.90`, a dash; not `28 of 49`."""
+    return re.fullmatch(r"(nan|inf|\de[-+]\d|[-–+\d.,/\[\]%\s])+", text) is not None
 
 
 def _html(columns: list[str], cells: list[list[str]], caption: str) -> str:
