@@ -1,0 +1,89 @@
+"""What every attack shares: what it returns, its budget, its steps. Knows nothing about explanations or networks."""
+
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+NORMS = ("l2", "linf-box", "linf")
+"""l2: unit steps, projected onto the l2 ball. linf-box: unit l2 steps inside the box x +- eps, the released form
+(its l2 path is no longer than steps * step). linf: sign steps inside the same box."""
+
+Inputs = Float[Tensor, "n *sample"]
+PerSample = Float[Tensor, " n"]
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What an attack found, one row a sample.
+
+    `x` (n, ...): the attacked inputs, the best iterate with the clean prediction. `target` (n,): explained class.
+    `moved`: x differs from the clean input. `kept`: the prediction is the clean one. `stuck`: the attack's gradient
+    was zero wherever it looked, so it says nothing about robustness (P1). `flips_rejected`: iterates refused because
+    they changed the prediction. `steps`: iterates visited. `loss`, `clean_loss`: attack loss of `x` and of the clean
+    input, lower is better for the attacker. `trace` (n, iterates): the loss along the way.
+    """
+
+    x: Inputs
+    target: Int[Tensor, " n"]
+    moved: Bool[Tensor, " n"]
+    kept: Bool[Tensor, " n"]
+    stuck: Bool[Tensor, " n"]
+    flips_rejected: Int[Tensor, " n"]
+    steps: Int[Tensor, " n"]
+    loss: PerSample
+    clean_loss: PerSample
+    trace: Float[Tensor, "n iterates"]
+
+    def report(self) -> str:
+        """One line: how many inputs moved, kept their prediction, and could not be attacked."""
+        n = len(self.x)
+        line = f"{int(self.moved.sum())} of {n} inputs moved, {int(self.kept.sum())} keep their prediction"
+        if self.stuck.any():
+            line += (
+                f"; {int(self.stuck.sum())} gave the attack no gradient and say nothing about robustness "
+                "(a piecewise linear network with score 'logit'? use 'prob', 'ce' or surrogate_beta)"
+            )
+        return line
+
+
+def joined(parts: list[Attacked]) -> Attacked:
+    """Several results as one, in order."""
+    return Attacked(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Attacked)})
+
+
+def per_sample(values: Tensor, like: Tensor) -> Tensor:
+    """Values (n,) shaped so that they broadcast over the samples of `like` (n, ...)."""
+    return values.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def unit(g: Inputs) -> Inputs:
+    """Each sample divided by its l2 norm; zero stays zero. Scaled first, so that no gradient is too small."""
+    top = g.flatten(1).abs().amax(1)
+    g = g / per_sample(torch.where(top > 0, top, 1), g)
+    norm = g.flatten(1).norm(dim=1)
+    return g / per_sample(torch.where(norm > 0, norm, 1), g)
+
+
+def steepest(g: Inputs, norm: str) -> Inputs:
+    """The direction of steepest ascent of length 1 in the norm of the steps."""
+    return g.sign() if norm == "linf" else unit(g)
+
+
+def project(
+    x: Inputs, centre: Inputs, eps: float, *, norm: str = "l2", clip: tuple[float, float] | None = None
+) -> Inputs:
+    """The nearest point to `x` in the ball of radius eps around `centre`, then inside the range `clip`.
+
+    >>> project(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2), 1.0)
+    tensor([[0.6000, 0.8000]])
+    """
+    delta = x - centre
+    if norm == "l2":
+        length = delta.flatten(1).norm(dim=1)
+        delta = delta * per_sample((eps / length.clamp_min(torch.finfo(x.dtype).tiny)).clamp_max(1), delta)
+    else:
+        delta = delta.clamp(-eps, eps)
+    moved = centre + delta
+    return moved if clip is None else moved.clamp(*clip)

@@ -1,0 +1,70 @@
+"""The two attacks of the paper: on the ranking (ERAttack) and on the distance (MSE attack). Objectives only."""
+
+import torch
+from torch import Tensor
+
+from robustxai.ranking.attacks.descent import Explain, GradientAttack, Objective
+from robustxai.ranking.checks import check_count, check_name, check_positive
+from robustxai.ranking.gaps import PAIRS, pair_weights
+
+
+class RankingAttack(GradientAttack):
+    """ERAttack (spec 4.2): minimise the sum of gaps between the clean top k and the rest.
+
+    Wants the top-k set to change. `pairs`, `n_pairs`: which gaps, see `pair_weights`; 'full' and the released
+    'near' do equally well. Remaining arguments as in `GradientAttack`; the released attack is
+    RankingAttack(k, 0.5, pairs="near", norm="linf-box", steps=100, keep="early_stop").
+
+    >>> model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    >>> RankingAttack(2, 0.5, steps=5).perturb(model, torch.zeros(3, 6)).x.shape
+    torch.Size([3, 6])
+    """
+
+    def __init__(
+        self, k: int, eps: float | int, *, pairs: str = "full", n_pairs: int | None = None, **options
+    ):
+        super().__init__(eps, **options)
+        check_name("pairs", pairs, PAIRS)
+        self.k, self.pairs, self.n_pairs = check_count("k", k), pairs, n_pairs
+
+    def objective(self, clean: Tensor) -> Objective:
+        weights = pair_weights(clean.flatten(1), k=self.k, pairs=self.pairs, n_pairs=self.n_pairs)
+        return lambda scores: (weights * scores.flatten(1)).sum(1)
+
+
+ERAttack = RankingAttack
+
+
+class MSEAttack(GradientAttack):
+    """The MSE attack (spec 4.3): maximise the squared distance between explanation and clean explanation.
+
+    Wants a different map, whatever its ranking. `signed`: compare the attributions before absolute values, as
+    released (the explainer needs `.signed`); else the ranked scores. `jitter`: standard deviation of the Gaussian
+    start, needed because the gradient is zero at the clean input; all samples share one draw. Remaining arguments
+    as in `GradientAttack`.
+    """
+
+    def __init__(self, eps: float | int, *, signed: bool = False, jitter: float | int = 1e-3, **options):
+        super().__init__(eps, **options)
+        self.signed, self.jitter = signed, check_positive("jitter", jitter)
+
+    def reader(self, explain: Explain) -> Explain:
+        if not self.signed:
+            return explain
+        if not hasattr(explain, "signed"):
+            raise ValueError(
+                f"signed needs an explainer with `.signed`; accepted for {explain!r} is signed=False"
+            )
+        return explain.signed  # pyright: ignore[reportFunctionMemberAccess]
+
+    def start(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        return x + self.jitter * draw(x[:1], generator)
+
+    def objective(self, clean: Tensor) -> Objective:
+        return lambda scores: -(scores - clean).flatten(1).square().sum(1)
+
+
+def draw(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Standard normal numbers in the shape, dtype and device of `like`; without a generator always the same ones."""
+    g = torch.Generator().manual_seed(0) if generator is None else generator
+    return torch.randn(like.shape, generator=g, device=g.device).to(like)
