@@ -1,0 +1,174 @@
+"""The decoder's pull-back metric G(z) = J(z)^T J(z) as an operator, and the measures of discrete curves.
+
+A decoder is any callable from codes (n, *latent) to images (n, *image) that treats its samples independently.
+A discrete curve has its points first: (points, n, ...), n curves side by side; its N = points - 1 segments
+take the time dt = 1/N each. Knows nothing about solvers, classifiers or attributions.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import jvp, vjp
+
+Decoder = Callable[[Tensor], Tensor]
+Codes = Float[Tensor, "n *latent"]
+Samples = Float[Tensor, "n *image"]
+Curve = Float[Tensor, "points n *sample"]
+Latents = Float[Tensor, "points n *latent"]
+Images = Float[Tensor, "points n *image"]
+PerCurve = Float[Tensor, " n"]
+
+
+def push(decoder: Decoder, z: Codes, u: Codes) -> Samples:
+    """J(z) u: how fast the image changes when the code `z` moves with velocity `u` (one JVP)."""
+    with warnings.catch_warnings():  # torch's own forward mode announces the end of torch.jit once
+        warnings.filterwarnings("ignore", "`torch.jit.script`", FutureWarning)
+        return jvp(decoder, (z,), (u,))[1]
+
+
+def pull(decoder: Decoder, z: Codes, v: Samples) -> Codes:
+    """J(z)^T v: the gradient in the code of the inner product of the image with `v` (one VJP)."""
+    return vjp(decoder, z)[1](v)[0]
+
+
+def metric_product(decoder: Decoder, z: Codes, u: Codes) -> Codes:
+    """G(z) u = J^T (J u), without J: one JVP and one VJP (spec 3.3, item 1).
+
+    >>> double = lambda z: 2 * z
+    >>> metric_product(double, torch.zeros(1, 2), torch.tensor([[1.0, 3.0]]))
+    tensor([[ 4., 12.]])
+    """
+    return pull(decoder, z, push(decoder, z, u))
+
+
+def dense_metric(decoder: Decoder, z: Codes, *, chunk: int = 256) -> Float[Tensor, "n d d"]:
+    """G(z) as a matrix per code, d = numbers in a code: d products, `chunk` at a time. Only for small d."""
+    n, d = len(z), z[0].numel()
+    units = torch.eye(d, dtype=z.dtype, device=z.device)
+    columns = []
+    for some in units.split(max(1, chunk // n)):
+        u = some[:, None].expand(-1, n, -1).reshape(-1, *z.shape[1:])
+        columns.append(metric_product(decoder, z.repeat(len(some), *[1] * (z.ndim - 1)), u).reshape(-1, n, d))
+    return torch.cat(columns).movedim(0, -1)
+
+
+def largest_eigenvalue(
+    decoder: Decoder, z: Codes, *, iterations: int = 30, generator: torch.Generator | None = None
+) -> PerCurve:
+    """The largest eigenvalue of G(z) per code, from below, by power iteration.
+
+    Gradient descent on the nodes of a curve is stable for steps below dt / (2 eigenvalue) (spec 9.2).
+    """
+    start = torch.Generator(z.device).manual_seed(0) if generator is None else generator
+    u = torch.randn(z.shape, dtype=z.dtype, device=z.device, generator=start)
+    value = torch.zeros(len(z), dtype=z.dtype, device=z.device)
+    for _ in range(iterations):
+        u = u / norms(u).clamp_min(torch.finfo(z.dtype).tiny).view(-1, *[1] * (z.ndim - 1))
+        u = metric_product(decoder, z, u)
+        value = norms(u)
+    return value.detach()
+
+
+def norms(x: Float[Tensor, " n *sample"]) -> PerCurve:
+    """The Euclidean norm of each sample."""
+    return x.flatten(1).norm(dim=1)
+
+
+def decode(decoder: Decoder, latents: Latents, *, max_batch: int | None = None) -> Images:
+    """The images of all points of all curves, `max_batch` codes at a time (None: all at once).
+
+    Raises ValueError when the decoder does not return one image for each code.
+    """
+    flat = latents.flatten(0, 1)
+    parts = flat.split(max_batch) if max_batch else (flat,)
+    images = [decoder(part) for part in parts]
+    for part, image in zip(parts, images, strict=True):
+        if not isinstance(image, Tensor) or image.ndim < 2 or len(image) != len(part):
+            shape = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+            raise ValueError(
+                f"decoder gives {shape} for codes of shape {tuple(part.shape)}; accepted is one image a code"
+            )
+    return torch.cat(images).unflatten(0, latents.shape[:2])
+
+
+def segments(curve: Curve, decoder: Decoder | None = None) -> Float[Tensor, "segments n"]:
+    """The length of every segment of the curves; with `decoder`, of the curves that it makes of codes."""
+    if len(curve) < 2:
+        raise ValueError(f"curve has {len(curve)} point; accepted are curves of 2 points or more")
+    points = curve if decoder is None else decode(decoder, curve)
+    return points.diff(dim=0).flatten(2).norm(dim=2)
+
+
+def curve_energy(curve: Curve, *, decoder: Decoder | None = None) -> PerCurve:
+    """Discrete energy E = 1/(2 dt) sum_i ||y_{i+1} - y_i||^2 of each curve (spec 3.3, item 3).
+
+    curve: images y (points, n, *image); or codes, with the `decoder` that makes images of them.
+
+    >>> curve_energy(torch.tensor([[[0.0]], [[1.0]], [[2.0]]]))
+    tensor([2.])
+    """
+    return segments(curve, decoder).square().sum(0) * ((len(curve) - 1) / 2)
+
+
+def curve_length(curve: Curve, *, decoder: Decoder | None = None) -> PerCurve:
+    """Length L = sum_i ||y_{i+1} - y_i|| of each curve; arguments as in `curve_energy`."""
+    return segments(curve, decoder).sum(0)
+
+
+class Bounds(NamedTuple):
+    """energy >= half_length = L^2/2 >= half_chord = ||y_N - y_0||^2/2, each (n,) (spec 3.3, item 6)."""
+
+    energy: PerCurve
+    half_length: PerCurve
+    half_chord: PerCurve
+
+
+def curve_bounds(curve: Curve, *, decoder: Decoder | None = None) -> Bounds:
+    """The energy and its two lower bounds: reached by constant speed, and by the straight line of images."""
+    points = curve if decoder is None else decode(decoder, curve)
+    chord = norms(points[-1] - points[0])
+    return Bounds(curve_energy(points), curve_length(points).square() / 2, chord.square() / 2)
+
+
+def speed_variation(curve: Curve, *, decoder: Decoder | None = None) -> PerCurve:
+    """Standard deviation of the speed over its mean: 0 for constant speed, nan for a curve of length 0."""
+    speed = segments(curve, decoder)
+    return speed.std(0, correction=0) / speed.mean(0)
+
+
+def energy_gradient(decoder: Decoder, latents: Latents) -> Float[Tensor, "inner n *latent"]:
+    """dE/dz_i = -(1/dt) J(z_i)^T [y_{i+1} - 2 y_i + y_{i-1}] at the inner points (spec 3.3, item 4).
+
+    Exact, from one decoder pass and one VJP over all points; shape (points - 2, n, *latent).
+    """
+    inner, pulled = vjp(decoder, latents[1:-1].flatten(0, 1))[:2]
+    ends = decode(decoder, latents[[0, -1]])
+    images = torch.cat((ends[:1], inner.unflatten(0, latents[1:-1].shape[:2]), ends[1:]))
+    bend = images.diff(n=2, dim=0) * (len(latents) - 1)
+    return -pulled(bend.flatten(0, 1))[0].unflatten(0, latents[1:-1].shape[:2])
+
+
+def encoder_direction(
+    decoder: Decoder, encoder: Callable[[Tensor], Tensor], latents: Latents
+) -> Float[Tensor, "inner n *latent"]:
+    """Shao's surrogate of `energy_gradient`: the encoder's Jacobian in place of J^T (spec 3.3, item 5).
+
+    -(1/dt) J_h(y_i) [y_{i+1} - 2 y_i + y_{i-1}]: one JVP through the encoder. Not always a descent direction.
+    """
+    images = decode(decoder, latents)
+    bend = images.diff(n=2, dim=0) * (len(latents) - 1)
+    pushed = push(encoder, images[1:-1].flatten(0, 1), bend.flatten(0, 1))
+    return -pushed.unflatten(0, latents[1:-1].shape[:2])
+
+
+def check_mode(function: object, name: str) -> None:
+    """ValueError when `function` is a module, or a method of one, that is in training mode."""
+    module = getattr(function, "__self__", function)
+    if isinstance(module, nn.Module) and any(m.training for m in module.modules()):
+        raise ValueError(
+            f"{name} is in training mode, where samples of a batch depend on each other; accepted is eval mode"
+        )
