@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tables import mlp, rows
+from torch import nn
 
 from robustxai.ranking import (
     RandomDirections,
@@ -13,6 +14,7 @@ from robustxai.ranking import (
     precision_at_k,
     pretrained_overlap,
     random_control,
+    sensitivity,
 )
 
 
@@ -75,3 +77,22 @@ def test_bad_input(as_shipped):
         precision_at_k(a, a[:2], 2)
     with pytest.raises(ValueError, match="draws is 0"):
         random_control(mlp(), rows(2), 2, explain=Saliency(mlp()), control=RandomDirections(1), draws=0)
+
+
+def test_an_optimiser_finds_more_than_chance():
+    model, x = mlp(classes=3, activation=nn.Softplus), rows(40)
+    explain = Saliency(model)
+    s = sensitivity(model, explain, x, eps=0.5)
+    assert s.random.min() > 0 and s.optimised.mean() > s.random.mean()
+    small = sensitivity(model, explain, x, eps=0.05)
+    assert small.random.mean() < s.random.mean() and small.optimised.mean() < s.optimised.mean()
+
+
+def test_sensitivity_of_a_linear_map_is_solved_by_hand():
+    """I(x) = |x|: the change is the length of the step, so at most eps / ||x||."""
+    model, x = mlp(), 5 + rows(10, 12).abs()
+    s = sensitivity(model, lambda v, t: v.abs(), x, 0, eps=0.1, draws=400)
+    torch.testing.assert_close(s.optimised, 0.1 / x.norm(dim=1), rtol=1e-3, atol=0)
+    assert (s.random <= 0.1 / x.norm(dim=1)).all() and (s.random > 0.09 / x.norm(dim=1)).all()
+    zero = sensitivity(model, lambda v, t: 0 * v, x, 0, eps=0.1)
+    assert zero.random.isnan().all() and zero.optimised.isnan().all()

@@ -10,17 +10,22 @@ from robustxai.ranking.attacks import (
     RandomDirections,
     RankingAttack,
 )
+from robustxai.ranking.bounds import Bounds, certified_radius, certified_ratio, thickness_bounds
 from robustxai.ranking.explainers import GradientTimesInput, IntegratedGradients, Saliency, SmoothGrad
+from robustxai.ranking.faithfulness import DecisionFlip, comp, dffot, suff
 from robustxai.ranking.gaps import PAIRS, pair_count, pair_mean, pair_sum, pair_weights
 from robustxai.ranking.gradients import SCORES, explained, gradient, logits_and_gradient, ranked
 from robustxai.ranking.measures import (
+    Sensitivity,
     attacked_precision,
     chance_level,
     precision_at_k,
     pretrained_overlap,
     random_control,
+    sensitivity,
 )
 from robustxai.ranking.smooth import softplus_copy
+from robustxai.ranking.thickness import kept_share, thickness, topk_thickness
 
 __all__ = [
     "KEEP",
@@ -28,6 +33,8 @@ __all__ = [
     "PAIRS",
     "SCORES",
     "Attacked",
+    "Bounds",
+    "DecisionFlip",
     "ERAttack",
     "GradientAttack",
     "GradientTimesInput",
@@ -36,11 +43,17 @@ __all__ = [
     "RandomDirections",
     "RankingAttack",
     "Saliency",
+    "Sensitivity",
     "SmoothGrad",
     "attacked_precision",
+    "certified_radius",
+    "certified_ratio",
     "chance_level",
+    "comp",
+    "dffot",
     "explained",
     "gradient",
+    "kept_share",
     "logits_and_gradient",
     "pair_count",
     "pair_mean",
@@ -50,5 +63,10 @@ __all__ = [
     "pretrained_overlap",
     "random_control",
     "ranked",
+    "sensitivity",
     "softplus_copy",
+    "suff",
+    "thickness",
+    "thickness_bounds",
+    "topk_thickness",
 ]

@@ -1,0 +1,127 @@
+"""Does the ranking name what the network uses? DFFOT, comprehensiveness, sufficiency (spec 8).
+
+Features are removed by writing a baseline value in their place. Images are removed position by position, all
+channels at once. Knows a classifier as a callable and scores (n, d) or (n, 1, H, W); runs without gradients.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from robustxai.metrics.maps import order
+from robustxai.metrics.predictions import predicted
+from robustxai.ranking.checks import as_target, check_scores
+from robustxai.ranking.gradients import explained
+
+SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
+"""Shares of the features removed or kept; at least one feature each."""
+
+Inputs = Float[Tensor, "n *sample"]
+Scores = Float[Tensor, "n ..."]
+PerSample = Float[Tensor, " n"]
+Network = Callable[[Tensor], Tensor]
+Target = Int[Tensor, " n"] | int | None
+Baseline = float | int | Tensor
+
+
+class DecisionFlip(NamedTuple):
+    """`fraction` (n,) of features removed at the first change of the prediction, 1 where it never changes;
+    `flipped` (n,): whether it changed at all. Report the share of `flipped` beside the mean."""
+
+    fraction: PerSample
+    flipped: Bool[Tensor, " n"]
+
+
+@torch.no_grad()
+def dffot(
+    model: Network, x: Inputs, scores: Scores, *, baseline: Baseline = 0.0, levels: int | None = None
+) -> DecisionFlip:
+    """Decision-flip fraction: the smallest share of features, removed by falling score, that flips the prediction.
+
+    Low is faithful. `baseline`: a number or a tensor that broadcasts over `x` (the training mean, 0 after
+    z-scoring and for one-hot columns). `levels`: numbers of removed features tried, evenly spaced up to all of
+    them; None tries every one (d forward passes).
+    """
+    rank = _ranks(x, scores)
+    d = rank[0].numel()
+    steps = min(d, d if levels is None else levels)
+    if steps < 1:
+        raise ValueError(f"levels is {levels}; accepted are None and whole numbers from 1")
+    label = predicted(model(x))
+    fraction, flipped = x.new_ones(len(x)), torch.zeros_like(label, dtype=torch.bool)
+    for count in torch.linspace(d / steps, d, steps, dtype=torch.float64).round().long().tolist():
+        now = (predicted(model(_replaced(x, rank < count, baseline))) != label) & ~flipped
+        fraction = torch.where(now, count / d, fraction)
+        flipped = flipped | now
+        if flipped.all():
+            break
+    return DecisionFlip(fraction, flipped)
+
+
+def comp(
+    model: Network,
+    x: Inputs,
+    scores: Scores,
+    target: Target = None,
+    *,
+    shares: Sequence[float | int] = SHARES,
+    baseline: Baseline = 0.0,
+) -> PerSample:
+    """Comprehensiveness (ERASER): mean over shares q of p_c(x) - p_c(x without its top q), in [-1, 1]; high is good.
+
+    `target` None is the class predicted on the clean input.
+    """
+    return _aopc(model, x, scores, target, shares, baseline, keep=False)
+
+
+def suff(
+    model: Network,
+    x: Inputs,
+    scores: Scores,
+    target: Target = None,
+    *,
+    shares: Sequence[float | int] = SHARES,
+    baseline: Baseline = 0.0,
+) -> PerSample:
+    """Sufficiency (ERASER): mean over shares q of p_c(x) - p_c(only the top q of x), in [-1, 1]; low is good."""
+    return _aopc(model, x, scores, target, shares, baseline, keep=True)
+
+
+@torch.no_grad()
+def _aopc(
+    model: Network, x: Tensor, scores: Tensor, target: Target, shares: Sequence[float | int], baseline: Baseline, *,
+    keep: bool,
+) -> Tensor:  # fmt: skip
+    """Mean fall of p_c over the shares, with the top removed, or everything but the top."""
+    if not shares or not all(0 < q <= 1 for q in shares):
+        raise ValueError(f"shares is {shares!r}; accepted are numbers above 0 and at most 1")
+    rank, logits = _ranks(x, scores), model(x)
+    t = as_target(target, logits)
+    whole, d = explained(logits, t, "prob"), rank[0].numel()
+    falls = []
+    for q in shares:
+        count = max(1, round(q * d))
+        gone = rank >= count if keep else rank < count
+        falls.append(whole - explained(model(_replaced(x, gone, baseline)), t, "prob"))
+    return torch.stack(falls).mean(0)
+
+
+def _ranks(x: Tensor, scores: Tensor) -> Tensor:
+    """Rank of every feature, 0 for the largest, shaped to mask `x`: (n, d), or (n, 1, H, W) for images."""
+    s = check_scores("scores", scores)
+    shape = torch.Size((1, *x.shape[2:])) if x.ndim == 4 else x.shape[1:]
+    if len(s) != len(x) or s.shape[1] != shape.numel():
+        raise ValueError(
+            f"scores has shape {tuple(scores.shape)}; accepted is one score for each of the {shape.numel()} features "
+            f"of {len(x)} inputs"
+        )
+    by_size = order(s)
+    places = torch.arange(s.shape[1], device=s.device).expand_as(by_size)
+    return torch.empty_like(by_size).scatter_(1, by_size, places).reshape(len(x), *shape)
+
+
+def _replaced(x: Tensor, gone: Tensor, baseline: Baseline) -> Tensor:
+    return torch.where(gone, torch.as_tensor(baseline, dtype=x.dtype, device=x.device), x)
