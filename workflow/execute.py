@@ -48,6 +48,7 @@ def checked_parameters(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
 def run(notebook: Path, scratch: Path, parameters: dict[str, Any]) -> Path:
     """Execute a copy of the notebook inside `scratch` with the kernel of this Python; return the copy."""
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # a kernel of the same name in the home folder must not win
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not spin on a busy machine
     os.environ["ROBUSTXAI_RESULTS"] = str(scratch / "results")
     executed = scratch / notebook.name
     papermill.execute_notebook(
