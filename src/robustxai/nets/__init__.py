@@ -5,16 +5,21 @@ It knows images in, logits out; it knows nothing about explanations.
 
 from robustxai.nets.adapters import TorchvisionClassifier
 from robustxai.nets.augment import RandomShift
+from robustxai.nets.mlp import MLP, SmallConvNet
 from robustxai.nets.resnet import CompactResNet
+from robustxai.nets.resnet9 import ResNet9
 from robustxai.nets.select import accuracy
 from robustxai.nets.train import History, cross_entropy, fit
 from robustxai.nets.zoo import Entry, WeightsError, pretrained, round_weights, save_weights, zoo
 
 __all__ = [
+    "MLP",
     "CompactResNet",
     "Entry",
     "History",
     "RandomShift",
+    "ResNet9",
+    "SmallConvNet",
     "TorchvisionClassifier",
     "WeightsError",
     "accuracy",
