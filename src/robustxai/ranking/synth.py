@@ -1,0 +1,70 @@
+"""An adult-like table that is drawn: eight correlated numbers and five categories, and a score that is known.
+
+The label is the sign of `log_odds` plus noise, so the true influence of every feature on every row is a
+derivative, and the features that have none are known. Knows nothing about networks.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from robustxai.data import Dataset
+
+NUMERIC, LEVELS = 8, (4, 5, 3, 4, 4)
+FEATURES = (*(f"c{i}" for i in range(NUMERIC)), *(f"cat{i}" for i in range(len(LEVELS))))
+CORRELATION, NOISE = 0.5, 0.8
+
+SLOPES = (1.2, -0.9, 0.6, 0.7, -0.4, 0.5, 0.8, 0.0)
+"""Linear part, one a number."""
+STEPS = (
+    *(0.9, -0.6, 0.3, -0.2),
+    *(-0.8, 0.4, 0.6, -0.3, 0.1),
+    *(0.5, -0.7, 0.2),
+    *(0.0, 0.0, 0.0, 0.0),
+    *(0.0, 0.0, 0.0, 0.0),
+)
+"""Linear part, one a level: c7 and the last two categories have no influence."""
+
+
+def level_names() -> tuple[tuple[str, ...], ...]:
+    """The levels of the thirteen columns: none for a number, "0", "1", ... for a category."""
+    return ((),) * NUMERIC + tuple(tuple(map(str, range(n))) for n in LEVELS)
+
+
+def log_odds(x: Float[Tensor, "n 28"]) -> Float[Tensor, " n"]:
+    """The score without its noise and its median, of rows whose categories are 0/1 columns (spec 12.1).
+
+    Linear part + 1.2 tanh(c2 c3) + sin(2 c4) + c5 [cat0 = 0] - 0.8 c6^2 [cat1 = 0] (the fifth 0/1 column);
+    differentiable in `x`, so that its gradient is the true influence of each feature on a row.
+    """
+    c, levels = x[:, :NUMERIC], x[:, NUMERIC:]
+    linear = x @ torch.tensor((*SLOPES, *STEPS)).to(x)
+    curved = 1.2 * torch.tanh(c[:, 2] * c[:, 3]) + torch.sin(2 * c[:, 4])
+    return linear + curved + c[:, 5] * levels[:, 0] - 0.8 * c[:, 6].square() * levels[:, 4]
+
+
+def important() -> tuple[bool, ...]:
+    """For each of the 28 columns whether it has any influence on the label: 19 have."""
+    return tuple(weight != 0 for weight in (*SLOPES, *STEPS))
+
+
+def synth(n: int = 3000, *, generator: torch.Generator | None = None) -> Dataset:
+    """`n` rows of 8 numbers and 5 category codes; the default generator gives the one table of the spec.
+
+    >>> synth(100)
+    Dataset(synth, train: 100 samples of 13, 2 classes)
+    """
+    if isinstance(n, bool) or n < 2:
+        raise ValueError(f"n is {n}; accepted are whole numbers from 2")
+    g = torch.Generator().manual_seed(0) if generator is None else generator
+    place = torch.arange(NUMERIC, dtype=torch.float64)
+    covariance = CORRELATION ** (place[:, None] - place).abs()
+    c = torch.randn(n, NUMERIC, generator=g) @ torch.linalg.cholesky(covariance).T.float()
+    codes = [torch.randint(levels, (n,), generator=g) for levels in LEVELS]
+    columns = [torch.nn.functional.one_hot(z, k).float() for z, k in zip(codes, LEVELS, strict=True)]
+    score = log_odds(torch.cat([c, *columns], 1))
+    noisy = score - score.median() + NOISE * torch.randn(n, generator=g)
+    x = torch.cat([c, torch.stack(codes, 1).float()], 1)
+    return Dataset(
+        x, (noisy > 0).long(), ("no", "yes"), "synth", "train", features=FEATURES, levels=level_names()
+    )

@@ -1,0 +1,186 @@
+"""From a data set to what a study trains and tests on: split, z-scored, one-hot encoded, with named features.
+
+The preparation of spec 7: 70 to 30 stratified, a validation part inside the 70, numbers z-scored with the
+training part's mean and deviation, categories as 0/1 columns. Images are split only. Knows nothing about models.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from robustxai.data import Dataset, NotAvailable, load
+from robustxai.data.tabular import columns, labels
+from robustxai.ranking.checks import check_name
+from robustxai.ranking.synth import synth
+
+Part = tuple[Tensor, Tensor]
+SETS = ("synth", "breast_cancer", "digits", "adult", "bank_marketing", "compas")
+NO_PROPERTY = ("fnlwgt",)
+"""Columns that `table` leaves out: a survey weight says nothing about the person."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Three parts (x, y) of a data set: x (n, d) encoded and scaled, or images (n, C, H, W); y (n,) classes.
+
+    `features`: names of the d columns, such as "age" and "sex=Female". `column`: which column of the source
+    each came from. `numeric`: whether it was z-scored with `mean` and `std` (0 and 1 elsewhere).
+    """
+
+    name: str
+    train: Part
+    validation: Part
+    test: Part
+    classes: tuple[str, ...]
+    features: tuple[str, ...] = ()
+    column: tuple[int, ...] = ()
+    numeric: tuple[bool, ...] = ()
+    mean: Tensor | None = None
+    std: Tensor | None = None
+    note: str = ""
+
+    @property
+    def d(self) -> int:
+        """The number of features that an explanation ranks: columns, or positions of an image."""
+        shape = self.train[0].shape[1:]
+        return int(np.prod(shape[1:] if len(shape) == 3 else shape))
+
+    def __repr__(self) -> str:
+        counts = " + ".join(str(len(part[1])) for part in (self.train, self.validation, self.test))
+        return f"Table({self.name}: {counts} samples of {self.d}, {len(self.classes)} classes)"
+
+
+def encode(data: Dataset) -> tuple[Float[Tensor, "n d"], tuple[str, ...], tuple[int, ...], tuple[bool, ...]]:
+    """Categories as 0/1 columns, numbers unchanged: (x, names, source column, is it a number).
+
+    A row with a missing category has 0 in all its columns. Raises ValueError for images.
+    """
+    if data.x.ndim != 2:
+        raise ValueError(
+            f"data has samples of shape {tuple(data.x.shape[1:])}; accepted are tables (n, columns)"
+        )
+    parts, names, source = [], [], []
+    titles = data.features or tuple(f"x{i}" for i in range(data.x.shape[1]))
+    levels = data.levels or ((),) * len(titles)
+    for i, (title, known) in enumerate(zip(titles, levels, strict=True)):
+        cells = data.x[:, i]
+        one_hot = cells[:, None] == torch.arange(len(known)).to(cells)
+        parts.append(one_hot.to(cells) if known else cells[:, None])
+        names += [f"{title}={level}" for level in known] or [title]
+        source += [i] * max(1, len(known))
+    return torch.cat(parts, 1), tuple(names), tuple(source), tuple(not levels[i] for i in source)
+
+
+def prepare(
+    data: Dataset,
+    *,
+    seed: int = 0,
+    test: float = 0.3,
+    validation: float = 0.2,
+    missing: str = "refuse",
+) -> Table:
+    """Split, encode and scale a data set (spec 7).
+
+    seed: of the stratified split. test: share of all samples. validation: share of the rest. missing: 'refuse'
+    rows with missing cells, or 'drop' them. Raises ValueError for missing cells, for labels of one class or
+    with a class of fewer than 4 samples, and for shares outside (0, 1).
+    """
+    check_name("missing", missing, ("refuse", "drop"))
+    for name, share in (("test", test), ("validation", validation)):
+        if not 0 < share < 1:
+            raise ValueError(f"{name} is {share}; accepted are shares between 0 and 1")
+    whole = (~data.x.isnan()).flatten(1).all(1)
+    if not whole.all():
+        if missing == "refuse":
+            raise ValueError(
+                f"data has missing cells (NaN) in {int((~whole).sum())} of {len(data)} rows; "
+                "accepted are whole rows, or missing='drop'"
+            )
+        data = data.subset(whole.nonzero()[:, 0])
+    sides = _split(data.y, seed=seed, test=test, validation=validation)
+    if data.x.ndim == 4:
+        train, val, held = ((data.x[i], data.y[i]) for i in sides)
+        return Table(data.name, train, val, held, data.classes, note=data.note)
+    x, names, column, numeric = encode(data)
+    is_number = torch.tensor(numeric)
+    std, mean = torch.std_mean(x[sides[0]], 0, correction=0)
+    mean = torch.where(is_number, mean, 0)
+    std = torch.where(is_number & (std > 0), std, 1)  # a constant column stays 0
+    train, val, held = (((x[i] - mean) / std, data.y[i]) for i in sides)
+    return Table(data.name, train, val, held, data.classes, names, column, numeric, mean, std, data.note)
+
+
+def table(name: str, *, seed: int = 0, limit: int | None = None, fallback: bool = False) -> Table:
+    """A prepared set by name: synth, breast_cancer, digits, adult, bank_marketing or compas.
+
+    All rows of the source are split anew at `seed`, rows with missing cells are dropped, and so is Adult's
+    survey weight. limit: at most so many rows, drawn once for all seeds. fallback: give `synth`, and say so in
+    the note, where the set is not on this machine; otherwise NotAvailable is raised.
+    """
+    check_name("name", name, SETS)
+    try:
+        data = synth() if name == "synth" else _whole(name)
+    except NotAvailable:
+        if not fallback:
+            raise
+        data = replace(synth(), note=f"synth in place of {name}, which is not on this machine")
+    if limit is not None:
+        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
+        data = data.subset(order[:limit])
+    return prepare(_leave_out(data, NO_PROPERTY), seed=seed, missing="drop")
+
+
+def from_csv(path: str | Path, *, label: str, delimiter: str = ",") -> Dataset:
+    """A CSV file with a header as a data set; `label` names the column of the classes.
+
+    Columns whose cells are all numbers are numeric, others get levels; empty cells and `?` are missing. Raises
+    ValueError when there is no such column, or a label is missing.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        header, *lines = [[c.strip() for c in line] for line in csv.reader(file, delimiter=delimiter) if line]
+    check_name("label", label, header)
+    at = header.index(label)
+    target = [line.pop(at) for line in lines]
+    classes = tuple(sorted(set(target)))
+    if set(classes) & {"", "?"}:
+        raise ValueError(f"label names column {label!r}, which has missing cells; accepted is a whole column")
+    features = tuple(name for i, name in enumerate(header) if i != at)
+    x, levels = columns(lines)
+    return Dataset(
+        x, labels(target, classes), classes, Path(path).stem, "train", features=features, levels=levels
+    )
+
+
+def _whole(name: str) -> Dataset:
+    """Both splits of a set of the data room, one after the other."""
+    train, test = (load(name, split) for split in ("train", "test"))
+    return replace(train, x=torch.cat((train.x, test.x)), y=torch.cat((train.y, test.y)))
+
+
+def _leave_out(data: Dataset, names: tuple[str, ...]) -> Dataset:
+    keep = [i for i, name in enumerate(data.features) if name not in names]
+    if len(keep) == len(data.features):
+        return data
+    features, levels = (tuple(part[i] for i in keep) for part in (data.features, data.levels))
+    return replace(data, x=data.x[:, keep], features=features, levels=levels)
+
+
+def _split(y: Int[Tensor, " n"], *, seed: int, test: float, validation: float) -> list[Tensor]:
+    """Stratified indices of the training, validation and test part."""
+    found, counts = y.unique(return_counts=True)
+    if len(found) < 2:
+        raise ValueError(f"data has labels of one class only, {found.tolist()}; accepted are two and more")
+    if counts.min() < 4:
+        least = int(found[counts.argmin()])
+        raise ValueError(f"data has {int(counts.min())} samples of class {least}; accepted are 4 and more")
+    rest, held = train_test_split(np.arange(len(y)), test_size=test, random_state=seed, stratify=y.numpy())
+    train, val = train_test_split(rest, test_size=validation, random_state=seed, stratify=y[rest].numpy())
+    return [torch.from_numpy(part) for part in (train, val, held)]

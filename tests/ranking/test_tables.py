@@ -1,0 +1,139 @@
+"""Preparation of tables and the drawn table: shares, scaling on the training part, names, known truth, bad input."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from robustxai.data import Dataset, NotAvailable
+from robustxai.ranking.synth import FEATURES, important, log_odds, synth
+from robustxai.ranking.tables import encode, from_csv, prepare, table
+
+NAN = torch.nan
+
+
+def small(n: int = 60) -> Dataset:
+    g = torch.Generator().manual_seed(3)
+    x = torch.stack((5 + 3 * torch.randn(n, generator=g), torch.arange(n) % 3, torch.full((n,), 7.0)), 1)
+    return Dataset(
+        x, torch.arange(n) % 2, ("no", "yes"), "small", "train", features=("age", "town", "same"),
+        levels=((), ("Bonn", "Köln", "Ulm"), ()),
+    )  # fmt: skip
+
+
+def test_parts_are_a_stratified_partition_that_the_seed_decides():
+    data = synth()
+    t, again, other = prepare(data), prepare(data), prepare(data, seed=1)
+    assert repr(t) == "Table(synth: 1680 + 420 + 900 samples of 28, 2 classes)"
+    assert torch.equal(t.train[0], again.train[0]) and not torch.equal(t.test[0], other.test[0])
+    rows = torch.cat([x for x, _ in (t.train, t.validation, t.test)]) * t.std + t.mean
+    torch.testing.assert_close(rows.sort(0).values, encode(data)[0].sort(0).values, atol=1e-5, rtol=0)
+    for _, y in (t.train, t.validation, t.test):
+        assert y.float().mean().item() == pytest.approx(data.y.float().mean().item(), abs=0.002)
+
+
+def test_numbers_are_scaled_on_the_training_part_and_categories_stay_zero_or_one():
+    t = prepare(small())
+    x, held = t.train[0], t.test[0]
+    assert t.features == ("age", "town=Bonn", "town=Köln", "town=Ulm", "same")
+    assert t.column == (0, 1, 1, 1, 2) and t.numeric == (True, False, False, False, True)
+    torch.testing.assert_close(x[:, 0].mean(), torch.tensor(0.0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(x[:, 0].std(correction=0), torch.tensor(1.0))
+    assert abs(held[:, 0].mean()) > 1e-4  # scaled with the training part's numbers, not its own
+    for part in (x, held):
+        assert set(part[:, 1:4].flatten().tolist()) == {0, 1} and (part[:, 1:4].sum(1) == 1).all()
+        assert (part[:, 4] == 0).all()  # a constant column has no unit
+    codes = small().x[:, 1]
+    assert torch.equal(encode(small())[0][:, 1:4].argmax(1), codes.long())
+
+
+def test_images_are_split_only():
+    x = torch.rand(40, 1, 3, 3)
+    t = prepare(Dataset(x, torch.arange(40) % 2, ("a", "b"), "images", "train"))
+    assert t.d == 9 and t.mean is None and t.train[0].shape[1:] == (1, 3, 3)
+    assert 0 <= t.train[0].min() and t.train[0].max() <= 1
+    with pytest.raises(ValueError, match=r"^data has samples of shape \(1, 3, 3\); accepted are tables"):
+        encode(Dataset(x, torch.arange(40) % 2, ("a", "b"), "images", "train"))
+
+
+def test_rows_with_missing_cells_are_refused_or_dropped():
+    data = small()
+    x = data.x.clone()
+    x[0, 0], x[7, 1] = NAN, NAN
+    holes = replace(data, x=x)
+    with pytest.raises(
+        ValueError, match=r"^data has missing cells \(NaN\) in 2 of 60 rows; .* missing='drop'$"
+    ):
+        prepare(holes)
+    t = prepare(holes, missing="drop")
+    assert sum(len(y) for _, y in (t.train, t.validation, t.test)) == 58
+    assert all(part[0].isfinite().all() for part in (t.train, t.validation, t.test))
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (dict(y=torch.ones(60, dtype=torch.int64)), {}, r"^data has labels of one class only, \[1\]; "),
+        (
+            dict(y=(torch.arange(60) < 3).long()),
+            {},
+            r"^data has 3 samples of class 1; accepted are 4 and more$",
+        ),
+        ({}, dict(test=1.0), r"^test is 1.0; accepted are shares between 0 and 1$"),
+        ({}, dict(validation=0), r"^validation is 0; accepted are shares between 0 and 1$"),
+        ({}, dict(missing="guess"), r"^missing is 'guess'; accepted are refuse, drop$"),
+    ],
+)
+def test_bad_input_is_one_sentence(as_shipped, change, options, message):
+    with pytest.raises(ValueError, match=message):
+        prepare(replace(small(), **change), **options)
+
+
+def test_a_file_of_ones_own(tmp_path):
+    path = tmp_path / "people.csv"
+    body = "\n".join(f"{30 + i}, {'red' if i % 3 else 'blue'}, {'yes' if i % 2 else 'no'}" for i in range(20))
+    path.write_text(f"age,colour,buys\n{body}\n,red,no\n\n", encoding="utf-8")
+    data = from_csv(path, label="buys")
+    assert data.features == ("age", "colour") and data.levels == ((), ("blue", "red"))
+    assert data.classes == ("no", "yes") and data.y[:3].tolist() == [0, 1, 0] and data.x[-1, 0].isnan()
+    assert prepare(data, missing="drop").d == 3
+    with pytest.raises(ValueError, match=r"^label is 'sells'; accepted are age, colour, buys$"):
+        from_csv(path, label="sells")
+    with pytest.raises(ValueError, match=r"^label names column 'age', which has missing cells"):
+        from_csv(path, label="age")
+
+
+def test_synth_is_one_table_and_its_truth_is_a_gradient():
+    data = synth()
+    assert torch.equal(data.x, synth().x) and data.features == FEATURES
+    assert not torch.equal(data.x, synth(generator=torch.Generator().manual_seed(1)).x)
+    assert (data.y == 1).float().mean().item() == pytest.approx(0.5, abs=0.02)
+    x = encode(data)[0].requires_grad_()
+    (g,) = torch.autograd.grad(log_odds(x).sum(), x)
+    assert ((g != 0).any(0)).tolist() == list(important()) and sum(important()) == 19
+    assert torch.corrcoef(data.x[:, :2].T)[0, 1].item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_score_is_the_formula():
+    x = torch.zeros(1, 28)
+    x[0, [2, 3, 4, 5, 6]] = torch.tensor([0.5, 2.0, 0.3, 1.5, -2.0])
+    x[0, [8, 12, 17, 20, 24]] = 1  # the first level of every category
+    linear = 0.3 + 1.4 - 0.12 + 0.75 - 1.6 + 0.9 - 0.8 + 0.5
+    curved = 1.2 * torch.tanh(torch.tensor(1.0)) + torch.sin(torch.tensor(0.6)) + 1.5 - 0.8 * 4
+    torch.testing.assert_close(log_odds(x), (linear + curved)[None])
+
+
+def test_names_sizes_and_what_is_said_where_a_set_is_missing(monkeypatch, tmp_path):
+    from robustxai.data import fetch
+
+    monkeypatch.delenv("ROBUSTXAI_DATA", raising=False)
+    monkeypatch.setattr(fetch, "cache", lambda: tmp_path)
+    assert (table("breast_cancer").d, table("digits").d, table("synth", limit=200).d) == (30, 64, 28)
+    assert len(table("synth", limit=200).test[1]) == 60
+    with pytest.raises(NotAvailable, match=r"^adult is not on this machine"):
+        table("adult")
+    assert "in place of adult" in table("adult", fallback=True).note
+    with pytest.raises(ValueError, match=r"^name is 'mnist'; accepted are synth, "):
+        table("mnist")
+    with pytest.raises(ValueError, match=r"^n is 1; accepted are whole numbers from 2$"):
+        synth(1)
