@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from robustxai.data import Dataset, NotAvailable
-from robustxai.ranking.synth import FEATURES, important, log_odds, synth
+from robustxai.ranking.synth import FEATURES, adult_like, important, log_odds
 from robustxai.ranking.tables import encode, from_csv, prepare, table
 
 NAN = torch.nan
@@ -22,7 +22,7 @@ def small(n: int = 60) -> Dataset:
 
 
 def test_parts_are_a_stratified_partition_that_the_seed_decides():
-    data = synth()
+    data = adult_like()
     t, again, other = prepare(data), prepare(data), prepare(data, seed=1)
     assert repr(t) == "Table(synth: 1680 + 420 + 900 samples of 28, 2 classes)"
     assert torch.equal(t.train[0], again.train[0]) and not torch.equal(t.test[0], other.test[0])
@@ -104,13 +104,13 @@ def test_a_file_of_ones_own(tmp_path):
 
 
 def test_synth_is_one_table_and_its_truth_is_a_gradient():
-    data = synth()
-    assert torch.equal(data.x, synth().x) and data.features == FEATURES
-    assert not torch.equal(data.x, synth(generator=torch.Generator().manual_seed(1)).x)
+    data = adult_like()
+    assert torch.equal(data.x, adult_like().x) and data.features == FEATURES
+    assert not torch.equal(data.x, adult_like(generator=torch.Generator().manual_seed(1)).x)
     assert (data.y == 1).float().mean().item() == pytest.approx(0.5, abs=0.02)
     x = encode(data)[0].requires_grad_()
     (g,) = torch.autograd.grad(log_odds(x).sum(), x)
-    assert ((g != 0).any(0)).tolist() == list(important()) and sum(important()) == 19
+    assert ((g != 0).any(0)).tolist() == list(important()) and sum(important()) == 24
     assert torch.corrcoef(data.x[:, :2].T)[0, 1].item() == pytest.approx(0.5, abs=0.05)
 
 
@@ -118,7 +118,7 @@ def test_the_score_is_the_formula():
     x = torch.zeros(1, 28)
     x[0, [2, 3, 4, 5, 6]] = torch.tensor([0.5, 2.0, 0.3, 1.5, -2.0])
     x[0, [8, 12, 17, 20, 24]] = 1  # the first level of every category
-    linear = 0.3 + 1.4 - 0.12 + 0.75 - 1.6 + 0.9 - 0.8 + 0.5
+    linear = -0.65 - 2.22 - 0.366 + 1.755 + 2.12 - 0.91 - 0.13 + 1.83 - 0.69
     curved = 1.2 * torch.tanh(torch.tensor(1.0)) + torch.sin(torch.tensor(0.6)) + 1.5 - 0.8 * 4
     torch.testing.assert_close(log_odds(x), (linear + curved)[None])
 
@@ -136,4 +136,4 @@ def test_names_sizes_and_what_is_said_where_a_set_is_missing(monkeypatch, tmp_pa
     with pytest.raises(ValueError, match=r"^name is 'mnist'; accepted are synth, "):
         table("mnist")
     with pytest.raises(ValueError, match=r"^n is 1; accepted are whole numbers from 2$"):
-        synth(1)
+        adult_like(1)

@@ -19,7 +19,7 @@ from torch import Tensor
 from robustxai.data import Dataset, NotAvailable, load
 from robustxai.data.tabular import columns, labels
 from robustxai.ranking.checks import check_name
-from robustxai.ranking.synth import synth
+from robustxai.ranking.synth import adult_like
 
 Part = tuple[Tensor, Tensor]
 SETS = ("synth", "breast_cancer", "digits", "adult", "bank_marketing", "compas")
@@ -127,11 +127,11 @@ def table(name: str, *, seed: int = 0, limit: int | None = None, fallback: bool 
     """
     check_name("name", name, SETS)
     try:
-        data = synth() if name == "synth" else _whole(name)
+        data = adult_like() if name == "synth" else _whole(name)
     except NotAvailable:
         if not fallback:
             raise
-        data = replace(synth(), note=f"synth in place of {name}, which is not on this machine")
+        data = replace(adult_like(), note=f"synth in place of {name}, which is not on this machine")
     if limit is not None:
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
         data = data.subset(order[:limit])

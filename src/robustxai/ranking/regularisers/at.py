@@ -1,0 +1,62 @@
+"""AT: cross-entropy on inputs moved to hurt the ranking (spec 5); like the released baseline it does not penalise
+the explanation itself. The inner attack is a bare loop: no rejection, no best iterate.
+"""
+
+import torch
+from torch import nn
+
+from robustxai.ranking.attacks.common import project, unit
+from robustxai.ranking.checks import check_count, check_positive
+from robustxai.ranking.gradients import ranked
+from robustxai.ranking.regularisers.base import Cache, Inputs, Labels, Regulariser, Scalar
+from robustxai.ranking.regularisers.gap import Gap
+
+
+class AdversarialTraining(Regulariser):
+    """Cross-entropy of the labels at x + delta, where delta shrinks the pair gaps and |delta|_2 <= eps.
+
+    It replaces the plain cross-entropy.
+
+    Args:
+        k: size of the top set.
+        eps: radius in the units of x, per sample.
+        steps: of length 2.5 eps / steps, or eps for a single one as released.
+        pairs, n_pairs: as for `pair_weights`; score, target: as for `Regulariser`.
+    """
+
+    keep = 0.0
+
+    def __init__(
+        self,
+        k: int,
+        eps: float | int,
+        *,
+        steps: int = 3,
+        pairs: str = "full",
+        n_pairs: int | None = None,
+        **options: str,
+    ):
+        super().__init__(1.0, **options)
+        self.gap = Gap(k, pairs=pairs, n_pairs=n_pairs)
+        self.eps, self.steps = check_positive("eps", eps), check_count("steps", steps)
+
+    def check(self, model: nn.Module, x: Inputs, y: Labels) -> None:
+        """ValueError unless 1 <= k < d and the pairs exist."""
+        self.gap.check(model, x, y)
+
+    def term(self, cache: Cache) -> Scalar:
+        """Cross-entropy at the moved inputs."""
+        return Cache(cache.model, self.moved(cache), cache.y).ce
+
+    def moved(self, cache: Cache) -> Inputs:
+        """The attacked inputs; the ranking of the clean input decides the pairs."""
+        length = self.eps if self.steps == 1 else 2.5 * self.eps / self.steps
+        x = centre = cache.x.detach()
+        clean = cache.gradient(self.score, self.target)
+        weights = self.gap.weights(ranked(clean.detach()), clean)
+        for step in range(self.steps):
+            now = Cache(cache.model, x, cache.y) if step else cache
+            gaps = (weights * now.gradient(self.score, self.target).abs()).sum()
+            (g,) = torch.autograd.grad(gaps, now.x, retain_graph=now is cache)
+            x = project(x - length * unit(g), centre, self.eps)
+        return x

@@ -1,0 +1,116 @@
+"""`fit`: fine-tune a classifier so that its explanations hold, with any list of regularisers.
+
+Everything runs through the one training loop of `robustxai.nets`. Batch norm and dropout stay in eval mode, so that
+a sample's input gradient does not depend on its batch (P7). Knows regularisers only as terms of a loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from robustxai import nets
+from robustxai.data import Dataset
+from robustxai.ranking.checks import check_inputs
+from robustxai.ranking.regularisers.base import Objective, Regulariser
+from robustxai.ranking.tables import Part, Table
+
+RESERVED = ("loss", "train_mode", "on_epoch", "ema")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How a training run went. `history`: one number an epoch, accuracy on the validation part. `kept`: the epoch
+    whose weights the model has now, None if it was left as it came because no epoch passed the gate.
+    """
+
+    history: nets.History
+    kept: int | None
+
+
+def fit(
+    model: nn.Module,
+    data: Table | Dataset | Part,
+    regularisers: Sequence[Regulariser] = (),
+    *,
+    epochs: int = 10,
+    lr: float = 1e-3,
+    batch_size: int = 128,
+    optimizer: str = "adam",
+    schedule: str = "constant",
+    weight_decay: float = 0.0,
+    validation: Part | None = None,
+    gate: float | None = None,
+    seed: int = 0,
+    progress: bool | str = False,
+    **options: Any,
+) -> Fitted:
+    """Train `model` in place with cross-entropy plus `regularisers`, and leave it in eval mode.
+
+    data: a prepared table, whose validation part is used, or a data set or pair (x, y) of whole rows. gate: lowest
+    validation accuracy in [0, 1] that an epoch must have for its weights to be kept; the last such epoch wins, and
+    if there is none the model is left as it came (spec 3.8). weight_decay: with "adam" the coupled L2 penalty of
+    the WD baseline. Remaining arguments as for `robustxai.nets.fit`. With no active regulariser this is
+    fine-tuning with cross-entropy, bit for bit.
+
+    Raises ValueError for missing cells, categories that are not encoded, labels of one class, a gate without
+    validation data, and terms that do not fit the model or data (k >= d, a Hessian of zero).
+    """
+    x, y, held = _parts(data, validation)
+    wrong = next((name for name in options if name in RESERVED), None)
+    if wrong is not None:
+        raise ValueError(
+            f"{wrong} is set by fit itself; accepted are the other arguments of robustxai.nets.fit"
+        )
+    if gate is not None and (held is None or not 0 <= gate <= 1):
+        raise ValueError(f"gate is {gate}; accepted are None and, with validation data, numbers from 0 to 1")
+    if gate is not None and options.get("checkpoint") is not None:
+        raise ValueError("checkpoint cannot be combined with gate, whose best weights it does not hold")
+    model.eval()
+    _check_data(model, x, y)
+    objective = Objective(regularisers)
+    objective.check(model, x[:64], y[:64])
+    kept: list[int] = []
+    good = deepcopy(model.state_dict()) if gate is not None else {}
+
+    def judge(epoch: int, history: nets.History) -> None:
+        if gate is not None and history.accuracy[-1] >= gate:
+            good.update(deepcopy(model.state_dict()))
+            kept.append(epoch)
+
+    history = nets.fit(
+        model, x, y, loss=objective, epochs=epochs, lr=lr, batch_size=batch_size, optimizer=optimizer,
+        schedule=schedule, weight_decay=weight_decay, validation=held, seed=seed, progress=progress,
+        train_mode=nn.Module.eval, on_epoch=judge, **options,
+    )  # fmt: skip
+    if gate is None:
+        return Fitted(history, epochs - 1)
+    model.load_state_dict(good)
+    return Fitted(history, kept[-1] if kept else None)
+
+
+def _parts(data: Table | Dataset | Part, validation: Part | None) -> tuple[Tensor, Tensor, Part | None]:
+    if isinstance(data, Table):
+        return *data.train, data.validation if validation is None else validation
+    if isinstance(data, Dataset):
+        coded = sum(map(bool, data.levels))
+        if coded:
+            raise ValueError(
+                f"data has {coded} categorical columns that are not encoded; accepted is what prepare(data) returns"
+            )
+        return data.x, data.y, validation
+    return *data, validation
+
+
+def _check_data(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    check_inputs(model, x)
+    if y.ndim != 1 or y.is_floating_point() or len(y) != len(x):
+        raise ValueError(
+            f"y has shape {tuple(y.shape)} and dtype {y.dtype}; accepted are class numbers ({len(x)},)"
+        )
+    if bool((y == y[0]).all()):
+        raise ValueError(f"y holds class {int(y[0])} only; accepted are labels of two classes and more")
