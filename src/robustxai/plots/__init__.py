@@ -11,6 +11,7 @@ from robustxai.plots.interactive import slider, slider_html
 from robustxai.plots.maps import maps_grid, maps_row, overlay
 from robustxai.plots.numbers import digest, interval, number
 from robustxai.plots.output import digest_line, show, table
+from robustxai.plots.points import ranking, scatter
 from robustxai.plots.style import PALETTE, style
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "maps_row",
     "number",
     "overlay",
+    "ranking",
+    "scatter",
     "show",
     "slider",
     "slider_html",
