@@ -6,15 +6,27 @@ from robustxai.ranking.attacks import (
     Attacked,
     ERAttack,
     GradientAttack,
+    MassCentreAttack,
     MSEAttack,
     RandomDirections,
     RankingAttack,
+    TargetMapAttack,
+    TargetRegionAttack,
+    TopKAttack,
 )
 from robustxai.ranking.bounds import Bounds, certified_radius, certified_ratio, thickness_bounds
+from robustxai.ranking.counterexample import Counterexample, lp_counterexample
 from robustxai.ranking.explainers import GradientTimesInput, IntegratedGradients, Saliency, SmoothGrad
 from robustxai.ranking.faithfulness import DecisionFlip, comp, dffot, suff
 from robustxai.ranking.gaps import PAIRS, pair_count, pair_mean, pair_sum, pair_weights
 from robustxai.ranking.gradients import SCORES, explained, gradient, logits_and_gradient, ranked
+from robustxai.ranking.hardness import (
+    Break,
+    common_descent,
+    iteration_bound,
+    iterations_to_break,
+    min_norm_weights,
+)
 from robustxai.ranking.measures import (
     Sensitivity,
     attacked_precision,
@@ -55,7 +67,9 @@ __all__ = [
     "AdversarialTraining",
     "Attacked",
     "Bounds",
+    "Break",
     "Cache",
+    "Counterexample",
     "DecisionFlip",
     "ERAttack",
     "ExactHessian",
@@ -66,6 +80,7 @@ __all__ = [
     "GradientTimesInput",
     "IntegratedGradients",
     "MSEAttack",
+    "MassCentreAttack",
     "Objective",
     "RandomDirections",
     "RankingAttack",
@@ -74,19 +89,27 @@ __all__ = [
     "Sensitivity",
     "SmoothGrad",
     "Table",
+    "TargetMapAttack",
+    "TargetRegionAttack",
+    "TopKAttack",
     "adult_like",
     "attacked_precision",
     "certified_radius",
     "certified_ratio",
     "chance_level",
+    "common_descent",
     "comp",
     "dffot",
     "explained",
     "fit",
     "from_csv",
     "gradient",
+    "iteration_bound",
+    "iterations_to_break",
     "kept_share",
     "logits_and_gradient",
+    "lp_counterexample",
+    "min_norm_weights",
     "pair_count",
     "pair_mean",
     "pair_sum",

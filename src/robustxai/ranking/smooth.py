@@ -14,6 +14,10 @@ from robustxai.ranking.checks import check_positive
 Module = TypeVar("Module", bound=nn.Module)
 
 
+class SmoothReLU(nn.Softplus):
+    """A softplus that stands for a ReLU, so that an attack can raise the beta of these and of no others."""
+
+
 def softplus_copy(model: Module, beta: float | int = 10.0) -> Module:
     """A deep copy of `model` with every `nn.ReLU` replaced by softplus, log(1 + exp(beta u)) / beta.
 
@@ -21,7 +25,7 @@ def softplus_copy(model: Module, beta: float | int = 10.0) -> Module:
     with the model. ValueError if the model holds no `nn.ReLU`, or if beta is not above 0.
 
     >>> softplus_copy(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), beta=5)[1]
-    Softplus(beta=5.0, threshold=20.0)
+    SmoothReLU(beta=5.0, threshold=20.0)
     """
     beta = check_positive("beta", beta)
     copy = deepcopy(model)
@@ -37,5 +41,5 @@ def softplus_copy(model: Module, beta: float | int = 10.0) -> Module:
             "model holds no nn.ReLU module to replace by softplus; accepted are networks whose ReLUs are modules"
         )
     for parent, name in found:
-        setattr(parent, name, nn.Softplus(beta).train(copy.training))
+        setattr(parent, name, SmoothReLU(beta).train(copy.training))
     return copy

@@ -6,6 +6,8 @@ To add one, subclass `GradientAttack` and write `objective`.
 from robustxai.ranking.attacks.common import NORMS, Attacked
 from robustxai.ranking.attacks.control import RandomDirections
 from robustxai.ranking.attacks.descent import GradientAttack
+from robustxai.ranking.attacks.dombrowski import TargetMapAttack
+from robustxai.ranking.attacks.ghorbani import MassCentreAttack, TargetRegionAttack, TopKAttack
 from robustxai.ranking.attacks.keeping import KEEP
 from robustxai.ranking.attacks.ranking import ERAttack, MSEAttack, RankingAttack
 
@@ -16,6 +18,10 @@ __all__ = [
     "ERAttack",
     "GradientAttack",
     "MSEAttack",
+    "MassCentreAttack",
     "RandomDirections",
     "RankingAttack",
+    "TargetMapAttack",
+    "TargetRegionAttack",
+    "TopKAttack",
 ]

@@ -1,0 +1,102 @@
+"""Ghorbani, Abid & Zou (2019): move the top k, the centre of mass, or the mass onto a region. Objectives only.
+
+Sign steps in an l_inf box, the best iterate with the clean prediction. All three read the explanation as shares of
+its sum, so that a map cannot win by shrinking.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from robustxai.ranking.attacks.descent import GradientAttack, Objective
+from robustxai.ranking.attacks.ranking import draw
+from robustxai.ranking.checks import check_count, check_k, check_positive
+
+
+def mass(scores: Tensor) -> Tensor:
+    """Scores (n, ...) as shares of their sum (n, d); a map of zeros stays zero."""
+    flat = scores.flatten(1)
+    return flat / flat.sum(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
+
+
+class TopKAttack(GradientAttack):
+    """Lower the share of the saliency that lies on the clean top k (spec 4.6).
+
+    eps: half the side of the box in units of the input (l2 length with norm='l2'). Arguments as in
+    `GradientAttack`, with the original's 100 sign steps as the default; give `surrogate_beta` for ReLU networks.
+    """
+
+    def __init__(self, k: int, eps: float | int, *, norm: str = "linf", steps: int = 100, **options):
+        super().__init__(eps, norm=norm, steps=steps, **options)
+        self.k = check_count("k", k)
+
+    def objective(self, clean: Tensor) -> Objective:
+        check_k(self.k, clean[0].numel())
+        top = clean.flatten(1).topk(self.k).indices
+        return lambda scores: mass(scores).gather(1, top).sum(1)
+
+
+class TargetRegionAttack(GradientAttack):
+    """Raise the share of the saliency inside a region of the attacker's choice (spec 4.6).
+
+    region: 0 or 1 for every ranked feature, (d,), (H, W) or (1, H, W), the same for all inputs. Other arguments as
+    in `TopKAttack`.
+    """
+
+    def __init__(
+        self,
+        region: Float[Tensor, "..."],
+        eps: float | int,
+        *,
+        norm: str = "linf",
+        steps: int = 100,
+        **options,
+    ):
+        super().__init__(eps, norm=norm, steps=steps, **options)
+        if not ((region == 0) | (region == 1)).all() or not 0 < region.sum() < region.numel():
+            raise ValueError("region must hold zeros and ones, at least one of each; accepted is such a mask")
+        self.region = region.flatten()
+
+    def objective(self, clean: Tensor) -> Objective:
+        if self.region.numel() != clean[0].numel():
+            raise ValueError(
+                f"region has {self.region.numel()} values for {clean[0].numel()} features; accepted is one for each"
+            )
+        region = self.region.to(clean)
+        return lambda scores: -(mass(scores) * region).sum(1)
+
+
+class MassCentreAttack(GradientAttack):
+    """Move the saliency's centre of mass away from where it is, in pixels (spec 4.6). For images only.
+
+    jitter: standard deviation of the Gaussian start, shared by all inputs, because the distance has no slope at the
+    clean input. Other arguments as in `TopKAttack`.
+    """
+
+    def __init__(
+        self, eps: float | int, *, norm: str = "linf", steps: int = 100, jitter: float | int = 1e-3, **options
+    ):
+        super().__init__(eps, norm=norm, steps=steps, **options)
+        self.jitter = check_positive("jitter", jitter)
+
+    def start(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        return x + self.jitter * draw(x[:1], generator)
+
+    def objective(self, clean: Tensor) -> Objective:
+        if clean.ndim != 4:
+            raise ValueError(
+                f"explain gives shape {tuple(clean.shape)}; a centre of mass needs maps (n, 1, height, width)"
+            )
+        here = centre_of_mass(clean)
+        return lambda scores: -(centre_of_mass(scores) - here).norm(dim=1)
+
+
+def centre_of_mass(maps: Float[Tensor, "n 1 height width"]) -> Float[Tensor, "n 2"]:
+    """Row and column of the centre of mass of non-negative maps, in pixels.
+
+    >>> centre_of_mass(torch.tensor([[[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]]]))
+    tensor([[0.5000, 2.0000]])
+    """
+    share = mass(maps).reshape(len(maps), *maps.shape[2:])
+    rows, columns = (torch.arange(s).to(maps) for s in maps.shape[2:])
+    return torch.stack(((share.sum(2) * rows).sum(1), (share.sum(1) * columns).sum(1)), 1)

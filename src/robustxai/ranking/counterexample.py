@@ -1,0 +1,103 @@
+"""A small distance does not mean the same top k (the abstract's Fig. 1), built instead of searched for.
+
+From any map two others are made: `close`, nearer in l_p, with the features at the border of the top k exchanged;
+and `far`, further away, with the top k (nearly) untouched. Pure arithmetic: knows nothing about networks.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from robustxai.ranking.checks import check_k, check_positive
+from robustxai.ranking.measures import precision_at_k
+
+Maps = Float[Tensor, "n d"]
+PerSample = Float[Tensor, " n"]
+
+
+class Counterexample(NamedTuple):
+    """Two maps (n, d) with their l_p distances to the original and their P@k against it, each (n,)."""
+
+    close: Maps
+    far: Maps
+    close_distance: PerSample
+    far_distance: PerSample
+    close_precision: PerSample
+    far_precision: PerSample
+
+
+def lp_counterexample(
+    scores: Maps, *, k: int, p: float | int = 2, swaps: tuple[int, int] = (1, 0), ratio: float | int = 1.5
+) -> Counterexample:
+    """Maps such that the one nearer to `scores` in l_p has the worse top k (abstract, Fig. 1).
+
+    Args:
+        scores: non-negative maps (n, d) without ties around rank k.
+        k: size of the top set.
+        p: of the norm, 1 or more, or inf.
+        swaps: how many of the top k `close` and `far` lose; (1, 0) with k = 3 gives 67% against 100%.
+        ratio: how many times further away `far` is, above 1. Its top k grow by one factor, which changes no rank
+            within them.
+
+    Raises ValueError for k, p, swaps or ratio out of range, and where ties leave no order to exchange.
+
+    >>> c = lp_counterexample(torch.tensor([[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]]), k=3)
+    >>> bool(c.close_distance < c.far_distance), c.close_precision, c.far_precision
+    (True, tensor([0.6667]), tensor([1.]))
+    """
+    d = scores.shape[1]
+    check_k(k, d)
+    if not p >= 1:
+        raise ValueError(f"p is {p}; accepted are numbers from 1, and inf")
+    if not check_positive("ratio", ratio) > 1:
+        raise ValueError(f"ratio is {ratio}; accepted are numbers above 1")
+    lost, kept = swaps
+    if not 0 <= kept < lost <= min(k, d - k):
+        raise ValueError(
+            f"swaps is {swaps}; accepted are two numbers, the second smaller, the first at most {min(k, d - k)}"
+        )
+    if not torch.isfinite(scores).all() or (scores < 0).any():
+        raise ValueError("scores holds negative or non-finite values; accepted are finite scores from 0")
+    order = scores.argsort(dim=1, descending=True, stable=True)
+    close = exchanged(scores, order, k, lost)
+    distance = (close - scores).norm(p=float(p), dim=1)
+    if ((precision_at_k(scores, close, k) * k).round() != k - lost).any():
+        raise ValueError(
+            "scores has ties around rank k, so there is no order to exchange; accepted are maps without"
+        )
+    base = exchanged(scores, order, k, kept)
+    far = _stretched(base, scores, order[:, :k], float(ratio) * distance, float(p))
+    return Counterexample(
+        close, far, distance, (far - scores).norm(p=float(p), dim=1), precision_at_k(scores, close, k),
+        precision_at_k(scores, far, k),
+    )  # fmt: skip
+
+
+def exchanged(scores: Maps, order: Tensor, k: int, m: int) -> Maps:
+    """The map with ranks k-m+1..k put just below, and ranks k+1..k+m just above, their common mean."""
+    if m == 0:
+        return scores.clone()
+    border = order[:, k - m : k + m]
+    values = scores.gather(1, border)
+    level = values.mean(1, keepdim=True)
+    nudge = 1e-3 * (values.amax(1, keepdim=True) - values.amin(1, keepdim=True))
+    side = torch.cat((-nudge.expand(-1, m), nudge.expand(-1, m)), 1)
+    return scores.scatter(1, border, level + side)
+
+
+def _stretched(base: Tensor, scores: Tensor, top: Tensor, distance: Tensor, p: float) -> Tensor:
+    """`base` with the clean top features (those still on top) scaled up until it is `distance` from `scores`."""
+    still = torch.zeros_like(base).scatter(1, top, 1.0)
+    still = still * torch.zeros_like(base).scatter(1, base.topk(top.shape[1]).indices, 1.0)
+    grow = base * still
+    low, high = torch.zeros_like(distance), torch.ones_like(distance)
+    away = lambda c: (base + c[:, None] * grow - scores).norm(p=p, dim=1)  # noqa: E731
+    while (away(high) < distance).any():
+        high = torch.where(away(high) < distance, 2 * high, high)
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = away(middle) < distance
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return base + high[:, None] * grow

@@ -1,0 +1,166 @@
+"""Thickness as hardness of attack (spec 4.7): how many steps of a given length until the top-k set breaks.
+
+The attacker lowers several gaps at once. Either their sum (the ranking attack), or along the common descent
+direction, the shortest convex combination of their gradients, which lowers all of them; where that combination is
+zero no direction does (a Pareto-critical point). No trajectory shorter than the certified radius can break the set.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from robustxai.metrics.predictions import predicted
+from robustxai.ranking.attacks.common import per_sample, unit
+from robustxai.ranking.bounds import score_rows
+from robustxai.ranking.checks import as_target, check_count, check_inputs, check_k, check_name, check_positive
+from robustxai.ranking.explainers import Saliency
+from robustxai.ranking.gaps import pair_weights
+from robustxai.ranking.measures import precision_at_k
+from robustxai.ranking.thickness import Explain, Inputs, PerSample, Target
+
+DIRECTIONS = ("sum", "common")
+
+
+class Break(NamedTuple):
+    """When the top-k set first changed. `iterations` (n,): steps taken, the limit where it held (censored: see
+    `broken`). `length` (n,): distance travelled by then. `stuck`: no direction to go; such samples say nothing."""
+
+    iterations: Int[Tensor, " n"]
+    length: PerSample
+    broken: Bool[Tensor, " n"]
+    stuck: Bool[Tensor, " n"]
+
+
+def min_norm_weights(gradients: Float[Tensor, "n p inputs"]) -> Float[Tensor, "n p"]:
+    """Weights on the simplex that minimise ||sum_p l_p g_p||_2, for p gradients of each sample, p at most 10.
+
+    Exact: for every subset of the gradients the stationary point of its face is one (p + 1) x (p + 1) system, all
+    solved at once; the best feasible one is the answer.
+
+    >>> min_norm_weights(torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))
+    tensor([[0.5000, 0.5000]])
+    """
+    n, p, _ = gradients.shape
+    if p > 10:
+        raise ValueError(f"gradients holds {p} of them for each sample; accepted are at most 10")
+    top = gradients.flatten(1).abs().amax(1)
+    g = gradients / per_sample(torch.where(top > 0, top, 1), gradients)
+    gram = g @ g.transpose(1, 2)
+    codes = torch.arange(1, 2**p, device=g.device)[:, None] >> torch.arange(p, device=g.device)
+    inside = (codes & 1).to(g)
+    # rows of features outside the subset say l = 0; the last row says that the weights sum to 1
+    system = g.new_zeros(n, len(inside), p + 1, p + 1)
+    system[..., :p, :p] = inside[:, :, None] * gram[:, None] + torch.diag_embed(1 - inside)
+    system[..., :p, p], system[..., p, :p] = inside, 1
+    right = g.new_zeros(n, len(inside), p + 1, 1)
+    right[..., p, 0] = 1
+    weights = torch.linalg.solve_ex(system, right)[0][..., :p, 0]
+    weights = (
+        weights.nan_to_num(0, 0, 0).clamp_min(0) * inside
+    )  # a face without a stationary point gives anything
+    total = weights.sum(2, keepdim=True)
+    weights = torch.where(
+        total > 0, weights / torch.where(total > 0, total, 1), inside / inside.sum(1, keepdim=True)
+    )
+    value = torch.einsum("nsp,npq,nsq->ns", weights, gram, weights)
+    best = value.argmin(1)[:, None, None].expand(n, 1, p)
+    return weights.gather(1, best)[:, 0]
+
+
+def common_descent(
+    explain: Explain,
+    x: Inputs,
+    target: Int[Tensor, " n"],
+    first: Int[Tensor, "n p"],
+    second: Int[Tensor, "n p"],
+) -> Inputs:
+    """The direction d = -sum_p l_p grad h_p that lowers every gap h_p = I_first - I_second; zero if none does."""
+    p = first.shape[1]
+    _, rows = score_rows(explain, x, target, torch.cat((first, second), 1))
+    gradients = rows[:, :p] - rows[:, p:]
+    return -(min_norm_weights(gradients)[:, None] @ gradients)[:, 0].reshape(x.shape)
+
+
+def iterations_to_break(
+    model: nn.Module,
+    x: Inputs,
+    target: Target = None,
+    *,
+    k: int,
+    step: float | int,
+    max_steps: int = 200,
+    direction: str = "sum",
+    n_pairs: int = 2,
+    explain: Explain | None = None,
+) -> Break:
+    """Steps of l2 length `step` until the top-k set differs from the clean one, the prediction kept.
+
+    direction: 'sum' follows the gradient of the sum of all gaps; 'common' lowers together the gaps of the `n_pairs`
+    smallest of the clean top k against the `n_pairs` largest of the rest (n_pairs^2 gaps, n_pairs at most 3). A step
+    that flips the prediction is undone and the sample's step halved. `step` sets the resolution: choose it well below
+    the distances of interest. Raises ValueError for bad inputs, k, step, direction.
+    """
+    check_inputs(model, x)
+    check_name("direction", direction, DIRECTIONS)
+    step, explain = check_positive("step", step), Saliency(model) if explain is None else explain
+    with torch.inference_mode(False):
+        x = x.detach().clone()
+        with torch.no_grad():
+            logits = model(x)
+            t, label = as_target(target, logits), predicted(logits)
+            clean = explain(x, t).flatten(1)
+        check_k(k, clean.shape[1])
+        weights = pair_weights(clean, k=k)
+        first, second = _border_pairs(clean, k, min(check_count("n_pairs", n_pairs), k, clean.shape[1] - k))
+        size = x.new_full((len(x),), step)
+        length, iterations = torch.zeros_like(size), torch.zeros_like(t)
+        broken, stuck = (torch.zeros_like(t, dtype=torch.bool) for _ in range(2))
+        for _ in range(check_count("max_steps", max_steps)):
+            if direction == "sum":
+                d = -_pull(explain, x, t, weights)
+            else:
+                d = common_descent(explain, x, t, first, second)
+            stuck = stuck | (~broken & (d == 0).flatten(1).all(1))
+            going = ~broken & ~stuck
+            if not going.any():
+                break
+            with torch.no_grad():
+                candidate = x + per_sample(size, x) * unit(d)
+                same = predicted(model(candidate)) == label
+                forward = going & same
+                x = torch.where(per_sample(forward, x), candidate, x)
+                length = torch.where(forward, length + size, length)
+                size = torch.where(same, size, size / 2)
+                iterations += going
+                changed = precision_at_k(clean, explain(x, t).flatten(1), k) < 1
+            broken = broken | (forward & changed)
+    return Break(torch.where(broken | stuck, iterations, max_steps), length, broken, stuck)
+
+
+def iteration_bound(radius: Float[Tensor, " n"], step: float | int) -> Int[Tensor, " n"]:
+    """The fewest steps of length `step` that can leave a ball of the certified radius, (n,): ceil(radius / step).
+
+    >>> iteration_bound(torch.tensor([0.0, 0.25]), 0.1)
+    tensor([0, 3])
+    """
+    step = check_positive("step", step)
+    return torch.tensor([math.ceil(r / step - 1e-9) for r in radius.tolist()], device=radius.device)
+
+
+def _border_pairs(clean: Tensor, k: int, m: int) -> tuple[Tensor, Tensor]:
+    """Features of the m^2 pairs between ranks k-m+1..k and k+1..k+m, two tensors (n, m^2)."""
+    order = clean.topk(k + m).indices
+    top, rest = order[:, k - m : k], order[:, k:]
+    return top.repeat_interleave(m, 1), rest.repeat(1, m)
+
+
+def _pull(explain: Explain, x: Tensor, t: Tensor, weights: Tensor) -> Tensor:
+    """Gradient of the weighted sum of scores."""
+    with torch.enable_grad():
+        v = x.detach().requires_grad_()
+        total = (explain(v, t).flatten(1) * weights).sum()
+        g = torch.autograd.grad(total, v, allow_unused=True)[0] if total.requires_grad else None
+    return torch.zeros_like(x) if g is None else g
