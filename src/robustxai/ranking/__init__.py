@@ -36,6 +36,7 @@ from robustxai.ranking.measures import (
     random_control,
     sensitivity,
 )
+from robustxai.ranking.methods import METHODS, Method, fine_tune
 from robustxai.ranking.regularisers import (
     DIRECTIONS,
     R2ET,
@@ -49,7 +50,9 @@ from robustxai.ranking.regularisers import (
     Objective,
     Regulariser,
 )
+from robustxai.ranking.select import Score, Selection, select_weights
 from robustxai.ranking.smooth import softplus_copy
+from robustxai.ranking.study import SETTINGS, Row, Setting, evaluate, prepared, pretrain
 from robustxai.ranking.synth import adult_like
 from robustxai.ranking.tables import Table, from_csv, prepare, table
 from robustxai.ranking.thickness import kept_share, thickness, topk_thickness
@@ -58,10 +61,12 @@ from robustxai.ranking.training import Fitted, fit
 __all__ = [
     "DIRECTIONS",
     "KEEP",
+    "METHODS",
     "NORMS",
     "PAIRS",
     "R2ET",
     "SCORES",
+    "SETTINGS",
     "SSR",
     "WEIGHTINGS",
     "AdversarialTraining",
@@ -81,12 +86,17 @@ __all__ = [
     "IntegratedGradients",
     "MSEAttack",
     "MassCentreAttack",
+    "Method",
     "Objective",
     "RandomDirections",
     "RankingAttack",
     "Regulariser",
+    "Row",
     "Saliency",
+    "Score",
+    "Selection",
     "Sensitivity",
+    "Setting",
     "SmoothGrad",
     "Table",
     "TargetMapAttack",
@@ -100,7 +110,9 @@ __all__ = [
     "common_descent",
     "comp",
     "dffot",
+    "evaluate",
     "explained",
+    "fine_tune",
     "fit",
     "from_csv",
     "gradient",
@@ -116,9 +128,12 @@ __all__ = [
     "pair_weights",
     "precision_at_k",
     "prepare",
+    "prepared",
+    "pretrain",
     "pretrained_overlap",
     "random_control",
     "ranked",
+    "select_weights",
     "sensitivity",
     "softplus_copy",
     "suff",

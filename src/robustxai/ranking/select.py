@@ -1,0 +1,70 @@
+"""Weight selection on validation data: the most robust of those that cost little accuracy, never looking at the test.
+
+Knows candidates by their options only: training and measuring are functions that it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from robustxai.ranking.checks import check_count
+
+Options = Mapping[str, float | int]
+
+
+class Score(NamedTuple):
+    """Accuracy and robustness (P@k) on validation data, both in [0, 1], higher is better."""
+
+    accuracy: float
+    robustness: float
+
+
+@dataclass(frozen=True)
+class Selection:
+    """`options`: the winner. `scores`: (options, mean Score over seeds) of all candidates in the order tried.
+    `within`: whether the winner is within the tolerance; if no candidate is, the most accurate wins.
+    """
+
+    options: Options
+    scores: tuple[tuple[Options, Score], ...]
+    within: bool
+
+
+def select_weights(
+    candidates: Sequence[Options],
+    measure: Callable[[Options, int], Score],
+    *,
+    reference: float,
+    tolerance: float = 0.015,
+    seeds: int = 1,
+) -> Selection:
+    """The candidate with the highest mean robustness among those at least `reference - tolerance` accurate.
+
+    measure: (options, seed) -> `Score` on validation data, called once for each seed in range(seeds). reference:
+    validation accuracy of the plain network in [0, 1]. Equal robustness: the more accurate, then the earlier. A
+    robustness that is nan (an attack without a gradient, P1) never wins. Raises ValueError without candidates.
+
+    >>> scores = {1: Score(0.90, 0.8), 2: Score(0.89, 0.9), 3: Score(0.70, 1.0)}
+    >>> select_weights([{"lam": w} for w in scores], lambda o, seed: scores[o["lam"]], reference=0.9).options
+    {'lam': 2}
+    """
+    check_count("seeds", seeds)
+    if not candidates:
+        raise ValueError("candidates is empty; accepted are one and more")
+    if not 0 <= reference <= 1 or not 0 <= tolerance <= 1:
+        raise ValueError(
+            f"reference and tolerance are {reference} and {tolerance}; accepted are shares in [0, 1]"
+        )
+    scores = []
+    for options in candidates:
+        found = [measure(options, seed) for seed in range(seeds)]
+        scores.append((options, Score(*(sum(column) / seeds for column in zip(*found, strict=True)))))
+    # nan compares false with everything
+    fit = [i for i, (_, s) in enumerate(scores) if s.accuracy >= reference - tolerance and s.robustness >= 0]
+    if fit:
+        best = max(fit, key=lambda i: (scores[i][1].robustness, scores[i][1].accuracy, -i))
+    else:
+        best = max(range(len(scores)), key=lambda i: (scores[i][1].accuracy, -i))
+    return Selection(scores[best][0], tuple(scores), bool(fit))
