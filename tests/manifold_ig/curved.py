@@ -65,7 +65,7 @@ class Encoder(nn.Module):
         self.body = nn.Sequential(nn.Flatten(), nn.Linear(192, 32), nn.SiLU(), nn.Linear(32, 6))
 
     def forward(self, x: Tensor) -> Tensor:
-        return 2 * self.body(x)
+        return 12 * self.body(x)
 
 
 class Classifier(nn.Module):

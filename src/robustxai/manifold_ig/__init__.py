@@ -1,9 +1,22 @@
 """Manifold Integrated Gradients: geodesics of a decoder, and attributions along them.
 
 Paper: "Manifold Integrated Gradients: Riemannian Geometry for Feature Attribution" (Zaher et al., ICML 2024).
+The geometry needs any decoder, code -> image; the explainers any classifier and, for the decoded paths, any
+encoder, image -> code.
 """
 
+from robustxai.manifold_ig import baselines
+from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
+from robustxai.manifold_ig.explainers import Attribution, IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed, geodesic
+from robustxai.manifold_ig.integrate import (
+    RULES,
+    SCORES,
+    class_scores,
+    quadrature,
+    straight_integral,
+    weighted_gradients,
+)
 from robustxai.manifold_ig.metric import (
     Bounds,
     curve_bounds,
@@ -19,25 +32,54 @@ from robustxai.manifold_ig.metric import (
     push,
     speed_variation,
 )
+from robustxai.manifold_ig.paths import (
+    ENDPOINTS,
+    blur_path,
+    endpoints,
+    guided_path,
+    latent_line,
+    straight,
+)
+from robustxai.manifold_ig.pixel import BlurIG, GuidedIG
 from robustxai.manifold_ig.released import ReleasedPath, released_geodesic_reference
 
 __all__ = [
+    "ENDPOINTS",
+    "RULES",
+    "SCORES",
+    "Attribution",
+    "BlurIG",
     "Bounds",
     "Geodesic",
+    "GuidedIG",
+    "IntegratedGradients",
+    "LatentPathIG",
+    "ManifoldIG",
+    "PathExplainer",
     "ReleasedPath",
     "at_constant_speed",
+    "baselines",
+    "blur_path",
+    "class_scores",
     "curve_bounds",
     "curve_energy",
     "curve_length",
     "decode",
     "dense_metric",
     "encoder_direction",
+    "endpoints",
     "energy_gradient",
     "geodesic",
+    "guided_path",
     "largest_eigenvalue",
+    "latent_line",
     "metric_product",
     "pull",
     "push",
+    "quadrature",
     "released_geodesic_reference",
     "speed_variation",
+    "straight",
+    "straight_integral",
+    "weighted_gradients",
 ]

@@ -93,8 +93,9 @@ def geodesic(
     number of sines, all N - 1 by default. tolerance: a curve has converged when its energy fell by less than
     this share over 5 evaluations. coarse: points of a coarser curve that is solved first, with the same
     budget. start: a curve of a similar pair, whose bend is tried as a warm start. constant_speed: move the
-    points along the curve to equal speed at the end. penalty: codes (m, *latent) to (m,); the objective is
-    then E + `weight` * mean penalty of the inner points. max_batch: most codes decoded at once.
+    points along the curve to equal speed at the end (not with 0 evaluations). penalty: codes (m, *latent) to
+    (m,); the objective is then E + `weight` * mean penalty of the inner points. max_batch: most codes
+    decoded at once.
 
     mode "released": the authors' algorithm with `step`, `epsilon`, `sweeps`; its last point is z1 only to
     19/20 for 20 points. Decoder and its parameters are left as they were; the result carries no graph.
@@ -122,7 +123,8 @@ def geodesic(
         objective, n_points, guess, evaluations, modes, history, tolerance
     )
     result = _measured(decoder, latents, trace, converged, finite, max_batch)
-    return at_constant_speed(decoder, result, max_batch=max_batch) if constant_speed else result
+    even = constant_speed and evaluations > 0
+    return at_constant_speed(decoder, result, max_batch=max_batch) if even else result
 
 
 @torch.no_grad()

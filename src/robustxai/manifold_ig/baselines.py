@@ -1,0 +1,71 @@
+"""Baseline images to start a path from: black, white, mean, a decoded code, the median of a class.
+
+All methods of a comparison should start from the same one (spec 3.5). Each returns a batch of the shape of
+`x`, or of one image where it does not depend on `x`. Knows nothing about paths.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from robustxai.manifold_ig.metric import Codes, Decoder
+
+Sample = Float[Tensor, " n *sample"]
+
+
+def black(x: Sample) -> Sample:
+    """All zeros: black for images in [0, 1]."""
+    return torch.zeros_like(x)
+
+
+def white(x: Sample) -> Sample:
+    """All ones: white for images in [0, 1]."""
+    return torch.ones_like(x)
+
+
+def mean(x: Float[Tensor, "n channel height width"]) -> Float[Tensor, "n channel height width"]:
+    """Each image's own mean colour, everywhere."""
+    return x.mean((2, 3), keepdim=True).expand_as(x).contiguous()
+
+
+@torch.no_grad()
+def decoded(decoder: Decoder, code: Codes) -> Float[Tensor, " n *image"]:
+    """The image of a code, such as the zero code (the "encoded zero" baseline of Jha et al. 2020)."""
+    return decoder(code)
+
+
+def class_median(
+    images: Float[Tensor, " m *sample"], labels: Int[Tensor, " m"], target: int | Int[Tensor, " n"]
+) -> Sample:
+    """The pixelwise median of the `images` whose label is `target`: one image for each target.
+
+    Raises ValueError for a target of which there is no image.
+
+    >>> class_median(torch.tensor([[0.0], [2.0], [4.0], [9.0]]), torch.tensor([1, 1, 1, 0]), 1)
+    tensor([[2.]])
+    """
+    wanted = torch.as_tensor(target, device=labels.device).reshape(-1)
+    known = {int(k): images[labels == k].median(0).values for k in labels.unique()}
+    if missing := sorted({int(k) for k in wanted} - set(known)):
+        raise ValueError(
+            f"target holds class {missing[0]}, of which there is no image; there are {sorted(known)}"
+        )
+    return torch.stack([known[int(k)] for k in wanted])
+
+
+def as_baseline(baselines: Tensor | float | None, x: Sample) -> Sample:
+    """The baselines as a batch like `x`: None is black, a number is that grey, one image serves all.
+
+    Raises ValueError for a tensor of another shape, or values that are not finite.
+    """
+    if baselines is None:
+        return black(x)
+    b = torch.as_tensor(baselines, dtype=x.dtype, device=x.device)
+    if b.shape not in ((), x.shape[1:], (1, *x.shape[1:]), x.shape):
+        raise ValueError(
+            f"baselines has shape {tuple(b.shape)}; accepted are a number, one image {tuple(x.shape[1:])} "
+            f"or one for each of {tuple(x.shape)}"
+        )
+    if not b.isfinite().all():
+        raise ValueError("baselines holds numbers that are NaN or infinite; accepted are finite images")
+    return b.expand_as(x)

@@ -1,0 +1,244 @@
+"""Integrated Gradients along five kinds of path, with one call: `Method(model, ...).attribute(x, target)`.
+
+Captum's convention: images (N, C, H, W) in [0, 1] (or samples of any shape) come in, attributions of the same
+shape go out, signed. Where `x` requires a gradient the attribution is differentiable in it, so that it can be
+attacked. Knows nothing about attacks or measures.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from robustxai.manifold_ig.baselines import as_baseline
+from robustxai.manifold_ig.geodesic import Geodesic
+from robustxai.manifold_ig.integrate import (
+    RULES,
+    SCORES,
+    Integral,
+    as_target,
+    class_scores,
+    quadrature,
+    straight_integral,
+    weighted_gradients,
+)
+from robustxai.manifold_ig.metric import Decoder, check_mode, decode
+
+Sample = Float[Tensor, "n *sample"]
+Target = int | Int[Tensor, " n"] | None
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """An attribution with what is needed to judge it.
+
+    values: (n, *sample), signed. target: the explained classes (n,). start, end: the explained scalar F at
+    the ends of the path. scores: F at the points where gradients were taken (points, n). ends: first and last
+    image of the path (2, n, *sample). prediction_changed: the class predicted on the autoencoder's
+    reconstruction is not the one predicted on x (False without autoencoder). finite: the path and the
+    attribution are finite. geodesic: how the geodesic was found, if there was one.
+    """
+
+    values: Sample
+    target: Int[Tensor, " n"]
+    start: Float[Tensor, " n"]
+    end: Float[Tensor, " n"]
+    scores: Float[Tensor, "points n"]
+    ends: Float[Tensor, "2 n *sample"]
+    prediction_changed: Bool[Tensor, " n"]
+    finite: Bool[Tensor, " n"]
+    geodesic: Geodesic | None = None
+
+    @property
+    def delta(self) -> Float[Tensor, " n"]:
+        """Captum's convergence delta: sum of the attribution - (F(end) - F(start)), 0 where complete."""
+        return self.values.flatten(1).sum(1) - (self.end - self.start)
+
+    @property
+    def completeness_gap(self) -> Float[Tensor, " n"]:
+        """|delta| over the total variation of F along the path (spec 5, item 1)."""
+        along = torch.cat((self.start[None], self.scores, self.end[None]))
+        return self.delta.abs() / along.diff(dim=0).abs().sum(0)
+
+
+@dataclass
+class Way:
+    """What a method integrates along: its ends, the attribution, whether it is finite, the geodesic."""
+
+    ends: Tensor
+    integral: Integral
+    target: Tensor
+    finite: Tensor
+    geodesic: Geodesic | None = None
+
+
+class PathExplainer:
+    """What all methods share; a method adds `_way`: from images, baselines and target to a path and its sum.
+
+    Args:
+        model: samples (n, ...) to logits (n, classes), in eval mode.
+        n_steps: segments of the path.
+        rule: quadrature along the path, see `integrate.quadrature`.
+        score: the explained scalar, the target's "logit" or its probability "prob".
+        internal_batch_size: most images in one pass of a network; None for no limit.
+
+    Raises ValueError for an unknown rule or score and fewer than 1 step.
+    """
+
+    encoder: Decoder | None = None
+    decoder: Decoder | None = None
+    rules: tuple[str, ...] = RULES
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        n_steps: int = 50,
+        rule: str = "midpoint",
+        score: str = "logit",
+        internal_batch_size: int | None = 64,
+    ):
+        if rule not in self.rules:
+            raise ValueError(f"rule is {rule!r}; accepted are {', '.join(self.rules)}")
+        if score not in SCORES:
+            raise ValueError(f"score is {score!r}; accepted are {', '.join(SCORES)}")
+        if n_steps < 1 or (internal_batch_size is not None and internal_batch_size < 1):
+            raise ValueError(
+                f"n_steps and internal_batch_size are {n_steps} and {internal_batch_size}; accepted is 1 or more"
+            )
+        self.model, self.n_steps, self.rule, self.score = model, n_steps, rule, score
+        self.internal_batch_size = internal_batch_size
+
+    def attribute(
+        self,
+        x: Sample,
+        target: Target = None,
+        baselines: Float[Tensor, "*baseline"] | float | int | None = None,
+        return_convergence_delta: bool = False,
+    ) -> Sample | tuple[Sample, Float[Tensor, " n"]]:
+        """Attributions of the shape of `x`, and with `return_convergence_delta` also Captum's delta (n,).
+
+        Args:
+            x: samples, finite.
+            target: class index, tensor (n,), or None for the class predicted where the path ends.
+            baselines: where the path starts: a batch like `x`, one image, a number, or None for black.
+
+        Raises:
+            ValueError: bad images, baselines or target, a network in training mode, a decoder that does not
+                give images like `x`.
+        """
+        result = self.explain(x, target, baselines)
+        return (result.values, result.delta) if return_convergence_delta else result.values
+
+    def __call__(self, x: Sample, target: Target = None) -> Sample:
+        return self.explain(x, target).values
+
+    def explain(
+        self,
+        x: Sample,
+        target: Target = None,
+        baselines: Float[Tensor, "*baseline"] | float | int | None = None,
+    ) -> Attribution:
+        """The attribution with its diagnostics; arguments as in `attribute`."""
+        return self._judged(x, target, baselines, self._way)
+
+    def _judged(
+        self, x: Tensor, target: Target, baselines: Tensor | float | None, find: Callable[..., Way]
+    ) -> Attribution:
+        self._check(x)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
+            way = find(x, as_baseline(baselines, x), target)
+        with torch.no_grad():
+            start, end = (class_scores(self.model(e), way.target, self.score) for e in way.ends)
+            changed = torch.zeros_like(way.finite)
+            if self.encoder is not None and self.decoder is not None:
+                rebuilt = self.decoder(self.encoder(x))
+                changed = as_target(None, self.model(rebuilt)) != as_target(None, self.model(x))
+            finite = way.finite & way.integral.values.flatten(1).isfinite().all(1)
+        return Attribution(
+            way.integral.values, way.target, start, end, way.integral.scores.detach(), way.ends.detach(),
+            changed, finite, way.geodesic,
+        )  # fmt: skip
+
+    def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
+        raise NotImplementedError
+
+    def _target(self, end: Tensor, target: Target) -> Tensor:
+        with torch.no_grad():
+            return as_target(target, self.model(end))
+
+    def _along(self, images: Tensor, target: Target, found: Geodesic | None = None) -> Way:
+        """Integrate along a path that is there as images."""
+        index = self._target(images[-1], target)
+        points, weights = quadrature(images, self.rule)
+        integral = weighted_gradients(
+            self.model, points, weights, index, score=self.score,
+            internal_batch_size=self.internal_batch_size,
+        )  # fmt: skip
+        finite = images.flatten(2).isfinite().all(2).all(0)
+        return Way(
+            images[[0, -1]], integral, index, finite if found is None else finite & found.finite, found
+        )
+
+    def _rebuilt(self, x: Tensor) -> Tensor:
+        assert self.encoder is not None and self.decoder is not None
+        return like(decode(self.decoder, self.encoder(x)[None], max_batch=self.internal_batch_size), x)[0]
+
+    def _check(self, x: Tensor) -> None:
+        for part, name in ((self.model, "model"), (self.encoder, "encoder"), (self.decoder, "decoder")):
+            if part is not None:
+                check_mode(part, name)
+        if x.ndim < 2 or len(x) == 0 or not x.is_floating_point():
+            raise ValueError(
+                f"x has shape {tuple(x.shape)} and type {x.dtype}; accepted are floats (n, ...), n of 1 or more"
+            )
+        if not x.isfinite().all():
+            raise ValueError("x holds numbers that are NaN or infinite; accepted are finite images")
+
+
+def like(images: Tensor, x: Tensor) -> Tensor:
+    if images.shape[2:] != x.shape[1:]:
+        raise ValueError(
+            f"decoder gives images of shape {tuple(images.shape[2:])}; accepted is that of x, {tuple(x.shape[1:])}"
+        )
+    return images
+
+
+class IntegratedGradients(PathExplainer):
+    """Integrated Gradients (Sundararajan et al. 2017): the straight line of pixels (spec 3.8, item 1).
+
+    Args:
+        encoder, decoder: with both, the line goes between the reconstructions g(h(x')) and g(h(x)): the
+            control "IG-recon" (spec 3.8, item 2).
+        rule: also "right" and "gausslegendre" (Captum's default).
+
+    >>> from robustxai.nets import CompactResNet
+    >>> model = CompactResNet(classes=4).eval()
+    >>> IntegratedGradients(model, n_steps=5).attribute(torch.rand(2, 3, 32, 32), target=1).shape
+    torch.Size([2, 3, 32, 32])
+    """
+
+    rules = (*RULES, "right", "gausslegendre")
+
+    def __init__(
+        self, model: nn.Module, encoder: Decoder | None = None, decoder: Decoder | None = None, **options: Any
+    ):
+        super().__init__(model, **options)
+        if (encoder is None) != (decoder is None):
+            raise ValueError("encoder and decoder must be given both or not at all; one is missing")
+        self.encoder, self.decoder = encoder, decoder
+
+    def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
+        end = x
+        if self.encoder is not None:
+            end, start = self._rebuilt(x), self._rebuilt(start)
+        index = self._target(end, target)
+        integral = straight_integral(
+            self.model, start, end, index, steps=self.n_steps, rule=self.rule, score=self.score,
+            internal_batch_size=self.internal_batch_size,
+        )  # fmt: skip
+        ends = torch.stack((start, end))
+        return Way(ends, integral, index, ends.flatten(2).isfinite().all(2).all(0))

@@ -1,0 +1,142 @@
+"""Paths of images from a baseline to an input, points first: (points, n, *image).
+
+Straight lines, decoded latent lines, blur paths and guided paths, and the bridges that join a path between
+reconstructions to the raw images. The geodesic is in `geodesic`. Knows nothing about attributions.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from robustxai.manifold_ig.metric import Codes, Decoder, Latents, decode
+from robustxai.manifold_ig.sine import line
+
+Sample = Float[Tensor, "n *sample"]
+Path = Float[Tensor, "points n *sample"]
+ENDPOINTS = ("recon", "bridge", "anchor")
+
+
+def straight(start: Sample, end: Sample, n_points: int) -> Path:
+    """The straight line from `start` to `end`, both exact: the path of Integrated Gradients."""
+    return line(start, end, n_points)
+
+
+def latent_line(
+    decoder: Decoder, z0: Codes, z1: Codes, n_points: int, *, bend: Latents | None = None
+) -> Float[Tensor, "points n *image"]:
+    """The decoded straight line of codes (EIG), or line + `bend` (points, n, *latent), a frozen geodesic.
+
+    Differentiable in the codes.
+    """
+    latents = line(z0, z1, n_points)
+    return decode(decoder, latents if bend is None else latents + bend)
+
+
+def endpoints(
+    path: Path, start: Sample, end: Sample, mode: str = "recon", *, points: int = 1
+) -> Float[Tensor, "more n *sample"]:
+    """Treat the gap between a path of reconstructions and the raw images (spec 3.5).
+
+    recon: leave the path as it is. bridge: `points` more at each end, evenly on the straight lines from
+    `start` to the path and from the path to `end`. anchor: the first and last point become `start` and
+    `end`. Raises ValueError for another mode or no points.
+    """
+    if mode not in ENDPOINTS or points < 1:
+        raise ValueError(
+            f"endpoint mode and points are {mode!r} and {points}; accepted are {', '.join(ENDPOINTS)} "
+            "and 1 or more"
+        )
+    if mode == "recon":
+        return path
+    if mode == "anchor":
+        return torch.cat((start[None], path[1:-1], end[None]))
+    return torch.cat((line(start, path[0], points + 1)[:-1], path, line(path[-1], end, points + 1)[1:]))
+
+
+def gaussian_matrix(size: int, sigma: float, *, like: Tensor) -> Float[Tensor, "size size"]:
+    """Gaussian smoothing of a signal of `size` numbers, zero outside, as a matrix; cut off at 4 sigma."""
+    radius = int(4 * sigma + 0.5)
+    offset = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    kernel = torch.exp(-0.5 * (offset / sigma).square()) if radius else torch.ones(1, dtype=torch.float64)
+    kernel = kernel / kernel.sum()
+    apart = torch.arange(size)[:, None] - torch.arange(size) + radius
+    inside = (apart >= 0) & (apart < len(kernel))
+    return torch.where(inside, kernel[apart.clamp(0, len(kernel) - 1)], 0).to(like)
+
+
+def blur(x: Float[Tensor, "n channel height width"], sigma: float) -> Float[Tensor, "n channel height width"]:
+    """Gaussian blur with standard deviation `sigma` in pixels and zero padding; 0 changes nothing."""
+    rows, columns = (gaussian_matrix(size, sigma, like=x) for size in x.shape[2:])
+    return rows @ x @ columns.T
+
+
+def blur_scales(sigma_max: float, steps: int, *, spacing: str = "linear") -> list[float]:
+    """sigma_i for i = 0 ... steps from 0 to `sigma_max`: "linear" in sigma, or "sqrt", linear in sigma^2."""
+    if spacing not in ("linear", "sqrt"):
+        raise ValueError(f"spacing is {spacing!r}; accepted are linear, sqrt")
+    shares = [i / steps for i in range(steps + 1)]
+    return [sigma_max * (math.sqrt(share) if spacing == "sqrt" else share) for share in shares]
+
+
+def blur_path(
+    x: Float[Tensor, "n channel height width"], scales: list[float]
+) -> Float[Tensor, "points n channel height width"]:
+    """The images blurred by each of `scales`, most blurred first: BlurIG's way from its baseline to `x`."""
+    return torch.stack([blur(x, sigma) for sigma in sorted(scales, reverse=True)])
+
+
+def guided_path(
+    gradient: Callable[[Tensor], Tensor],
+    start: Sample,
+    end: Sample,
+    *,
+    steps: int = 200,
+    fraction: float | int = 0.25,
+    max_dist: float | int = 0.02,
+) -> tuple[Path, Float[Tensor, "steps n *sample"]]:
+    """The path of Guided IG (spec 3.8, item 5): features with the smallest gradients move first.
+
+    gradient: images (n, *sample) to grad F. fraction: share of features that move at a time. max_dist: how
+    far, in time, features may be from the straight line (1: unbounded). Each step spends the same L1
+    distance. Returns the images (steps + 1, n, *sample) and the gradients at all but the last.
+    """
+    shape, goal, origin = end.shape, end.flatten(1), start.flatten(1)
+    span = goal - origin
+    total = span.abs().double().sum(1)
+    x, images, slopes = origin.clone(), [start], []
+    for step in range(steps):
+        images_now = x.reshape(shape)
+        slope = gradient(images_now).flatten(1)
+        slopes.append(slope.reshape(shape))
+        time = (step + 1) / steps
+        low = origin + max(time - max_dist, 0.0) * span
+        high = origin + min(time + max_dist, 1.0) * span
+        x = _spend(x, slope.abs(), low, high, goal, total * (1 - time), fraction)
+        images.append(x.reshape(shape))
+    return torch.stack(images), torch.stack(slopes)
+
+
+def _spend(x, size, low, high, goal, target, fraction):
+    """One step of Guided IG for all rows: move small-gradient features until the L1 distance is `target`."""
+    rank = math.floor(fraction * (x.shape[1] - 1)) + 1
+    up = torch.sign(high - low)
+    active = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    tiny = 1e-6 * (target + (goal - x).abs().double().sum(1))
+    while active.any():
+        lagging = active[:, None] & ((low - x) * up > 0)
+        x = torch.where(lagging, low, x)
+        left = (goal - x).abs().double().sum(1) - target
+        free = torch.where((x == high) | (up == 0), torch.inf, size)
+        active &= (left > tiny) & free.isfinite().any(1)
+        threshold = free.kthvalue(rank, dim=1, keepdim=True).values
+        chosen = active[:, None] & free.isfinite() & (free <= threshold)
+        way = torch.where(chosen, (high - x).abs(), 0).double().sum(1)
+        share = torch.where(way > 0, left / torch.where(way > 0, way, 1), torch.inf)
+        whole = (share > 1)[:, None]
+        x = torch.where(chosen & whole, high, x)
+        x = torch.where(chosen & ~whole, x + (high - x) * share[:, None].to(x), x)
+        active &= whole[:, 0]
+    return x
