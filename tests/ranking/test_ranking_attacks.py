@@ -256,3 +256,25 @@ def test_bad_input(as_shipped):
     ):
         with pytest.raises(ValueError, match=words):
             make()
+
+
+def test_shares_of_a_two_class_relu_network_bend_nowhere():
+    """Its saliency changes by one factor only, so that normalised gaps give rounding, which is reported as stuck."""
+    for double in (True, False):
+        model, x = mlp(double=double), rows(40, dtype=torch.float64 if double else torch.float32)
+        a = RankingAttack(K, EPS, normalise=True, steps=5).perturb(model, x)
+        assert a.stuck.double().mean() > 0.9 and a.moved.double().mean() < 0.1
+
+
+def test_normalised_gaps_through_a_surrogate_beat_the_raw_attack():
+    """Raw gaps fall when the whole map shrinks, which changes no rank; shares cannot be lowered so."""
+    model, x = mlp(), rows(150)
+    t, explain = model(x).argmax(1), Saliency(model)
+    p = {}
+    for name, options in (("raw", {}), ("surrogate", {"surrogate_beta": 10}),
+                          ("both", {"surrogate_beta": 10, "normalise": True})):  # fmt: skip
+        a = RankingAttack(K, EPS, **options).perturb(model, x)
+        p[name] = float(precision_at_k(explain(x, t), explain(a.x, t), K).mean())
+    assert p["both"] < p["raw"] - 0.1 and p["both"] < p["surrogate"] + 0.05
+    shares = explain(a.x, t) / explain(a.x, t).sum(1, keepdim=True)
+    torch.testing.assert_close(a.loss, pair_sum(shares, explain(x, t), k=K))

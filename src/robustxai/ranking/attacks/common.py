@@ -43,7 +43,7 @@ class Attacked:
         if self.stuck.any():
             line += (
                 f"; {int(self.stuck.sum())} gave the attack no gradient and say nothing about robustness "
-                "(a piecewise linear network with score 'logit'? use 'prob', 'ce' or surrogate_beta)"
+                "(a piecewise linear network? use score 'prob' or 'ce', or surrogate_beta)"
             )
         return line
 
@@ -69,6 +69,12 @@ def unit(g: Inputs) -> Inputs:
 def steepest(g: Inputs, norm: str) -> Inputs:
     """The direction of steepest ascent of length 1 in the norm of the steps."""
     return g.sign() if norm == "linf" else unit(g)
+
+
+def mass(scores: Tensor) -> Tensor:
+    """Scores (n, ...) as shares of their sum (n, d); a map of zeros stays zero."""
+    flat = scores.flatten(1)
+    return flat / flat.sum(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
 
 
 def project(

@@ -168,7 +168,7 @@ class GradientAttack:
     def _loss(
         self, explain: Explain, objective: Objective, current: Tensor, t: Tensor, *, follow: bool
     ) -> tuple[Tensor, Tensor]:
-        """Loss (n,) at `current` and, if followed, its gradient; a gradient that is no number counts as none."""
+        """Loss (n,) at `current` and, if followed, its gradient; what is no number, or rounding, counts as zero."""
         with torch.set_grad_enabled(follow):
             v = current.detach().requires_grad_(follow)
             loss = objective(explain(v, t))
@@ -176,7 +176,16 @@ class GradientAttack:
             if follow and loss.requires_grad:
                 (g,) = torch.autograd.grad(loss.sum(), v, allow_unused=True)
         g = torch.zeros_like(current) if g is None else g.detach()
-        return loss.detach(), torch.where(torch.isfinite(g), g, 0)
+        loss, g = loss.detach(), torch.where(torch.isfinite(g), g, 0)
+        return loss, torch.where(per_sample(self._is_rounding(loss, g), g), 0, g)
+
+    def _is_rounding(self, loss: Tensor, g: Tensor) -> Tensor:
+        """Whether the whole budget would change the loss, to first order, by less than its own rounding errors.
+
+        So it is for a share of the saliency of a two-class ReLU network: its scale cancels, and nothing else bends.
+        """
+        reach = self.eps * g.flatten(1).norm(p=1 if self.norm == "linf" else 2, dim=1)
+        return reach <= 100 * torch.finfo(g.dtype).eps * loss.abs()
 
 
 def _drift(model: nn.Module, current: Tensor, probability: Tensor) -> tuple[Tensor, Tensor]:

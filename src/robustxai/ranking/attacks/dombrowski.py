@@ -8,9 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from robustxai.metrics.predictions import predicted, two_columns
-from robustxai.ranking.attacks.common import NORMS, Attacked, per_sample, project
+from robustxai.ranking.attacks.common import NORMS, Attacked, mass, per_sample, project
 from robustxai.ranking.attacks.descent import Explain
-from robustxai.ranking.attacks.ghorbani import mass
 from robustxai.ranking.checks import as_target, check_count, check_inputs, check_name, check_positive
 from robustxai.ranking.explainers import Saliency
 from robustxai.ranking.smooth import SmoothReLU, softplus_copy

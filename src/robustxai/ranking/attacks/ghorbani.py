@@ -1,22 +1,18 @@
 """Ghorbani, Abid & Zou (2019): move the top k, the centre of mass, or the mass onto a region. Objectives only.
 
 Sign steps in an l_inf box, the best iterate with the clean prediction. All three read the explanation as shares of
-its sum, so that a map cannot win by shrinking.
+its sum, so that a map cannot win by shrinking. For a ReLU network with two classes the shares then have no slope at
+all, whatever the score, because only the scale of its saliency bends: give `surrogate_beta`, else it is reported stuck.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.ranking.attacks.common import mass
 from robustxai.ranking.attacks.descent import GradientAttack, Objective
 from robustxai.ranking.attacks.ranking import draw
 from robustxai.ranking.checks import check_count, check_k, check_positive
-
-
-def mass(scores: Tensor) -> Tensor:
-    """Scores (n, ...) as shares of their sum (n, d); a map of zeros stays zero."""
-    flat = scores.flatten(1)
-    return flat / flat.sum(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
 
 
 class TopKAttack(GradientAttack):

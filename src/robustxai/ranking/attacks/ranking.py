@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from robustxai.ranking.attacks.common import mass
 from robustxai.ranking.attacks.descent import Explain, GradientAttack, Objective
 from robustxai.ranking.checks import check_count, check_name, check_positive
 from robustxai.ranking.gaps import PAIRS, pair_weights
@@ -12,8 +13,10 @@ class RankingAttack(GradientAttack):
     """ERAttack (spec 4.2): minimise the sum of gaps between the clean top k and the rest.
 
     Wants the top-k set to change. `pairs`, `n_pairs`: which gaps, see `pair_weights`; 'full' and the released
-    'near' do equally well. Remaining arguments as in `GradientAttack`; the released attack is
-    RankingAttack(k, 0.5, pairs="near", norm="linf-box", steps=100, keep="early_stop").
+    'near' do equally well. `normalise`: gaps between shares of the saliency, ours: as the paper has it the attack
+    spends most of its budget on shrinking all scores alike, which changes no rank. On ReLU networks it then needs
+    `surrogate_beta`; the two together are the adaptive attacker to measure. Remaining arguments as in
+    `GradientAttack`; the released attack is RankingAttack(k, 0.5, pairs="near", norm="linf-box", steps=100, keep="early_stop").
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
     >>> RankingAttack(2, 0.5, steps=5).perturb(model, torch.zeros(3, 6)).x.shape
@@ -21,15 +24,24 @@ class RankingAttack(GradientAttack):
     """
 
     def __init__(
-        self, k: int, eps: float | int, *, pairs: str = "full", n_pairs: int | None = None, **options
+        self,
+        k: int,
+        eps: float | int,
+        *,
+        pairs: str = "full",
+        n_pairs: int | None = None,
+        normalise: bool = False,
+        **options,
     ):
         super().__init__(eps, **options)
         check_name("pairs", pairs, PAIRS)
         self.k, self.pairs, self.n_pairs = check_count("k", k), pairs, n_pairs
+        self.normalise = normalise
 
     def objective(self, clean: Tensor) -> Objective:
         weights = pair_weights(clean.flatten(1), k=self.k, pairs=self.pairs, n_pairs=self.n_pairs)
-        return lambda scores: (weights * scores.flatten(1)).sum(1)
+        read = mass if self.normalise else flat
+        return lambda scores: (weights * read(scores)).sum(1)
 
 
 ERAttack = RankingAttack
@@ -62,6 +74,11 @@ class MSEAttack(GradientAttack):
 
     def objective(self, clean: Tensor) -> Objective:
         return lambda scores: -(scores - clean).flatten(1).square().sum(1)
+
+
+def flat(scores: Tensor) -> Tensor:
+    """Scores (n, ...) as they are, (n, d)."""
+    return scores.flatten(1)
 
 
 def draw(like: Tensor, generator: torch.Generator | None) -> Tensor:
