@@ -16,7 +16,8 @@ class RankingAttack(GradientAttack):
     'near' do equally well. `normalise`: gaps between shares of the saliency, ours: as the paper has it the attack
     spends most of its budget on shrinking all scores alike, which changes no rank. On ReLU networks it then needs
     `surrogate_beta`; the two together are the adaptive attacker to measure. Remaining arguments as in
-    `GradientAttack`; the released attack is RankingAttack(k, 0.5, pairs="near", norm="linf-box", steps=100, keep="early_stop").
+    `GradientAttack`; the released attack is
+    RankingAttack(k, 0.5, pairs="near", norm="linf-box", steps=100, keep="early_stop").
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
     >>> RankingAttack(2, 0.5, steps=5).perturb(model, torch.zeros(3, 6)).x.shape
