@@ -5,6 +5,7 @@ It knows images in, logits out; it knows nothing about explanations.
 
 from robustxai.nets.adapters import TorchvisionClassifier
 from robustxai.nets.augment import RandomShift
+from robustxai.nets.miniatures import CompactInception, CompactVGG
 from robustxai.nets.mlp import MLP, SmallConvNet
 from robustxai.nets.resnet import CompactResNet
 from robustxai.nets.resnet9 import ResNet9
@@ -14,7 +15,9 @@ from robustxai.nets.zoo import Entry, WeightsError, pretrained, round_weights, s
 
 __all__ = [
     "MLP",
+    "CompactInception",
     "CompactResNet",
+    "CompactVGG",
     "Entry",
     "History",
     "RandomShift",

@@ -14,16 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustxai.nets.activations import activation
 from robustxai.nets.resnet import initialize
-
-
-def activation(softplus: float | int | None) -> nn.Module:
-    """A ReLU, or with a number beta the softplus log(1 + exp(beta u)) / beta; ValueError for beta <= 0."""
-    if softplus is None:
-        return nn.ReLU()
-    if not softplus > 0:
-        raise ValueError(f"softplus must be None (ReLU) or a number above 0; got {softplus}")
-    return nn.Softplus(softplus)
 
 
 class MLP(nn.Module):

@@ -1,8 +1,8 @@
 """A compact residual network for 28-64 pixel images, small enough to train in minutes on two CPU cores.
 
 It knows its own normalisation and nothing about data, training or explanations. The last feature map is the
-output of a ReLU and goes through global average pooling (GAP) into one linear layer, so every closed form for
-"GAP + linear" heads holds exactly.
+output of an activation, ReLU by default, and goes through global average pooling (GAP) into one linear layer,
+so every closed form for "GAP + linear" heads holds exactly.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Literal, cast
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from robustxai.nets.activations import Kind, activation
 
 STAGE_STRIDES = (1, 2, 2, 1)
 Padding = Literal["zeros", "circular", "reflect", "replicate"]
@@ -37,13 +39,13 @@ class Normalize(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with batch norm, added to the input, then a ReLU (never in place)."""
+    """Two 3x3 convolutions with batch norm, added to the input, then an activation (never in place)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, padding_mode: Padding) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, padding_mode: Padding, kind: Kind) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False, padding_mode=padding_mode)
         self.bn1 = nn.BatchNorm2d(outputs)
-        self.relu1 = nn.ReLU()
+        self.relu1 = activation(kind)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False, padding_mode=padding_mode)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.shortcut: nn.Module = nn.Identity()
@@ -51,7 +53,7 @@ class BasicBlock(nn.Module):
             self.shortcut = nn.Sequential(
                 nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
             )
-        self.relu2 = nn.ReLU()
+        self.relu2 = activation(kind)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu1(self.bn1(self.conv1(x)))
@@ -64,10 +66,10 @@ class CompactResNet(nn.Module):
 
     classes: number of logits. widths: channels of the four stages, whose strides are 1, 2, 2, 1.
     stem_stride: 2 for 56 or 64 pixels, 1 for 28 or 32; either way the last map is 7x7 or 8x8. blocks:
-    residual blocks in each stage. padding_mode: "zeros", "circular", "reflect" or "replicate". mean, std:
-    one number per channel, or one for all. `generator` seeds the initial weights. `gap_layer` names the
-    module whose output enters GAP; `arguments` rebuilds the network. Raises ValueError when an argument
-    does not fit the others.
+    residual blocks in each stage. padding_mode: "zeros", "circular", "reflect" or "replicate". activation:
+    "relu", "silu" or a number beta for softplus. mean, std: one number per channel, or one for all.
+    `generator` seeds the initial weights. `gap_layer` names the module whose output enters GAP; `arguments`
+    rebuilds the network. Raises ValueError when an argument does not fit the others.
     """
 
     gap_layer = "body"
@@ -83,6 +85,7 @@ class CompactResNet(nn.Module):
         padding_mode: str = "zeros",
         mean: Sequence[float] | float = 0.5,
         std: Sequence[float] | float = 0.25,
+        activation: str | float | int = "relu",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -93,13 +96,14 @@ class CompactResNet(nn.Module):
         self.arguments = dict(
             classes=classes, widths=list(widths), stem_stride=stem_stride, in_channels=in_channels,
             blocks=blocks, padding_mode=padding_mode, mean=_plain(mean), std=_plain(std),
+            activation=activation,
         )  # fmt: skip
         self.normalize = Normalize(
             _per_channel("mean", mean, in_channels), _per_channel("std", std, in_channels)
         )
         with torch.random.fork_rng(devices=[]):  # layers draw from the global generator when they are made
             self.body = nn.Sequential(
-                *_stages(widths, in_channels, stem_stride, blocks, cast(Padding, padding_mode))
+                *_stages(widths, in_channels, stem_stride, blocks, cast(Padding, padding_mode), activation)
             )
             self.head = nn.Linear(widths[-1], classes)
         initialize(self, generator=generator)
@@ -107,7 +111,7 @@ class CompactResNet(nn.Module):
     def features(
         self, x: Float[Tensor, "batch channel height width"]
     ) -> Float[Tensor, "batch feature rows columns"]:
-        """The map that enters GAP: the output of the last ReLU, non-negative, 7x7 for 28 and 56 pixels."""
+        """The map that enters GAP: the last activation's output (0 or more for ReLU), 7x7 for 28 and 56 pixels."""
         return self.body(self.normalize(x))
 
     def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch classes"]:
@@ -115,14 +119,14 @@ class CompactResNet(nn.Module):
 
 
 def _stages(
-    widths: Sequence[int], in_channels: int, stem_stride: int, blocks: int, padding_mode: Padding
+    widths: Sequence[int], in_channels: int, stem_stride: int, blocks: int, padding_mode: Padding, kind: Kind
 ) -> list[nn.Sequential]:
     stem = nn.Conv2d(in_channels, widths[0], 3, stem_stride, 1, bias=False, padding_mode=padding_mode)
-    stages = [nn.Sequential(stem, nn.BatchNorm2d(widths[0]), nn.ReLU())]
+    stages = [nn.Sequential(stem, nn.BatchNorm2d(widths[0]), activation(kind))]
     inputs = widths[0]
     for outputs, stride in zip(widths, STAGE_STRIDES, strict=True):
-        first = BasicBlock(inputs, outputs, stride, padding_mode)
-        rest = [BasicBlock(outputs, outputs, 1, padding_mode) for _ in range(blocks - 1)]
+        first = BasicBlock(inputs, outputs, stride, padding_mode, kind)
+        rest = [BasicBlock(outputs, outputs, 1, padding_mode, kind) for _ in range(blocks - 1)]
         stages.append(nn.Sequential(first, *rest))
         inputs = outputs
     return stages

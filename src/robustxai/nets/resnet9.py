@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustxai.nets.activations import activation
 from robustxai.nets.adapters import IMAGENET_MEAN, IMAGENET_STD
-from robustxai.nets.mlp import activation
 from robustxai.nets.resnet import Normalize, initialize
 
 

@@ -1,0 +1,29 @@
+"""One name for each activation, so that a network says by argument whether it is smooth.
+
+ReLU has no second derivative to speak of; SiLU and softplus have all of them. Knows nothing about networks.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+KINDS = ("relu", "silu")
+Kind = str | float | int | None
+
+
+def activation(softplus: Kind) -> nn.Module:
+    """A ReLU (None or "relu"), a SiLU ("silu"), or with a number beta the softplus log(1 + exp(beta u)) / beta.
+
+    ValueError for another name and for beta <= 0.
+    """
+    if softplus is None or softplus == "relu":
+        return nn.ReLU()
+    if softplus == "silu":
+        return nn.SiLU()
+    if isinstance(softplus, str):
+        raise ValueError(
+            f"activation must be {', '.join(KINDS)} or a number above 0 (softplus); got {softplus!r}"
+        )
+    if not softplus > 0:
+        raise ValueError(f"softplus must be None (ReLU) or a number above 0; got {softplus}")
+    return nn.Softplus(softplus)
