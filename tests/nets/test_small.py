@@ -54,6 +54,18 @@ def test_second_derivatives_reach_the_weights(name):
     assert all(p.grad is not None for name, p in net.named_parameters() if name.endswith("weight"))
 
 
+@pytest.mark.parametrize("name", ["MLP", "SmallConvNet"])
+def test_initial_weights_are_spread_as_torchs_own(name):
+    net = CASES[name][0](**{**CASES[name][1], "widths": (64, 64)}, generator=torch.Generator().manual_seed(0))
+    large = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d) and m.weight.numel() > 2000]
+    assert large
+    for layer in large:
+        drawn = layer.weight.std().item(), layer.bias.abs().max().item()
+        layer.reset_parameters()
+        assert drawn[0] == pytest.approx(layer.weight.std().item(), rel=0.08)
+        assert 0 < drawn[1] <= layer.weight[0].numel() ** -0.5
+
+
 def test_mlp_is_the_formula():
     net = build("MLP")
     (first, _, second, _, third), x = net.layers, torch.rand(4, 7)

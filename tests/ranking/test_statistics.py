@@ -1,9 +1,11 @@
 """The statistical acceptance tests of spec 12.4, B1 to B7: means over 3 seeds, thresholds as specified, minutes long.
 
-Run with `pytest -m slow tests/ranking/test_statistics.py`; `-s` prints the table. Digits have 2 seeds, as measured.
+Run with `pytest -m slow tests/ranking/test_statistics.py`; `-s` prints the table. As in spec 12.3 the weights are
+fixed beforehand and the whole 70 per cent are trained on. All test points are attacked.
 """
 
 from functools import cache
+from itertools import pairwise
 from statistics import mean
 
 import pytest
@@ -11,13 +13,14 @@ import pytest
 from robustxai.ranking import evaluate, fine_tune, prepared, pretrain
 
 pytestmark = pytest.mark.slow
-SEEDS = {"synth": 3, "breast_cancer": 3, "digits": 2}
+SEEDS = 3
 
 
 @cache
 def start(name: str, seed: int):
     """The pretrained network of a set and a seed, with what it was trained on."""
     setting, data = prepared(name, seed=seed)
+    data = data.without_validation()
     return setting, data, pretrain(setting, data, seed=seed)
 
 
@@ -34,10 +37,10 @@ def network(name: str, method: str, options: tuple, seed: int):
 def row(name: str, method: str, eps: float | None = None, **options: float) -> dict[str, float]:
     """Means over the seeds, in per cent."""
     rows = []
-    for seed in range(SEEDS[name]):
+    for seed in range(SEEDS):
         setting, data, _ = start(name, seed)
         model = network(name, method, tuple(options.items()), seed)
-        rows.append(vars(evaluate(model, data.test, setting, eps=eps)))
+        rows.append(vars(evaluate(model, data.test, setting, eps=eps, points=900)))
     means = {key: 100 * mean(r[key] for r in rows) for key in rows[0]}
     print(f"\n{name:14}{method:20}{options or ''!s:32}", {k: round(v, 1) for k, v in means.items()})
     assert means["measured"] == 100
@@ -73,7 +76,7 @@ def test_b5_the_gap_term_thickens(name):
 
 def test_b6_a_larger_budget_does_no_less():
     curve = [row("synth", "Vanilla", eps=eps)["er"] for eps in (0.1, 0.25, 0.5, 1.0, 2.0)]
-    assert all(after <= before + 1 for before, after in zip(curve, curve[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(curve))
 
 
 def test_b7_the_released_recipe_on_digits():

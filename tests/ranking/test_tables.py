@@ -32,6 +32,14 @@ def test_parts_are_a_stratified_partition_that_the_seed_decides():
         assert y.float().mean().item() == pytest.approx(data.y.float().mean().item(), abs=0.002)
 
 
+def test_the_validation_part_can_join_the_training_part():
+    t = prepare(small())
+    whole = t.without_validation()
+    assert torch.equal(whole.train[0], torch.cat((t.train[0], t.validation[0])))
+    assert torch.equal(whole.train[1], torch.cat((t.train[1], t.validation[1])))
+    assert torch.equal(whole.test[0], t.test[0]) and torch.equal(whole.mean, t.mean)
+
+
 def test_numbers_are_scaled_on_the_training_part_and_categories_stay_zero_or_one():
     t = prepare(small())
     x, held = t.train[0], t.test[0]
@@ -118,7 +126,7 @@ def test_the_score_is_the_formula():
     x = torch.zeros(1, 28)
     x[0, [2, 3, 4, 5, 6]] = torch.tensor([0.5, 2.0, 0.3, 1.5, -2.0])
     x[0, [8, 12, 17, 20, 24]] = 1  # the first level of every category
-    linear = -0.65 - 2.22 - 0.366 + 1.755 + 2.12 - 0.91 - 0.13 + 1.83 - 0.69
+    linear = 0.45 - 2.78 - 0.051 + 0.435 + 1.28 + 0.93 - 1.30 - 0.02 + 1.10
     curved = 1.2 * torch.tanh(torch.tensor(1.0)) + torch.sin(torch.tensor(0.6)) + 1.5 - 0.8 * 4
     torch.testing.assert_close(log_odds(x), (linear + curved)[None])
 

@@ -15,7 +15,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.nets.activations import activation
-from robustxai.nets.resnet import initialize
+
+
+def initialize_plainly(model: nn.Module, *, generator: torch.Generator | None = None) -> None:
+    """Draw weights and biases of linear layers and convolutions uniformly within 1 / sqrt(fan in), as torch does when
+    it makes a layer; from `generator`.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            bound = module.weight[0].numel() ** -0.5
+            for parameter in module.parameters(recurse=False):
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
 
 class MLP(nn.Module):
@@ -45,7 +55,7 @@ class MLP(nn.Module):
         with torch.random.fork_rng(devices=[]):  # layers draw from the global generator when they are made
             layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), activation(softplus))]
         self.layers = nn.Sequential(*layers[:-1])
-        initialize(self, generator=generator)
+        initialize_plainly(self, generator=generator)
 
     def forward(self, x: Float[Tensor, "n feature"]) -> Float[Tensor, "n classes"]:
         return self.layers(x)
@@ -87,7 +97,7 @@ class SmallConvNet(nn.Module):
                 nn.Conv2d(first, second, 3, 2, 1), activation(softplus), nn.Flatten(),
                 nn.Linear(second * side * side, hidden), activation(softplus), nn.Linear(hidden, classes),
             )  # fmt: skip
-        initialize(self, generator=generator)
+        initialize_plainly(self, generator=generator)
 
     def forward(self, x: Float[Tensor, "n channel height width"]) -> Float[Tensor, "n classes"]:
         return self.layers(x)

@@ -53,6 +53,14 @@ class Table:
         shape = self.train[0].shape[1:]
         return int(np.prod(shape[1:] if len(shape) == 3 else shape))
 
+    def without_validation(self) -> Table:
+        """The same with the validation part added to the training part, for runs whose weights are fixed beforehand.
+
+        The validation part stays readable, but measures nothing any more.
+        """
+        x, y = (torch.cat(both) for both in zip(self.train, self.validation, strict=True))
+        return replace(self, train=(x, y))
+
     def __repr__(self) -> str:
         counts = " + ".join(str(len(part[1])) for part in (self.train, self.validation, self.test))
         return f"Table({self.name}: {counts} samples of {self.d}, {len(self.classes)} classes)"
