@@ -11,6 +11,7 @@ from robustxai.nets.resnet import CompactResNet
 from robustxai.nets.resnet9 import ResNet9
 from robustxai.nets.select import accuracy
 from robustxai.nets.train import History, cross_entropy, fit
+from robustxai.nets.vae import ConvVAE
 from robustxai.nets.zoo import Entry, WeightsError, pretrained, round_weights, save_weights, zoo
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "CompactInception",
     "CompactResNet",
     "CompactVGG",
+    "ConvVAE",
     "Entry",
     "History",
     "RandomShift",

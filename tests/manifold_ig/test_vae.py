@@ -1,0 +1,154 @@
+"""The VAE, its loss and its recipe: shapes, smoothness, size, formulas, storage."""
+
+from functools import partial
+
+import pytest
+import torch
+from curved import generator
+from torch import nn
+from torch.nn import functional as F
+
+from robustxai.manifold_ig import recipes
+from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, distance, divergence, reconstruction_error
+from robustxai.nets import CompactResNet, ConvVAE, fit, pretrained, zoo
+from robustxai.nets.recipes import Recipe, run
+from robustxai.nets.vae import Residual
+
+TINY = dict(widths=(8, 8, 8), latent=4, blocks=1)
+
+
+def tiny(**options):
+    return ConvVAE(**(TINY | options), generator=generator()).eval()
+
+
+def images(n=6, size=16, seed=1):
+    return torch.rand(n, 3, size, size, generator=generator(seed))
+
+
+def test_the_default_network_is_small_and_spatial():
+    vae = ConvVAE(generator=generator()).eval()
+    assert sum(p.numel() for p in vae.parameters()) < 1.2e6
+    x = images(2, 64)
+    z = vae.encode(x)
+    y = vae.decode(z)
+    assert z.shape == (2, 16, 4, 4) and y.shape == x.shape and 0 < y.min() < y.max() < 1
+    torch.testing.assert_close(vae(x), y)
+
+
+@pytest.mark.parametrize("options", [{}, dict(skip_kernel=3), dict(decoder_activation="elu", blocks=0)])
+def test_arguments_rebuild_the_network_and_the_seed_its_weights(options):
+    first, state = tiny(**options), torch.random.get_rng_state()
+    again = ConvVAE(**first.arguments, generator=generator()).eval()
+    assert torch.equal(first(images()), again(images()))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert not torch.equal(
+        first(images()), ConvVAE(**first.arguments, generator=generator(1)).eval()(images())
+    )
+
+
+def test_a_1x1_skip_before_the_upsampling_is_the_skip_after_it():
+    with torch.random.fork_rng(devices=[]):
+        block = Residual(6, 4, "up", "silu", 1).eval()
+    x = torch.randn(2, 6, 5, 5, generator=generator())
+    big = F.interpolate(x, scale_factor=2.0, mode="nearest")
+    torch.testing.assert_close(block(x), block.act(block.main(big) + block.skip(big)))
+
+
+def test_the_decoder_is_smooth_unless_it_is_asked_for_elu():
+    """Second derivatives along a line change little over a small step; those of ELU jump somewhere."""
+
+    def largest_jump(activation):
+        vae = tiny(decoder_activation=activation).double()
+        z, u = torch.randn(2, 1, 4, 2, 2, generator=generator(3), dtype=torch.float64)
+        t = torch.linspace(-0.4, 0.4, 601, dtype=torch.float64)
+        y = vae.decode((z + t.view(-1, 1, 1, 1) * u).contiguous()).detach().flatten(1)
+        second = y.diff(n=2, dim=0) / (t[1] - t[0]) ** 2
+        return float(second.diff(dim=0).abs().amax() / second.abs().amax())
+
+    assert largest_jump("silu") < 0.02 < 0.05 < largest_jump("elu")
+
+
+def test_divergence_and_distance_are_their_formulas():
+    assert float(divergence(torch.zeros(2, 3), torch.zeros(2, 3))) == 0
+    normal = torch.distributions.Normal
+    mean, log_variance = torch.randn(2, 4, 3, generator=generator())
+    exact = torch.distributions.kl_divergence(normal(mean, (log_variance / 2).exp()), normal(0.0, 1.0))
+    torch.testing.assert_close(divergence(mean, log_variance), exact.mean())
+    features = lambda x: [x, 2 * x]  # noqa: E731
+    x, y = images(), images(seed=2)
+    torch.testing.assert_close(distance(features, y, x), 2.5 * (y - x).square().mean())
+
+
+def test_features_are_the_first_convolutions_and_the_rest_does_not_run():
+    network = CompactResNet(3, widths=(4, 4, 6, 6), generator=generator()).eval()
+    x = images(size=32)
+    seen = ConvFeatures(network, 3)(x)
+    stem = network.body[0]
+    torch.testing.assert_close(seen[0], stem[0](network.normalize(x)))
+    torch.testing.assert_close(seen[1], network.body[1][0].conv1(stem(network.normalize(x))))
+    assert len(seen) == 3 and not any(m._forward_hooks for m in network.modules())
+    ran = []
+    network.head.register_forward_hook(lambda *_: ran.append(1))
+    ConvFeatures(network, 3)(x)
+    assert not ran
+
+
+def test_training_lowers_the_loss_and_leaves_the_feature_network_alone():
+    teacher = CompactResNet(3, widths=(4, 4, 6, 6), generator=generator()).requires_grad_(False).eval()
+    before = {k: v.clone() for k, v in teacher.state_dict().items()}
+    x = torch.rand(48, 3, 1, 1, generator=generator()).expand(-1, -1, 16, 16).contiguous()
+    vae, error = tiny(), reconstruction_error(tiny(), x)
+    history = fit(
+        vae, x, torch.zeros(48), epochs=25, lr=5e-3, batch_size=16, loss=VAELoss(ConvFeatures(teacher, 2)),
+        measure=reconstruction_error, progress=False,
+    )  # fmt: skip
+    assert history.accuracy[-1] == pytest.approx(reconstruction_error(vae, x)) and not vae.training
+    assert history.accuracy[-1] < 0.7 * error and history.loss[-1] < 0.7 * history.loss[0]
+    assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
+    parts = [VAELoss(kl=kl, mse=mse) for kl, mse in ((1, 0), (0, 1), (1, 1))]
+    values = []
+    for loss in parts:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            values.append(float(loss(vae, x, x).detach()))
+    assert values[2] == pytest.approx(values[0] + values[1], rel=1e-5)
+
+
+def test_the_recipe_stores_a_network_that_loads_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(recipes, "TEACHER_EPOCHS", 1)
+    monkeypatch.setattr(recipes, "faces", lambda split, n: recipes.portraits(min(n, 32), size=64))
+    monkeypatch.setattr(recipes, "train_vae", partial(recipes.train_vae, widths=(4, 4, 4, 4), blocks=0))
+    recipe = recipes.RECIPES["manifold_ig-vae-portraits"]
+    small = Recipe(recipe.name, recipe.help, partial(recipes.build, n=32, epochs=1), recipe.file, recipe.seed)
+    assert run(small, out=tmp_path, progress=False) == ["manifold_ig-vae-portraits-s0"]
+    entry = zoo(tmp_path)["manifold_ig-vae-portraits-s0"]
+    assert set(entry.metrics) == {"test_mse", "test_relative_error", "black_mse", "white_mse"}
+    vae = pretrained(entry.name, weights_dir=tmp_path)
+    assert isinstance(vae, ConvVAE) and vae(images(1, 64)).shape == (1, 3, 64, 64)
+    assert not list(tmp_path.glob(".checkpoints/*"))
+
+
+def test_plain_images_are_added():
+    x = recipes.with_plain_images(images(100))
+    assert len(x) == 104 and (x[100:102] == 0).all() and (x[102:] == 1).all()
+
+
+@pytest.mark.usefixtures("as_shipped")
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: ConvVAE(widths=()), "widths, latent and blocks are"),
+        (
+            lambda: ConvVAE(decoder_activation="relu"),
+            "activation is 'relu'; accepted are silu, elu, softplus",
+        ),
+        (lambda: ConvVAE(skip_kernel=5), "skip_kernel is 5; accepted are 1 and 3"),
+        (lambda: tiny().encode(images(size=12)), r"x has sides \(12, 12\); accepted are multiples of 8"),
+        (lambda: ConvFeatures(nn.Conv2d(3, 3, 1), 2), "layers is 2; accepted are 1 to 1"),
+        (lambda: recipes.faces("validation", 3), "split is 'validation'; accepted are train, test"),
+    ],
+)
+def test_bad_input_is_one_sentence(call, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        call()
+    assert "\n" not in str(caught.value)
