@@ -70,6 +70,20 @@ def test_ssim_equals_scikit_image(side, window):
     np.testing.assert_allclose(ssim(a, b, window=window).numpy(), expected, atol=1e-9)
 
 
+def test_ssim_with_the_gaussian_window_of_photographs_equals_scikit_image():
+    a, b = (torch.rand(3, 24, 20, generator=torch.Generator().manual_seed(i)).double() for i in range(2))
+    expected = [
+        structural_similarity(
+            u.numpy(), v.numpy(), data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        for u, v in zip(a, b, strict=True)
+    ]
+    found = ssim(a, b, normalise="none", window=11, sigma=1.5)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-9)
+    with pytest.raises(ValueError, match=r"window is 7 for sigma 1\.5; accepted is 11"):
+        ssim(a, b, sigma=1.5)
+
+
 def test_ssim_at_seven_pixels_is_one_window_by_hand():
     a, b = relu_maps(4, 1), relu_maps(5, 1)
     x, y = minmax(a).flatten(), minmax(b).flatten()

@@ -22,6 +22,7 @@ Images = Float[Tensor, "n channel height width"]
 Maps = Float[Tensor, " m *map"]
 Targets = Int[Tensor, " n"] | int | None
 Classifier = Callable[[Tensor], Tensor]
+SCORES = ("prob", "logit")
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,14 @@ def baseline_image(x: Images, baseline: str | float | int | Tensor) -> Images:
     return torch.as_tensor(baseline, dtype=x.dtype, device=x.device).expand_as(x)
 
 
-def class_probability(model: Classifier, x: Images, target: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """p_c of a batch in one forward pass; a single logit is read as a sigmoid with classes 0 and 1."""
+def class_score(
+    model: Classifier, x: Float[Tensor, " n *sample"], target: Int[Tensor, " n"], score: str = "prob"
+) -> Float[Tensor, " n"]:
+    """p_c of a batch in one forward pass, or the logit of c with `score` "logit"; a single logit is read as a
+    sigmoid with classes 0 and 1.
+    """
+    if score not in SCORES:
+        raise ValueError(f"score is {score!r}; accepted are {', '.join(SCORES)}.")
     logits = model(x)
     if logits.ndim != 2:
         raise ValueError(f"model returned shape {tuple(logits.shape)}; accepted are logits (n, classes).")
@@ -100,10 +107,18 @@ def class_probability(model: Classifier, x: Images, target: Int[Tensor, " n"]) -
             f"target holds {int(target.min())} to {int(target.max())}; "
             f"accepted are 0 to {logits.shape[1] - 1}, the classes of the model."
         )
-    return logits.softmax(1).gather(1, target[:, None])[:, 0]
+    return (logits.softmax(1) if score == "prob" else logits).gather(1, target[:, None])[:, 0]
 
 
-def _targets(model: Classifier, x: Tensor, target: Targets, max_batch: int) -> Tensor:
+def check_mode(model: Classifier) -> None:
+    """ValueError for a network in training mode."""
+    if isinstance(model, nn.Module) and model.training:
+        raise ValueError(
+            "model is in training mode, where a batch changes its own result; accepted is model.eval()."
+        )
+
+
+def targets(model: Classifier, x: Tensor, target: Targets, max_batch: int) -> Tensor:
     """One class index per image."""
     if target is None:
         return torch.cat([predicted(model(part)) for part in x.split(max_batch)])
@@ -123,10 +138,7 @@ def _curve(
     insert: bool,
 ) -> Curve:
     """Both curves: (image, step) pairs in one flat list, cut into chunks of `max_batch`."""
-    if isinstance(model, nn.Module) and model.training:
-        raise ValueError(
-            "model is in training mode, where a batch changes its own result; accepted is model.eval()."
-        )
+    check_mode(model)
     n, size = len(x), (x.shape[2], x.shape[3])
     pixels = size[0] * size[1]
     if not 1 <= steps <= pixels:
@@ -138,13 +150,13 @@ def _curve(
     rank = torch.empty_like(by_size).scatter_(1, by_size, torch.arange(pixels, device=x.device).expand(n, -1))
     rank = rank.reshape(n, 1, *size)
     changed = torch.linspace(0, pixels, steps + 1, device=x.device).round()
-    base, c = baseline_image(x, baseline), _targets(model, x, target, max_batch)
+    base, c = baseline_image(x, baseline), targets(model, x, target, max_batch)
     pairs = torch.cartesian_prod(torch.arange(n, device=x.device), torch.arange(steps + 1, device=x.device))
     p = []
     for part in pairs.split(max_batch):
         i, s = part.unbind(1)
         first = rank[i] < changed[s].reshape(-1, 1, 1, 1)
-        p.append(class_probability(model, torch.where(first == insert, x[i], base[i]), c[i]))
+        p.append(class_score(model, torch.where(first == insert, x[i], base[i]), c[i]))
     probability = torch.cat(p).reshape(n, steps + 1)
     flat = native.flatten(1)
     void = (flat.amax(1) == flat.amin(1)) | unusable(flat)

@@ -78,20 +78,28 @@ def mse(a: Batch, b: Other, *, normalise: str = "minmax") -> Scores:
     return nan_where((normalised(x, normalise) - normalised(y, normalise)).square().mean(1), unusable(x, y))
 
 
-def ssim(a: Batch, b: Other, *, normalise: str = "minmax", window: int = 7) -> Scores:
-    """Structural similarity in [-1, 1] of maps brought to [0, 1], with a uniform `window` x `window`
-    window.
+def ssim(
+    a: Batch, b: Other, *, normalise: str = "minmax", window: int = 7, sigma: float | int | None = None
+) -> Scores:
+    """Structural similarity in [-1, 1] of maps brought to [0, 1], with a uniform `window` x `window` window,
+    or a Gaussian one of standard deviation `sigma`.
 
     The window is 7 and uniform (not the 11-pixel Gaussian of photographs), because native maps are as small
     as 7x7, where it is exactly one window over the whole map. Only windows that lie inside the map count.
     Data range 1, K = (0.01, 0.03), population covariance: scikit-image's `structural_similarity(win_size=7,
-    use_sample_covariance=False)`. ValueError if `window` is even, below 3 or larger than the map: resize
-    such maps first, and say so.
+    use_sample_covariance=False)`. With `window=11, sigma=1.5` it is the measure of photographs (scikit-image:
+    `gaussian_weights=True, sigma=1.5`). ValueError if `window` is even, below 3 or larger than the map (resize
+    such maps first, and say so), or not the 2 * int(3.5 * sigma + 0.5) + 1 that a sigma takes.
     """
     shape = spatial(a, "a").shape
     if window % 2 == 0 or window < 3 or window > min(shape[1:]):
         raise ValueError(
             f"window is {window}; accepted are odd numbers from 3 to {min(shape[1:])}, the shorter side."
+        )
+    if sigma is not None and window != 2 * int(3.5 * sigma + 0.5) + 1:
+        raise ValueError(
+            f"window is {window} for sigma {sigma}; accepted is {2 * int(3.5 * sigma + 0.5) + 1}, 2 * int(3.5 * "
+            "sigma + 0.5) + 1."
         )
     x, y = rows(a, b)
     bad = unusable(x, y)
@@ -100,8 +108,9 @@ def ssim(a: Batch, b: Other, *, normalise: str = "minmax", window: int = 7) -> S
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     _, full = structural_similarity_index_measure(
-        x, y, gaussian_kernel=False, kernel_size=window, data_range=1.0, return_full_image=True
-    )
+        x, y, gaussian_kernel=sigma is not None, sigma=float(sigma or 1.5), kernel_size=window, data_range=1.0,
+        return_full_image=True,
+    )  # fmt: skip
     edge = window // 2  # torchmetrics pads by reflection there: those windows repeat pixels, leave them out
     return nan_where(full[:, 0, edge:-edge, edge:-edge].mean((1, 2)), bad)
 
