@@ -6,6 +6,9 @@ encoder, image -> code.
 """
 
 from robustxai.manifold_ig import baselines
+from robustxai.manifold_ig.adaptive import BPDA, frozen
+from robustxai.manifold_ig.attacks import Attacked, AttributionAttack
+from robustxai.manifold_ig.controls import ShuffledChange
 from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
 from robustxai.manifold_ig.explainers import Attribution, IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed, geodesic
@@ -17,6 +20,7 @@ from robustxai.manifold_ig.integrate import (
     straight_integral,
     weighted_gradients,
 )
+from robustxai.manifold_ig.maps import SaliencyOf, saliency, shares
 from robustxai.manifold_ig.metric import (
     Bounds,
     curve_bounds,
@@ -44,10 +48,13 @@ from robustxai.manifold_ig.pixel import BlurIG, GuidedIG
 from robustxai.manifold_ig.released import ReleasedPath, released_geodesic_reference
 
 __all__ = [
+    "BPDA",
     "ENDPOINTS",
     "RULES",
     "SCORES",
+    "Attacked",
     "Attribution",
+    "AttributionAttack",
     "BlurIG",
     "Bounds",
     "Geodesic",
@@ -57,6 +64,8 @@ __all__ = [
     "ManifoldIG",
     "PathExplainer",
     "ReleasedPath",
+    "SaliencyOf",
+    "ShuffledChange",
     "at_constant_speed",
     "baselines",
     "blur_path",
@@ -69,6 +78,7 @@ __all__ = [
     "encoder_direction",
     "endpoints",
     "energy_gradient",
+    "frozen",
     "geodesic",
     "guided_path",
     "largest_eigenvalue",
@@ -78,6 +88,8 @@ __all__ = [
     "push",
     "quadrature",
     "released_geodesic_reference",
+    "saliency",
+    "shares",
     "speed_variation",
     "straight",
     "straight_integral",

@@ -1,0 +1,42 @@
+"""Derivatives for an attacker who knows the defence: frozen geodesics, and BPDA (spec 4.4).
+
+LatentPathIG needs none of this: it is differentiable, and an attack on it goes through encoder and decoder.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from robustxai.manifold_ig.baselines import as_baseline
+from robustxai.manifold_ig.decoded import ManifoldIG
+from robustxai.manifold_ig.maps import Explain
+
+
+def frozen(method: ManifoldIG, baselines: Tensor | float | None = None) -> Callable[[Tensor], Explain]:
+    """The guide of an attack on ManifoldIG: at the inputs that it is asked for, their geodesics are solved; the
+    ends of the path then move with the codes while its bend stays (spec 4.4, item 2).
+
+    >>> attack.perturb(model, x, explain=method, guide=frozen(method))  # doctest: +SKIP
+    """
+    return lambda x: method.freeze(x, as_baseline(baselines, x))
+
+
+class BPDA:
+    """An explainer with the values of one and the derivatives of another (backward pass differentiable
+    approximation, Athalye et al. 2018).
+
+    For explainers that have no useful derivative: GuidedIG, whose path comes from comparisons, with
+    Integrated Gradients behind it; a ReLU network, with its softplus copy behind it.
+    """
+
+    def __init__(self, explain: Explain, behind: Explain):
+        self.explain, self.behind = explain, behind
+
+    def __call__(self, x: Tensor, target: Tensor | int | None = None) -> Tensor:
+        with torch.no_grad():
+            value = self.explain(x.detach(), target)
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return value
+        way = self.behind(x, target)
+        return way + (value - way.detach())
