@@ -8,7 +8,8 @@ ROBUSTXAI_DATA names, from the user's cache, or by `download=True`. Every file i
 SHA-256 before use.
 """
 
-from .catalog import Entry, catalog, describe
+from .card import describe
+from .catalog import Entry, catalog
 from .dataset import Dataset
 from .errors import ChecksumError, DownloadError, NotAvailable, UnknownDataset, UnknownSplit
 from .load import load

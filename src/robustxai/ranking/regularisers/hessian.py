@@ -53,7 +53,7 @@ class FDHessian(_Curvature):
 
     Args:
         weight, weighting, score, target: as for `Regulariser`.
-        h: step in the units of x; 0.1 has a relative error of about 0.1% in float32 on standardised inputs.
+        h: step in the units of x; 0.1 has a relative error below 1% in float32 on standardised inputs.
         along: 'sign' of the gradient, 'random', or 'gapdir', which needs `k`.
     """
 
