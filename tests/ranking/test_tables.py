@@ -40,6 +40,11 @@ def test_the_validation_part_can_join_the_training_part():
     assert torch.equal(whole.test[0], t.test[0]) and torch.equal(whole.mean, t.mean)
 
 
+def test_a_table_goes_to_another_device():
+    there = prepare(small()).to("meta")
+    assert {v.device.type for v in (*there.train, *there.validation, *there.test, there.mean)} == {"meta"}
+
+
 def test_numbers_are_scaled_on_the_training_part_and_categories_stay_zero_or_one():
     t = prepare(small())
     x, held = t.train[0], t.test[0]

@@ -53,6 +53,13 @@ class Table:
         shape = self.train[0].shape[1:]
         return int(np.prod(shape[1:] if len(shape) == 3 else shape))
 
+    def to(self, device: torch.device | str) -> Table:
+        """The same on another device."""
+        parts = {name: getattr(self, name) for name in ("train", "validation", "test")}
+        moved: dict[str, Part] = {name: (x.to(device), y.to(device)) for name, (x, y) in parts.items()}
+        mean, std = (None if v is None else v.to(device) for v in (self.mean, self.std))
+        return replace(self, mean=mean, std=std, **moved)
+
     def without_validation(self) -> Table:
         """The same with the validation part added to the training part, for runs whose weights are fixed beforehand.
 
