@@ -10,6 +10,13 @@ from robustxai.manifold_ig.adaptive import BPDA, frozen
 from robustxai.manifold_ig.attacks import Attacked, AttributionAttack
 from robustxai.manifold_ig.controls import ShuffledChange
 from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
+from robustxai.manifold_ig.diagnostics import (
+    autoencoder_residual,
+    curve_ratios,
+    gradient_noise,
+    nearest_distance,
+    path_of,
+)
 from robustxai.manifold_ig.explainers import Attribution, IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed, geodesic
 from robustxai.manifold_ig.integrate import (
@@ -19,6 +26,13 @@ from robustxai.manifold_ig.integrate import (
     quadrature,
     straight_integral,
     weighted_gradients,
+)
+from robustxai.manifold_ig.known_manifold import (
+    MENAGERIE_MANIFOLD,
+    PORTRAIT_MANIFOLD,
+    KnownManifold,
+    manifold_distance,
+    nearest_on_manifold,
 )
 from robustxai.manifold_ig.maps import SaliencyOf, saliency, shares
 from robustxai.manifold_ig.metric import (
@@ -50,6 +64,8 @@ from robustxai.manifold_ig.released import ReleasedPath, released_geodesic_refer
 __all__ = [
     "BPDA",
     "ENDPOINTS",
+    "MENAGERIE_MANIFOLD",
+    "PORTRAIT_MANIFOLD",
     "RULES",
     "SCORES",
     "Attacked",
@@ -60,6 +76,7 @@ __all__ = [
     "Geodesic",
     "GuidedIG",
     "IntegratedGradients",
+    "KnownManifold",
     "LatentPathIG",
     "ManifoldIG",
     "PathExplainer",
@@ -67,12 +84,14 @@ __all__ = [
     "SaliencyOf",
     "ShuffledChange",
     "at_constant_speed",
+    "autoencoder_residual",
     "baselines",
     "blur_path",
     "class_scores",
     "curve_bounds",
     "curve_energy",
     "curve_length",
+    "curve_ratios",
     "decode",
     "dense_metric",
     "encoder_direction",
@@ -80,10 +99,15 @@ __all__ = [
     "energy_gradient",
     "frozen",
     "geodesic",
+    "gradient_noise",
     "guided_path",
     "largest_eigenvalue",
     "latent_line",
+    "manifold_distance",
     "metric_product",
+    "nearest_distance",
+    "nearest_on_manifold",
+    "path_of",
     "pull",
     "push",
     "quadrature",

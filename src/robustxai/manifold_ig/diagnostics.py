@@ -1,0 +1,109 @@
+"""How far does a path of images stray, and how steady is the classifier along it (spec 5, item 7)?
+
+Paths have their points first, (points, n, *image); values are per point and path, (points, n), or per path,
+(n,). The completeness gap is `Attribution.completeness_gap`; the distance to a manifold that is known is in
+`known_manifold`. Knows nothing about how a path was found.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
+from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
+from robustxai.manifold_ig.integrate import gradients
+from robustxai.manifold_ig.metric import curve_bounds
+from robustxai.manifold_ig.paths import endpoints, latent_line, straight
+from robustxai.metrics import cosine
+
+Path = Float[Tensor, "points n *sample"]
+PerPoint = Float[Tensor, "points n"]
+PerPath = Float[Tensor, " n"]
+Network = Callable[[Tensor], Tensor]
+
+
+class CurveRatios(NamedTuple):
+    """energy, length: over those of the reference path. bound: half the squared chord over the energy, 1 for a
+    straight line at constant speed, which is the least energy that any decoder allows (spec 3.3, item 6)."""
+
+    energy: PerPath
+    length: PerPath
+    bound: PerPath
+
+
+def curve_ratios(path: Path, reference: Path) -> CurveRatios:
+    """E / E_lin, L / L_lin and the lower-bound ratio of a path beside a reference, the decoded latent line."""
+    ours, line = curve_bounds(path), curve_bounds(reference)
+    length = (ours.half_length / line.half_length).sqrt()
+    return CurveRatios(ours.energy / line.energy, length, ours.half_chord / ours.energy)
+
+
+@torch.no_grad()
+def autoencoder_residual(path: Path, autoencoder: Network, *, max_batch: int = 256) -> PerPoint:
+    """||y - g(h(y))|| of every image of a path: small where the autoencoder knows such images.
+
+    autoencoder: images to reconstructions, x -> decode(encode(x)). For a path that this decoder has made the
+    residual flatters: such images are its own.
+
+    >>> autoencoder_residual(torch.ones(3, 2, 4), lambda x: 0.5 * x)[0]
+    tensor([1., 1.])
+    """
+    flat = path.flatten(0, 1)
+    off = [(part - autoencoder(part)).flatten(1).norm(dim=1) for part in flat.split(max_batch)]
+    return torch.cat(off).unflatten(0, path.shape[:2])
+
+
+def nearest_distance(path: Path, images: Float[Tensor, " m *sample"]) -> PerPoint:
+    """||y - x|| to the nearest of `images`, such as the training set, for every image of a path."""
+    away = torch.cdist(path.flatten(2).flatten(0, 1), images.flatten(1).to(path))
+    return away.amin(1).unflatten(0, path.shape[:2])
+
+
+def gradient_noise(
+    model: Network,
+    path: Path,
+    target: Int[Tensor, " n"],
+    *,
+    score: str = "logit",
+    internal_batch_size: int = 64,
+) -> PerPath:
+    """Mean of 1 - cos between the classifier's gradients at neighbouring points, in [0, 2]; 0 is steady.
+
+    A pair with a zero gradient does not count; nan where no pair counts. Raises ValueError for fewer than 2
+    points or an unknown score.
+    """
+    if len(path) < 2:
+        raise ValueError(f"path has {len(path)} point; accepted are paths of 2 points or more")
+    classes = target.repeat(len(path)).split(internal_batch_size)
+    images = path.flatten(0, 1).split(internal_batch_size)
+    parts = [gradients(model, *pair, score)[0].detach() for pair in zip(images, classes, strict=True)]
+    slopes = torch.cat(parts).unflatten(0, path.shape[:2]).flatten(2)
+    turns = 1 - cosine(slopes[:-1].flatten(0, 1), slopes[1:].flatten(0, 1))
+    return turns.unflatten(0, (len(path) - 1, path.shape[1])).nanmean(0)
+
+
+@torch.no_grad()
+def path_of(
+    method: PathExplainer, x: Float[Tensor, " n *sample"], start: Float[Tensor, " n *sample"]
+) -> Path:
+    """The images along which a method integrates from `start` to `x`, (n_steps + 1, n, *sample).
+
+    For the methods with a straight pixel line or a decoded path; ValueError for others.
+    """
+    if isinstance(method, IntegratedGradients):
+        ends = (method._rebuilt(start), method._rebuilt(x)) if method.encoder is not None else (start, x)
+        return straight(*ends, method.n_steps + 1)
+    if isinstance(method, ManifoldIG):
+        path = method.geodesic(x, start).images
+    elif isinstance(method, LatentPathIG):
+        assert method.encoder is not None and method.decoder is not None
+        codes = method.encoder(start), method.encoder(x)
+        path = latent_line(method.decoder, *codes, method.n_steps + 1, bend=method.bend)
+    else:
+        raise ValueError(
+            f"method is {type(method).__name__}; accepted are IntegratedGradients, LatentPathIG and ManifoldIG"
+        )
+    return endpoints(path, start, x, method.endpoint, points=method.bridge_points)
