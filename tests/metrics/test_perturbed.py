@@ -73,6 +73,16 @@ def test_of_a_linear_function_gradient_and_share_forms_are_perfect(change):
         assert torch.equal(none.raw, none.null) and torch.equal(none.scaled, none.null)
 
 
+def test_a_square_of_the_baseline_asks_for_the_sum_of_the_attribution_there():
+    """F is the sum of squares: A = x^2 - b^2 is exact for every square, whatever (x - b) is."""
+    x, b = images().double(), images(5).roll(1, 0).double()
+    x[:, :, 2:4] = b[:, :, 2:4]
+    model = lambda v: torch.stack((v.square().flatten(1).sum(1), 0 * v[:, 0, 0, 0]), 1)  # noqa: E731
+    change = square_removal(0.5, fill=b)
+    found = infidelity(model, x, x**2 - b**2, 0, score="logit", perturb=change, baseline=b)
+    assert found.raw.max() < 1e-20 and (found.null > 0.1).all()
+
+
 def test_what_is_never_tested_is_a_baseline_equal_to_the_input():
     x = images(1)
     model = Linear(torch.ones(3, 8, 8)).eval()

@@ -34,7 +34,7 @@ class CurveRatios(NamedTuple):
     bound: PerPath
 
 
-def curve_ratios(path: Path, reference: Path) -> CurveRatios:
+def curve_ratios(path: Path, reference: Float[Tensor, "others n *sample"]) -> CurveRatios:
     """E / E_lin, L / L_lin and the lower-bound ratio of a path beside a reference, the decoded latent line."""
     ours, line = curve_bounds(path), curve_bounds(reference)
     length = (ours.half_length / line.half_length).sqrt()

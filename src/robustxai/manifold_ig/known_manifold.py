@@ -107,7 +107,10 @@ def nearest_on_manifold(
 def manifold_distance(
     path: Float[Tensor, "points n channel height width"], manifold: KnownManifold, **options: object
 ) -> Float[Tensor, "points n"]:
-    """The upper estimate of the distance of every image of a path to the manifold; options as in `nearest_on_manifold`."""
+    """The upper estimate of the distance of every image of a path to the manifold.
+
+    options: of `nearest_on_manifold`.
+    """
     found = nearest_on_manifold(path.flatten(0, 1), manifold, **options)  # pyright: ignore[reportArgumentType]
     return found.distance.unflatten(0, path.shape[:2])
 

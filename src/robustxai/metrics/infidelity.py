@@ -39,8 +39,12 @@ def gaussian_noise(sigma: float | int = 0.02) -> Perturb:
     return lambda x, g: x + sigma * torch.randn(x.shape[1:], generator=g, device=g.device).to(x)
 
 
-def square_removal(share: float | int = 0.25, fill: float | int = 0.0) -> Perturb:
-    """A random square whose side is `share` of the shorter side becomes `fill`, the same for all samples."""
+def square_removal(share: float | int = 0.25, fill: float | int | Tensor = 0.0) -> Perturb:
+    """A random square whose side is `share` of the shorter side becomes `fill`, the same for all samples.
+
+    fill: a number or images that broadcast over x. With the baseline of the attribution as `fill` and as the
+    `baseline` of `infidelity`, I is exactly 1 on the square and 0 elsewhere.
+    """
     if not 0 < share <= 1:
         raise ValueError(f"share is {share}; accepted are numbers above 0 and at most 1.")
 
@@ -49,9 +53,9 @@ def square_removal(share: float | int = 0.25, fill: float | int = 0.0) -> Pertur
         top, left = (
             int(torch.randint(0, s - side + 1, (), generator=g, device=g.device)) for s in x.shape[-2:]
         )
-        y = x.clone()
-        y[..., top : top + side, left : left + side] = fill
-        return y
+        gone = torch.zeros(x.shape[-2:], dtype=torch.bool, device=x.device)
+        gone[top : top + side, left : left + side] = True
+        return torch.where(gone, torch.as_tensor(fill, dtype=x.dtype, device=x.device), x)
 
     return remove
 

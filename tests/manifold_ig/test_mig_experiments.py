@@ -1,0 +1,126 @@
+"""From methods and images to the rows of the tables: every quantity there, in range, and the right one."""
+
+import pytest
+import torch
+from curved import generator
+
+from robustxai.data.scenes import FactorSpec
+from robustxai.manifold_ig import AttributionAttack, KnownManifold, experiments, path_of, saliency
+from robustxai.metrics import pearson
+
+NAMES = ("IG", "IG-recon", "EIG", "MIG released", "MIG")
+
+
+@pytest.fixture
+def setting(classifier, encoder, decoder):
+    """Five methods, images of the decoder, their classes."""
+    methods = experiments.methods(
+        classifier, encoder, decoder, n_steps=8, evaluations=6, internal_batch_size=64
+    )
+    with torch.no_grad():
+        x = decoder(torch.randn(3, 6, generator=generator(1)))
+        return methods, x, classifier(x).argmax(1)
+
+
+def test_the_methods_are_those_of_the_spec(setting):
+    methods, _, _ = setting
+    assert tuple(methods) == NAMES
+    assert methods["MIG released"].rule == "released" and methods["MIG released"].score == "prob"
+    for name in ("IG", "IG-recon", "EIG", "MIG"):
+        assert methods[name].n_steps == 8 and methods[name].score == "logit"
+
+
+def test_quality_rows(setting):
+    methods, x, target = setting
+    masks = torch.zeros(3, 8, 8)
+    masks[:, 2:6, 2:6] = 1
+    rows = experiments.quality_rows(methods, x, target, masks=masks, draws=5, sensitivity_draws=2)
+    assert tuple(rows) == NAMES
+    for row in rows.values():
+        assert all(v.shape == (3,) for v in row.values())
+        for kind in ("noise", "squares"):
+            assert (row[f"INFD {kind}"] >= 0).all() and (row[f"unexplained {kind}"] <= 1 + 1e-4).all()
+        assert (row["SENS_max"] > 0).all() and ((row["energy inside"] - 0.5).abs() <= 0.5).all()
+        assert {"SIC", "AIC", "insertion", "deletion", "pointing game"} <= set(row)
+    assert set(experiments.quality_rows({"IG": methods["IG"]}, x, target, draws=2, curves=False)["IG"]) == {
+        "INFD noise", "unexplained noise", "INFD squares", "unexplained squares", "SENS_max",
+    }  # fmt: skip
+
+
+def test_path_rows(setting):
+    methods, x, target = setting
+    rows = experiments.path_rows(methods, x, target)
+    assert tuple(rows) == NAMES
+    one = torch.ones(3)
+    torch.testing.assert_close(rows["EIG"]["E / E_lin"], one)
+    torch.testing.assert_close(rows["EIG"]["PCC with EIG"], one)
+    torch.testing.assert_close(rows["IG-recon"]["bound / E"], one)
+    assert (rows["MIG"]["E / E_lin"] <= 1 + 1e-5).all() and (rows["MIG"]["bound / E"] <= 1 + 1e-5).all()
+    assert (rows["MIG"]["bound / E"] > rows["EIG"]["bound / E"]).all()
+    for name in ("EIG", "MIG"):
+        assert rows[name]["gap / TV"].mean() < rows["MIG released"]["gap / TV"].mean()
+    assert (
+        rows["EIG"]["decoder forwards"].tolist() == [9 + 1 + 1 / 3] * 3
+        or rows["EIG"]["decoder forwards"].min() >= 9
+    )
+    assert (rows["IG"]["decoder forwards"] == 0).all() and (rows["EIG"]["decoder backwards"] == 0).all()
+    assert (rows["MIG"]["decoder backwards"] >= 7 * 2).all()
+    for row in rows.values():
+        assert all(v.shape == (3,) and v.isfinite().all() for v in row.values())
+
+
+def test_path_rows_with_a_known_manifold(setting):
+    """The manifold of grey images: the distance is the spread of the pixels around their mean."""
+    methods, x, target = setting
+    grey = KnownManifold(
+        lambda f, size: f[:, :1, None, None].expand(-1, 3, size, size),
+        (FactorSpec("grey", 0, 1, "continuous", "brightness"),),
+    )
+    rows = experiments.path_rows(
+        {name: methods[name] for name in ("IG", "EIG")}, x, target, manifold=grey, library=50
+    )
+    path = path_of(methods["IG"], x, torch.zeros_like(x))[1:-1].flatten(2)
+    spread = (path - path.mean(2, keepdim=True)).norm(dim=2).mean(0)
+    torch.testing.assert_close(rows["IG"]["distance"], spread, rtol=1e-3, atol=0)
+
+
+def test_attack_rows(setting, classifier):
+    methods, x, target = setting
+    wanted = x.roll(1, 0)
+    attack = lambda images: AttributionAttack(images, eps=0.06, steps=6, lr=0.02, refresh=3)  # noqa: E731
+    parts = experiments.attack_rows(methods, x, wanted, target, attack=attack)
+    assert list(parts) == ["transfer", "noise", "adaptive"]
+    for rows in parts.values():
+        assert tuple(rows) == NAMES
+        for row in rows.values():
+            assert (row["budget used"] <= 0.06 + 1e-6).all() and (
+                (row["kept"] == 0) | (row["kept"] == 1)
+            ).all()
+            torch.testing.assert_close(row["shift"], row["PCC to target"] - row["PCC to target before"])
+    for own, other in zip(parts["transfer"]["IG"].values(), parts["adaptive"]["IG"].values(), strict=True):
+        torch.testing.assert_close(own, other)
+    assert (parts["transfer"]["IG"]["kept"] == 1).all()
+    assert parts["transfer"]["IG"]["shift"].mean() > parts["noise"]["IG"]["shift"].mean()
+    assert parts["adaptive"]["EIG"]["shift"].mean() > parts["transfer"]["EIG"]["shift"].mean()
+    torch.testing.assert_close(parts["transfer"]["IG"]["contraction"], torch.ones(3))
+    before = pearson(saliency(methods["EIG"](x, target)), saliency(methods["EIG"](wanted)))
+    torch.testing.assert_close(parts["noise"]["EIG"]["PCC to target before"], before)
+    only = experiments.attack_rows({"IG": methods["IG"]}, x, wanted, target, attack=attack, adaptive=False)
+    assert only["adaptive"] == {}
+
+
+def test_tables_have_intervals_and_parts_join(setting):
+    methods, x, target = setting
+    rows = experiments.path_rows({k: methods[k] for k in ("EIG", "MIG")}, x, target)
+    lines = experiments.table(rows)
+    assert [line["method"] for line in lines] == ["EIG", "MIG"]
+    gap = lines[1]["gap / TV"]
+    assert gap.n == 3 and gap.low <= gap.value <= gap.high
+    twice = experiments.joined([rows, rows])
+    assert twice["MIG"]["gap / TV"].shape == (6,)
+
+
+def test_the_reference_needs_an_autoencoder(setting):
+    methods, x, target = setting
+    with pytest.raises(ValueError, match="reference names a method without autoencoder"):
+        experiments.path_rows(methods, x, target, reference="IG")
