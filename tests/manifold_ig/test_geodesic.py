@@ -117,6 +117,9 @@ def test_a_coarse_curve_first_helps_the_fine_one():
     plain = geodesic(blob, z0, z1, 41, evaluations=4)
     helped = geodesic(blob, z0, z1, 41, evaluations=4, coarse=8)
     assert helped.energy.mean() < plain.energy.mean() and helped.latents.shape == plain.latents.shape
+    cheap = geodesic(blob, z0, z1, 41, evaluations=20, coarse=8, polish=0)
+    assert cheap.energy.mean() < plain.energy.mean() and cheap.latents.shape == plain.latents.shape
+    assert torch.equal(cheap.latents[-1], z1) and len(cheap.trace) == 21
 
 
 def test_constant_speed_lowers_the_energy_and_keeps_the_curve():

@@ -102,11 +102,13 @@ def test_coefficients_and_curve_are_inverse_and_the_ends_exact():
     assert back[:, 3:].abs().max() < 1e-12
 
 
-def test_resampling_keeps_lines_and_points():
-    z0, z1 = torch.zeros(2, 3), torch.randn(2, 3, generator=generator())
-    torch.testing.assert_close(sine.resample(sine.line(z0, z1, 5), 12), sine.line(z0, z1, 12))
+def test_points_at_times_lie_on_the_polygon():
     curve = torch.randn(5, 2, 3, generator=generator(1))
-    torch.testing.assert_close(sine.resample(curve, 9)[::2], curve)
+    times = torch.tensor([[0.0, 0.0], [1.0, 2.5], [4.0, 4.0]])
+    points = sine.at_times(curve, times)
+    assert torch.equal(points[[0, 2]], curve[[0, 4]])
+    torch.testing.assert_close(points[1, 0], curve[1, 0])
+    torch.testing.assert_close(points[1, 1], (curve[2, 1] + curve[3, 1]) / 2)
 
 
 @pytest.mark.usefixtures("as_shipped")

@@ -10,6 +10,7 @@ from robustxai.manifold_ig.adaptive import BPDA, frozen
 from robustxai.manifold_ig.attacks import Attacked, AttributionAttack
 from robustxai.manifold_ig.controls import ShuffledChange
 from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
+from robustxai.manifold_ig.density import AggregatedPosterior, VarianceDecoder
 from robustxai.manifold_ig.diagnostics import (
     autoencoder_residual,
     curve_ratios,
@@ -60,6 +61,7 @@ from robustxai.manifold_ig.paths import (
 )
 from robustxai.manifold_ig.pixel import BlurIG, GuidedIG
 from robustxai.manifold_ig.released import ReleasedPath, released_geodesic_reference
+from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, reconstruction_error
 
 __all__ = [
     "BPDA",
@@ -68,11 +70,13 @@ __all__ = [
     "PORTRAIT_MANIFOLD",
     "RULES",
     "SCORES",
+    "AggregatedPosterior",
     "Attacked",
     "Attribution",
     "AttributionAttack",
     "BlurIG",
     "Bounds",
+    "ConvFeatures",
     "Geodesic",
     "GuidedIG",
     "IntegratedGradients",
@@ -83,6 +87,8 @@ __all__ = [
     "ReleasedPath",
     "SaliencyOf",
     "ShuffledChange",
+    "VAELoss",
+    "VarianceDecoder",
     "at_constant_speed",
     "autoencoder_residual",
     "baselines",
@@ -111,6 +117,7 @@ __all__ = [
     "pull",
     "push",
     "quadrature",
+    "reconstruction_error",
     "released_geodesic_reference",
     "saliency",
     "shares",

@@ -58,7 +58,7 @@ class LatentPathIG(PathExplainer):
     ) -> Way:
         """Integrate along decoded codes; the images that the solver left are used where no graph is wanted."""
         assert self.decoder is not None
-        if found is not None and not latents.requires_grad:
+        if found is not None and found.images.shape[2:] == x.shape[1:] and not latents.requires_grad:
             images = found.images
         else:
             images = decode(self.decoder, latents, max_batch=self.internal_batch_size)
@@ -74,6 +74,8 @@ class ManifoldIG(LatentPathIG):
         mode: "fast", or "released" for the authors' algorithm with `n_steps` nodes.
         solver: further options of `geodesic`: tolerance, coarse, modes, constant_speed, penalty, weight; and
             step, epsilon, sweeps for the released algorithm.
+        geometry: another map from codes whose metric is used in place of the decoder's, such as
+            `VarianceDecoder`; the images of the path are the decoder's.
 
     Where `x` requires a gradient, the bend of the geodesic is held fixed while its ends move with the codes
     (spec 4.4, item 2); `freeze` gives the explainer with that bend alone.
@@ -88,12 +90,14 @@ class ManifoldIG(LatentPathIG):
         evaluations: int = 40,
         mode: str = "fast",
         solver: dict[str, Any] | None = None,
+        geometry: Decoder | None = None,
         **options: Any,
     ):
         super().__init__(model, encoder, decoder, **options)
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}; accepted are {', '.join(MODES)}")
         self.evaluations, self.mode, self.solver = evaluations, mode, dict(solver or {})
+        self.geometry = geometry
 
     @classmethod
     def released(
@@ -125,7 +129,7 @@ class ManifoldIG(LatentPathIG):
         with torch.no_grad():
             z0, z1 = self._codes(x, start)
         return geodesic(
-            self.decoder, z0, z1, self.n_steps + (self.mode == "fast"), mode=self.mode,
+            self.geometry or self.decoder, z0, z1, self.n_steps + (self.mode == "fast"), mode=self.mode,
             evaluations=self.evaluations, start=warm, max_batch=self.internal_batch_size, **self.solver,
         )  # fmt: skip
 

@@ -5,7 +5,6 @@ released algorithm is a mode of the same call. Any callable from codes to images
 about classifiers or attributions.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -28,10 +27,10 @@ from robustxai.manifold_ig.metric import (
     segments,
     speed_variation,
 )
+from robustxai.manifold_ig.objective import Objective, Penalty
 from robustxai.manifold_ig.released import EPSILON, STEP, SWEEPS, released_geodesic_reference
 
 MODES = ("fast", "released")
-Penalty = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,7 @@ def geodesic(
     history: int = 20,
     tolerance: float | int = 1e-4,
     coarse: int | None = None,
+    polish: int | None = None,
     start: Tensor | Geodesic | None = None,
     constant_speed: bool = True,
     penalty: Penalty | None = None,
@@ -91,11 +91,12 @@ def geodesic(
     mode "fast": Z(t) = line + sum_k a_k sin(k pi t)/k, minimised by L-BFGS with its own state for each curve.
     evaluations: budget of decoder passes (forward and backward over all points) after the first. modes:
     number of sines, all N - 1 by default. tolerance: a curve has converged when its energy fell by less than
-    this share over 5 evaluations. coarse: points of a coarser curve that is solved first, with the same
-    budget. start: a curve of a similar pair, whose bend is tried as a warm start. constant_speed: move the
-    points along the curve to equal speed at the end (not with 0 evaluations). penalty: codes (m, *latent) to
-    (m,); the objective is then E + `weight` * mean penalty of the inner points. max_batch: most codes
-    decoded at once.
+    this share over 5 evaluations. coarse: points of a coarser curve that is solved first; then `polish` is
+    the budget at full resolution (None: `evaluations` again; 0: the sines of the coarse curve, with its
+    trace, are the result: the cheapest way to many points). start: a curve of a similar pair, whose bend is
+    tried as a warm start. constant_speed: move the points along the curve to equal speed at the end (not
+    with 0 evaluations). penalty: codes (m, *latent) to (m,); the objective is then E + `weight` * mean
+    penalty of the inner points. max_batch: most codes decoded at once.
 
     mode "released": the authors' algorithm with `step`, `epsilon`, `sweeps`; its last point is z1 only to
     19/20 for 20 points. Decoder and its parameters are left as they were; the result carries no graph.
@@ -115,13 +116,18 @@ def geodesic(
             decoder, z0, z1, nodes=n_points, step=step, epsilon=epsilon, sweeps=sweeps
         )
         return _measured(decoder, path.latents, path.trace, path.converged, path.finite, max_batch)
-    objective = _Objective(decoder, z0, z1, penalty, weight, max_batch)
+    objective = Objective(decoder, z0, z1, penalty, weight, max_batch)
     guess = start.latents if isinstance(start, Geodesic) else start
-    if coarse is not None and 2 < coarse < n_points:
-        guess = _solve(objective, coarse, guess, evaluations, modes, history, tolerance)[0]
-    latents, trace, converged, finite = _solve(
-        objective, n_points, guess, evaluations, modes, history, tolerance
-    )
+    if coarse is None or not 2 < coarse < n_points:
+        found = _solve(objective, n_points, guess, evaluations, modes, history, tolerance)
+    else:
+        found = _solve(objective, coarse, guess, evaluations, modes, history, tolerance)
+        if polish == 0:
+            fine = sine.curve(sine.coefficients(found[0], coarse - 2), z0, z1, n_points)
+            found = (fine, *found[1:])
+        else:
+            found = _solve(objective, n_points, found[0], polish or evaluations, modes, history, tolerance)
+    latents, trace, converged, finite = found
     result = _measured(decoder, latents, trace, converged, finite, max_batch)
     even = constant_speed and evaluations > 0
     return at_constant_speed(decoder, result, max_batch=max_batch) if even else result
@@ -147,35 +153,6 @@ def at_constant_speed(
     return path
 
 
-class _Objective:
-    """E + weight * mean penalty of curves given by sine coefficients, with its gradient, row by row."""
-
-    def __init__(self, decoder, z0, z1, penalty, weight, max_batch):
-        self.decoder, self.z0, self.z1 = decoder, z0, z1
-        self.penalty, self.weight, self.max_batch = penalty, weight, max_batch
-        with torch.no_grad():
-            self.ends = decode(decoder, torch.stack((z0, z1)), max_batch=max_batch)
-
-    def __call__(self, a: Tensor, rows: Tensor, n_points: int) -> tuple[Tensor, Tensor]:
-        size = max(1, self.max_batch // (n_points - 2)) if self.max_batch else len(rows)
-        parts = [
-            self._part(*some, n_points) for some in zip(a.detach().split(size), rows.split(size), strict=True)
-        ]
-        values, gradients = zip(*parts, strict=True)
-        return torch.cat(values), torch.cat(gradients)
-
-    def _part(self, a: Tensor, rows: Tensor, n_points: int) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            a = a.requires_grad_()
-            inner = sine.curve(a, self.z0[rows], self.z1[rows], n_points)[1:-1]
-            images = decode(self.decoder, inner)
-            value = curve_energy(torch.cat((self.ends[:1, rows], images, self.ends[1:, rows])))
-            if self.penalty is not None:
-                paid = self.penalty(inner.flatten(0, 1)).unflatten(0, inner.shape[:2])
-                value = value + self.weight * paid.mean(0)
-            return value.detach(), torch.autograd.grad(value.sum(), a)[0]
-
-
 def _solve(objective, n_points, guess, evaluations, modes, history, tolerance):
     z0, z1 = objective.z0, objective.z1
     straight = sine.line(z0, z1, n_points)
@@ -193,7 +170,9 @@ def _solve(objective, n_points, guess, evaluations, modes, history, tolerance):
     a = z0.new_zeros(len(z0), count * d)
     if guess is not None:
         rows = torch.arange(len(z0), device=z0.device)
-        warm = sine.coefficients(sine.resample(guess.detach(), n_points), count).flatten(1)
+        shared = min(count, len(guess) - 2)
+        warm = torch.zeros_like(a)
+        warm[:, : shared * d] = sine.coefficients(guess.detach(), shared).flatten(1)
         lower = evaluate(warm, rows)[0] < evaluate(a, rows)[0]
         a = torch.where(lower[:, None], warm, a)
     best = minimise(

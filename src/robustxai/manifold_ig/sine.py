@@ -45,12 +45,6 @@ def curve(a: Float[Tensor, "n modes d"], z0: Codes, z1: Codes, n_points: int) ->
     return torch.cat((straight[:1], inner, straight[-1:]))
 
 
-def resample(latents: Curve, n_points: int) -> Float[Tensor, "new n *sample"]:
-    """The same curve, linear between its points, at n_points equal times."""
-    times = torch.linspace(0, len(latents) - 1, n_points, dtype=latents.dtype, device=latents.device)
-    return at_times(latents, times[:, None].expand(-1, latents.shape[1]))
-
-
 def at_times(latents: Curve, times: Float[Tensor, "new n"]) -> Float[Tensor, "new n *sample"]:
     """The curve, linear between its points, at `times` in [0, N] (unit: segments), one row a curve."""
     low = times.floor().long().clamp(0, len(latents) - 2)

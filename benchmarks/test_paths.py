@@ -1,0 +1,109 @@
+"""What paths cost: IG against captum, the geodesic solver against the released algorithm, ManifoldIG against IG.
+
+The networks have random weights: time does not depend on what they have learned. The released algorithm is timed
+without its repeated evaluations of the stop rule, in favour of the released algorithm.
+"""
+
+import captum.attr
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustxai.manifold_ig import (
+    IntegratedGradients,
+    ManifoldIG,
+    geodesic,
+    largest_eigenvalue,
+    released_geodesic_reference,
+)
+from robustxai.manifold_ig.released import released_line
+from robustxai.nets import CompactResNet, ConvVAE, TorchvisionClassifier
+
+CHAPTER = "manifold_ig"
+STEPS, SIZE, BATCH, CHUNK = 50, 64, 8, 64
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def images() -> Tensor:
+    return torch.rand(BATCH, 3, SIZE, SIZE, generator=generator())
+
+
+CLASSIFIERS = {
+    "ResNet-18": lambda: TorchvisionClassifier("resnet18", generator=generator()).eval(),
+    "CompactResNet": lambda: CompactResNet(10, generator=generator()).eval(),
+}
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.benchmark(group="Integrated Gradients, 50 steps, 8 images of 64 px, passes of 64 images")
+def test_integrated_gradients_against_captum(name, against):
+    """The same rule, steps and largest pass, hence the same peak of activations in memory."""
+    model, x, target = CLASSIFIERS[name](), images(), torch.arange(BATCH) % 10
+    ours = IntegratedGradients(model, n_steps=STEPS, internal_batch_size=CHUNK)
+    theirs = captum.attr.IntegratedGradients(model)
+
+    def captums() -> Tensor:
+        return theirs.attribute(
+            x, target=target, n_steps=STEPS, method="riemann_middle", internal_batch_size=CHUNK
+        )
+
+    mine, other = ours(x, target), captums().float()
+    assert (mine - other).abs().max() < 1e-4 * other.abs().max()
+    against(captums, lambda: ours(x, target), rounds=7, name=f"captum / ours, {name}", target="1.2 or more")
+
+
+class Blobs(nn.Module):
+    """(x, y, log size, brightness) to an image of a soft spot: a small decoder whose metric is strongly curved."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        axis = torch.linspace(-1, 1, 16, dtype=z.dtype)
+        x, y, size = z[:, 0, None, None], z[:, 1, None, None], z[:, 2, None, None].exp() * 0.3
+        square = (axis[None, None, :] - x).square() + (axis[None, :, None] - y).square()
+        return (z[:, 3, None, None].sigmoid() * torch.exp(-square / (2 * size.square())))[:, None]
+
+
+@pytest.mark.benchmark(group="geodesics of 8 pairs of codes, 12 nodes")
+def test_solver_against_the_released_algorithm(against):
+    """300 sweeps at 0.9 of the largest stable step against 10 evaluations, which end at lower energies."""
+    decoder, spread = Blobs(), torch.tensor([0.6, 0.6, 0.3, 1.0])
+    z0, z1 = (torch.randn(8, 4, generator=generator(s)) * spread for s in (0, 1))
+    start = released_line(z0, z1, 12)
+    top = torch.stack([largest_eigenvalue(decoder, point) for point in start]).amax()
+    step = 0.9 / (2 * 12 * float(top))
+
+    def released():
+        return released_geodesic_reference(decoder, z0, z1, nodes=12, step=step, epsilon=0, sweeps=300)
+
+    def fast():
+        return geodesic(decoder, start[0], start[-1], 12, evaluations=10)
+
+    slow, quick = released().trace[-1], fast().energy
+    assert quick.mean() <= slow.mean() and (quick <= slow).float().mean() >= 0.75
+    against(
+        released, fast, rounds=3, name="released, 300 sweeps / solver, 10 evaluations", target="50 or more"
+    )
+
+
+BUDGETS = {
+    "geodesic solved at 9 points": dict(
+        evaluations=12, solver=dict(coarse=9, polish=0, constant_speed=False)
+    ),
+    "geodesic solved at all points": dict(evaluations=10, solver=dict(constant_speed=False)),
+    "latent line": dict(evaluations=0),
+}
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.benchmark(group="ManifoldIG, 50 steps, 8 images of 64 px")
+def test_manifold_ig_against_ig(name, budget, against):
+    model, x, target = CLASSIFIERS[name](), images(), torch.arange(BATCH) % 10
+    vae = ConvVAE(generator=generator()).eval()
+    manifold = ManifoldIG(model, vae.encode, vae.decode, n_steps=STEPS, **BUDGETS[budget])
+    plain = IntegratedGradients(model, n_steps=STEPS)
+    against(lambda: manifold(x, target), lambda: plain(x, target), rounds=3,
+            name=f"ManifoldIG ({budget}) / IG, {name}",
+            target="5 or less" if budget.startswith("geodesic solved at 9") else None)  # fmt: skip

@@ -1,0 +1,51 @@
+"""What the fast geodesic solver minimises: the energy of curves given by sine coefficients, and its gradient.
+
+Rows are independent, so they can be evaluated in any groups. Knows nothing about how it is minimised.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from robustxai.manifold_ig import sine
+from robustxai.manifold_ig.metric import Decoder, curve_energy, decode
+
+Penalty = Callable[[Tensor], Tensor]
+
+
+class Objective:
+    """E + weight * mean penalty of curves given by sine coefficients, with its gradient, row by row."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        z0: Tensor,
+        z1: Tensor,
+        penalty: Penalty | None,
+        weight: float | int,
+        max_batch: int | None,
+    ) -> None:
+        self.decoder, self.z0, self.z1 = decoder, z0, z1
+        self.penalty, self.weight, self.max_batch = penalty, weight, max_batch
+        with torch.no_grad():
+            self.ends = decode(decoder, torch.stack((z0, z1)), max_batch=max_batch)
+
+    def __call__(self, a: Tensor, rows: Tensor, n_points: int) -> tuple[Tensor, Tensor]:
+        size = max(1, self.max_batch // (n_points - 2)) if self.max_batch else len(rows)
+        parts = [
+            self._part(*some, n_points) for some in zip(a.detach().split(size), rows.split(size), strict=True)
+        ]
+        values, gradients = zip(*parts, strict=True)
+        return torch.cat(values), torch.cat(gradients)
+
+    def _part(self, a: Tensor, rows: Tensor, n_points: int) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            a = a.requires_grad_()
+            inner = sine.curve(a, self.z0[rows], self.z1[rows], n_points)[1:-1]
+            images = decode(self.decoder, inner)
+            value = curve_energy(torch.cat((self.ends[:1, rows], images, self.ends[1:, rows])))
+            if self.penalty is not None:
+                paid = self.penalty(inner.flatten(0, 1)).unflatten(0, inner.shape[:2])
+                value = value + self.weight * paid.mean(0)
+            return value.detach(), torch.autograd.grad(value.sum(), a)[0]
