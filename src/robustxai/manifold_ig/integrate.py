@@ -146,7 +146,7 @@ def straight_integral(
         cut, parts, some = slice(rows[0], rows[-1] + 1), [], []
         for some_t, some_w in zip(t.split(many or len(t)), w.split(many or len(t)), strict=True):
             shape = (-1, *[1] * end.ndim)
-            points = torch.lerp(start[None, cut], end[None, cut], some_t.view(shape))
+            points = start[None, cut] + some_t.view(shape) * (end - start)[None, cut]
             gradient, f = gradients(model, points.flatten(0, 1), target[cut].repeat(len(some_t)), score)
             parts.append((gradient.reshape(points.shape) * some_w.view(shape)).sum(0))
             some.append(f.reshape(len(some_t), len(rows)))
