@@ -34,6 +34,7 @@ def images(n=4, seed=4):
 def explainers(model, encoder, decoder):
     options = dict(n_steps=6)
     mig = ManifoldIG(model, encoder, decoder, evaluations=4, **options)
+    released = ManifoldIG.released(model, encoder, decoder, solver=dict(step=1e-3, epsilon=0.0))
     guided = GuidedIG(model, n_steps=6, max_dist=0.3)
     ig = IntegratedGradients(model, **options)
     return {
@@ -42,6 +43,7 @@ def explainers(model, encoder, decoder):
         "EIG": (LatentPathIG(model, encoder, decoder, **options), None),
         "Blur": (BlurIG(model, **options), None),
         "MIG": (mig, frozen(mig)),
+        "MIG-released": (released, frozen(released)),
         "Guided": (BPDA(guided, ig), None),
     }
 
@@ -50,7 +52,7 @@ def everything(*modules):
     return [{k: v.clone() for k, v in m.state_dict().items()} for m in modules]
 
 
-@pytest.mark.parametrize("name", ["IG", "IG-recon", "EIG", "Blur", "MIG", "Guided"])
+@pytest.mark.parametrize("name", ["IG", "IG-recon", "EIG", "Blur", "MIG", "MIG-released", "Guided"])
 def test_maps_move_to_the_goal_more_than_by_noise_and_nothing_else_changes(
     name, classifier, encoder, decoder
 ):

@@ -9,17 +9,36 @@ import torch
 from torch import Tensor
 
 from robustxai.manifold_ig.baselines import as_baseline
-from robustxai.manifold_ig.decoded import ManifoldIG
+from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
 from robustxai.manifold_ig.maps import Explain
+from robustxai.manifold_ig.sine import line
 
 
-def frozen(method: ManifoldIG, baselines: Tensor | float | None = None) -> Callable[[Tensor], Explain]:
+def frozen(
+    method: ManifoldIG, baselines: Tensor | float | int | None = None
+) -> Callable[[Tensor], LatentPathIG]:
     """The guide of an attack on ManifoldIG: at the inputs that it is asked for, their geodesics are solved; the
     ends of the path then move with the codes while its bend stays (spec 4.4, item 2).
 
+    In mode "released" the guide's path goes all the way to the code, where the method's own stops at 19/20.
+
     >>> attack.perturb(model, x, explain=method, guide=frozen(method))  # doctest: +SKIP
     """
-    return lambda x: method.freeze(x, as_baseline(baselines, x))
+
+    def guide(x: Tensor) -> LatentPathIG:
+        start = as_baseline(baselines, x)
+        if method.mode == "fast":
+            return method.freeze(x, start)
+        latents = method.geodesic(x.detach(), start).latents
+        bend = latents - line(latents[0], latents[-1], len(latents))
+        assert method.encoder is not None and method.decoder is not None
+        return LatentPathIG(
+            method.model, method.encoder, method.decoder, endpoint=method.endpoint, bend=bend,
+            bridge_points=method.bridge_points, n_steps=len(bend) - 1, rule=method.rule, score=method.score,
+            internal_batch_size=method.internal_batch_size,
+        )  # fmt: skip
+
+    return guide
 
 
 class BPDA:

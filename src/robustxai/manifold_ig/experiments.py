@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.manifold_ig.adaptive import frozen
-from robustxai.manifold_ig.attacks import Attacked, AttributionAttack, Guide
+from robustxai.manifold_ig.attacks import Attacked, AttributionAttack
 from robustxai.manifold_ig.controls import ShuffledChange
 from robustxai.manifold_ig.cost import cost
 from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
@@ -178,7 +178,7 @@ def attack_rows(
     """Table 7.2: maps before and after the targeted attack towards the maps of `wanted` (n, ...).
 
     "transfer": crafted on `crafted_on`, read by all. "noise": the same change with its pixels shuffled.
-    "adaptive": crafted on each method itself, through its decoder, for ManifoldIG on frozen geodesics. attack:
+    "adaptive": crafted on each method itself, through its decoder, for ManifoldIG with frozen bends. attack:
     from the wanted images to the attack. The prediction that the attack keeps is that on the raw image; "kept"
     is that on the image which the method explains, and images whose prediction changed there count in all rows.
     """
@@ -192,7 +192,8 @@ def attack_rows(
         if adaptive:
             own = crafted
             if name != crafted_on:
-                own = attack(wanted).perturb(model, x, target, explain=method, guide=_guide(method))
+                guide = frozen(method) if isinstance(method, ManifoldIG) else None
+                own = attack(wanted).perturb(model, x, target, explain=method, guide=guide)
             parts["adaptive"][name] = moved(method, x, own, wanted)
     return parts
 
@@ -220,11 +221,6 @@ def _ssim(a: Tensor, b: Tensor) -> Tensor:
     """The Gaussian window of the spec where the map is large enough for it."""
     large = min(a.shape[2:]) >= 11
     return ssim(a, b, window=11, sigma=1.5) if large else ssim(a, b, window=7)
-
-
-def _guide(method: PathExplainer) -> Guide | None:
-    fast = isinstance(method, ManifoldIG) and method.mode == "fast"
-    return frozen(method) if fast and isinstance(method, ManifoldIG) else None
 
 
 def _rebuild(method: PathExplainer) -> Callable[[Tensor], Tensor]:
