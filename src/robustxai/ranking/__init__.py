@@ -52,7 +52,7 @@ from robustxai.ranking.regularisers import (
 )
 from robustxai.ranking.select import Score, Selection, select_weights
 from robustxai.ranking.smooth import softplus_copy
-from robustxai.ranking.study import SETTINGS, Row, Setting, evaluate, prepared, pretrain
+from robustxai.ranking.study import SETTINGS, Measured, Row, Setting, evaluate, measure, prepared, pretrain
 from robustxai.ranking.synth import adult_like
 from robustxai.ranking.tables import Table, from_csv, prepare, table
 from robustxai.ranking.thickness import kept_share, thickness, topk_thickness
@@ -86,6 +86,7 @@ __all__ = [
     "IntegratedGradients",
     "MSEAttack",
     "MassCentreAttack",
+    "Measured",
     "Method",
     "Objective",
     "RandomDirections",
@@ -121,6 +122,7 @@ __all__ = [
     "kept_share",
     "logits_and_gradient",
     "lp_counterexample",
+    "measure",
     "min_norm_weights",
     "pair_count",
     "pair_mean",

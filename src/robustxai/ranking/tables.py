@@ -22,7 +22,7 @@ from robustxai.ranking.checks import check_name
 from robustxai.ranking.synth import adult_like
 
 Part = tuple[Tensor, Tensor]
-SETS = ("synth", "breast_cancer", "digits", "adult", "bank_marketing", "compas")
+SETS = ("synth", "breast_cancer", "digits", "adult", "bank_marketing", "compas", "mnist", "cifar10")
 NO_PROPERTY = ("fnlwgt",)
 """Columns that `table` leaves out: a survey weight says nothing about the person."""
 
@@ -134,7 +134,7 @@ def prepare(
 
 
 def table(name: str, *, seed: int = 0, limit: int | None = None, fallback: bool = False) -> Table:
-    """A prepared set by name: synth, breast_cancer, digits, adult, bank_marketing or compas.
+    """A prepared set by name, one of `SETS`.
 
     All rows of the source are split anew at `seed`, rows with missing cells are dropped, and so is Adult's
     survey weight. limit: at most so many rows, drawn once for all seeds. fallback: give `synth`, and say so in

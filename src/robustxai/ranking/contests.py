@@ -1,0 +1,136 @@
+"""Beyond the main table: attacks on other explanations, other attacks, gradients that do not bend; and what it costs.
+
+Each function returns rows, or numbers by name, with t intervals over seeds where several networks take part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robustxai.metrics import t_interval
+from robustxai.nets import MLP
+from robustxai.ranking.attacks import (
+    MassCentreAttack,
+    RankingAttack,
+    TargetMapAttack,
+    TargetRegionAttack,
+    TopKAttack,
+)
+from robustxai.ranking.bench import Bench
+from robustxai.ranking.experiments import Row, triple
+from robustxai.ranking.explainers import Saliency
+from robustxai.ranking.measures import attacked_precision, precision_at_k
+from robustxai.ranking.regularisers import R2ET, AdversarialTraining, Objective
+from robustxai.ranking.study import adaptive_attack
+
+
+def transfer(
+    bench: Bench, seeds: Sequence[int], methods: Sequence[str], explainers: dict[str, Callable[..., Any]]
+) -> dict[str, dict[str, list[float]]]:
+    """P@k per method and explainer, one number a seed: ERAttack aims at the explainer itself."""
+    attack = RankingAttack(bench.setting.k, bench.setting.eps, steps=20)
+    found: dict[str, dict[str, list[float]]] = {}
+    for method in methods:
+        found[method] = {name: [] for name in explainers}
+        for seed in seeds:
+            net, x = bench.network(seed, method), bench.attacked(seed)
+            for name, make in explainers.items():
+                explain = make(net)
+                result = attack.perturb(net, x, explain=explain)
+                kept = attacked_precision(explain, x, result, bench.setting.k)
+                found[method][name].append(float(kept.nanmean()))
+    return found
+
+
+def other_attacks(bench: Bench, seeds: Sequence[int], methods: Sequence[str]) -> list[Row]:
+    """P@k under attacks that were not made for rankings: a row per attack, a column per method, with t intervals.
+
+    The adaptive one, Ghorbani's three, and Dombrowski's targeted one towards the explanation of the next
+    sample, all with the l2 budget of the bench; derivatives of ReLU networks from a softplus copy. The centre of mass
+    needs pictures.
+    """
+    table: dict[str, Row] = {}
+    for method in methods:
+        found: dict[str, list[float]] = {}
+        for seed in seeds:
+            net, x = bench.network(seed, method), bench.attacked(seed)
+            explain = Saliency(net)
+            for name, attack in _rivals(bench, net, explain(x).detach()).items():
+                kept = attacked_precision(
+                    explain, x, attack.perturb(net, x, explain=explain), bench.setting.k
+                )
+                found.setdefault(name, []).append(float(kept.nanmean()))
+        for name, numbers in found.items():
+            table.setdefault(name, {"attack": name})[method] = triple(t_interval(numbers))
+    return list(table.values())
+
+
+def _rivals(bench: Bench, net: nn.Module, clean: Tensor) -> dict[str, Any]:
+    """The attacks of one network; the target region is where its mean explanation is smallest."""
+    k, eps = bench.setting.k, bench.setting.eps
+    bends = not any(isinstance(m, nn.ReLU) for m in net.modules())
+    options: dict[str, Any] = dict(norm="l2", steps=40, surrogate_beta=None if bends else 50.0)
+    region = torch.zeros(bench.d, device=clean.device)
+    region[clean.flatten(1).mean(0).topk(k, largest=False).indices] = 1
+    attacks: dict[str, Any] = {
+        "ERAttack": RankingAttack(k, eps),
+        "adaptive": adaptive_attack(net, k, eps),
+        "Ghorbani, top k": TopKAttack(k, eps, **options),
+        "Ghorbani, target region": TargetRegionAttack(region, eps, **options),
+        "Dombrowski, next sample's map": TargetMapAttack(
+            clean.roll(1, 0), eps=eps, steps=100, lr=eps / 20, betas=None if bends else (10, 100)
+        ),
+    }
+    if clean.ndim == 4:
+        attacks["Ghorbani, centre of mass"] = MassCentreAttack(eps, **options)
+    return attacks
+
+
+def step_ratios(seed: int, *, repeats: int = 15, batch: int = 128) -> dict[str, float]:
+    """Time of a training step over that of a plain one, median of alternating runs, on the MLP of the tables."""
+    g = torch.Generator().manual_seed(seed)
+    net = MLP(28, generator=g)
+    x, y = torch.randn(batch, 28, generator=g), torch.randint(2, (batch,), generator=g)
+    steps = {
+        "plain": Objective([]),
+        r"R2ET_\H": Objective([R2ET(8, 1.0)]),
+        "R2ET": Objective([R2ET(8, 1.0, hessian=0.1)]),
+        "AT, 3 steps": Objective([AdversarialTraining(8, 0.5, steps=3)]),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repeats + 1):
+        for name, loss in steps.items():
+            start = perf_counter()
+            loss(net, x, y).backward(inputs=list(net.parameters()))
+            seconds[name].append(perf_counter() - start)
+    return {
+        name: float(torch.tensor(t[1:]).div(torch.tensor(seconds["plain"][1:])).median())
+        for name, t in seconds.items()
+    }
+
+
+def blind_attack(bench: Bench, seed: int, betas: Sequence[float]) -> list[Row]:
+    """P1: attacks on the gradient of the logit of a ReLU network, without and with a softplus surrogate."""
+    net, x, k = bench.network(seed, "Vanilla"), bench.attacked(seed), bench.setting.k
+    rows: list[Row] = []
+    for score, beta in [("logit", None), *(("logit", b) for b in betas), ("prob", None), ("prob", 50.0)]:
+        explain = Saliency(net, score=score)
+        result = RankingAttack(k, bench.setting.eps, surrogate_beta=beta).perturb(net, x, explain=explain)
+        kept = precision_at_k(
+            explain(x, result.target).detach(), explain(result.x, result.target).detach(), k
+        )
+        rows.append(
+            {
+                "explained": score,
+                "derivatives from": "the network" if beta is None else f"softplus, beta {beta:g}",
+                "P@k as computed": float(kept.mean()),
+                "inputs moved": float(result.moved.double().mean()),
+                "no gradient at all": float(result.stuck.double().mean()),
+            }
+        )
+    return rows

@@ -1,0 +1,140 @@
+"""The chapter's experiments as data: benches in, one record per (set, method, seed) out, rows for tables.
+
+A value that depends on training is a mean over seeds with a t interval; it is never a single network. Knows nothing
+about notebooks or figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from robustxai.metrics import Interval, t_interval
+from robustxai.ranking.bench import Bench
+from robustxai.ranking.methods import METHODS
+from robustxai.ranking.study import Measured, measure
+
+Row = dict[str, object]
+SAME_ACTIVATION = ("Vanilla", "WD", "Est-H", "SSR", "AT")
+R2ET_ON_RELU = (r"R2ET_\H", r"R2ET-mm_\H", "R2ET", "R2ET-mm")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One network of one set: what `study.measure` found on the attacked test samples."""
+
+    name: str
+    method: str
+    seed: int
+    measured: Measured
+
+    @property
+    def softplus(self) -> bool:
+        """Whether the method swaps ReLU for softplus."""
+        return "beta" in METHODS[self.method].options
+
+
+def sweep(bench: Bench, seeds: Sequence[int], methods: Sequence[str] | None = None) -> list[Record]:
+    """Measure every method's network of every seed."""
+    return [
+        Record(bench.name, method, seed, measure(bench.network(seed, method), bench.test(seed), bench.setting,
+                                                 points=bench.n_test))
+        for method in methods or bench.methods
+        for seed in seeds
+    ]  # fmt: skip
+
+
+def select(records: Iterable[Record], method: str, name: str | None = None) -> list[Record]:
+    """The records of a method (on a set)."""
+    return [r for r in records if r.method == method and name in (None, r.name)]
+
+
+def over_seeds(records: Iterable[Record], value: Callable[[Record], float]) -> Interval:
+    """Mean over records, one a seed, with its t interval."""
+    return t_interval([value(r) for r in records])
+
+
+def gain(records: Sequence[Record], name: str, method: str, over: str, what: str = "er") -> Interval:
+    """How much better `method` is than `over` on a set: paired by seed, of a share or 'accuracy'."""
+
+    def value(r: Record) -> float:
+        return r.measured.accuracy if what == "accuracy" else r.measured.mean(what)
+
+    base = {r.seed: value(r) for r in select(records, over, name)}
+    return t_interval([value(r) - base[r.seed] for r in select(records, method, name)])
+
+
+def triple(i: Interval) -> tuple[float, float, float]:
+    """(value, low, high), as tables and claims take it."""
+    return i.value, i.low, i.high
+
+
+def main_table(records: Sequence[Record]) -> list[Row]:
+    """The paper's main table, spec 9.1: rows methods, columns sets; cells P@k under ERAttack / MSE attack, in %."""
+    names = list(dict.fromkeys(r.name for r in records))
+    rows: list[Row] = []
+    for method in dict.fromkeys(r.method for r in records):
+        row: Row = {"method": method}
+        for name in names:
+            these = select(records, method, name)
+            er, mse = (
+                (100 * over_seeds(these, lambda r, w=w: r.measured.mean(w)).value for w in ("er", "mse"))
+                if these
+                else (0, 0)
+            )
+            row[name] = f"{er:.1f} / {mse:.1f}" if these else None
+        rows.append(row)
+    return rows
+
+
+def adaptive_table(records: Sequence[Record]) -> list[Row]:
+    """P@k in % under ERAttack, and under the adaptive attack, for every method and set, mean over seeds."""
+    rows: list[Row] = []
+    for method in dict.fromkeys(r.method for r in records):
+        row: Row = {"method": method}
+        for name in dict.fromkeys(r.name for r in records):
+            these = select(records, method, name)
+            er, adaptive = (
+                100 * over_seeds(these, lambda r, w=w: r.measured.mean(w)).value for w in ("er", "adaptive")
+            ) if these else (0, 0)  # fmt: skip
+            row[name] = f"{er:.1f} / {adaptive:.1f}" if these else None
+        rows.append(row)
+    return rows
+
+
+def quality_table(records: Sequence[Record]) -> list[Row]:
+    """Clean accuracy / AUC in %, and normalised local thickness, beside the main table (spec 9.2 a, b)."""
+    rows: list[Row] = []
+    names = list(dict.fromkeys(r.name for r in records))
+    for method in dict.fromkeys(r.method for r in records):
+        row: Row = {"method": method}
+        for name in names:
+            these = select(records, method, name)
+            if not these:
+                row[name] = None
+                continue
+            accuracy, auc = (100 * over_seeds(these, f).value for f in
+                             (lambda r: r.measured.accuracy, lambda r: r.measured.auc))  # fmt: skip
+            row[name] = f"{accuracy:.1f} / {auc:.1f}"
+            row[f"thickness, {name}"] = over_seeds(these, lambda r: r.measured.mean("local")).value
+        rows.append(row)
+    return rows
+
+
+def chance_table(benches: Iterable[Bench], records: Sequence[Record]) -> list[Row]:
+    """Chance level k / d, and the plain network under random changes of the attack's length."""
+    rows: list[Row] = []
+    for b in benches:
+        plain = select(records, "Vanilla", b.name)
+        rows.append(
+            {
+                "set": b.name,
+                "k": b.setting.k,
+                "features": b.d,
+                "eps": b.setting.eps,
+                "chance P@k": b.setting.k / b.d,
+                "random changes": triple(over_seeds(plain, lambda r: r.measured.mean("random"))),
+                "ERAttack": triple(over_seeds(plain, lambda r: r.measured.mean("er"))),
+            }
+        )
+    return rows

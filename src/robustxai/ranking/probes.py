@@ -1,0 +1,157 @@
+"""Single questions put to a bench's networks: curves, other explanations and attacks, guarantees, faithfulness.
+
+Each function returns rows or curves with t intervals over seeds. The main comparison of all methods is in
+`experiments`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from robustxai.metrics import Interval, t_interval
+from robustxai.ranking.attacks import (
+    MSEAttack,
+    RandomDirections,
+    RankingAttack,
+)
+from robustxai.ranking.bench import Bench
+from robustxai.ranking.bounds import certified_radius, thickness_bounds
+from robustxai.ranking.experiments import Row, triple
+from robustxai.ranking.explainers import Saliency
+from robustxai.ranking.faithfulness import comp, dffot, suff
+from robustxai.ranking.hardness import iterations_to_break
+from robustxai.ranking.measures import (
+    attacked_precision,
+    precision_at_k,
+    pretrained_overlap,
+    random_control,
+    sensitivity,
+)
+from robustxai.ranking.thickness import thickness, topk_thickness
+
+
+def curves(
+    bench: Bench, seeds: Sequence[int], method: str, axis: str, values: Sequence[float | int]
+) -> dict[str, list[Interval]]:
+    """P@k of a method's networks against `axis` ('eps', 'steps' or 'k'): ERAttack, MSE attack, random changes."""
+    found: dict[str, list[Interval]] = {"ERAttack": [], "MSE attack": [], "random": []}
+    for value in values:
+        k = int(value) if axis == "k" else bench.setting.k
+        eps = float(value) if axis == "eps" else bench.setting.eps
+        steps = int(value) if axis == "steps" else 40
+        attacks = {"ERAttack": RankingAttack(k, eps, steps=steps), "MSE attack": MSEAttack(eps, steps=steps)}
+        each: dict[str, list[float]] = {name: [] for name in found}
+        for seed in seeds:
+            net, x = bench.network(seed, method), bench.attacked(seed)
+            explain = Saliency(net)
+            for name, attack in attacks.items():
+                kept = attacked_precision(explain, x, attack.perturb(net, x, explain=explain), k)
+                each[name].append(float(kept.nanmean()))
+            control = random_control(net, x, k, explain=explain, control=RandomDirections(eps))
+            each["random"].append(float(control.mean()))
+        for name, numbers in each.items():
+            found[name].append(t_interval(numbers))
+    return found
+
+
+def guarantees(bench: Bench, seed: int, method: str, *, eps: float, n: int = 20, draws: int = 200) -> Row:
+    """Violations of the thickness bound and of the certified radius, in double precision, on `n` samples."""
+    net, x, k = bench.network(seed, method).double(), bench.attacked(seed)[:n].double(), bench.setting.k
+    explain = Saliency(net)
+    target = net(x).detach().argmax(1)
+    g = torch.Generator().manual_seed(seed)
+    order = explain(x, target).detach().flatten(1).argsort(1, descending=True)
+    outside = 0
+    for i, j in ((0, k), (k - 1, k), (k - 1, bench.d - 1)):
+        pair = order[:, i], order[:, j]
+        theta = thickness(explain, x, *pair, target, eps=eps, draws=draws, points=16, generator=g)
+        for row in range(len(x)):
+            bound = thickness_bounds(explain, x[row : row + 1], target[row : row + 1], eps=eps,
+                                     pair=(int(pair[0][row]), int(pair[1][row])), generator=g)  # fmt: skip
+            slack = 1e-9 + 0 * bound.lower
+            outside += int(
+                not bool((bound.lower - slack <= theta[row]) & (theta[row] <= bound.upper + slack))
+            )
+    radius = certified_radius(explain, x, target, k=k, within=0.3, generator=g)
+    changed = torch.zeros(len(x), dtype=torch.bool)
+    for _ in range(draws):
+        u = torch.randn(x.shape, generator=g, dtype=x.dtype)
+        moved = x + u * (radius / u.flatten(1).norm(dim=1))[:, None] * 0.999
+        changed |= precision_at_k(explain(x, target).detach(), explain(moved, target).detach(), k) < 1
+    return {
+        "samples": len(x),
+        "pairs outside the bound": outside,
+        "median certified radius": float(radius.median()),
+        "top-k sets changed inside the radius": int(changed.sum()),
+    }
+
+
+def hardness(
+    bench: Bench, seed: int, method: str, *, step: float, limit: int = 200
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Per sample: clean-ball thickness (normalised), iterations until the top-k set breaks, and whether it broke."""
+    net, x = bench.network(seed, method), bench.attacked(seed)
+    explain = Saliency(net)
+    thick = topk_thickness(
+        explain, x, k=bench.setting.k, eps=bench.setting.eps, normalise=True, draws=6, points=4
+    )
+    found = iterations_to_break(net, x, k=bench.setting.k, step=step, max_steps=limit, explain=explain)
+    return thick, found.iterations, found.broken
+
+
+def faithfulness(bench: Bench, seeds: Sequence[int], methods: Sequence[str]) -> list[Row]:
+    """DFFOT, COMP and SUFF, overlap with the pretrained explanation, and the sensitivity found in two ways (spec 8)."""
+    rows: list[Row] = []
+    for method in methods:
+        each: dict[str, list[float]] = {}
+        for seed in seeds:
+            net, start, x = (
+                bench.network(seed, method),
+                bench.network(seed, "Pretrained"),
+                bench.attacked(seed),
+            )
+            explain, target = Saliency(net), net(x).detach().argmax(1)
+            scores = explain(x, target).detach()
+            flip = dffot(net, x, scores)
+            sharp = sensitivity(net, explain, x, target, eps=bench.setting.eps, draws=20)
+            numbers = {
+                "DFFOT": flip.fraction,
+                "COMP": comp(net, x, scores, target),
+                "SUFF": suff(net, x, scores, target),
+                "overlap with the start": pretrained_overlap(
+                    explain, Saliency(start), x, bench.setting.k, target=target
+                ),
+                "sensitivity, random": sharp.random,
+                "sensitivity, optimised": sharp.optimised,
+            }
+            for name, value in numbers.items():
+                each.setdefault(name, []).append(float(value.double().nanmean()))
+        row: Row = {"method": method}
+        rows.append(row | {n: triple(t_interval(v)) for n, v in each.items()})
+    return rows
+
+
+def on_object(bench: Bench, seeds: Sequence[int], methods: Sequence[str]) -> list[Row]:
+    """Share of the top k that lies on the object, before and after ERAttack, and P@k; the last row is chance."""
+    k = bench.setting.k
+    attack = RankingAttack(k, bench.setting.eps, clip=(0, 1))
+    rows: list[Row] = []
+    area: list[float] = []
+    for method in methods:
+        each: dict[str, list[float]] = {"on the object": [], "after the attack": [], "P@k": []}
+        for seed in seeds:
+            net, x, mask = bench.network(seed, method), bench.attacked(seed), bench.masks(seed)
+            explain = Saliency(net)
+            result = attack.perturb(net, x, explain=explain)
+            clean, moved = (explain(v, result.target).detach().flatten(1) for v in (x, result.x))
+            for key, scores in (("on the object", clean), ("after the attack", moved)):
+                each[key].append(float(mask.gather(1, scores.topk(k).indices).double().mean()))
+            each["P@k"].append(float(attacked_precision(explain, x, result, k).nanmean()))
+            area.append(float(mask.double().mean()))
+        row: Row = {"method": method}
+        rows.append(row | {n: triple(t_interval(v)) for n, v in each.items()})
+    rows.append({"method": "chance: area of the object", "on the object": sum(area) / len(area)})
+    return rows
