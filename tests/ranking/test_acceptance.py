@@ -1,6 +1,6 @@
 """The statistical acceptance tests of spec 12.4, B1 to B7: means over 3 seeds, thresholds as specified, minutes long.
 
-Run with `pytest -m slow tests/ranking/test_statistics.py`; `-s` prints the table. As in spec 12.3 the weights are
+Run with `pytest -m slow tests/ranking/test_acceptance.py`; `-s` prints the table. As in spec 12.3 the weights are
 fixed beforehand and the whole 70 per cent are trained on. All test points are attacked.
 """
 
