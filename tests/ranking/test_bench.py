@@ -13,7 +13,6 @@ from robustxai.ranking.ablation import VARIANTS, ablation
 from robustxai.ranking.bench import Bench
 from robustxai.ranking.drawn import drawn_table, objects, pictures
 from robustxai.ranking.recipes import PLANS, RECIPES, slug, zoo_name
-from robustxai.ranking.select import Score
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +63,10 @@ def test_a_recipe_trains_selects_and_stores(tmp_path, monkeypatch):
     monkeypatch.setitem(SETTINGS, "breast_cancer", quick)
     plan = replace(PLANS["breast_cancer"], methods=("Pretrained", "WD", r"R2ET_\H"), points=10, steps=2)
     monkeypatch.setitem(PLANS, "breast_cancer", plan)
-    names = run(RECIPES["ranking-breast-cancer"], out=tmp_path, seed=4, progress=False)
-    assert names == [zoo_name("breast_cancer", 4, m) for m in plan.methods]
+    names = run(RECIPES["ranking-breast-cancer"], out=tmp_path, seed=3, progress=False)
+    assert names == [zoo_name("breast_cancer", s, m) for m in plan.methods for s in (3, 4, 5)]
     again = tmp_path / "again"
-    run(RECIPES["ranking-breast-cancer"], out=again, seed=4, progress=False)
+    run(RECIPES["ranking-breast-cancer"], out=again, seed=3, progress=False)
     for name in names:
         first, second = (pretrained(name, weights_dir=d).state_dict() for d in (tmp_path, again))
         assert all(torch.equal(first[key], second[key]) for key in first), "the same seed gives the same bits"
@@ -76,18 +75,29 @@ def test_a_recipe_trains_selects_and_stores(tmp_path, monkeypatch):
     assert cached.options(4, "WD")["weight_decay"] in (1e-4, 1e-3, 5e-3, 1e-2, 5e-2)
     assert (
         cached.network(4, "WD").state_dict().keys()
-        == pretrained(names[1], weights_dir=tmp_path).state_dict().keys()
+        == pretrained(names[4], weights_dir=tmp_path).state_dict().keys()
     )
 
 
-def test_selection_sees_validation_data_only(monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        recipes, "robustness", lambda model, part, *a, **o: seen.append(part) or Score(0.9, 0.5)
-    )
+def test_the_parts_of_the_drawn_set_differ():
     data = drawn_table(seed=0)
-    parts = {name: getattr(data, name) for name in ("train", "validation", "test")}
-    assert all(not torch.equal(parts["validation"][0][:5], parts[p][0][:5]) for p in ("train", "test"))
+    train, validation, test = (part[0][:5] for part in (data.train, data.validation, data.test))
+    assert not torch.equal(train, validation) and not torch.equal(validation, test)
+
+
+def test_selection_looks_at_validation_data_only(tmp_path, monkeypatch):
+    seen = []
+    real = recipes.Study.score
+    monkeypatch.setattr(
+        recipes.Study, "score", lambda self, m, part, seed: seen.append(part) or real(self, m, part, seed)
+    )
+    quick = replace(SETTINGS["breast_cancer"], pretraining=1, epochs=1)
+    monkeypatch.setitem(SETTINGS, "breast_cancer", quick)
+    monkeypatch.setitem(
+        PLANS, "breast_cancer", replace(PLANS["breast_cancer"], methods=("WD",), points=5, steps=1)
+    )
+    run(RECIPES["ranking-breast-cancer"], out=tmp_path, seed=0, progress=False)
+    assert seen[:-3] == ["validation"] * (3 + 3 * len(METHODS["WD"].grid)) and seen[-3:] == ["test"] * 3
 
 
 def test_records_hold_the_attacked_samples(bench, records):

@@ -16,7 +16,7 @@ from robustxai.data import fetch
 from robustxai.nets import pretrained, recipes, zoo
 from robustxai.ranking.checks import check_name
 from robustxai.ranking.drawn import objects
-from robustxai.ranking.recipes import PLANS, RECIPES, zoo_name
+from robustxai.ranking.recipes import GROUP, PLANS, RECIPES, zoo_name
 from robustxai.ranking.study import SETTINGS, Setting, prepared
 from robustxai.ranking.tables import Table
 
@@ -86,7 +86,7 @@ class Bench:
         folder = Path(self.cache)
         if not (folder / "manifest.json").exists() or name not in zoo(folder):
             recipe = RECIPES[f"ranking-{self.name.replace('_', '-')}"]
-            recipes.run(recipe, out=folder, seed=seed, device=self.device)
+            recipes.run(recipe, out=folder, seed=seed - seed % GROUP, device=self.device)
         return pretrained(name, weights_dir=folder, map_location=self.device)
 
     def options(self, seed: int, method: str) -> dict[str, float]:

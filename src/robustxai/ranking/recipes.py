@@ -1,13 +1,14 @@
-"""`robustxai train ranking-<set> --seed S`: the common start of a set, and every method fine-tuned from it.
+"""`robustxai train ranking-<set> --seed S`: common starts for the seeds S, S + 1, S + 2, and every method from each.
 
-The weight of a method is chosen on validation data: the most robust candidate that costs at most 1.5 points of
-accuracy. Names in the zoo: `ranking-<set>-s<seed>-<method>`; the manifest holds the chosen options. The small sets are
-shipped; the networks of real data are trained on first use (see `bench.py`).
+The weight of a method is chosen on validation data, once for the three seeds: the highest mean robustness among the
+candidates that cost at most 1.5 points of mean accuracy against plain fine-tuning. Names in the zoo:
+`ranking-<set>-s<seed>-<method>`; the manifest holds the chosen options. The small sets are shipped; the networks of
+real data are trained on first use (see `bench.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -15,11 +16,12 @@ from torch import nn
 from robustxai.nets.recipes import Job, Net, Recipe
 from robustxai.nets.zoo import round_weights
 from robustxai.ranking.methods import METHODS, fine_tune
-from robustxai.ranking.select import Score, select_weights
+from robustxai.ranking.select import Options, Score, select_weights
 from robustxai.ranking.study import SETTINGS, Setting, prepared, pretrain, robustness
 from robustxai.ranking.tables import Part, Table
 
 SEEDS = (0, 1, 2)
+GROUP = len(SEEDS)
 TABLES = ("synth", "breast_cancer", "adult", "bank_marketing", "compas")
 IMAGE_METHODS = (
     "Pretrained", "Vanilla", "WD", "SP", "Est-H", "SSR", "AT", r"R2ET_\H", "R2ET-mm", "R2ET", "SP + R2ET",
@@ -67,59 +69,75 @@ def zoo_name(name: str, seed: int, method: str) -> str:
     return f"ranking-{name.replace('_', '-')}-s{seed}-{slug(method)}"
 
 
+@dataclass
+class Study:
+    """What one run of a recipe works on: per seed the data and the common start."""
+
+    plan: Plan
+    setting: Setting
+    job: Job
+    data: dict[int, Table]
+    starts: dict[int, nn.Module]
+
+    def network(self, method: str, options: Options, seed: int) -> nn.Module:
+        """The start of `seed`, fine-tuned; what was trained before is read from its checkpoint."""
+        stage = "-".join([slug(method), f"s{seed}", *(f"{key}{value:g}" for key, value in options.items())])
+        extra = {"checkpoint": self.job.checkpoint(stage)} if METHODS[method].trained else {}
+        training = self.setting.training | extra
+        return fine_tune(
+            method,
+            self.starts[seed],
+            self.data[seed],
+            k=self.setting.k,
+            options=options,
+            seed=seed,
+            **training,
+        )[0]
+
+    def score(self, model: nn.Module, part: str, seed: int) -> Score:
+        """Accuracy and P@k under attack on a part of the data."""
+        part_ = getattr(self.data[seed], part)
+        return Score(*robustness(model, part_, self.setting, points=self.plan.points, steps=self.plan.steps))
+
+    def chosen(self, method: str, reference: float) -> Options:
+        """The options of a method on this set: its own, or those that win on validation data."""
+        candidates = METHODS[method].grid if self.plan.search else ()
+        if not candidates:
+            return METHODS[method].chosen()
+        first = min(self.starts)
+
+        def measure(options: Options, i: int) -> Score:
+            return self.score(
+                self.network(method, METHODS[method].chosen(options), first + i), "validation", first + i
+            )
+
+        search = select_weights(candidates, measure, reference=reference, seeds=len(self.starts))
+        return METHODS[method].chosen(search.options)
+
+
 def build(job: Job, name: str) -> Sequence[Net]:
-    """Pretrain on the set, split at the job's seed, then choose and train every method of its plan."""
-    plan = PLANS[name]
-    setting, data = prepared(name, seed=job.seed, limit=plan.limit)
-    data = replace(data, **{part: _to(getattr(data, part), job) for part in ("train", "validation", "test")})
-    start = pretrain(
-        setting,
-        data,
-        seed=job.seed,
-        progress=job.progress and f"{name} start",
-        checkpoint=job.checkpoint("start"),
-    )
-
-    def measure(model: nn.Module, part: str = "validation") -> Score:
-        return Score(*robustness(model, getattr(data, part), setting, points=plan.points, steps=plan.steps))
-
-    reference = measure(start).accuracy
-
+    """Pretrain on the set, split at each seed, then choose and train every method of its plan."""
+    plan, seeds = PLANS[name], range(job.seed, job.seed + GROUP)
+    study = Study(plan, SETTINGS[name], job, {}, {})
+    for seed in seeds:
+        _, data = prepared(name, seed=seed, limit=plan.limit)
+        parts = {part: _to(getattr(data, part), job) for part in ("train", "validation", "test")}
+        study.data[seed] = replace(data, **parts)
+        study.starts[seed] = pretrain(
+            study.setting, study.data[seed], seed=seed, progress=job.progress and f"{name} start {seed}",
+            checkpoint=job.checkpoint(f"start-s{seed}"),
+        )  # fmt: skip
+    plain = [study.score(study.network("Vanilla", {}, seed), "validation", seed).accuracy for seed in seeds]
     nets = []
     for method in plan.methods:
-        options = chosen(method, start, data, setting, plan, job, measure, reference)
-        model = _tuned(method, start, data, setting, job, options)
-        round_weights(model)
-        found = measure(model, "test")
-        metrics = {"options": options} | {f"test_{key}": round(v, 4) for key, v in found._asdict().items()}
-        nets.append(Net(zoo_name(name, job.seed, method), model, f"{name}, split {job.seed}", metrics))
+        options = study.chosen(method, sum(plain) / len(plain))
+        for seed in seeds:
+            model = study.network(method, options, seed)
+            round_weights(model)
+            found = study.score(model, "test", seed)._asdict()
+            metrics = {"options": dict(options)} | {f"test_{key}": round(v, 4) for key, v in found.items()}
+            nets.append(Net(zoo_name(name, seed, method), model, f"{name}, split {seed}", metrics))
     return nets
-
-
-def chosen(
-    method: str, start: nn.Module, data: Table, setting: Setting, plan: Plan, job: Job,
-    measure: Callable[[nn.Module], Score], reference: float,
-) -> Mapping[str, float | int]:  # fmt: skip
-    """The options of a method on this set: its own, or those that win on validation data (spec 12.3, last line)."""
-    candidates = METHODS[method].grid if plan.search else ()
-    if not candidates:
-        return METHODS[method].chosen()
-    search = select_weights(
-        candidates,
-        lambda options, _seed: measure(_tuned(method, start, data, setting, job, options)),
-        reference=reference,
-    )
-    return METHODS[method].chosen(search.options)
-
-
-def _tuned(
-    method: str, start: nn.Module, data: Table, setting: Setting, job: Job, options: Mapping[str, float | int]
-) -> nn.Module:
-    stage = "-".join([slug(method), *(f"{key}{value:g}" for key, value in options.items())])
-    extra = {"checkpoint": job.checkpoint(stage)} if METHODS[method].trained else {}
-    return fine_tune(
-        method, start, data, k=setting.k, options=options, seed=job.seed, **setting.training, **extra
-    )[0]
 
 
 def _to(part: Part, job: Job) -> Part:
