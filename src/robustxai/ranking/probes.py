@@ -137,7 +137,7 @@ def faithfulness(bench: Bench, seeds: Sequence[int], methods: Sequence[str]) -> 
 def on_object(bench: Bench, seeds: Sequence[int], methods: Sequence[str]) -> list[Row]:
     """Share of the top k that lies on the object, before and after ERAttack, and P@k; the last row is chance."""
     k = bench.setting.k
-    attack = RankingAttack(k, bench.setting.eps, clip=(0, 1))
+    attack = RankingAttack(k, bench.setting.eps, steps=20, clip=(0, 1))
     rows: list[Row] = []
     area: list[float] = []
     for method in methods:
