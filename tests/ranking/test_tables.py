@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from robustxai.data import Dataset, NotAvailable
-from robustxai.ranking.synth import FEATURES, adult_like, important, log_odds
+from robustxai.ranking.synth import FEATURES, adult_like, coefficients, important, log_odds
 from robustxai.ranking.tables import encode, from_csv, prepare, table
 
 NAN = torch.nan
@@ -131,9 +131,12 @@ def test_the_score_is_the_formula():
     x = torch.zeros(1, 28)
     x[0, [2, 3, 4, 5, 6]] = torch.tensor([0.5, 2.0, 0.3, 1.5, -2.0])
     x[0, [8, 12, 17, 20, 24]] = 1  # the first level of every category
-    linear = 0.45 - 2.78 - 0.051 + 0.435 + 1.28 + 0.93 - 1.30 - 0.02 + 1.10
+    w = coefficients()
+    linear = 0.5 * w[2] + 2 * w[3] + 0.3 * w[4] + 1.5 * w[5] - 2 * w[6] + w[[8, 12, 17, 20, 24]].sum()
     curved = 1.2 * torch.tanh(torch.tensor(1.0)) + torch.sin(torch.tensor(0.6)) + 1.5 - 0.8 * 4
     torch.testing.assert_close(log_odds(x), (linear + curved)[None])
+    assert not torch.equal(w, coefficients(1)) and torch.equal(coefficients(1), coefficients(1))
+    assert not torch.equal(adult_like(50).y, adult_like(50, draw=1).y)
 
 
 def test_names_sizes_and_what_is_said_where_a_set_is_missing(monkeypatch, tmp_path):
@@ -146,7 +149,7 @@ def test_names_sizes_and_what_is_said_where_a_set_is_missing(monkeypatch, tmp_pa
     with pytest.raises(NotAvailable, match=r"^adult is not on this machine"):
         table("adult")
     assert "in place of adult" in table("adult", fallback=True).note
-    with pytest.raises(ValueError, match=r"^name is 'mnist'; accepted are synth, "):
-        table("mnist")
+    with pytest.raises(ValueError, match=r"^name is 'iris'; accepted are synth, "):
+        table("iris")
     with pytest.raises(ValueError, match=r"^n is 1; accepted are whole numbers from 2$"):
         adult_like(1)

@@ -9,7 +9,7 @@ real data are trained on first use (see `bench.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -18,7 +18,7 @@ from robustxai.nets.zoo import round_weights
 from robustxai.ranking.methods import METHODS, fine_tune
 from robustxai.ranking.select import Options, Score, select_weights
 from robustxai.ranking.study import SETTINGS, Setting, prepared, pretrain, robustness
-from robustxai.ranking.tables import Part, Table
+from robustxai.ranking.tables import Table
 
 SEEDS = (0, 1, 2)
 GROUP = len(SEEDS)
@@ -121,8 +121,7 @@ def build(job: Job, name: str) -> Sequence[Net]:
     study = Study(plan, SETTINGS[name], job, {}, {})
     for seed in seeds:
         _, data = prepared(name, seed=seed, limit=plan.limit)
-        parts = {part: _to(getattr(data, part), job) for part in ("train", "validation", "test")}
-        study.data[seed] = replace(data, **parts)
+        study.data[seed] = data.to(job.device)
         study.starts[seed] = pretrain(
             study.setting, study.data[seed], seed=seed, progress=job.progress and f"{name} start {seed}",
             checkpoint=job.checkpoint(f"start-s{seed}"),
@@ -138,11 +137,6 @@ def build(job: Job, name: str) -> Sequence[Net]:
             metrics = {"options": dict(options)} | {f"test_{key}": round(v, 4) for key, v in found.items()}
             nets.append(Net(zoo_name(name, seed, method), model, f"{name}, split {seed}", metrics))
     return nets
-
-
-def _to(part: Part, job: Job) -> Part:
-    x, y = part
-    return x.to(job.device), y.to(job.device)
 
 
 def _recipe(name: str) -> Recipe:
