@@ -144,7 +144,7 @@ def test_probes(bench):
 def test_contests(bench):
     rows = contests.blind_attack(bench, 0, [10.0])
     assert rows[0]["P@k as computed"] == 1 and rows[0]["inputs moved"] == 0
-    assert rows[1]["P@k as computed"] < 1 and rows[1]["inputs moved"] > 0.9
+    assert rows[1]["P@k as computed"] < 1 and rows[1]["inputs moved"] > 0.5
     names = [row["attack"] for row in contests.other_attacks(bench, [0], ["Vanilla", "SP"])]
     assert names == ["ERAttack", "adaptive", "Ghorbani, top k", "Ghorbani, target region",
                      "Dombrowski, next sample's map"]  # fmt: skip

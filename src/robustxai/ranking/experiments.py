@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from robustxai.metrics import Interval, t_interval
 from robustxai.ranking.bench import Bench
 from robustxai.ranking.methods import METHODS
@@ -119,6 +122,17 @@ def quality_table(records: Sequence[Record]) -> list[Row]:
             row[f"thickness, {name}"] = over_seeds(these, lambda r: r.measured.mean("local")).value
         rows.append(row)
     return rows
+
+
+def cloud(records: Sequence[Record], name: str, *, softplus: bool) -> tuple[list[str], tuple[Tensor, Tensor]]:
+    """The methods of one family on a set: their names, and their mean adversarial thickness and P@k under ERAttack."""
+    family = [r for r in records if r.name == name and r.softplus is softplus]
+    methods = list(dict.fromkeys(r.method for r in family))
+    means = [
+        [over_seeds(select(family, m), lambda r, w=w: r.measured.mean(w)).value for m in methods]
+        for w in ("adversarial", "er")
+    ]
+    return methods, (torch.tensor(means[0]), torch.tensor(means[1]))
 
 
 def chance_table(benches: Iterable[Bench], records: Sequence[Record]) -> list[Row]:
