@@ -115,6 +115,21 @@ def test_stopping_at_a_flip_and_weighing_both_keep_the_prediction():
     assert held.perturb(model, x, explain=explain).flips.sum() < results["weigh"].flips.sum()
 
 
+def test_a_second_prediction_may_be_kept(encoder, decoder):
+    """Without it an attack on reconstructions changes their class; with it none does, and maps still move."""
+    model = module(3, lambda: Classifier(60.0))
+    with torch.no_grad():
+        x = decoder(torch.randn(10, 6, generator=generator(1)))
+    explain = LatentPathIG(model, encoder, decoder, n_steps=6)
+    rebuilt = lambda v: model(decoder(encoder(v)))  # noqa: E731
+    attack = AttributionAttack(x.roll(1, 0), **dict(OPTIONS, eps=0.2, lr=0.03))
+    free, held = (attack.perturb(model, x, explain=explain, also=also) for also in (None, rebuilt))
+    same = [rebuilt(f.x).argmax(1) == rebuilt(x).argmax(1) for f in (free, held)]
+    assert not same[0].all() and same[1].all() and held.kept.all()
+    assert torch.equal(model(held.x).argmax(1), model(x).argmax(1))
+    assert held.loss.mean() < 0.9 * held.clean_loss.mean()
+
+
 def test_without_a_ball_only_the_range_holds():
     model, x = module(3, Classifier), images()
     found = AttributionAttack(images(1, seed=9), eps=None, lr=0.1, steps=6).perturb(model, x)

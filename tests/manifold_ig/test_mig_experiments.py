@@ -100,6 +100,7 @@ def test_attack_rows(setting, classifier):
     for own, other in zip(parts["transfer"]["IG"].values(), parts["adaptive"]["IG"].values(), strict=True):
         torch.testing.assert_close(own, other)
     assert (parts["transfer"]["IG"]["kept"] == 1).all()
+    assert all((row["kept"] == 1).all() for name, row in parts["adaptive"].items() if name != "MIG released")
     assert parts["transfer"]["IG"]["shift"].mean() > parts["noise"]["IG"]["shift"].mean()
     assert parts["adaptive"]["EIG"]["shift"].mean() > parts["transfer"]["EIG"]["shift"].mean()
     torch.testing.assert_close(parts["transfer"]["IG"]["contraction"], torch.ones(3))

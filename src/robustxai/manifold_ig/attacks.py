@@ -5,7 +5,7 @@ explainer `explain(x, target)` that is differentiable in x, or a `guide` to deri
 (see `adaptive`), and never a method by name. Noise of the same size is in `controls`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from robustxai.manifold_ig.explainers import IntegratedGradients
 from robustxai.manifold_ig.integrate import as_target
+from robustxai.manifold_ig.keeping import Network, Predictions
 from robustxai.manifold_ig.maps import Explain, shares
 from robustxai.manifold_ig.metric import check_mode
-from robustxai.metrics.predictions import predicted, two_columns
 
 Sample = Float[Tensor, "n *sample"]
-Network = Callable[[Tensor], Tensor]
 Guide = Callable[[Tensor], Explain]
 KEEP = ("weigh", "stop")
 RELEASED_WEIGHT = 192**4 * 1e6 / 1e17
@@ -118,12 +117,15 @@ class AttributionAttack:
         *,
         explain: Explain | None = None,
         guide: Guide | None = None,
+        also: Network | None = None,
         generator: torch.Generator | None = None,
     ) -> Attacked:
         """Attack the maps of inputs `x` (n, ...), of which each keeps what `model` predicts on it.
 
         Args:
-            model: whose prediction is kept; give x -> classifier(decode(encode(x))) where that is what counts.
+            model: whose prediction is kept.
+            also: a second one whose prediction is kept, such as x -> classifier(decode(encode(x))) where the
+                explained image is a reconstruction: else an attack on it may simply change the class there.
             target: explained class, None for the one that `model` predicts on the clean input.
             explain: attacked explainer, default Integrated Gradients of `model` as released (20 left steps).
             guide: from the current inputs to an explainer whose derivatives are followed; None for `explain`
@@ -150,8 +152,9 @@ class AttributionAttack:
                 logits = torch.cat([model(part) for part in x.split(self.batch_size)])
                 t = as_target(target, logits)
                 goal = self._goal(explain, x, t)
-            parts = zip(*(v.split(self.batch_size) for v in (x, t, logits, goal)), strict=True)
-            found = [self._descend(model, explain, guide, *part) for part in parts]
+            networks = (model,) if also is None else (model, also)
+            parts = zip(*(v.split(self.batch_size) for v in (x, t, goal)), strict=True)
+            found = [self._descend(networks, explain, guide, *part) for part in parts]
         return Attacked(**{f.name: torch.cat([getattr(p, f.name) for p in found]) for f in fields(Attacked)})
 
     def _goal(self, explain: Explain, x: Tensor, t: Tensor) -> Tensor:
@@ -173,15 +176,20 @@ class AttributionAttack:
         return shares(goal.reshape(-1, d)).expand(len(x), -1)
 
     def _descend(
-        self, model: Network, explain: Explain, guide: Guide | None, x: Tensor, t: Tensor, logits: Tensor,
+        self,
+        networks: Sequence[Network],
+        explain: Explain,
+        guide: Guide | None,
+        x: Tensor,
+        t: Tensor,
         goal: Tensor,
-    ) -> Attacked:  # fmt: skip
-        label, clean_p = predicted(logits), _probability(logits, t)
+    ) -> Attacked:
+        kept = Predictions(networks, x, t)
         d, every = goal.shape[1], 1 if guide is None else self.refresh
         rows = (-1, *[1] * (x.ndim - 1))
-        v, alive = x.clone(), torch.ones_like(label, dtype=torch.bool)
+        v, alive = x.clone(), torch.ones_like(t, dtype=torch.bool)
         stuck = alive
-        best_x, best, trace, flips = x, goal.new_full((len(x),), torch.inf), [], torch.zeros_like(label)
+        best_x, best, trace, flips = x, goal.new_full((len(x),), torch.inf), [], torch.zeros_like(t)
         followed, point = explain, torch.nn.Parameter(x.clone())
         adam = torch.optim.Adam([point], lr=self.lr)
         for i in range(self.steps + 1):
@@ -191,9 +199,8 @@ class AttributionAttack:
             with torch.enable_grad():
                 point.data.copy_(v)
                 near = d * (shares(followed(point, t)) - goal).square().sum(1) if not last else None
-                outputs = model(point)
-                loss = self.output_weight * (_probability(outputs, t) - clean_p).square()
-            same = predicted(outputs.detach()) == label
+                same, drift = kept(point)
+                loss = self.output_weight * drift
             if looked:
                 if guide is None and near is not None:
                     value = near.detach()
@@ -213,22 +220,19 @@ class AttributionAttack:
             with torch.no_grad():
                 moved = self._inside(point.detach(), x)
                 if self.keep == "stop":
-                    ended = alive & (predicted(model(moved)) != label)
+                    ended = alive & ~kept(moved)[0]
                     alive, flips = alive & ~ended, flips + ended.long()
                     moved = torch.where(alive.view(rows), moved, v)
                 v = moved.clone()
         moved = (best_x != x).flatten(1).any(1)
-        kept = predicted(model(best_x).detach()) == label
-        return Attacked(best_x, t, moved, kept, stuck & ~moved, flips, best, trace[0], torch.stack(trace, 1))
+        with torch.no_grad():
+            same = kept(best_x)[0]
+        return Attacked(best_x, t, moved, same, stuck & ~moved, flips, best, trace[0], torch.stack(trace, 1))
 
     def _inside(self, y: Tensor, x: Tensor) -> Tensor:
         if self.eps is not None:
             y = torch.clamp(y, x - self.eps, x + self.eps)
         return y if self.clip is None else y.clamp(*self.clip)
-
-
-def _probability(logits: Tensor, t: Tensor) -> Tensor:
-    return two_columns(logits).softmax(1).gather(1, t[:, None])[:, 0]
 
 
 def _gradient(values: Tensor, point: Tensor) -> Tensor:

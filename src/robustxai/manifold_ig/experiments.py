@@ -152,7 +152,7 @@ def path_rows(
         ratios = curve_ratios(path, line)
         row = {"E / E_lin": ratios.energy, "L / L_lin": ratios.length, "bound / E": ratios.bound}
         row["gap / TV"] = found.completeness_gap
-        row["residual"] = autoencoder_residual(path[1:-1], _rebuild(model)).mean(0)
+        row["residual"] = autoencoder_residual(path[1:-1], rebuilt(model, classified=False)).mean(0)
         row["gradient noise"] = gradient_noise(method.model, path, target, score=method.score)
         if manifold is not None:
             row["distance"] = manifold_distance(path[1:-1], manifold, **options).mean(0)
@@ -179,8 +179,8 @@ def attack_rows(
 
     "transfer": crafted on `crafted_on`, read by all. "noise": the same change with its pixels shuffled.
     "adaptive": crafted on each method itself, through its decoder, for ManifoldIG with frozen bends. attack:
-    from the wanted images to the attack. The prediction that the attack keeps is that on the raw image; "kept"
-    is that on the image which the method explains, and images whose prediction changed there count in all rows.
+    from the wanted images to the attack. It keeps the prediction on the raw image and, where it is adaptive, on
+    the reconstruction that the method explains; "kept" is the latter, and images that lost it count in all rows.
     """
     model = methods[crafted_on].model
     crafted = attack(wanted).perturb(model, x, target, explain=methods[crafted_on])
@@ -193,7 +193,8 @@ def attack_rows(
             own = crafted
             if name != crafted_on:
                 guide = frozen(method) if isinstance(method, ManifoldIG) else None
-                own = attack(wanted).perturb(model, x, target, explain=method, guide=guide)
+                also = None if method.encoder is None else rebuilt(method)
+                own = attack(wanted).perturb(model, x, target, explain=method, guide=guide, also=also)
             parts["adaptive"][name] = moved(method, x, own, wanted)
     return parts
 
@@ -223,8 +224,14 @@ def _ssim(a: Tensor, b: Tensor) -> Tensor:
     return ssim(a, b, window=11, sigma=1.5) if large else ssim(a, b, window=7)
 
 
-def _rebuild(method: PathExplainer) -> Callable[[Tensor], Tensor]:
+def rebuilt(method: PathExplainer, *, classified: bool = True) -> Callable[[Tensor], Tensor]:
+    """x -> classifier(decode(encode(x))) of a method, or not `classified` the reconstruction.
+
+    Raises ValueError for a method without autoencoder.
+    """
     encoder, decoder = method.encoder, method.decoder
     if encoder is None or decoder is None:
         raise ValueError("reference names a method without autoencoder; accepted is one with, such as 'EIG'")
+    if classified:
+        return lambda v: method.model(decoder(encoder(v)))
     return lambda v: decoder(encoder(v))
