@@ -106,6 +106,7 @@ def active_rows(bench: Bench, fooled: Mapping[int, Network], c1: int, c2: int) -
     rows: list[dict[str, object]] = []
     for m in METHODS:
         over = {k: t_interval([r[m][k] for r in results]) for k in results[0][m]}
-        row: dict[str, object] = {"method": m} | {k: (i.value, i.low, i.high) for k, i in over.items()}
+        row: dict[str, object] = {"method": m}
+        row |= {k: (i.value, i.low, i.high) for k, i in over.items()}
         rows.append(row | {"accuracy lost": sum(lost) / len(lost)})
     return rows
