@@ -118,10 +118,13 @@ def test_records_hold_the_attacked_samples(bench, records):
 
 
 def test_tables_have_the_shape_of_the_paper(bench, records):
-    rows = experiments.main_table(records)
+    rows = experiments.share_table(records)
     assert [row["method"] for row in rows] == ["Vanilla", r"R2ET_\H", "SP"]
     er, mse = map(float, str(rows[0]["breast_cancer"]).split(" / "))
     assert 50 < er <= 100 and er <= mse + 3
+    names, (thick, kept) = experiments.cloud(records, "breast_cancer", softplus=False)
+    assert names == ["Vanilla", r"R2ET_\H"] and thick.shape == kept.shape == (2,)
+    assert 100 * float(kept[0]) == pytest.approx(er, abs=0.06) and thick[1] > thick[0]
     assert {"breast_cancer", "thickness, breast_cancer"} <= experiments.quality_table(records)[0].keys()
     (row,) = experiments.chance_table([bench], records)
     assert row["chance P@k"] == 8 / 30 and row["random changes"][0] >= row["ERAttack"][0]

@@ -72,35 +72,18 @@ def triple(i: Interval) -> tuple[float, float, float]:
     return i.value, i.low, i.high
 
 
-def main_table(records: Sequence[Record]) -> list[Row]:
-    """The paper's main table, spec 9.1: rows methods, columns sets; cells P@k under ERAttack / MSE attack, in %."""
-    names = list(dict.fromkeys(r.name for r in records))
-    rows: list[Row] = []
-    for method in dict.fromkeys(r.method for r in records):
-        row: Row = {"method": method}
-        for name in names:
-            these = select(records, method, name)
-            er, mse = (
-                (100 * over_seeds(these, lambda r, w=w: r.measured.mean(w)).value for w in ("er", "mse"))
-                if these
-                else (0, 0)
-            )
-            row[name] = f"{er:.1f} / {mse:.1f}" if these else None
-        rows.append(row)
-    return rows
+def share_table(records: Sequence[Record], first: str = "er", second: str = "mse") -> list[Row]:
+    """Rows methods, columns sets, as in the paper's main table (spec 9.1); cells mean P@k in %, 'first / second'.
 
-
-def adaptive_table(records: Sequence[Record]) -> list[Row]:
-    """P@k in % under ERAttack, and under the adaptive attack, for every method and set, mean over seeds."""
+    first, second: names of `Measured`: 'er' for ERAttack, 'mse' for the MSE attack, 'adaptive'.
+    """
     rows: list[Row] = []
     for method in dict.fromkeys(r.method for r in records):
         row: Row = {"method": method}
         for name in dict.fromkeys(r.name for r in records):
             these = select(records, method, name)
-            er, adaptive = (
-                100 * over_seeds(these, lambda r, w=w: r.measured.mean(w)).value for w in ("er", "adaptive")
-            ) if these else (0, 0)  # fmt: skip
-            row[name] = f"{er:.1f} / {adaptive:.1f}" if these else None
+            shares = [over_seeds(these, lambda r, w=w: r.measured.mean(w)) for w in (first, second) if these]
+            row[name] = " / ".join(f"{100 * share.value:.1f}" for share in shares) or None
         rows.append(row)
     return rows
 
