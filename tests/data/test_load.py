@@ -120,7 +120,9 @@ def test_a_missing_set_names_every_way_out(name):
     assert "ROBUSTXAI_DATA" in sentence and all(n in sentence for n in OFFLINE) and "\n" not in sentence
 
 
-@pytest.mark.parametrize("name", ["tiny_imagenet25", "imagenet_sample1000", "cifar10_lossless4000"])
+@pytest.mark.parametrize(
+    "name", ["tiny_imagenet25", "smiles64", "imagenet_sample1000", "cifar10_lossless4000"]
+)
 def test_sets_without_a_public_pack_say_so(name):
     with pytest.raises(
         NotAvailable, match=rf"^{name} has no public prepared download: it is read only from "

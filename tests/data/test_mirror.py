@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from robustxai._cli.data import app
 from robustxai.data import load
 from robustxai.data.catalog import entry
+from robustxai.data.duplicates import near_duplicates
 
 MIRROR = os.environ.get("ROBUSTXAI_DATA")
 pytestmark = [pytest.mark.mirror, pytest.mark.skipif(MIRROR is None, reason="ROBUSTXAI_DATA is not set")]
@@ -49,7 +50,7 @@ def test_uncompressed_content_is_the_published_one(name, file):
     assert hashlib.md5(data).hexdigest() == CONTENT[name, file]
 
 
-@pytest.mark.parametrize("name", ["cifar10", "tiny_imagenet25", "imagenet_sample1000"])
+@pytest.mark.parametrize("name", ["cifar10", "tiny_imagenet25", "smiles64", "imagenet_sample1000"])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_packs_are_shuffled_and_decoded_on_demand(name, split):
     e = entry(name)
@@ -85,6 +86,19 @@ def test_tiny_imagenet_boxes_are_where_they_should_be():
     assert d.boxes is not None and (d.boxes[:, 2:] >= d.boxes[:, :2]).all() and d.boxes.max() <= 63
     area = ((d.boxes[:, 2:] - d.boxes[:, :2] + 1).prod(1) / 64**2).mean()
     assert 0.4 < area < 0.7
+
+
+def test_smiles_are_split_by_near_duplicates_and_have_mouth_boxes():
+    train, test = load("smiles64"), load("smiles64", "test")
+    assert (len(train), len(test)) == tuple(entry("smiles64").counts.values())
+    groups = near_duplicates(torch.cat((train.x, test.x)))
+    assert not set(groups[: len(train)]) & set(groups[len(train) :])
+    assert len(set(groups)) < len(groups)
+    assert test.boxes is not None
+    known = test.boxes[~test.boxes.isnan().any(1)]
+    assert 600 < len(known) < 741 and set(test.y[~test.boxes.isnan().any(1)].tolist()) == {1}
+    area = ((known[:, 2:] - known[:, :2] + 1).prod(1) / 64**2).mean()
+    assert 0.15 < area < 0.25 and known.min() >= 0 and known.max() <= 63
 
 
 def test_imagenet_sample_has_each_class_once():

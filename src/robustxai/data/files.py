@@ -165,6 +165,10 @@ TINY_IMAGENET25 = (
     File("val.npz", ("0f574a54a2819b33aee90963524607dfffde476da60c2a39dcfc599b9361dbf8",), 2483722),
 )
 
+SMILES64 = (
+    File("smiles64.npz", ("084939ffa432aa9d8d63f53ad91d1f705ef6b7499f787b5b921b50ca6e1e5330",), 14326220),
+)
+
 IMAGENET_SAMPLE1000 = (
     File(
         "imagenet_sample1000.npz",

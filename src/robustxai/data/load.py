@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 from torch import Tensor
 
-from . import fetch, files, formats, surveys
+from . import duplicates, fetch, files, formats, surveys
 from .catalog import Entry, entry
 from .dataset import Dataset, positions
 from .errors import UnknownSplit
@@ -201,6 +201,22 @@ def _tiny_imagenet(r: Request) -> Dataset:
     return Dataset(x, y.long(), pack.strings("classes"), r.entry.name, r.split, boxes=boxes.float())
 
 
+def _smiles64(r: Request) -> Dataset:
+    pack = formats.JpegPack.read(r.bytes(r.entry.files[0]))
+    images = pack.images(torch.arange(len(pack)))[:, :1]
+    sides = duplicates.grouped_split(duplicates.near_duplicates(formats.to_unit(images)))
+    side = torch.from_numpy(sides[r.entry.splits.index(r.split)])
+    which = side[r.positions(len(side))]
+    left, top, width, height = torch.from_numpy(pack.arrays["mouth_box_xywh"]).float()[which].unbind(1)
+    boxes = torch.stack((left, top, left + width - 1, top + height - 1), 1)
+    boxes[width == 0] = torch.nan
+    y = torch.from_numpy(pack.arrays["label"]).long()[which]
+    x = formats.to_unit(images[which])
+    return Dataset(
+        x, y, ("no smile", "smile"), r.entry.name, r.split, boxes=boxes, note="split by near-duplicates"
+    )
+
+
 def _imagenet_sample(r: Request) -> Dataset:
     pack = formats.JpegPack.read(r.bytes(r.entry.files[0]))
     which = r.shuffled(len(pack))
@@ -221,5 +237,6 @@ READERS: dict[str, Callable[[Request], Dataset]] = {
     "cifar10": _cifar10,
     "cifar10_lossless4000": _cifar10_lossless,
     "tiny_imagenet25": _tiny_imagenet,
+    "smiles64": _smiles64,
     "imagenet_sample1000": _imagenet_sample,
 }
