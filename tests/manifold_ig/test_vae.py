@@ -1,5 +1,7 @@
 """The VAE, its loss and its recipe: shapes, smoothness, size, formulas, storage."""
 
+import os
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -8,7 +10,7 @@ from curved import generator
 from torch import nn
 from torch.nn import functional as F
 
-from robustxai.manifold_ig import recipes
+from robustxai.manifold_ig import recipes, tasks
 from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, distance, divergence, reconstruction_error
 from robustxai.nets import CompactResNet, ConvVAE, fit, pretrained, zoo
 from robustxai.nets.recipes import Recipe, run
@@ -114,18 +116,73 @@ def test_training_lowers_the_loss_and_leaves_the_feature_network_alone():
     assert values[2] == pytest.approx(values[0] + values[1], rel=1e-5)
 
 
-def test_the_recipe_stores_a_network_that_loads_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(recipes, "TEACHER_EPOCHS", 1)
-    monkeypatch.setattr(recipes, "faces", lambda split, n: recipes.portraits(min(n, 32), size=64))
-    monkeypatch.setattr(recipes, "train_vae", partial(recipes.train_vae, widths=(4, 4, 4, 4), blocks=0))
-    recipe = recipes.RECIPES["manifold_ig-vae-portraits"]
-    small = Recipe(recipe.name, recipe.help, partial(recipes.build, n=32, epochs=1), recipe.file, recipe.seed)
-    assert run(small, out=tmp_path, progress=False) == ["manifold_ig-vae-portraits-s0"]
+@pytest.fixture
+def small_task():
+    """Few images, and networks that train in seconds; same names as the real ones."""
+    vae = {"widths": (4, 4, 4, 4), "blocks": 0}
+    small = {
+        "resnet": {"widths": (4, 4, 4, 4)},
+        "vgg": {"widths": (4, 4), "hidden": 4},
+        "inception": {"widths": (4, 8)},
+    }
+    return replace(tasks.TASKS["portraits"], n=32, vae=vae, vae_epochs=1, epochs=1, classifiers=small)
+
+
+def stored(name, build, task, out, **options):
+    return run(
+        Recipe(name, "", lambda job: build(job, task, **options), "m.safetensors"), out=out, progress=False
+    )
+
+
+def test_the_recipes_store_networks_that_load_again(tmp_path, small_task):
+    build = partial(recipes.build_vae, teacher_epochs=1)
+    assert stored("manifold_ig-vae-portraits", build, small_task, tmp_path) == [
+        "manifold_ig-vae-portraits-s0"
+    ]
     entry = zoo(tmp_path)["manifold_ig-vae-portraits-s0"]
     assert set(entry.metrics) == {"test_mse", "test_relative_error", "black_mse", "white_mse"}
     vae = pretrained(entry.name, weights_dir=tmp_path)
     assert isinstance(vae, ConvVAE) and vae(images(1, 64)).shape == (1, 3, 64, 64)
     assert not list(tmp_path.glob(".checkpoints/*"))
+
+    names = stored("manifold_ig-classifiers-portraits", recipes.build_classifiers, small_task, tmp_path)
+    assert sorted(names) == sorted(
+        recipes.classifier_name("portraits", architecture, 0, inputs)
+        for architecture in ("resnet", "vgg", "inception")
+        for inputs in ("recon", "raw")
+    )
+    for name in names:
+        assert set(zoo(tmp_path)[name].metrics) == {"test_accuracy_recon", "test_accuracy_raw"}
+        model = pretrained(name, weights_dir=tmp_path)
+        assert model(images(2, 64)).shape == (2, 2)
+        assert not any(isinstance(m, nn.ReLU | nn.MaxPool2d) for m in model.modules())
+
+
+def test_classifiers_of_the_two_inputs_start_alike_and_end_apart(tmp_path, small_task):
+    stored("v", partial(recipes.build_vae, teacher_epochs=1), small_task, tmp_path)
+    stored("c", recipes.build_classifiers, small_task, tmp_path)
+    names = [recipes.classifier_name("portraits", "vgg", 0, inputs) for inputs in recipes.INPUTS]
+    x = images(4, 64)
+    recon, raw = (pretrained(name, weights_dir=tmp_path)(x) for name in names)
+    assert not torch.allclose(recon, raw, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["fashion", "smiles64"])
+def test_real_sets_fit_their_networks(name):
+    if not os.environ.get("ROBUSTXAI_DATA"):
+        pytest.skip("ROBUSTXAI_DATA is not set")
+    task = tasks.TASKS[name]
+    samples = task.read("test", 40)
+    assert samples.x.shape[1] == task.channels and len(samples.y.unique()) == len(samples.classes)
+    assert ConvVAE(in_channels=task.channels, **task.vae).eval()(samples.x[:2]).shape == samples.x[:2].shape
+    for architecture in task.classifiers:
+        model = recipes.make_classifier(task, architecture, len(samples.classes), 0).eval()
+        assert model(samples.x[:2]).shape == (2, len(samples.classes))
+    if samples.masks is not None:
+        share = samples.masks.mean((1, 2))
+        assert ((share == 0) | ((share > 0.03) & (share < 0.5))).all() and (
+            share[samples.y == 1] > 0
+        ).float().mean() > 0.8
 
 
 def test_plain_images_are_added():
@@ -145,7 +202,7 @@ def test_plain_images_are_added():
         (lambda: ConvVAE(skip_kernel=5), "skip_kernel is 5; accepted are 1 and 3"),
         (lambda: tiny().encode(images(size=12)), r"x has sides \(12, 12\); accepted are multiples of 8"),
         (lambda: ConvFeatures(nn.Conv2d(3, 3, 1), 2), "layers is 2; accepted are 1 to 1"),
-        (lambda: recipes.faces("validation", 3), "split is 'validation'; accepted are train, test"),
+        (lambda: tasks.faces("validation", 3), "split is 'validation'; accepted are train, test"),
     ],
 )
 def test_bad_input_is_one_sentence(call, words):

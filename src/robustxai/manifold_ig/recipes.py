@@ -1,8 +1,9 @@
-"""`robustxai train manifold_ig-vae-portraits --seed S`: the autoencoder of drawn faces at 64 pixels.
+"""`robustxai train manifold_ig-vae-<set>` and `manifold_ig-classifiers-<set> --seed S`: the chapter's networks.
 
-Two stages: a small network learns to tell some factors of the faces apart, and its first layers, frozen, are
-the perceptual part of the VAE's loss. Black and white images are in the training set, so that these baselines
-lie on the manifold (spec 3.1, pitfall P6). Only the VAE is stored.
+The autoencoder: a small network first learns the labels (of the drawn faces: to tell factors apart), and its first
+layers, frozen, are the perceptual part of the VAE's loss. Black and white images are in the training set, so that
+these baselines lie on the manifold (spec 3.1, pitfall P6). The classifiers: three architectures trained on the
+reconstructions, as in the paper, and on the images themselves as a control.
 """
 
 from collections.abc import Sequence
@@ -11,26 +12,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustxai.data.scenes import Scenes, portraits
+from robustxai.data.scenes import Scenes
+from robustxai.manifold_ig.tasks import TASKS, Task, faces
 from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, reconstruction_error
-from robustxai.nets import CompactResNet, ConvVAE, RandomShift, fit
+from robustxai.nets import CompactInception, CompactResNet, CompactVGG, ConvVAE, RandomShift, accuracy, fit
 from robustxai.nets.recipes import Job, Net, Recipe
 from robustxai.nets.zoo import round_weights
 
-SIZE = 64
-IMAGES, EPOCHS = 5000, 40
 TEACHER_EPOCHS = 6
 PLAIN = 0.02  # share of black images, and of white ones, in the training set
-STREAMS = {"train": 1000, "test": 2000}
 TAUGHT = ("smile", "glasses", "eye_open", "brow_angle", "gaze_x", "roll", "yaw", "hair_style")
 RATE, BATCH = 2e-3, 64
+ARCHITECTURES: dict[str, type[CompactResNet | CompactVGG | CompactInception]] = {
+    "resnet": CompactResNet,
+    "vgg": CompactVGG,
+    "inception": CompactInception,
+}
+INPUTS = ("recon", "raw")
 
 
-def faces(split: str, n: int, *, size: int = SIZE) -> Scenes:
-    """n portraits; 'train' and 'test' come from different streams."""
-    if split not in STREAMS:
-        raise ValueError(f"split is {split!r}; accepted are {', '.join(STREAMS)}")
-    return portraits(n, size=size, generator=torch.Generator().manual_seed(STREAMS[split]))
+def vae_name(task: str, seed: int = 0) -> str:
+    """Name of a task's autoencoder in the zoo."""
+    return f"manifold_ig-vae-{task}-s{seed}"
+
+
+def classifier_name(task: str, architecture: str, seed: int, inputs: str = "recon") -> str:
+    """Name of a classifier in the zoo; inputs: 'recon' or 'raw', what it was trained on."""
+    return f"manifold_ig-{task}-s{seed}-{architecture}-{inputs}"
 
 
 def with_plain_images(images: Tensor, share: float = PLAIN) -> Tensor:
@@ -40,37 +48,43 @@ def with_plain_images(images: Tensor, share: float = PLAIN) -> Tensor:
     return torch.cat((images, plain, plain + 1))
 
 
-def train_teacher(scenes: Scenes, job: Job, *, epochs: int = TEACHER_EPOCHS) -> nn.Module:
-    """A network that says which half of its range each factor of `TAUGHT` is in; frozen."""
+def halves(scenes: Scenes) -> Tensor:
+    """Which half of its range each factor of `TAUGHT` is in: (n, factors) of 0 and 1."""
     values = torch.stack([scenes.factor(name) for name in TAUGHT], 1)
-    upper = (values > values.median(0).values).float().to(job.device)
-    teacher = CompactResNet(len(TAUGHT), generator=torch.Generator().manual_seed(job.seed)).to(job.device)
+    return (values > values.median(0).values).float()
+
+
+def train_teacher(images: Tensor, answers: Tensor, job: Job, *, epochs: int = TEACHER_EPOCHS) -> nn.Module:
+    """A network that learns yes-no answers (n, k) about the images; frozen."""
+    generator = torch.Generator().manual_seed(job.seed)
+    teacher = CompactResNet(answers.shape[1], in_channels=images.shape[1], generator=generator).to(job.device)
     fit(
-        teacher, scenes.images.to(job.device), upper, epochs=epochs, seed=job.seed, measure=hit_rate,
+        teacher, images.to(job.device), answers.to(job.device), epochs=epochs, seed=job.seed, measure=hit_rate,
         loss=lambda model, x, y: F.binary_cross_entropy_with_logits(model(x), y),
-        checkpoint=job.checkpoint("teacher"), progress=job.progress and "faces: teacher",
+        checkpoint=job.checkpoint("teacher"), progress=job.progress and "teacher",
     )  # fmt: skip
     return teacher.requires_grad_(False).eval()
 
 
 @torch.no_grad()
 def hit_rate(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    """The share of factors that are put into the right half, in eval mode."""
+    """The share of right answers, in eval mode."""
     model.eval()
     return float(((torch.cat([model(part) for part in x.split(256)]) > 0) == (y > 0.5)).float().mean())
 
 
 def train_vae(
-    images: Tensor, teacher: nn.Module, job: Job, *, epochs: int = EPOCHS, **arguments: object
+    images: Tensor, teacher: nn.Module, job: Job, *, epochs: int = 40, **arguments: object
 ) -> ConvVAE:
     """The VAE of `images` (n, C, H, W) in [0, 1], in eval mode; `arguments` go to `ConvVAE`."""
     x = with_plain_images(images).to(job.device)
-    vae = ConvVAE(generator=torch.Generator().manual_seed(job.seed), **arguments).to(job.device)  # pyright: ignore[reportArgumentType]
+    vae = ConvVAE(in_channels=x.shape[1], generator=torch.Generator().manual_seed(job.seed), **arguments)  # pyright: ignore[reportArgumentType]
+    vae.to(job.device)
     fit(
         vae, x, torch.zeros(len(x), device=x.device), epochs=epochs, loss=VAELoss(ConvFeatures(teacher)),
         lr=RATE, batch_size=BATCH, weight_decay=1e-4, clip=1.0, augment=RandomShift(0, flip=True),
         measure=reconstruction_error, seed=job.seed, checkpoint=job.checkpoint("vae"),
-        progress=job.progress and "faces: VAE",
+        progress=job.progress and "VAE",
     )  # fmt: skip
     return vae
 
@@ -88,21 +102,86 @@ def metrics(vae: ConvVAE, test: Tensor) -> dict[str, float]:
     }
 
 
-def build(job: Job, *, n: int = IMAGES, epochs: int = EPOCHS) -> Sequence[Net]:
+def build_vae(
+    job: Job,
+    task: Task,
+    *,
+    n: int | None = None,
+    epochs: int | None = None,
+    teacher_epochs: int = TEACHER_EPOCHS,
+) -> Sequence[Net]:
     """Train the teacher, then the VAE, with the job's seed."""
-    train, test = faces("train", n), faces("test", 500)
-    teacher = train_teacher(train, job)
-    vae = train_vae(train.images, teacher, job, epochs=epochs)
+    count = n or task.n
+    train, test = task.read("train", count), task.read("test", 500)
+    drawn = task.name == "portraits"
+    answers = halves(faces("train", count)) if drawn else F.one_hot(train.y, len(train.classes)).float()
+    teacher = train_teacher(train.x, answers, job, epochs=teacher_epochs)
+    vae = train_vae(train.x, teacher, job, epochs=epochs or task.vae_epochs, **task.vae)
     round_weights(vae)
-    dataset = f"portraits, {SIZE} px, {n} images, and 2 % black and 2 % white ones"
+    dataset = f"{task.help}, {count} images, and 2 % black and 2 % white ones"
+    return [Net(vae_name(task.name, job.seed), vae, dataset, metrics(vae, test.x.to(job.device)))]
+
+
+def make_classifier(task: Task, architecture: str, classes: int, seed: int) -> nn.Module:
+    """An untrained classifier with a smooth activation, so that its gradients have gradients (pitfall P10)."""
+    plain: dict = {"mean": (0.5,) * task.channels, "std": (0.25,) * task.channels}
+    if architecture == "resnet":
+        plain = {"in_channels": task.channels}
+    options = plain | task.classifiers[architecture]
+    generator = torch.Generator().manual_seed(seed)
+    return ARCHITECTURES[architecture](classes, activation="silu", generator=generator, **options)
+
+
+def build_classifiers(
+    job: Job, task: Task, *, n: int | None = None, epochs: int | None = None
+) -> Sequence[Net]:
+    """Every architecture with the job's seed, trained on reconstructions and on the images themselves; the VAE is
+    that of seed 0."""
+    train, test = task.read("train", n or task.n), task.read("test", 1000)
+    vae = job.pretrained(vae_name(task.name))
+    assert isinstance(vae, ConvVAE)
+    images = {"raw": (train.x, test.x)}
+    images["recon"] = (reconstructed(vae, train.x), reconstructed(vae, test.x))
+    nets = []
+    for inputs in INPUTS:
+        for architecture in task.classifiers:
+            model = make_classifier(task, architecture, len(train.classes), job.seed).to(job.device)
+            fit(
+                model, images[inputs][0].to(job.device), train.y.to(job.device), epochs=epochs or task.epochs,
+                batch_size=BATCH, augment=RandomShift(2, flip=True), seed=job.seed,
+                checkpoint=job.checkpoint(f"{architecture}-{inputs}"),
+                progress=job.progress and f"{task.name} {architecture} {inputs}",
+            )  # fmt: skip
+            round_weights(model)
+            scores = {
+                f"test_accuracy_{name}": round(accuracy(model, x.to(job.device), test.y.to(job.device)), 4)
+                for name, (_, x) in images.items()
+            }
+            name = classifier_name(task.name, architecture, job.seed, inputs)
+            nets.append(Net(name, model, f"{task.help}, {inputs}, {len(train.x)} images", scores))
+    return nets
+
+
+@torch.no_grad()
+def reconstructed(vae: ConvVAE, images: Tensor, *, batch: int = 250) -> Tensor:
+    """decode(encode(x)), in batches, on the images' device."""
+    device = next(vae.parameters()).device
+    vae.eval()
+    return torch.cat([vae.decode(vae.encode(part.to(device))).to(images) for part in images.split(batch)])
+
+
+def _recipes(task: Task) -> list[Recipe]:
+    shipped = "manifold_ig.safetensors"
     return [
-        Net(f"manifold_ig-vae-portraits-s{job.seed}", vae, dataset, metrics(vae, test.images.to(job.device)))
-    ]
+        Recipe(
+            f"manifold_ig-vae-{task.name}", f"convolutional VAE: {task.help}",
+            lambda job: build_vae(job, task), shipped,
+        ),
+        Recipe(
+            f"manifold_ig-classifiers-{task.name}", f"three architectures on reconstructions and raw: {task.help}",
+            lambda job: build_classifiers(job, task), shipped,
+        ),
+    ]  # fmt: skip
 
 
-RECIPES = {
-    "manifold_ig-vae-portraits": Recipe(
-        "manifold_ig-vae-portraits", "convolutional VAE of drawn faces, 64 px, with black and white images",
-        build, "manifold_ig.safetensors",
-    )
-}  # fmt: skip
+RECIPES = {recipe.name: recipe for task in TASKS.values() for recipe in _recipes(task)}
