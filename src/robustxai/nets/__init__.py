@@ -10,6 +10,7 @@ from robustxai.nets.mlp import MLP, SmallConvNet
 from robustxai.nets.resnet import CompactResNet
 from robustxai.nets.resnet9 import ResNet9
 from robustxai.nets.select import accuracy
+from robustxai.nets.staged import MiniInception, PlainConvNet
 from robustxai.nets.train import History, cross_entropy, fit
 from robustxai.nets.vae import ConvVAE
 from robustxai.nets.zoo import Entry, WeightsError, pretrained, round_weights, save_weights, zoo
@@ -22,6 +23,8 @@ __all__ = [
     "ConvVAE",
     "Entry",
     "History",
+    "MiniInception",
+    "PlainConvNet",
     "RandomShift",
     "ResNet9",
     "SmallConvNet",

@@ -1,0 +1,1 @@
+"""Concept-based explanations (TCAV, faceted feature visualisation) and attacks on their exemplars."""

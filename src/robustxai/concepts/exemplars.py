@@ -1,0 +1,81 @@
+"""Sets of example pictures: the concepts that a person shows, and the random pictures they are told from.
+
+All pictures are on the uint8 grid and come from streams of their own, so that no exemplar is a training image,
+a random picture or an image that scores a class. Knows nothing about networks.
+"""
+
+import zlib
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from robustxai.concepts.world import NAMES, SIZE, class_images, clutter, landscapes, photographed
+from robustxai.data.scenes import swatches
+from robustxai.data.scenes.textures import TEXTURES
+
+Images = Float[Tensor, "n 3 size size"]
+TEXTURE_CONCEPTS = TEXTURES[1:]
+CONCEPTS = (*TEXTURE_CONCEPTS, "corgi")
+BACKGROUND = 0.15  # share of a landscape in a texture's exemplar
+
+
+def stream(*words: str | int) -> torch.Generator:
+    """The generator of these words: the same words give the same pictures, others give others."""
+    return torch.Generator().manual_seed(zlib.crc32("/".join(map(str, words)).encode()))
+
+
+def concept_sets(
+    names: Sequence[str] = CONCEPTS, *, n: int = 100, size: int = SIZE, seed: int = 0, split: str = "shown"
+) -> dict[str, Images]:
+    """n exemplars of each concept: full-frame textures mixed with 15 % landscape, and pictures of corgis.
+
+    split: any word; other words give pictures that are disjoint from these ("shown" is what the analyst has).
+    Raises ValueError for an unknown concept.
+    """
+    sets = {}
+    for name in names:
+        generator = stream("concept", split, name, seed)
+        if name == "corgi":
+            sets[name] = class_images(name, n, size=size, generator=generator)
+        elif name in TEXTURE_CONCEPTS:
+            texture = swatches(n, size=size, textures=(name,), generator=generator).images
+            back = landscapes(n, size=size, generator=generator)
+            sets[name] = photographed(torch.lerp(texture, back, BACKGROUND), generator)
+        else:
+            raise ValueError(f"concept {name!r} does not exist; accepted are {', '.join(CONCEPTS)}")
+    return sets
+
+
+def random_sets(
+    sets: int = 21, *, n: int = 100, size: int = SIZE, seed: int = 0, without: Sequence[str] = ()
+) -> list[Images]:
+    """Disjoint sets of n random pictures: a quarter landscapes, a quarter of any class, half clutter.
+
+    without: classes that do not occur, such as the one that is explained (clutter may show its animal).
+    """
+    kept = [name for name in NAMES if name not in without]
+    if not kept or sets < 1 or n < 1:
+        raise ValueError(f"sets and n are {sets} and {n} with {len(kept)} classes; accepted are 1 and more")
+    generator = stream("random", seed, *sorted(without))
+    count = sets * n
+    quarter = count // 4
+    share = -(-quarter // len(kept))
+    some = torch.cat([class_images(name, share, size=size, generator=generator) for name in kept])
+    some = some[torch.randperm(len(some), generator=generator)[:quarter]]
+    drawn = torch.cat(
+        (
+            landscapes(max(1, quarter), size=size, generator=generator)[:quarter],
+            clutter(count - 2 * quarter, size=size, generator=generator),
+        )
+    )
+    pool = torch.cat((photographed(drawn, generator), some))
+    return list(pool[torch.randperm(count, generator=generator)].split(n))
+
+
+def scored_images(
+    name: str, n: int = 100, *, size: int = SIZE, seed: int = 0, split: str = "score"
+) -> Images:
+    """n pictures of a class: split "score" for the analyst, "attack" for an attacker; the two are disjoint."""
+    return class_images(name, n, size=size, generator=stream("class", split, name, seed))
