@@ -1,0 +1,1 @@
+"""Adversarial counterfactual explanations (ACE): attacks through a diffusion filter show what drives a decision."""
