@@ -17,7 +17,7 @@ Images = Float[Tensor, "n channel height width"]
 
 def noised(unet: nn.Module, x: Images, t: Int[Tensor, " n"], noise: Images) -> Images:
     """sqrt(abar_t) (2x - 1) + sqrt(1 - abar_t) noise, with the schedule of `unet` (spec 3.3, step 2)."""
-    kept = unet.scheduler().alphas_cumprod.to(x)[t].view(-1, 1, 1, 1)  # pyright: ignore[reportCallIssue]
+    kept = unet.scheduler.alphas_cumprod.to(x)[t].view(-1, 1, 1, 1)  # pyright: ignore
     return kept.sqrt() * (2 * x - 1) + (1 - kept).sqrt() * noise
 
 

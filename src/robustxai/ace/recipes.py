@@ -12,10 +12,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from robustxai.ace.denoise import denoising_error, denoising_loss
 from robustxai.data.scenes import Scenes, portraits
-from robustxai.nets import fit
+from robustxai.data.scenes.portraits_factors import FACTORS
+from robustxai.nets import CompactResNet, CompactVGG, RandomShift, accuracy, fit
 from robustxai.nets.recipes import Job, Net, Recipe
 from robustxai.nets.zoo import round_weights
 
@@ -27,7 +29,15 @@ IMAGES = {"train": 8000, "oracle": 8000, "test": 1000, "ddpm": 24_000}
 CONFOUNDER, CORRELATION = "glasses", 0.9
 """Glasses have a part of their own that no mouth overlaps, so that an edit of theirs can be told from a smile."""
 TRAINED_STEPS = 301  # the denoiser's base timesteps: 0 to 300 of 1000
+CLASSIFIER_EPOCHS = 12
+NETWORK = {"widths": (16, 24, 32, 32), "stem_stride": 1}
+FACTOR_NETWORK = {"widths": (16, 32, 48, 48), "stem_stride": 1}
 EPOCHS, BATCH, RATE, EMA = 18, 64, 1.5e-3, 0.999
+
+
+def zoo_name(kind: str, seed: int = 0) -> str:
+    """Name of a shipped network; kind is "ddpm", "smile", "confounded", "oracle" or "factors"."""
+    return f"ace-{kind}-portraits-s{seed}"
 
 
 def faces(split: str, n: int | None = None, *, size: int = SIZE, **options: object) -> Scenes:
@@ -69,7 +79,92 @@ def build_denoiser(job: Job, *, n: int = IMAGES["ddpm"], epochs: int = EPOCHS) -
     round_weights(unet)
     error = round(denoising_error(unet, test.to(job.device), test), 5)
     dataset = f"portraits, {SIZE} px, {n} images, noise of base timesteps below {TRAINED_STEPS}"
-    return [Net(f"ace-ddpm-portraits-s{job.seed}", unet, dataset, {"test_noise_mse": error})]
+    return [Net(zoo_name("ddpm", job.seed), unet, dataset, {"test_noise_mse": error})]
+
+
+def train_classifier(
+    model: nn.Module, scenes: Scenes, job: Job, *, stage: str, epochs: int = CLASSIFIER_EPOCHS
+) -> nn.Module:
+    """Fit a classifier to the labels of `scenes`, mirrored and shifted by up to a pixel, nothing else."""
+    fit(
+        model.to(job.device), scenes.images.to(job.device), scenes.labels.to(job.device), epochs=epochs,
+        augment=RandomShift(1, flip=True), seed=job.seed, checkpoint=job.checkpoint(stage),
+        progress=job.progress and stage,
+    )  # fmt: skip
+    return round_weights(model)
+
+
+def factor_targets(scenes: Scenes) -> Tensor:
+    """The factors (n, f) scaled to mean 0 and half range 1, what the factor network learns to read."""
+    low = scenes.factors.new_tensor([f.low for f in FACTORS])
+    high = scenes.factors.new_tensor([f.high for f in FACTORS])
+    return (2 * scenes.factors - low - high) / (high - low)
+
+
+def train_factors(
+    model: nn.Module, scenes: Scenes, job: Job, *, epochs: int = CLASSIFIER_EPOCHS
+) -> nn.Module:
+    """Fit a network to `factor_targets`, by least squares; no augmentation, as a shift is a factor itself."""
+    fit(
+        model.to(job.device), scenes.images.to(job.device), factor_targets(scenes).to(job.device), epochs=epochs,
+        loss=lambda net, x, y: F.mse_loss(net(x), y), measure=lambda net, x, y: float(r_squared(net, x, y).mean()),
+        seed=job.seed, checkpoint=job.checkpoint("factors"), progress=job.progress and "factors",
+    )  # fmt: skip
+    return round_weights(model)
+
+
+@torch.no_grad()
+def r_squared(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """The share of variance of each column of y (n, f) that the network explains, (f,)."""
+    model.eval()
+    left = (torch.cat([model(part) for part in x.split(256)]) - y).square().mean(0)
+    return 1 - left / y.var(0, correction=0)
+
+
+def classifiers(seed: int) -> dict[str, nn.Module]:
+    """Fresh networks by kind: "smile", "confounded", "oracle" and "factors"."""
+    generators = [torch.Generator().manual_seed(10 * seed + i) for i in range(4)]
+    smile, confounded = (CompactResNet(2, generator=g, **NETWORK) for g in generators[:2])
+    oracle = CompactVGG(2, widths=(16, 24, 32), hidden=32, activation="silu", generator=generators[2])
+    factors = CompactResNet(len(FACTORS), generator=generators[3], **FACTOR_NETWORK)
+    return {"smile": smile, "confounded": confounded, "oracle": oracle, "factors": factors}
+
+
+def build_classifiers(job: Job, *, n: int | None = None, epochs: int = CLASSIFIER_EPOCHS) -> Sequence[Net]:
+    """Train the smile classifier, the confounded one and the oracle; with seed 0 the factor network as well."""
+    fresh, test = classifiers(job.seed), faces("test", n and n // 8)
+    go_along = {"confounder": CONFOUNDER, "correlation": CORRELATION}
+    data = {
+        "smile": faces("train", n),
+        "confounded": faces("train", n, **go_along),
+        "oracle": faces("oracle", n),
+    }
+    x, y = test.images.to(job.device), test.labels.to(job.device)
+    nets = []
+    for kind, scenes in data.items():
+        model = train_classifier(fresh[kind], scenes, job, stage=kind, epochs=epochs)
+        metrics = {"test_accuracy": round(accuracy(model, x, y), 4)}
+        if kind == "confounded":
+            metrics["confounder_test_agreement"] = round(
+                accuracy(model, x, (test.factor(CONFOUNDER) > 0.5).long().to(job.device)), 4
+            )
+        dataset = f"portraits, {SIZE} px, {len(scenes)} images" + f", {CORRELATION:.0%} {CONFOUNDER}" * (
+            kind == "confounded"
+        )
+        nets.append(Net(zoo_name(kind, job.seed), model, dataset, metrics))
+    if job.seed == SEEDS[0]:
+        model = train_factors(fresh["factors"], data["oracle"], job, epochs=epochs)
+        explained = r_squared(model, x, factor_targets(test).to(job.device))
+        metrics = {"test_r2": {f.name: round(float(v), 3) for f, v in zip(FACTORS, explained, strict=True)}}
+        nets.append(
+            Net(
+                zoo_name("factors", job.seed),
+                model,
+                f"portraits, {SIZE} px, {len(data['oracle'])} images",
+                metrics,
+            )
+        )
+    return nets
 
 
 def _recipe(name: str, help: str, build) -> Recipe:
@@ -80,5 +175,10 @@ RECIPES = {
     r.name: r
     for r in (
         _recipe("ace-ddpm-portraits", "denoiser of drawn faces, 32 px, small noise only", build_denoiser),
+        _recipe(
+            "ace-classifiers-portraits",
+            "smile: plain, confounded with glasses, and an oracle",
+            build_classifiers,
+        ),
     )
 }

@@ -21,10 +21,9 @@ class CompactUNet(UNet2DModel):
 
     With patch=2 all blocks work at half the side, which costs a quarter; patch=1 is the usual network. size: side of
     the square images. widths: channels of the levels, multiples of 8, each level half as large as the one before.
-    layers: residual blocks a level. trained_steps: base timesteps 0 to trained_steps - 1 are the only ones that it
-    was trained for. `generator` seeds the initial weights; `arguments` rebuilds the network, and `scheduler()` is the
-    schedule that it belongs to. It is stored in the zoo, not by `save_pretrained`. Raises ValueError when a size
-    does not fit.
+    layers: residual blocks a level. trained_steps: it was trained for the base timesteps 0 to trained_steps - 1 only.
+    `generator` seeds the initial weights; `arguments` rebuilds the network, and `scheduler` is its schedule. It is
+    stored in the zoo, not by `save_pretrained`. Raises ValueError when a size does not fit.
 
     >>> import torch
     >>> unet = CompactUNet(widths=(8, 16)).eval()
@@ -57,7 +56,7 @@ class CompactUNet(UNet2DModel):
             super().__init__(
                 sample_size=size, in_channels=channels, out_channels=channels, layers_per_block=layers,
                 block_out_channels=tuple(widths), down_block_types=("DownBlock2D",) * len(widths),
-                up_block_types=("UpBlock2D",) * len(widths), norm_num_groups=8, attention_head_dim=16,
+                up_block_types=("UpBlock2D",) * len(widths), norm_num_groups=8, attention_head_dim=min(16, widths[-1]),
             )  # fmt: skip
             if patch > 1:
                 self.conv_in = nn.Conv2d(channels, widths[0], patch, patch)
@@ -69,8 +68,8 @@ class CompactUNet(UNet2DModel):
             trained_steps=trained_steps,
         )  # fmt: skip
 
-    @staticmethod
-    def scheduler() -> DDPMScheduler:
+    @property
+    def scheduler(self) -> DDPMScheduler:
         """The linear schedule of 1000 steps, for predicted noise (spec 8.4)."""
         return DDPMScheduler(num_train_timesteps=TRAIN_STEPS, beta_schedule="linear", clip_sample=True)
 
