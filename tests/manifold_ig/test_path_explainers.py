@@ -2,12 +2,14 @@
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from curved import Classifier, Encoder, Net, generator, module
 from scipy.ndimage import gaussian_filter
+from torch import nn
 
 from robustxai.manifold_ig import (
     BlurIG,
@@ -292,3 +294,30 @@ def test_bad_input_is_one_sentence(build, arguments, words, classifier, encoder,
     with pytest.raises(ValueError, match=words) as caught:
         build(classifier, encoder, decoder).attribute(**dict(x=images()) | arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_a_shared_memory_finds_each_path_once_and_changes_nothing():
+    calls, memory = [], {}
+    encode, decode = (
+        nn.Linear(6, 3, dtype=torch.float64).eval(),
+        nn.Sequential(nn.Linear(3, 6, dtype=torch.float64), nn.Tanh()).eval(),
+    )
+
+    def counted(z):
+        calls.append(len(z))
+        return decode(z)
+
+    x = torch.rand(2, 6, generator=generator(3), dtype=torch.float64)
+    models = [nn.Linear(6, 2, dtype=torch.float64).eval() for _ in range(2)]
+    for kind in (LatentPathIG, partial(ManifoldIG, evaluations=5)):
+        plain = [kind(m, encode, decode, n_steps=6)(x, 0) for m in models]
+        spent = []
+        for model, expected in zip(models, plain, strict=True):
+            before = len(calls)
+            assert torch.equal(kind(model, encode, counted, n_steps=6, memory=memory)(x, 0), expected)
+            spent.append(len(calls) - before)
+        assert spent[1] < spent[0]
+        other = kind(models[0], encode, counted, n_steps=6, memory=memory)(x.flip(0), 0)
+        assert torch.allclose(other, plain[0].flip(0), atol=1e-12)
+    longer = ManifoldIG(models[0], encode, counted, n_steps=6, evaluations=9, memory=memory)
+    assert torch.equal(longer(x, 0), ManifoldIG(models[0], encode, decode, n_steps=6, evaluations=9)(x, 0))

@@ -1,6 +1,6 @@
 """What an explanation costs: decoder passes and seconds, counted around one call.
 
-Knows methods only by their attribute `decoder`.
+Nothing is taken from a method's memory of paths.
 """
 
 import copy
@@ -8,6 +8,7 @@ from time import perf_counter
 
 from torch import Tensor
 
+from robustxai.manifold_ig.decoded import LatentPathIG
 from robustxai.manifold_ig.explainers import PathExplainer
 from robustxai.manifold_ig.metric import Decoder
 
@@ -34,6 +35,8 @@ def cost(method: PathExplainer, x: Tensor, target: Tensor, baseline: float) -> d
     again = copy.copy(method)
     counted = None if method.decoder is None else Counted(method.decoder)
     again.decoder = counted
+    if isinstance(again, LatentPathIG):
+        again.memory = None
     begun = perf_counter()
     again.explain(x, target, baseline)
     values = perf_counter() - begun, getattr(counted, "forwards", 0), getattr(counted, "backwards", 0)

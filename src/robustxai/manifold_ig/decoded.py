@@ -3,7 +3,9 @@
 ManifoldIG with no evaluations is LatentPathIG. Encoder and decoder are any callables, x -> code -> image.
 """
 
+from collections.abc import Callable
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 import torch
@@ -16,6 +18,8 @@ from robustxai.manifold_ig.geodesic import MODES, Geodesic, geodesic
 from robustxai.manifold_ig.metric import Decoder, Latents, decode
 from robustxai.manifold_ig.sine import line
 
+Memory = dict[bytes, Any]
+
 
 class LatentPathIG(PathExplainer):
     """Enhanced Integrated Gradients (Jha et al. 2020): the decoded straight line of codes (spec 3.8, item 3).
@@ -25,6 +29,8 @@ class LatentPathIG(PathExplainer):
         endpoint: "recon" ends at the reconstruction, "bridge" goes on to the raw image on a straight line of
             `bridge_points`, "anchor" puts the raw images in place of the ends (spec 3.5).
         bend: (n_steps + 1, n, *latent), added to the line of codes: a frozen geodesic.
+        memory: a dictionary that keeps the paths by their ends. A path knows the decoder and not the classifier:
+            explainers of several classifiers on one autoencoder that share a dictionary find each path once.
     """
 
     def __init__(
@@ -36,13 +42,14 @@ class LatentPathIG(PathExplainer):
         endpoint: str = "recon",
         bridge_points: int = 1,
         bend: Tensor | None = None,
+        memory: Memory | None = None,
         **options: Any,
     ):
         super().__init__(model, **options)
         if endpoint not in paths.ENDPOINTS:
             raise ValueError(f"endpoint is {endpoint!r}; accepted are {', '.join(paths.ENDPOINTS)}")
         self.encoder, self.decoder, self.bend = encoder, decoder, bend
-        self.endpoint, self.bridge_points = endpoint, bridge_points
+        self.endpoint, self.bridge_points, self.memory = endpoint, bridge_points, memory
 
     def _codes(self, x: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         assert self.encoder is not None
@@ -53,6 +60,17 @@ class LatentPathIG(PathExplainer):
         latents = line(z0, z1, self.n_steps + 1)
         return self._decoded(latents if self.bend is None else latents + self.bend, x, start, target)
 
+    def _recalled(self, kind: str, make: Callable[[], Any], *codes: Tensor) -> Any:
+        """What `make` made for these codes before, if there is a memory."""
+        if self.memory is None:
+            return make()
+        key = sha256(kind.encode())
+        for z in codes:
+            key.update(z.detach().cpu().numpy().tobytes())
+        if key.digest() not in self.memory:
+            self.memory[key.digest()] = make()
+        return self.memory[key.digest()]
+
     def _decoded(
         self, latents: Tensor, x: Tensor, start: Tensor, target: Target, found: Geodesic | None = None
     ) -> Way:
@@ -61,7 +79,8 @@ class LatentPathIG(PathExplainer):
         if found is not None and found.images.shape[2:] == x.shape[1:] and not latents.requires_grad:
             images = found.images
         else:
-            images = decode(self.decoder, latents, max_batch=self.internal_batch_size)
+            make = partial(decode, self.decoder, latents, max_batch=self.internal_batch_size)
+            images = make() if latents.requires_grad else self._recalled("images", make, latents)
         path = paths.endpoints(like(images, x), start, x, self.endpoint, points=self.bridge_points)
         return self._along(path, target, found)
 
@@ -128,10 +147,20 @@ class ManifoldIG(LatentPathIG):
         assert self.decoder is not None
         with torch.no_grad():
             z0, z1 = self._codes(x, start)
-        return geodesic(
-            self.geometry or self.decoder, z0, z1, self.n_steps + (self.mode == "fast"), mode=self.mode,
-            evaluations=self.evaluations, start=warm, max_batch=self.internal_batch_size, **self.solver,
-        )  # fmt: skip
+        how = dict(
+            n_points=self.n_steps + (self.mode == "fast"), mode=self.mode, evaluations=self.evaluations
+        )
+        how |= self.solver
+        find = partial(
+            geodesic,
+            self.geometry or self.decoder,
+            z0,
+            z1,
+            start=warm,
+            max_batch=self.internal_batch_size,
+            **how,
+        )
+        return find() if warm is not None else self._recalled(f"geodesic {how}", find, z0, z1)
 
     def freeze(self, x: Tensor, start: Tensor) -> LatentPathIG:
         """LatentPathIG with the bend of the geodesics at `x`, for attackers who differentiate through it.

@@ -6,6 +6,7 @@ notebooks or figures.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.known_manifold import KnownManifold, manifold_distance
 from robustxai.manifold_ig.maps import saliency
 from robustxai.manifold_ig.metric import Decoder
+from robustxai.manifold_ig.pixel import BlurIG, GuidedIG
 from robustxai.metrics import (
     bootstrap_interval,
     deletion,
@@ -47,20 +49,28 @@ def methods(
     *,
     evaluations: int = 40,
     sweeps: int = 2,
-    **options,
+    solver: dict[str, Any] | None = None,
+    memory: dict[bytes, Any] | None = None,
+    neighbours: bool = False,
+    **options: Any,
 ) -> dict[str, PathExplainer]:
-    """The core comparison (spec 10.1): IG, IG-recon, EIG, MIG as released, MIG converged.
+    """The core comparison (spec 10.1): IG, IG-recon, EIG, MIG as released, MIG converged; with `neighbours` also
+    BlurIG and GuidedIG.
 
-    options: of all but the released one: n_steps, rule, score, internal_batch_size.
+    solver: of the converged geodesics. memory: shared by all methods with a decoder. options: of all but the
+    released one: n_steps, rule, score, internal_batch_size.
     """
     parts = (classifier, encoder, decoder)
     released = {k: v for k, v in options.items() if k == "internal_batch_size"}
-    return {
-        "IG": IntegratedGradients(classifier, **options),
+    found: dict[str, PathExplainer] = {"IG": IntegratedGradients(classifier, **options)}
+    if neighbours:
+        own = {k: v for k, v in options.items() if k != "rule"}
+        found |= {"BlurIG": BlurIG(classifier, **own), "GuidedIG": GuidedIG(classifier, **own)}
+    return found | {
         "IG-recon": IntegratedGradients(*parts, **options),
-        "EIG": LatentPathIG(*parts, **options),
-        "MIG released": ManifoldIG.released(*parts, sweeps=sweeps, **released),
-        "MIG": ManifoldIG(*parts, evaluations=evaluations, **options),
+        "EIG": LatentPathIG(*parts, memory=memory, **options),
+        "MIG released": ManifoldIG.released(*parts, sweeps=sweeps, memory=memory, **released),
+        "MIG": ManifoldIG(*parts, evaluations=evaluations, solver=solver, memory=memory, **options),
     }
 
 
