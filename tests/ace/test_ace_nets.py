@@ -106,10 +106,11 @@ def test_the_denoiser_comes_back_from_a_weights_folder(tmp_path):
 
 
 def test_the_confounded_faces_have_their_correlation_and_the_splits_differ():
-    scenes = recipes.faces("train", 400, confounder=recipes.CONFOUNDER, correlation=recipes.CORRELATION)
+    scenes = recipes.faces("train", 400, confounded=True)
     glasses = scenes.factor(recipes.CONFOUNDER) > 0.5
     assert float((glasses == scenes.labels.bool()).float().mean()) == pytest.approx(0.95, abs=0.03)
     plain = recipes.faces("test", 4)
+    assert plain.images.shape == (4, 3, 32, 32)
     assert not torch.equal(plain.factors, recipes.faces("oracle", 4).factors)
     with pytest.raises(ValueError, match="split is 'valid'"):
         recipes.faces("valid")
