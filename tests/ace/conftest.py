@@ -1,6 +1,17 @@
+<<<<<<< HEAD
 import jaxtyping
 import pytest
 
+=======
+import sys
+from pathlib import Path
+
+import jaxtyping
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+>>>>>>> 55173fb (ACE: diffusion filter, attacks through it, refinement, explain in strict and fast mode)
 
 @pytest.fixture
 def as_shipped():

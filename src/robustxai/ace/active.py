@@ -1,0 +1,132 @@
+"""The active set: images enter as others leave, and in fast mode leave as soon as they are done (spec 8.3).
+
+Strict mode is the same loop in which each image leaves after its last step. Knows when an image is done; knows
+nothing about what becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from robustxai.ace.attacks import Attack, Watch
+from robustxai.ace.checks import check_count
+from robustxai.ace.filter import DiffusionFilter
+from robustxai.ace.losses import target_probability
+from robustxai.ace.memory import Chunks
+from robustxai.ace.state import State
+from robustxai.metrics.predictions import predicted
+
+Finish = Callable[[State, bool], tuple[State, Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fast:
+    """How fast mode differs from strict mode; its results differ too and are to be named "ACE-fast".
+
+    tau: denoising steps of the attack's filter, at the strict filter's noise level; refinement keeps all. bf16:
+    the denoising network under autocast. confidence, patience: an image is done when p(target | filtered) is
+    above `confidence` for `patience` looks in a row and the classifier flips on the unfiltered image. confirm: and on
+    the refined one; else it goes on, with twice the patience.
+    """
+
+    tau: int = 1
+    bf16: bool = False
+    confidence: float | int = 0.9
+    patience: int = 2
+    confirm: bool = True
+
+    def __post_init__(self) -> None:
+        check_count("tau", self.tau)
+        check_count("patience", self.patience)
+        if not 0 <= self.confidence < 1:
+            raise ValueError(f"confidence is {self.confidence}; accepted are numbers from 0 to below 1")
+
+    def filter(self, filter: DiffusionFilter | None) -> DiffusionFilter | None:
+        """The attack's filter."""
+        if filter is None or filter.tau == 0:
+            return filter
+        return filter.fewer(self.tau).with_(bf16=True) if self.bf16 else filter.fewer(self.tau)
+
+
+def run(
+    attack: Attack,
+    classifier: nn.Module,
+    filter: DiffusionFilter | None,
+    waiting: State,
+    finish: Finish,
+    *,
+    slots: int,
+    chunks: Chunks,
+    fast: Fast | None = None,
+    watch: Watch | None = None,
+    advance: Callable[[int], object] = lambda steps: None,
+) -> None:
+    """Attack the `waiting` images, at most `slots` at a time, and hand each to `finish`.
+
+    finish(state, final) takes images that may be done; it returns their states and which of them left. With
+    `final` all leave. advance: told how many steps were made or saved.
+    """
+    if fast is not None:
+        waiting = replace(waiting, wait=torch.full_like(waiting.wait, fast.patience))
+    active, waiting = waiting.pick(slice(0, slots)), waiting.pick(slice(slots, None))
+    while len(active):
+        over = active.k >= attack.steps
+        if over.any():
+            if watch is not None:
+                last = active.pick(over)
+                watch(last.index, last.k, attack.result(last))
+            finish(active.pick(over), True)
+            active, waiting = _refill(active.pick(~over), waiting, slots)
+            continue
+        active, image, gradient, logits = attack.look(classifier, filter, active, chunks)
+        if watch is not None:
+            watch(active.index, active.k, image)
+        if fast is not None:
+            active, left = _retire(classifier, active, image, logits, fast, finish)
+            if left.any():
+                advance(int((attack.steps - active.k[left]).sum()))
+                active, gradient = active.pick(~left), gradient[~left]
+        if len(active):
+            advance(len(active))
+            active = attack.update(active, gradient)
+        active, waiting = _refill(active, waiting, slots)
+
+
+def _refill(active: State, waiting: State, slots: int) -> tuple[State, State]:
+    free = slots - len(active)
+    if not free or not len(waiting):
+        return active, waiting
+    return State.joined([active, waiting.pick(slice(0, free))]), waiting.pick(slice(free, None))
+
+
+def _retire(
+    classifier: nn.Module, active: State, image: Tensor, logits: Tensor, fast: Fast, finish: Finish
+) -> tuple[State, Tensor]:
+    """The states with their counts of confident looks, and which images left."""
+    sure = target_probability(logits, active.target) > fast.confidence
+    held = torch.where(sure, active.held + 1, 0)
+    ready = held >= active.wait
+    if ready.any():
+        with torch.no_grad():
+            ready[ready.clone()] = predicted(classifier(image[ready])) == active.target[ready]
+    active = replace(active, held=held)
+    left = torch.zeros_like(ready)
+    if ready.any():
+        tried, gone = finish(active.pick(ready), False)
+        tried = replace(tried, held=torch.zeros_like(tried.held), wait=2 * tried.wait)
+        active, left[ready] = _put(active, ready, tried), gone
+    return active, left
+
+
+def _put(state: State, rows: Tensor, part: State) -> State:
+    """The state with the counts of `part` in these rows; the images themselves are the same."""
+    counts = {}
+    for name in ("held", "wait", "forwards", "backwards"):
+        column = getattr(state, name).clone()
+        column[rows] = getattr(part, name)
+        counts[name] = column
+    return replace(state, **counts)

@@ -1,0 +1,101 @@
+"""Asking a denoising network: what it fits, its parameters out of the graph, every pass counted.
+
+Knows a network that is called as unet(z, timesteps), and nothing about schedules or noise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robustxai.ace.checks import check_calm
+
+
+@dataclass
+class Calls:
+    """What the denoising network was asked: calls, and images over all calls, forwards and backwards."""
+
+    forward_calls: int = 0
+    backward_calls: int = 0
+    forwards: int = 0
+    backwards: int = 0
+
+    def count_backward(self, gradient: Tensor) -> None:
+        """A hook for the network's output: counts a backward pass where it arrives."""
+        self.backward_calls += 1
+        self.backwards += len(gradient)
+
+
+class Denoiser:
+    """A network asked for noise in images from [-1, 1]; `width` times as many channels come out as go in.
+
+    The network returns a tensor or an object with `.sample`. bf16: ask under bfloat16 autocast. Raises
+    ValueError for a network in training mode or of another width.
+    """
+
+    def __init__(self, unet: nn.Module, *, width: int, bf16: bool):
+        check_calm("unet", unet)
+        self.unet, self.width, self.bf16 = unet, width, bf16
+        inputs, outputs = setting(unet, "in_channels"), setting(unet, "out_channels")
+        if inputs is not None and outputs is not None and outputs != width * inputs:
+            raise ValueError(
+                f"unet gives {outputs} channels for {inputs}; accepted are {width * inputs}: twice as many with "
+                "variance='learned', else as many"
+            )
+
+    def ask(self, z: Tensor, timestep: int, calls: Calls) -> Tensor:
+        """The network's answer at a base timestep, of the dtype of `z`, differentiable in `z` alone."""
+        calls.forward_calls += 1
+        calls.forwards += len(z)
+        t = torch.full((len(z),), timestep, device=z.device, dtype=torch.long)
+        with frozen(self.unet), torch.autocast(z.device.type, torch.bfloat16, enabled=self.bf16):
+            out = self.unet(z, t)
+        out = (out if isinstance(out, Tensor) else out.sample).to(z.dtype)
+        if out.shape[1] != self.width * z.shape[1]:
+            raise ValueError(
+                f"unet returned {out.shape[1]} channels for {z.shape[1]}; accepted are {self.width * z.shape[1]}"
+            )
+        if out.requires_grad:
+            out.register_hook(calls.count_backward)
+        return out
+
+    def check(self, x: Tensor) -> None:
+        """The images fit the network: channels, sizes its downsampling divides, dtype. Else ValueError."""
+        channels = setting(self.unet, "in_channels")
+        if channels is not None and x.shape[1] != channels:
+            raise ValueError(
+                f"x has {x.shape[1]} channels and unet takes {channels}; accepted are equal numbers"
+            )
+        factor = 2 ** (len(setting(self.unet, "down_block_types") or "1") - 1)
+        first = getattr(self.unet, "conv_in", None)
+        factor *= first.stride[0] if isinstance(first, nn.Conv2d) else 1
+        if x.shape[2] % factor or x.shape[3] % factor:
+            raise ValueError(
+                f"x has size {x.shape[2]} x {x.shape[3]}; accepted are multiples of {factor}, the unet's downsampling"
+            )
+        own = next((p.dtype for p in self.unet.parameters()), x.dtype)
+        if own != x.dtype and not self.bf16:
+            raise ValueError(f"x has dtype {x.dtype} and unet {own}; accepted are equal ones, or bf16=True")
+
+
+@contextlib.contextmanager
+def frozen(*nets: nn.Module) -> Iterator[None]:
+    """Parameters take no part in gradients inside the block, and are as they were after it."""
+    parameters = [p for net in nets for p in net.parameters() if p.requires_grad]
+    for p in parameters:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in parameters:
+            p.requires_grad_(True)
+
+
+def setting(owner: Any, name: str) -> Any:
+    """A number of a diffusers object's config, None where there is no config."""
+    return getattr(getattr(owner, "config", None), name, None)

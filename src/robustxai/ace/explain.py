@@ -1,0 +1,190 @@
+"""ACE: counterfactual explanations by an attack through a diffusion filter, refined by diffusion (spec 1 and 3).
+
+Puts filter, attack and refinement together; what each does is written in its own file.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from robustxai.ace.active import Fast, run
+from robustxai.ace.attacks import ATTACKS, Attack, Watch, check_task
+from robustxai.ace.checks import check_count, check_name, check_number
+from robustxai.ace.filter import DiffusionFilter
+from robustxai.ace.losses import Images, target_probability
+from robustxai.ace.memory import Chunks
+from robustxai.ace.noise import Seeds, draw, image_generators
+from robustxai.ace.refinement import change_mask, refine
+from robustxai.ace.result import Counterfactual
+from robustxai.ace.state import State
+from robustxai.metrics.predictions import predicted
+
+MODES = ("strict", "fast")
+
+
+class ACE:
+    """Adversarial counterfactual explanations of a classifier, which is left as it is (Jeanneret et al. 2023).
+
+    Args:
+        classifier: images in [0, 1] to logits (n, classes), or (n, 1) for a sigmoid; in eval mode.
+        filter: the diffusion filter; None is the plain attack, the control, without refinement.
+        attack: "pgd", "gd", "cw" with `options` of `Attack` (steps, step, eps, distance, lam, schedule, route,
+            draws), or an `Attack`. The defaults are the paper's for faces of 128 pixels and more: at 32 pixels
+            lam about 0.016 and dilation 3 take their place (spec 9.2).
+        threshold, dilation: of the mask, see `change_mask`.
+        batch_size: images at once; when memory runs out it is halved, with a notice. It changes no result.
+        fast: what `mode="fast"` does.
+
+    Raises ValueError for settings out of range.
+    """
+
+    def __init__(
+        self,
+        classifier: nn.Module,
+        filter: DiffusionFilter | None,
+        *,
+        attack: str | Attack = "pgd",
+        threshold: float | int = 0.15,
+        dilation: int = 15,
+        batch_size: int = 64,
+        fast: Fast | None = None,
+        **options: Any,
+    ):
+        if isinstance(attack, Attack):
+            if options:
+                raise ValueError(
+                    f"{', '.join(options)} given beside an Attack; accepted are options of a name"
+                )
+        else:
+            check_name("attack", attack, tuple(ATTACKS))
+            unknown = [name for name in options if name not in Attack.__dataclass_fields__ or name == "loss"]
+            if unknown:
+                known = ", ".join(name for name in Attack.__dataclass_fields__ if name != "loss")
+                raise ValueError(f"option {unknown[0]!r} is unknown; accepted are {known}")
+        check_count("batch_size", batch_size)
+        check_number("threshold", threshold)
+        check_count("dilation", dilation)
+        if dilation % 2 == 0:
+            raise ValueError(f"dilation is {dilation}; accepted are odd whole numbers from 1")
+        self.classifier, self.filter = classifier, filter
+        self.attack = attack if isinstance(attack, Attack) else ATTACKS[attack](**options)
+        self.threshold, self.dilation, self.batch_size = threshold, dilation, batch_size
+        self.fast = Fast() if fast is None else fast
+
+    def explain(
+        self,
+        x: Images,
+        target: int | Int[Tensor, " n"] | None = None,
+        *,
+        mode: str = "strict",
+        generators: Seeds = 0,
+        progress: bool | str = False,
+        watch: Watch | None = None,
+    ) -> Counterfactual:
+        """Counterfactuals of images `x` (n, C, H, W) in [0, 1].
+
+        Args:
+            target: wanted class of each, never the predicted one; None for the other of two classes, or the
+                second most probable of more.
+            mode: "strict" is the paper: all steps, the last iterate, every denoising step. "fast" is `fast`.
+            generators: of all noise; an int gives each image the same noise in any batch, see
+                `image_generators`.
+            progress: a bar on stderr, where that is a terminal; a string is its title.
+            watch: called with index (m,), updates made (m,) and images (m, C, H, W) along the way.
+
+        An interrupt (Ctrl-C) keeps the images that are finished, with a warning, and is raised if there are none.
+        Raises ValueError for bad input: see `Attack.perturb`, and gradients that are not finite.
+        """
+        check_name("mode", mode, MODES)
+        fast = self.fast if mode == "fast" else None
+        chunks = Chunks(self.batch_size)
+        with torch.inference_mode(False):
+            x = x.detach().clone()
+            logits, target = check_task(self.classifier, self.filter, x, target, chunks=chunks)
+            parts: dict[int, Counterfactual] = {}
+
+            def finish(state: State, final: bool) -> tuple[State, Tensor]:
+                state, part = self._finish(state, logits, chunks)
+                leave = part.flipped | (final or not self.fast.confirm)
+                for row, index in enumerate(state.index.tolist()):
+                    if leave[row]:
+                        parts[index] = part[row : row + 1]
+                return state, leave
+
+            state = self.attack.start(x, target, image_generators(x, generators))
+            used = self.filter if fast is None else fast.filter(self.filter)
+            try:
+                with _bar(progress) as bar:
+                    title = progress if isinstance(progress, str) else f"ACE, {mode}"
+                    task = bar.add_task(title, total=len(x) * self.attack.steps)
+                    run(
+                        self.attack, self.classifier, used, state, finish, slots=self.batch_size, chunks=chunks,
+                        fast=fast, watch=watch, advance=lambda steps: bar.advance(task, steps),
+                    )  # fmt: skip
+            except KeyboardInterrupt:
+                if not parts:
+                    raise
+                warnings.warn(
+                    f"interrupted: {len(parts)} of {len(x)} images are finished, see Counterfactual.finished",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            rows = [
+                parts[i] if i in parts else _untouched(state.pick(slice(i, i + 1)), logits)
+                for i in range(len(x))
+            ]
+            return Counterfactual.joined(rows)
+
+    def _finish(self, state: State, logits: Tensor, chunks: Chunks) -> tuple[State, Counterfactual]:
+        """Refine the images of a state; its cost is counted in the state that is returned."""
+        pre, x = self.attack.result(state), state.clean
+        if self.filter is None:
+            mask, image = (pre != x).any(1, keepdim=True), pre
+        else:
+            filter = self.filter
+            mask = change_mask(x, pre, threshold=self.threshold, dilation=self.dilation)
+            noise, known = (draw(x, state.generators, filter.tau) for _ in range(2))
+            (image,) = chunks.run(
+                lambda r: (refine(x[r], pre[r], mask[r], filter, noise[r], known[r]),), len(x)
+            )
+            state = replace(state, forwards=state.forwards + filter.tau)
+        with torch.no_grad():
+            before = logits[state.index]
+            between, after = chunks.run(
+                lambda r: (self.classifier(pre[r]), self.classifier(image[r])), len(x)
+            )
+        t = state.target
+        return state, Counterfactual(
+            x=x, pre=pre, mask=mask, image=image, prediction=predicted(before), target=t,
+            flipped=predicted(after) == t, pre_flipped=predicted(between) == t,
+            before=target_probability(before, t), between=target_probability(between, t),
+            after=target_probability(after, t), steps=state.k, unet_forwards=state.forwards,
+            unet_backwards=state.backwards, finished=torch.ones_like(t, dtype=torch.bool),
+        )  # fmt: skip
+
+
+def _untouched(state: State, logits: Tensor) -> Counterfactual:
+    """An image that was not finished: the input itself."""
+    x, before, no = state.clean, logits[state.index], torch.zeros_like(state.target, dtype=torch.bool)
+    p = target_probability(before, state.target)
+    mask = torch.zeros_like(x[:, :1], dtype=torch.bool)
+    return Counterfactual(
+        x=x, pre=x, mask=mask, image=x, prediction=predicted(before), target=state.target, flipped=no,
+        pre_flipped=no, before=p, between=p, after=p, steps=state.k, unet_forwards=state.forwards,
+        unet_backwards=state.backwards, finished=no,
+    )  # fmt: skip
+
+
+def _bar(progress: bool | str) -> Progress:
+    console = Console(file=sys.stderr)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not progress or not console.is_terminal)

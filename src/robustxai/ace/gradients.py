@@ -1,0 +1,63 @@
+"""The class gradient through the filter: the full one, and the two cheaper ways to get one (spec 3.8).
+
+Knows one evaluation; knows nothing about steps, distances or the result.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from robustxai.ace.asking import frozen
+from robustxai.ace.filter import DiffusionFilter, Noise
+from robustxai.ace.losses import Images, Logits, class_loss
+
+ROUTES = ("full", "one-step", "shortcut")
+"""full: through every denoising step. one-step: the same noise level, filter and gradient of one step. shortcut:
+all steps forwards and none backwards, the gradient at the filtered image over sqrt(abar) (that of DiME)."""
+
+
+def class_gradient(
+    classifier: nn.Module,
+    filter: DiffusionFilter | None,
+    x: Images,
+    target: Int[Tensor, " n"],
+    noise: Noise | None = None,
+    *,
+    route: str = "full",
+    loss: str = "ce",
+) -> tuple[Images, Logits]:
+    """Gradient in `x` of the sum of `class_loss`(classifier(F(x)), target), and the logits on F(x).
+
+    filter: None for the classifier alone. noise: of the filter's call. Parameters are left out of the graph.
+    """
+    with torch.enable_grad(), frozen(classifier):
+        x = x.detach().requires_grad_()
+        if filter is None or noise is None or filter.tau == 0:
+            seen, wrt, scale = x, x, 1.0
+        elif route == "shortcut":
+            with torch.no_grad():
+                seen = filter.run(x, noise)
+            seen.requires_grad_()
+            assert filter.schedule is not None
+            wrt, scale = seen, 1 / float(filter.schedule.alpha_bar[-1].sqrt())
+        else:
+            if route == "one-step":
+                filter, noise = filter.fewer(1), noise[:, :1]
+            seen, wrt, scale = filter.run(x, noise), x, 1.0
+        logits = classifier(seen)
+        (gradient,) = torch.autograd.grad(class_loss(logits, target, loss).sum(), wrt)
+    return scale * gradient, logits.detach()
+
+
+def passes(filter: DiffusionFilter | None, route: str) -> tuple[int, int]:
+    """Forwards and backwards of the denoising network that one `class_gradient` of one image costs."""
+    tau = 0 if filter is None else filter.tau
+    if route == "shortcut" or tau == 0:
+        return tau, 0
+    tau = 1 if route == "one-step" else tau
+    return tau * (2 if filter is not None and filter.checkpoint else 1), tau
+
+
+def cosine(a: Images, b: Images) -> Float[Tensor, " n"]:
+    """Cosine between two gradients of each image, such as those of two routes; 0 where one is zero."""
+    return torch.nn.functional.cosine_similarity(a.flatten(1), b.flatten(1))

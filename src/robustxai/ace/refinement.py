@@ -1,0 +1,58 @@
+"""Refinement: where the attack changed most is drawn anew by diffusion, all else is the input (spec 3.9, 3.10).
+
+Knows an image, a changed image and a filter; knows nothing about classifiers.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from robustxai.ace.checks import check_count, check_number
+from robustxai.ace.filter import DiffusionFilter, Noise
+
+Images = Float[Tensor, "n channel height width"]
+Mask = Bool[Tensor, "n 1 height width"]
+
+
+def change_map(x: Images, moved: Images) -> Float[Tensor, "n 1 height width"]:
+    """Sum over channels of |moved - x|, divided by its largest value in each image; 0 where nothing changed (P4)."""
+    change = (moved - x).abs().sum(1, keepdim=True)
+    top = change.amax((1, 2, 3), keepdim=True)
+    return change / torch.where(top > 0, top, 1)
+
+
+def change_mask(x: Images, moved: Images, *, threshold: float | int = 0.15, dilation: int = 15) -> Mask:
+    """Pixels to draw anew: the change map, dilated by a `dilation` x `dilation` maximum, is `threshold` or more.
+
+    The threshold is relative to the strongest change of each image. 0 takes all pixels, numbers above 1 none;
+    an unchanged image has none otherwise. Raises ValueError for an even dilation.
+
+    >>> change_mask(torch.zeros(1, 1, 1, 5), torch.tensor([[[[0, 0, 0.1, 0, 0.5]]]]), dilation=3)
+    tensor([[[[False,  True,  True,  True,  True]]]])
+    """
+    check_number("threshold", threshold)
+    check_count("dilation", dilation)
+    if dilation % 2 == 0:
+        raise ValueError(f"dilation is {dilation}; accepted are odd whole numbers from 1")
+    wide = functional.max_pool2d(change_map(x, moved), dilation, 1, dilation // 2)
+    return wide >= threshold
+
+
+@torch.no_grad()
+def refine(
+    x: Images, moved: Images, mask: Mask, filter: DiffusionFilter, noise: Noise, known: Noise
+) -> Images:
+    """The counterfactual: `moved` filtered inside `mask`, with `x` around it at every noise level (spec 3.10).
+
+    Outside the mask it is `x`, bit for bit. noise: as for a call of the filter, so that a full mask gives
+    F(moved). known: noise of the input, one per step. Costs tau forwards, no gradients.
+    """
+    z, c = 2 * x - 1, 2 * moved - 1
+    for i in reversed(range(filter.tau)):
+        j = filter.tau - 1 - i
+        if j == 0:
+            c = filter.noised(c, i, noise[:, 0])
+        c = torch.where(mask, c, filter.noised(z, i, known[:, j]))
+        c = filter.step(c, i, noise[:, j + 1] if i else None)
+    return torch.where(mask, ((c + 1) / 2).clamp(0, 1), x)

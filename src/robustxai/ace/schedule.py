@@ -1,0 +1,117 @@
+"""The respaced DDPM schedule: which base timesteps a filter visits, and the numbers of each step (spec 3.2).
+
+Double precision throughout. Knows nothing about networks or images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+VARIANCES = ("small", "large", "learned")
+"""Of a denoising step: the posterior's, the step's own beta, or between both as the network says."""
+
+Steps = Float[Tensor, " step"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A DDPM schedule over some base timesteps, in double precision, from the cleanest step to the noisiest.
+
+    timesteps: the base timesteps s_i, rising, with which the network is called. alpha_bar: the share of signal
+    variance at each. beta: 1 - alpha_bar_i / alpha_bar_{i-1}. x0_weight, z_weight: the posterior mean is
+    x0_weight * x0 + z_weight * z. small: the posterior's variance, 0 at the first step.
+    """
+
+    timesteps: tuple[int, ...]
+    alpha_bar: Steps
+    beta: Steps
+    x0_weight: Steps
+    z_weight: Steps
+    small: Steps
+
+    @classmethod
+    def over(cls, alphas_cumprod: Float[Tensor, " base"], timesteps: tuple[int, ...]) -> Schedule:
+        """The schedule that visits only `timesteps` of the one with these alphas_cumprod (spec 3.2, items 3 to 5).
+
+        alphas_cumprod: falling, inside (0, 1), such as that of diffusers' `DDPMScheduler`. timesteps: rising.
+        Raises ValueError for others.
+        """
+        bars = torch.as_tensor(alphas_cumprod).detach().cpu().double()
+        if (
+            bars.ndim != 1
+            or len(bars) == 0
+            or not ((bars > 0) & (bars < 1)).all()
+            or (bars.diff() >= 0).any()
+        ):
+            raise ValueError("alphas_cumprod is no schedule; accepted are numbers inside (0, 1) that fall")
+        rising = all(a < b for a, b in pairwise(timesteps))
+        if not timesteps or not rising or timesteps[0] < 0 or timesteps[-1] >= len(bars):
+            raise ValueError(
+                f"timesteps are {timesteps}; accepted are rising whole numbers from 0 to {len(bars) - 1}"
+            )
+        bar = bars[list(timesteps)]
+        previous = torch.cat((bar.new_ones(1), bar[:-1]))
+        beta = 1 - bar / previous
+        return cls(
+            timesteps,
+            alpha_bar=bar,
+            beta=beta,
+            x0_weight=previous.sqrt() * beta / (1 - bar),
+            z_weight=(1 - beta).sqrt() * (1 - previous) / (1 - bar),
+            small=beta * (1 - previous) / (1 - bar),
+        )
+
+    def __len__(self) -> int:
+        return len(self.timesteps)
+
+    def sigma(self, i: int) -> float:
+        """Standard deviation of the noise at step `i`, sqrt(1 - alpha_bar_i), with signal scaled by sqrt(alpha_bar)."""
+        return float((1 - self.alpha_bar[i]).sqrt())
+
+    def log_variances(self, i: int) -> tuple[float, float]:
+        """The logarithms between which a learned variance lies: of the posterior's, and of beta.
+
+        The posterior's at the first step is 0, so the second step's is used there.
+        """
+        small = self.small[max(i, min(1, len(self) - 1))]
+        return float(small.clamp_min(1e-20).log()), float(self.beta[i].log())
+
+
+def respaced(base: int, steps: int) -> tuple[int, ...]:
+    """`steps` of `base` timesteps, evenly from 0 to the last: s_i = round(i (base - 1) / (steps - 1)) (spec 3.2).
+
+    The stride is added up in floats and rounded half to even, as the released code does. Raises ValueError
+    unless 1 <= steps <= base.
+
+    >>> respaced(500, 50)[:5]
+    (0, 10, 20, 31, 41)
+    """
+    if isinstance(steps, bool) or not 1 <= steps <= base:
+        raise ValueError(
+            f"steps is {steps}; accepted are whole numbers from 1 to {base}, the trained timesteps"
+        )
+    stride, place, out = (base - 1) / max(steps - 1, 1), 0.0, []
+    for _ in range(steps):
+        out.append(round(place))
+        place += stride
+    return tuple(out)
+
+
+def fewer(timesteps: tuple[int, ...], steps: int) -> tuple[int, ...]:
+    """`steps` timesteps with the same last one, hence the same noise: round((j + 1) last / steps), j from 0.
+
+    One step is the one-step estimate. Unlike `respaced` it does not visit timestep 0, where nothing is left
+    to do. Raises ValueError unless there is room for as many.
+
+    >>> fewer((0, 10, 20, 30, 40), 2)
+    (20, 40)
+    """
+    last = timesteps[-1]
+    if isinstance(steps, bool) or not 1 <= steps <= max(last, 1):
+        raise ValueError(f"steps is {steps}; accepted are whole numbers from 1 to {max(last, 1)}")
+    return tuple(round((j + 1) * last / steps) for j in range(steps))
