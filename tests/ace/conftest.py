@@ -1,8 +1,3 @@
-<<<<<<< HEAD
-import jaxtyping
-import pytest
-
-=======
 import sys
 from pathlib import Path
 
@@ -11,7 +6,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
->>>>>>> 55173fb (ACE: diffusion filter, attacks through it, refinement, explain in strict and fast mode)
 
 @pytest.fixture
 def as_shipped():
