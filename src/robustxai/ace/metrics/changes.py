@@ -1,0 +1,48 @@
+"""How much was changed, where and at which frequencies. Knows two images; knows nothing about classifiers."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Images = Float[Tensor, "n channel height width"]
+PerImage = Float[Tensor, " n"]
+VISIBLE = 2 / 255
+HALF_NYQUIST = 0.25  # cycles per pixel
+
+
+def changed_pixels(x: Images, image: Images, *, above: float = VISIBLE) -> Bool[Tensor, "n height width"]:
+    """Pixels of which some channel changed by more than `above`; a change of exactly that size does not count."""
+    return ((image - x).abs() > above + 1e-6).any(1)
+
+
+def changed_share(x: Images, image: Images, *, above: float = VISIBLE) -> PerImage:
+    """Share of the pixels that changed by more than `above` (l0), in [0, 1]."""
+    return changed_pixels(x, image, above=above).flatten(1).to(x.dtype).mean(1)
+
+
+def mean_change(x: Images, image: Images) -> PerImage:
+    """Mean over pixels and channels of |image - x| (l1)."""
+    return (image - x).abs().flatten(1).mean(1)
+
+
+def largest_change(x: Images, image: Images) -> PerImage:
+    """Largest |image - x| (l_inf)."""
+    return (image - x).abs().flatten(1).amax(1)
+
+
+def high_frequency_share(x: Images, image: Images, *, above: float = HALF_NYQUIST) -> PerImage:
+    """Share of the change's energy at more than `above` cycles per pixel, in [0, 1] (spec 9.3, E1).
+
+    Frequency is the length of the vector of both directions; half of Nyquist is 0.25, above which white noise has
+    1 - pi / 16 = 0.80 of its energy. The mean change counts as frequency 0. NaN for an unchanged image.
+
+    >>> stripes = torch.tensor([0.1, -0.1]).repeat(4).expand(1, 1, 8, 8)
+    >>> high_frequency_share(torch.zeros(1, 1, 8, 8), stripes)
+    tensor([1.])
+    """
+    energy = torch.fft.fft2((image - x).double()).abs().square().sum(1)
+    rows, columns = (torch.fft.fftfreq(side, device=x.device, dtype=torch.float64) for side in x.shape[2:])
+    high = (rows[:, None].square() + columns.square()).sqrt() > above
+    return ((energy * high).sum((1, 2)) / energy.sum((1, 2))).to(x.dtype)
