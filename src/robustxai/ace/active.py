@@ -28,13 +28,15 @@ class Fast:
     """How fast mode differs from strict mode; its results differ too and are to be named "ACE-fast".
 
     tau: denoising steps of the attack's filter, at the strict filter's noise level; refinement keeps all. bf16:
-    the denoising network under autocast. confidence, patience: an image is done when p(target | filtered) is
-    above `confidence` for `patience` looks in a row and the classifier flips on the unfiltered image. confirm: and on
-    the refined one; else it goes on, with twice the patience.
+    the denoising network under autocast. attack: one of its own, None for that of strict mode. confidence,
+    patience: an image is done when p(target | filtered) is above `confidence` for `patience` looks in a row and the
+    classifier flips on the unfiltered image. confirm: and on the refined one; else it goes on, with twice the
+    patience.
     """
 
     tau: int = 1
     bf16: bool = False
+    attack: Attack | None = None
     confidence: float | int = 0.9
     patience: int = 2
     confirm: bool = True

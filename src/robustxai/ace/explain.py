@@ -106,6 +106,7 @@ class ACE:
         """
         check_name("mode", mode, MODES)
         fast = self.fast if mode == "fast" else None
+        attack = self.attack if fast is None or fast.attack is None else fast.attack
         chunks = Chunks(self.batch_size)
         with torch.inference_mode(False):
             x = x.detach().clone()
@@ -113,21 +114,21 @@ class ACE:
             parts: dict[int, Counterfactual] = {}
 
             def finish(state: State, final: bool) -> tuple[State, Tensor]:
-                state, part = self._finish(state, logits, chunks)
+                state, part = self._finish(attack, state, logits, chunks)
                 leave = part.flipped | (final or not self.fast.confirm)
                 for row, index in enumerate(state.index.tolist()):
                     if leave[row]:
                         parts[index] = part[row : row + 1]
                 return state, leave
 
-            state = self.attack.start(x, target, image_generators(x, generators))
+            state = attack.start(x, target, image_generators(x, generators))
             used = self.filter if fast is None else fast.filter(self.filter)
             try:
                 with _bar(progress) as bar:
                     title = progress if isinstance(progress, str) else f"ACE, {mode}"
-                    task = bar.add_task(title, total=len(x) * self.attack.steps)
+                    task = bar.add_task(title, total=len(x) * attack.steps)
                     run(
-                        self.attack, self.classifier, used, state, finish, slots=self.batch_size, chunks=chunks,
+                        attack, self.classifier, used, state, finish, slots=self.batch_size, chunks=chunks,
                         fast=fast, watch=watch, advance=lambda steps: bar.advance(task, steps),
                     )  # fmt: skip
             except KeyboardInterrupt:
@@ -144,9 +145,11 @@ class ACE:
             ]
             return Counterfactual.joined(rows)
 
-    def _finish(self, state: State, logits: Tensor, chunks: Chunks) -> tuple[State, Counterfactual]:
+    def _finish(
+        self, attack: Attack, state: State, logits: Tensor, chunks: Chunks
+    ) -> tuple[State, Counterfactual]:
         """Refine the images of a state; its cost is counted in the state that is returned."""
-        pre, x = self.attack.result(state), state.clean
+        pre, x = attack.result(state), state.clean
         if self.filter is None:
             mask, image = (pre != x).any(1, keepdim=True), pre
         else:
