@@ -157,6 +157,16 @@ def test_maps_row_with_and_without_maps(generator):
     assert len(plots.maps_row(images.numpy()).axes) == 4
 
 
+def test_strips_have_a_row_for_each_path_and_a_note_below_each_picture(generator):
+    rows = {name: torch.rand(4, 3, 8, 8, generator=generator) for name in ("straight", "curved")}
+    figure = plots.strips(rows, titles=["0", "1/3", "2/3", "1"], notes={"curved": ["a", "b", "c", "d"]})
+    axes = figure.axes
+    assert len(axes) == 8 and [a.get_ylabel() for a in (axes[0], axes[4])] == ["straight", "curved"]
+    assert axes[3].get_title() == "1" and axes[5].get_xlabel() == "b" and axes[1].get_xlabel() == ""
+    with pytest.raises(ValueError, match=r"^rows, titles and notes have \[3, 4\] pictures"):
+        plots.strips(rows, titles=["0", "1/2", "1"])
+
+
 def test_maps_say_what_is_wrong():
     images = torch.zeros(2, 3, 8, 8)
     with pytest.raises(ValueError, match=r"images has shape \(3, 8, 8\)"):

@@ -125,7 +125,9 @@ def small_task():
         "vgg": {"widths": (4, 4), "hidden": 4},
         "inception": {"widths": (4, 8)},
     }
-    return replace(tasks.TASKS["portraits"], n=32, vae=vae, vae_epochs=1, epochs=1, classifiers=small)
+    return replace(
+        tasks.TASKS["portraits"], n=32, n_classifier=32, vae=vae, vae_epochs=1, epochs=1, classifiers=small
+    )
 
 
 def stored(name, build, task, out, **options):

@@ -144,12 +144,14 @@ def path_rows(
     *,
     baseline: float = 0.0,
     manifold: KnownManifold | None = None,
+    points: int = 5,
+    priced: bool = True,
     reference: str = "EIG",
     **options,
 ) -> Rows:
     """Table 7.3: energies and lengths over those of the `reference` path, completeness gap, autoencoder residual,
-    gradient noise, likeness to the other maps, cost; with a known `manifold` the distance to it (mean over the
-    points between the ends), with `options` of `nearest_on_manifold`.
+    gradient noise, likeness to the other maps; where `priced` the cost; with a known `manifold` the distance to it
+    (mean over `points` of those between the ends, evenly spaced), with `options` of `nearest_on_manifold`.
     """
     start = torch.full_like(x, baseline)
     whole = {name: method.explain(x, target, baseline) for name, method in methods.items()}
@@ -165,13 +167,14 @@ def path_rows(
         row["residual"] = autoencoder_residual(path[1:-1], rebuilt(model, classified=False)).mean(0)
         row["gradient noise"] = gradient_noise(method.model, path, target, score=method.score)
         if manifold is not None:
-            row["distance"] = manifold_distance(path[1:-1], manifold, **options).mean(0)
+            some = torch.linspace(0, len(path) - 1, points + 2).round().long()[1:-1]
+            row["distance"] = manifold_distance(path[some], manifold, **options).mean(0)
         row |= {
             f"PCC with {other}": pearson(maps[name], maps[other])
             for other in ("EIG", "IG-recon")
             if other in maps
         }
-        rows[name] = row | cost(method, x, target, baseline)
+        rows[name] = row | (cost(method, x, target, baseline) if priced else {})
     return rows
 
 

@@ -137,7 +137,7 @@ def build_classifiers(
 ) -> Sequence[Net]:
     """Every architecture with the job's seed, trained on reconstructions and on the images themselves; the VAE is
     that of seed 0."""
-    train, test = task.read("train", n or task.n), task.read("test", 1000)
+    train, test = task.read("train", n or task.n_classifier), task.read("test", 1000)
     vae = job.pretrained(vae_name(task.name))
     assert isinstance(vae, ConvVAE)
     images = {"raw": (train.x, test.x)}

@@ -36,8 +36,8 @@ class Samples:
 class Task:
     """A set of images and the sizes of its networks.
 
-    read: (split, number of samples) -> samples. n: training images. vae: options of `ConvVAE`; epochs of both
-    trainings. classifiers: architecture -> options.
+    read: (split, number of samples) -> samples. n, vae_epochs, vae: training images and epochs of the autoencoder,
+    and options of `ConvVAE`. n_classifier, epochs, classifiers: those of the classifiers, architecture -> options.
     """
 
     name: str
@@ -47,7 +47,8 @@ class Task:
     channels: int = 3
     vae: dict = field(default_factory=dict)
     vae_epochs: int = 40
-    epochs: int = 8
+    n_classifier: int = 3000
+    epochs: int = 3
     classifiers: dict[str, dict] = field(default_factory=dict)
 
 
@@ -92,14 +93,16 @@ SMALL = {
 TASKS = {
     task.name: task
     for task in (
-        Task("portraits", "drawn faces, 64 px: do they wear glasses?", _portraits, 5000, epochs=3, classifiers=SMALL),
+        Task("portraits", "drawn faces, 64 px: do they wear glasses?", _portraits, 5000, classifiers=SMALL),
         Task(
             "fashion", "six articles of Fashion-MNIST, 32 px", _articles, 12000, channels=1,
-            vae={"widths": (32, 64, 128)}, vae_epochs=20, epochs=6,
+            vae={"widths": (32, 64, 128)}, vae_epochs=20,
+            n_classifier=12000, epochs=6,
             classifiers=SMALL | {"resnet": {"widths": (16, 24, 40, 40), "stem_stride": 1}},
         ),
         Task(
-            "smiles64", "grey photographs of faces, 64 px: do they smile?", _smiles, 5895, channels=1, vae_epochs=40,
+            "smiles64", "grey photographs of faces, 64 px: do they smile?", _smiles, 5895, channels=1,
+            n_classifier=5895, epochs=8,
             classifiers=SMALL,
         ),
     )

@@ -12,6 +12,7 @@ from robustxai.plots.maps import maps_grid, maps_row, overlay
 from robustxai.plots.numbers import digest, interval, number
 from robustxai.plots.output import digest_line, show, table
 from robustxai.plots.points import ranking, scatter
+from robustxai.plots.strips import strips
 from robustxai.plots.style import PALETTE, style
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "show",
     "slider",
     "slider_html",
+    "strips",
     "style",
     "table",
 ]

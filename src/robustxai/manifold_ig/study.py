@@ -1,0 +1,139 @@
+"""A set with its autoencoder and classifiers, and the images that all of them agree on.
+
+The networks of the drawn faces are shipped; those of real sets are trained on first use and kept in a cache folder.
+Everything after this file is the same for all sets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from robustxai.data import fetch
+from robustxai.manifold_ig.experiments import methods
+from robustxai.manifold_ig.explainers import PathExplainer
+from robustxai.manifold_ig.recipes import RECIPES, classifier_name, reconstructed, vae_name
+from robustxai.manifold_ig.tasks import TASKS, Samples, Task
+from robustxai.nets import ConvVAE, accuracy, pretrained, recipes, zoo
+
+POOL = 400
+
+
+@dataclass
+class Study:
+    """A set of `TASKS` by name.
+
+    seeds, architectures: of the classifiers that are compared. device: where networks and images live. solver: how
+    the converged geodesics are found; n_steps: segments of all paths but the released one. cache: folder for networks
+    that are trained on first use, by default `manifold_ig` in the cache folder of `robustxai.data`. Raises ValueError
+    for an unknown name.
+    """
+
+    name: str
+    seeds: tuple[int, ...] = (0, 1, 2)
+    architectures: tuple[str, ...] = ("resnet", "vgg", "inception")
+    device: torch.device | str = "cpu"
+    n_steps: int = 20
+    solver: dict[str, Any] = field(default_factory=lambda: {"coarse": 8, "polish": 0})
+    evaluations: int = 30
+    cache: Path | str = field(default_factory=lambda: fetch.cache() / "manifold_ig")
+
+    def __post_init__(self) -> None:
+        if self.name not in TASKS:
+            raise ValueError(f"name is {self.name!r}; accepted are {', '.join(TASKS)}")
+        self.memory: dict[bytes, Any] = {}
+
+    @property
+    def task(self) -> Task:
+        """The set's sizes and how it is read."""
+        return TASKS[self.name]
+
+    def network(self, name: str) -> nn.Module:
+        """A network of this set by its name in the zoo, in eval mode, its parameters frozen; trained if need be."""
+        folder, shipped = Path(self.cache), name in zoo()
+        if not shipped and (not (folder / "manifest.json").exists() or name not in zoo(folder)):
+            kind = "vae" if name == vae_name(self.name) else "classifiers"
+            if kind == "classifiers":
+                self.network(vae_name(self.name))
+            seed = int(
+                cast(re.Match[str], re.search(r"-s(\d+)", name.removeprefix(f"manifold_ig-{self.name}")))[1]
+            )
+            recipe = RECIPES[f"manifold_ig-{kind}-{self.name}"]
+            recipes.run(recipe, out=folder, seed=seed, device=self.device)
+        if shipped:
+            return pretrained(name, map_location=self.device).requires_grad_(False)
+        return pretrained(name, weights_dir=folder, map_location=self.device).requires_grad_(False)
+
+    @cached_property
+    def vae(self) -> ConvVAE:
+        """The autoencoder."""
+        return cast(ConvVAE, self.network(vae_name(self.name)))
+
+    def classifier(self, architecture: str, seed: int, inputs: str = "recon") -> nn.Module:
+        """A classifier trained on reconstructions ("recon") or on the images themselves ("raw")."""
+        return self.network(classifier_name(self.name, architecture, seed, inputs))
+
+    def each(self) -> Iterator[tuple[str, int, nn.Module]]:
+        """Architecture, seed and network of all classifiers trained on reconstructions."""
+        for architecture in self.architectures:
+            for seed in self.seeds:
+                yield architecture, seed, self.classifier(architecture, seed)
+
+    @cached_property
+    def pool(self) -> Samples:
+        """The first test images."""
+        found = self.task.read("test", POOL)
+        masks = None if found.masks is None else found.masks.to(self.device)
+        return Samples(found.x.to(self.device), found.y.to(self.device), found.classes, masks)
+
+    @cached_property
+    def agreed(self) -> Tensor:
+        """Positions in the pool that every classifier gets right on the image and on its reconstruction, with
+        something to be found in the mask, where there are masks."""
+        good = torch.ones_like(self.pool.y, dtype=torch.bool)
+        if self.pool.masks is not None:
+            good &= self.pool.masks.flatten(1).any(1)
+        rebuilt = reconstructed(self.vae, self.pool.x)
+        with torch.no_grad():
+            for _, _, model in self.each():
+                for images in (self.pool.x, rebuilt):
+                    good &= model(images).argmax(1) == self.pool.y
+        return good.nonzero()[:, 0]
+
+    def samples(self, n: int, *, skip: int = 0) -> Samples:
+        """n of the agreed images after the first `skip`. Raises ValueError where there are fewer."""
+        rows = self.agreed[skip : skip + n]
+        if len(rows) < n:
+            raise ValueError(
+                f"n is {n} after {skip}; accepted is up to {len(self.agreed)} together on this set"
+            )
+        masks = None if self.pool.masks is None else self.pool.masks[rows]
+        return Samples(self.pool.x[rows], self.pool.y[rows], self.pool.classes, masks)
+
+    def methods(self, model: nn.Module, **options: Any) -> dict[str, PathExplainer]:
+        """The methods on one classifier; all classifiers share the paths that were found."""
+        settings: dict[str, Any] = dict(
+            evaluations=self.evaluations, n_steps=self.n_steps, solver=self.solver, memory=self.memory
+        )
+        return methods(model, self.vae.encode, self.vae.decode, **(settings | options))
+
+    def accuracies(self) -> list[dict[str, object]]:
+        """One row an architecture and kind of training: test accuracy on reconstructions and on images by seed."""
+        rebuilt = reconstructed(self.vae, self.pool.x)
+        rows = []
+        for architecture in self.architectures:
+            for inputs in ("recon", "raw"):
+                nets = [self.classifier(architecture, seed, inputs) for seed in self.seeds]
+                scores = {
+                    f"on {kind}": torch.tensor([accuracy(net, images, self.pool.y) for net in nets])
+                    for kind, images in (("reconstructions", rebuilt), ("raw images", self.pool.x))
+                }
+                rows.append(dict[str, object](architecture=architecture, trained=inputs) | scores)
+        return rows

@@ -1,0 +1,52 @@
+"""From values per image, method and classifier to intervals over seeds: the chapter's statistics in one place.
+
+A seed's number is the mean over its architectures and images; intervals are t intervals over seeds, differences are
+paired by seed. Knows nothing about what was measured.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from robustxai.manifold_ig.experiments import Rows
+from robustxai.metrics import Interval, t_interval
+
+Runs = Mapping[tuple[str, int], Rows]
+"""(architecture, seed) -> method -> quantity -> values (n,)."""
+
+
+def seed_means(runs: Runs, method: str, quantity: str) -> list[float]:
+    """One number a seed, in ascending order of seeds; values that are nan are left out."""
+    by_seed: dict[int, list[torch.Tensor]] = {}
+    for (_, seed), rows in sorted(runs.items(), key=lambda item: item[0][1]):
+        by_seed.setdefault(seed, []).append(rows[method][quantity])
+    return [float(torch.cat(values).nanmean()) for values in by_seed.values()]
+
+
+def over_seeds(runs: Runs, method: str, quantity: str) -> Interval:
+    """Mean over seeds with its t interval."""
+    return t_interval(seed_means(runs, method, quantity))
+
+
+def minus(runs: Runs, method: str, other: str, quantity: str) -> Interval:
+    """Mean difference of two methods, seed by seed, with its t interval."""
+    pairs = zip(seed_means(runs, method, quantity), seed_means(runs, other, quantity), strict=True)
+    return t_interval([a - b for a, b in pairs])
+
+
+def summary(runs: Runs, quantities: Sequence[str]) -> list[dict[str, object]]:
+    """One row a method: every quantity as (mean, low, high) over seeds; None where a method has none."""
+    first = next(iter(runs.values()))
+    rows = []
+    for method, values in first.items():
+        row: dict[str, object] = {"method": method}
+        for quantity in quantities:
+            found = over_seeds(runs, method, quantity) if quantity in values else None
+            row[quantity] = None if found is None else (found.value, found.low, found.high)
+        rows.append(row)
+    return rows
+
+
+def parts(runs: Mapping[tuple[str, int], Mapping[str, Rows]], name: str) -> dict[tuple[str, int], Rows]:
+    """The runs of one part of an attack ("transfer", "adaptive", "noise")."""
+    return {key: whole[name] for key, whole in runs.items()}
