@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
-from robustxai.data.scenes import Scenes, portraits
+from robustxai.ace.metrics.changes import VISIBLE, changed_pixels
+from robustxai.data.scenes import Scenes, portraits, render_portraits
+from robustxai.data.scenes.portraits_factors import factor
 
 SIZE = 32
 WHOLE = 7 / 4  # a portrait is drawn at this many times the side, and the middle is kept
@@ -75,3 +78,23 @@ def unlabelled(n: int, *, size: int = SIZE, part: int = 2000) -> Tensor:
     generator = torch.Generator().manual_seed(STREAMS["ddpm"])
     counts = [part] * (n // part) + [n % part] * (n % part > 0)
     return torch.cat([faces("ddpm", m, size=size, margin=0.0, generator=generator).images for m in counts])
+
+
+def redrawn(scenes: Scenes, name: str, *, size: int = SIZE) -> Tensor:
+    """The true counterfactuals of close-ups: each drawn once more with factor `name` mirrored to its other half.
+
+    A frown becomes as strong a smile; all other factors stay. Raises ValueError for an unknown factor.
+    """
+    row = factor(name, argument="name")
+    values = scenes.factors.clone()
+    column = scenes.factor_names.index(name)
+    values[:, column] = row.low + row.high - values[:, column]
+    images, masks = render_portraits(values, round(size * WHOLE))
+    return close_up(replace(scenes, images=images, masks=masks), size).images
+
+
+def edit_region(
+    scenes: Scenes, name: str, *, size: int = SIZE, above: float = VISIBLE
+) -> Bool[Tensor, "n height width"]:
+    """The pixels that change by more than `above` when factor `name` is mirrored: where an edit of it belongs."""
+    return changed_pixels(scenes.images, redrawn(scenes, name, size=size), above=above)

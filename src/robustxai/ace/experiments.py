@@ -1,0 +1,226 @@
+"""The chapter's experiments E1 to E4 and E6 (spec 9.3): networks and images in, one value an image out.
+
+Every function returns `Rows`, setting -> quantity -> values (n,); `measured.table` makes means with intervals of them.
+All settings of one function see the same images, targets and seed. Knows nothing about notebooks or figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from robustxai.ace import metrics as M
+from robustxai.ace.attacks import ATTACKS, PGD, Attack
+from robustxai.ace.explain import ACE
+from robustxai.ace.filter import DiffusionFilter
+from robustxai.ace.measured import Judges, Rows, measured
+from robustxai.ace.metrics.flips import classes
+from robustxai.ace.noise import draw, image_generators
+from robustxai.ace.refinement import change_mask, refine
+from robustxai.ace.result import Counterfactual
+
+Images = Float[Tensor, "n channel height width"]
+LEVELS = (0, 10, 20, 40, 80, 120, 200, 300)
+THRESHOLDS = (0.0, 0.05, 0.1, 0.15, 0.3)
+LAMBDAS = {"l1": (0.001, 0.01, 0.1), "l2": (0.01, 0.1, 1.0), "none": (0.0,)}
+TAU = 5
+
+
+def at_level(filter: DiffusionFilter, level: int, tau: int = TAU) -> DiffusionFilter:
+    """The same network at another noise level: `tau` timesteps, evenly from 0 to `level`, ends included.
+
+    Level 0 gives tau=0, the identity. Where there are fewer than `tau` timesteps, all of them are visited.
+    """
+    if level == 0:
+        return filter.with_(timesteps=())
+    steps = {round(j * level / (tau - 1)) for j in range(tau)} if tau > 1 else {level}
+    return filter.with_(timesteps=tuple(sorted(steps)))
+
+
+def explained(
+    judges: Judges,
+    x: Images,
+    *,
+    filter: DiffusionFilter | None,
+    seed: int = 0,
+    mode: str = "strict",
+    **options: Any,
+) -> Counterfactual:
+    """`ACE.explain` of the judges' classifier; `options` are those of `ACE`."""
+    return ACE(judges.classifier, filter, **options).explain(x, mode=mode, generators=seed)
+
+
+def stages(judges: Judges, found: Counterfactual, *, purified: bool = True) -> dict[str, dict[str, Tensor]]:
+    """What is measured of the pre-explanations ("filtered") and of the counterfactuals ("refined")."""
+    return {
+        name: measured(judges, found.x, image, found.prediction, found.target, purified=purified)
+        for name, image in (("filtered", found.pre), ("refined", found.image))
+    }
+
+
+def with_and_without(
+    judges: Judges,
+    x: Images,
+    *,
+    filter: DiffusionFilter | None = None,
+    seed: int = 0,
+    mode: str = "strict",
+    **options: Any,
+) -> tuple[Rows, dict[str, Counterfactual]]:
+    """E1: the same attack without the filter, with it, and refined; and the two results, for pictures and sets.
+
+    filter: of the attack, by default that of the judges. The attack without filter is always strict.
+    """  # fmt: skip
+    filter = judges.filter if filter is None else filter
+    plain = explained(judges, x, filter=None, seed=seed, **options)
+    found = explained(judges, x, filter=filter, seed=seed, mode=mode, **options)
+    rows = {"no filter": measured(judges, x, plain.image, plain.prediction, plain.target)}
+    return rows | stages(judges, found), {"no filter": plain, "filtered": found}
+
+
+def bare_filter(
+    judges: Judges, x: Images, filter: DiffusionFilter, *, seed: int = 0, draws: int = 1
+) -> dict[str, Tensor]:
+    """The filter alone: whether the classifier agrees on its result (share of `draws`), and the mean |change|."""
+    clean = classes(judges.classifier, x)
+    with torch.no_grad():
+        seen = [filter(x, generators=seed + i) for i in range(draws)]
+    agrees = torch.stack([(classes(judges.classifier, y) == clean).to(x.dtype) for y in seen]).mean(0)
+    return {"agreement": agrees, "shift": torch.stack([M.mean_change(x, y) for y in seen]).mean(0)}
+
+
+def noise_sweep(
+    judges: Judges,
+    x: Images,
+    *,
+    levels: Iterable[int] = LEVELS,
+    tau: int = TAU,
+    seed: int = 0,
+    purified: bool = False,
+    **options: Any,
+) -> Rows:
+    """E2: for each noise level (largest base timestep, 0 for no filter) the bare filter, and the attack through it.
+
+    Row names are the levels. Quantities are those of `measured` for the pre-explanation, and of `bare_filter`.
+    """  # fmt: skip
+    rows: Rows = {}
+    for level in levels:
+        filter = at_level(judges.filter, level, tau)
+        found = explained(judges, x, filter=filter if level else None, seed=seed, **options)
+        rows[str(level)] = bare_filter(judges, x, filter, seed=seed + 1) | measured(
+            judges, x, found.pre, found.prediction, found.target, purified=purified
+        )
+    return rows
+
+
+def refinement(
+    judges: Judges,
+    found: Counterfactual,
+    filter: DiffusionFilter,
+    *,
+    thresholds: Iterable[float] = THRESHOLDS,
+    dilation: int = 3,
+    seed: int = 0,
+    purified: bool = False,
+) -> Rows:
+    """E3: the pre-explanations of `found` as they are, and refined with each mask threshold; 0 is the filter alone.
+
+    Also the share of pixels drawn anew, "edited".
+    """  # fmt: skip
+    x, pre = found.x, found.pre
+    generators = image_generators(x, seed)
+    noise, known = (draw(x, generators, filter.tau) for _ in range(2))
+    rows = {"pre": measured(judges, x, pre, found.prediction, found.target, purified=purified)}
+    rows["pre"]["edited"] = (pre != x).any(1).flatten(1).to(x.dtype).mean(1)
+    for u in thresholds:
+        mask = change_mask(x, pre, threshold=u, dilation=dilation)
+        image = refine(x, pre, mask, filter, noise, known)
+        row = measured(judges, x, image, found.prediction, found.target, purified=purified)
+        rows[f"{u:g}"] = row | {"edited": mask.flatten(1).to(x.dtype).mean(1)}
+    return rows
+
+
+def distances(
+    judges: Judges,
+    x: Images,
+    filter: DiffusionFilter,
+    *,
+    weights: Mapping[str, Iterable[float]] = LAMBDAS,
+    seed: int = 0,
+    **options: Any,
+) -> Rows:
+    """E4: l1, l2 and no distance, each with its weights, for the pre-explanation; rows are called "l1 0.01"."""
+    rows: Rows = {}
+    for distance, lams in weights.items():
+        for lam in lams:
+            found = explained(judges, x, filter=filter, seed=seed, distance=distance, lam=lam, **options)
+            name = f"{distance} {lam:g}" if distance != "none" else distance
+            rows[name] = measured(judges, x, found.pre, found.prediction, found.target, purified=False)
+    return rows
+
+
+def attacks(
+    judges: Judges,
+    x: Images,
+    filter: DiffusionFilter,
+    *,
+    pgd: PGD,
+    probe: int = 8,
+    rounds: int = 6,
+    seed: int = 0,
+    **options: Any,
+) -> tuple[Rows, dict[str, Attack]]:
+    """E6: PGD, GD and C&W, the last two with the step at which `probe` images change as much on average as by PGD.
+
+    Also the attacks that were used. `options` go to `ACE` beside the attack.
+    """  # fmt: skip
+    rows: Rows = {}
+    few = x[:probe]
+    goal = float(
+        M.mean_change(few, explained(judges, few, filter=filter, seed=seed, attack=pgd, **options).pre).mean()
+    )
+    used: dict[str, Attack] = {"pgd": pgd}
+    settings: dict[str, Any] = dict(
+        steps=pgd.steps, distance=pgd.distance, lam=pgd.lam, schedule=pgd.schedule, route=pgd.route
+    )
+    for name in ("gd", "cw"):
+        used[name] = matched(
+            judges, few, filter, ATTACKS[name](**settings), goal, rounds=rounds, seed=seed, **options
+        )
+    for name, attack in used.items():
+        found = explained(judges, x, filter=filter, seed=seed, attack=attack, **options)
+        rows[name] = measured(judges, x, found.pre, found.prediction, found.target, purified=False)
+    return rows, used
+
+
+def matched(
+    judges: Judges,
+    x: Images,
+    filter: DiffusionFilter,
+    attack: Attack,
+    goal: float,
+    *,
+    rounds: int = 6,
+    seed: int = 0,
+    low: float = 1e-3,
+    high: float = 1e3,
+    **options: Any,
+) -> Attack:
+    """The attack with the step in [low, high] whose mean |change| comes nearest `goal`, by `rounds` bisections of its
+    logarithm.
+    """  # fmt: skip
+    best, gap = attack, float("inf")
+    for _ in range(rounds):
+        step = (low * high) ** 0.5
+        tried = replace(attack, step=step)
+        found = explained(judges, x, filter=filter, seed=seed, attack=tried, **options)
+        change = float(M.mean_change(x, found.pre).mean())
+        if abs(change - goal) < gap:
+            best, gap = tried, abs(change - goal)
+        low, high = (step, high) if change < goal else (low, step)
+    return best

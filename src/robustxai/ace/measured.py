@@ -1,0 +1,115 @@
+"""Everything that is measured of a set of counterfactuals, per image and of the set, in one place.
+
+Knows the networks that judge; knows nothing about how the counterfactuals were made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from robustxai.ace import metrics as M
+from robustxai.ace.filter import DiffusionFilter
+from robustxai.ace.metrics.flips import PURIFIED_DRAWS
+from robustxai.metrics.statistics import Interval, bootstrap_interval
+
+Images = Float[Tensor, "n channel height width"]
+Target = Int[Tensor, " n"]
+Rows = dict[str, dict[str, Tensor]]
+"""Method -> quantity -> one value an image (n,), NaN where there is none."""
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Who judges: the explained classifier, an independent oracle, a reader of factors, a feature network.
+
+    filter: of the purified flips; the same one at every setting of a study, so that its numbers can be compared.
+    """
+
+    classifier: nn.Module
+    oracle: nn.Module
+    filter: DiffusionFilter
+    features: M.Features
+    reader: nn.Module | None = None
+    draws: int = PURIFIED_DRAWS
+
+
+def measured(
+    judges: Judges, x: Images, image: Images, original: Target, target: Target, *, purified: bool = True
+) -> dict[str, Tensor]:
+    """One value an image (n,) of: flip, transfer, purified, high_frequency, l1, l0, linf, cout, similarity, mnac.
+
+    l1 is the mean |change|, l0 the share of pixels changed by more than 2/255. purified: False leaves that out, as it
+    costs filter calls. mnac only with a reader.
+    """
+    found = {
+        "flip": M.flips(judges.classifier, image, target).to(x.dtype),
+        "transfer": M.transfer_flips(judges.oracle, x, image, target),
+        "high_frequency": M.high_frequency_share(x, image),
+        "l1": M.mean_change(x, image),
+        "l0": M.changed_share(x, image),
+        "linf": M.largest_change(x, image),
+        "cout": M.cout(judges.classifier, x, image, original, target).score,
+        "similarity": M.similarity(judges.features, x, image),
+    }
+    if purified:
+        found["purified"] = M.purified_flips(
+            judges.classifier, judges.filter, image, target, draws=judges.draws
+        ).to(x.dtype)
+    if judges.reader is not None:
+        before, after = M.upper_half(judges.reader, x), M.upper_half(judges.reader, image)
+        found["mnac"] = M.attributes_changed(before, after).to(x.dtype)
+    return found
+
+
+def of_set(
+    judges: Judges,
+    x: Images,
+    image: Images,
+    flipped: Bool[Tensor, " n"],
+    *,
+    repeats: int = 10,
+    labels: Bool[Tensor, "m factor"] | None = None,
+    query: int = 0,
+) -> dict[str, float]:
+    """Of the set: fid and sfid with the judges' feature network, and cd if a reader and `labels` are given.
+
+    Real images are all of `x`, fake ones the flipped counterfactuals, as in the paper; NaN where too few flipped.
+    """
+    nan, enough = float("nan"), int(flipped.sum()) >= 4
+    found = {"fid": M.frechet(judges.features, x, image[flipped]) if enough else nan, "sfid": nan, "cd": nan}
+    if enough:
+        generator = torch.Generator().manual_seed(0)
+        found["sfid"] = M.split_frechet(
+            judges.features, x[flipped], image[flipped], repeats=repeats, generator=generator
+        ).mean
+    if judges.reader is not None and labels is not None and enough:
+        before, after = (M.upper_half(judges.reader, part[flipped]) for part in (x, image))
+        found["cd"] = M.correlation_difference(before, after, labels, query).value
+    return found
+
+
+def table(rows: Mapping[str, Mapping[str, Tensor]]) -> list[dict[str, Any]]:
+    """One row a method: its name, and for every quantity the mean with its bootstrap interval over images."""
+    return [
+        {"method": name} | {quantity: interval(v) for quantity, v in values.items()}
+        for name, values in rows.items()
+    ]
+
+
+def interval(values: Tensor) -> Interval:
+    """The mean with its bootstrap interval, NaN left out and counted."""
+    return bootstrap_interval(values)
+
+
+def joined(parts: list[Rows]) -> Rows:
+    """The rows of several sets of images, or of several seeds, as one."""
+    return {
+        name: {quantity: torch.cat([part[name][quantity] for part in parts]) for quantity in values}
+        for name, values in parts[0].items()
+    }

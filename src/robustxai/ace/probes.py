@@ -1,0 +1,132 @@
+"""The chapter's experiments E5, E7 and E8 (spec 9.3): gradient routes, cost, and a confounded classifier.
+
+Returns `Rows` as `experiments` does, or one record per setting where the number belongs to a run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robustxai.ace import metrics as M
+from robustxai.ace.experiments import explained
+from robustxai.ace.faces import CONFOUNDER, edit_region
+from robustxai.ace.filter import DiffusionFilter
+from robustxai.ace.gradients import ROUTES, class_gradient, cosine, passes
+from robustxai.ace.measured import Judges, Rows, measured
+from robustxai.ace.result import Counterfactual
+from robustxai.data.scenes import Scenes
+from robustxai.metrics import energy_inside
+
+Images = Float[Tensor, "n channel height width"]
+
+
+def routes(judges: Judges, x: Images, filter: DiffusionFilter, *, seed: int = 0, **options: Any) -> Rows:
+    """E5: the attack with each route of the gradient, and the cosine of its first gradient with the full one.
+
+    Both gradients see the same noise. "forwards" and "backwards" are passes of the denoising network for a gradient.
+    """
+    rows: Rows = {}
+    for route in ROUTES:
+        found = explained(judges, x, filter=filter, seed=seed, route=route, **options)
+        noise = filter.noise(x, seed)
+        full, other = (
+            class_gradient(judges.classifier, filter, x, found.target, noise, route=r)[0]
+            for r in ("full", route)
+        )
+        row = measured(judges, x, found.pre, found.prediction, found.target, purified=False)
+        forwards, backwards = (torch.full((len(x),), float(k)) for k in passes(filter, route))
+        rows[route] = row | {"cosine": cosine(full, other), "forwards": forwards, "backwards": backwards}
+    return rows
+
+
+def modes(
+    judges: Judges,
+    x: Images,
+    filter: DiffusionFilter,
+    *,
+    names: Iterable[str] = ("joint", "checkpointed", "fast"),
+    seed: int = 0,
+    **options: Any,
+) -> tuple[Rows, dict[str, Counterfactual]]:
+    """E7: what an image costs in each mode: passes of the denoising network, processor seconds, and what it gives.
+
+    "joint" and "checkpointed" are strict. Seconds are the run's over its images; the refined result is measured.
+    """  # fmt: skip
+    ways = {
+        "joint": ("strict", filter.with_(checkpoint=False)),
+        "checkpointed": ("strict", filter.with_(checkpoint=True)),
+        "fast": ("fast", filter),
+    }
+    rows, results = {}, {}
+    for name in names:
+        if name not in ways:
+            raise ValueError(f"names holds {name!r}; accepted are {', '.join(ways)}")
+        mode, used = ways[name]
+        start = time.process_time()
+        found = explained(judges, x, filter=used, seed=seed, mode=mode, **options)
+        seconds = (time.process_time() - start) / len(x)
+        row = measured(judges, x, found.image, found.prediction, found.target, purified=False)
+        rows[name] = row | {
+            "forwards": found.unet_forwards.to(x.dtype),
+            "backwards": found.unet_backwards.to(x.dtype),
+            "seconds": torch.full((len(x),), seconds),
+            "steps": found.steps.to(x.dtype),
+        }
+        results[name] = found
+    return rows, results
+
+
+def true_edits(
+    reader: nn.Module,
+    scenes: Scenes,
+    found: Counterfactual,
+    *,
+    label: str = "smile",
+    confounder: str = CONFOUNDER,
+) -> dict[str, Tensor]:
+    """E8, for one classifier: what the counterfactuals of drawn faces changed, against the renderer's truth.
+
+    For the label and the confounder: "moved", how far the reader sees the factor move towards the target, in half
+    ranges (the confounder's towards its upper half for target 1); "crossed", whether it is read in the other half
+    afterwards; "inside", the share of the pre-explanation's change in the region that a true change of the factor
+    would change; "iou" of the edited pixels with that region; and "chance", the region's share of the image, which
+    is what "inside" would be by chance.
+    """
+    sign = (2 * found.target - 1).to(found.x.dtype)
+    shift = M.factor_shift(reader, found.x, found.image)
+    before, after = M.upper_half(reader, found.x), M.upper_half(reader, found.image)
+    change = (found.pre - found.x).abs().sum(1)
+    row = {"flip": found.flipped.to(found.x.dtype)}
+    for role, name in (("label", label), ("confounder", confounder)):
+        column = scenes.factor_names.index(name)
+        region = edit_region(scenes, name, size=found.x.shape[-1])
+        row |= {
+            f"{role} moved": sign * shift[:, column],
+            f"{role} crossed": (before[:, column] != after[:, column]).to(found.x.dtype),
+            f"{role} inside": energy_inside(change, region),
+            f"{role} iou": M.mask_iou(found.mask, region),
+            f"{role} chance": region.flatten(1).to(found.x.dtype).mean(1),
+        }
+    return row
+
+
+def bias(
+    judges: dict[str, Judges], scenes: Scenes, filter: DiffusionFilter, *, seed: int = 0, **options: Any
+) -> tuple[Rows, dict[str, Counterfactual]]:
+    """E8: `true_edits` for each classifier, such as "plain" and "confounded", on the same drawn faces.
+
+    Raises ValueError when a judge has no reader of factors.
+    """
+    rows, results = {}, {}
+    for name, judge in judges.items():
+        if judge.reader is None:
+            raise ValueError(f"judges[{name!r}] has no reader; accepted are judges with one")
+        results[name] = explained(judge, scenes.images, filter=filter, seed=seed, **options)
+        rows[name] = true_edits(judge.reader, scenes, results[name])
+    return rows, results

@@ -1,0 +1,196 @@
+"""The experiments on tiny networks: what they return, what they hold fixed, and that their controls are controls."""
+
+import pytest
+import torch
+from toys import Classifier, filtered, images
+
+from robustxai.ace import PGD, Calls
+from robustxai.ace import metrics as M
+from robustxai.ace.experiments import (
+    at_level,
+    attacks,
+    bare_filter,
+    distances,
+    explained,
+    noise_sweep,
+    refinement,
+    with_and_without,
+)
+from robustxai.ace.faces import edit_region, faces, redrawn
+from robustxai.ace.measured import Judges, joined, measured, of_set, table
+from robustxai.ace.probes import bias, modes, routes
+from robustxai.metrics import energy_inside
+
+N = 5
+OPTIONS = {"steps": 3, "step": 0.02, "lam": 0.001, "dilation": 3}
+QUANTITIES = {
+    "flip",
+    "transfer",
+    "purified",
+    "high_frequency",
+    "l1",
+    "l0",
+    "linf",
+    "cout",
+    "similarity",
+    "mnac",
+}
+
+
+@pytest.fixture(scope="module")
+def judges() -> Judges:
+    classifier = Classifier()
+    return Judges(
+        classifier,
+        Classifier(seed=1),
+        filtered(2),
+        M.Features("toy", classifier),
+        Classifier(4, seed=2),
+        draws=2,
+    )
+
+
+def test_everything_is_measured_once_per_image(judges):
+    x, moved = images(N), images(N, seed=1)
+    ones = torch.ones(N, dtype=torch.int64)
+    row = measured(judges, x, moved, 1 - ones, ones)
+    assert set(row) == QUANTITIES
+    assert all(v.shape == (N,) for v in row.values())
+    assert set(measured(judges, x, moved, 1 - ones, ones, purified=False)) == QUANTITIES - {"purified"}
+
+
+def test_sets_and_tables(judges):
+    x, moved = images(8), images(8, seed=1)
+    labels = torch.rand(20, 4, generator=torch.Generator().manual_seed(0)) > 0.5
+    found = of_set(judges, x, moved, torch.ones(8, dtype=torch.bool), repeats=2, labels=labels)
+    assert found["fid"] > 0 and found["sfid"] > 0 and found["cd"] >= 0
+    few = of_set(judges, x, moved, torch.arange(8) < 3, repeats=2, labels=labels)
+    assert all(value != value for value in few.values())
+    rows = {"a": {"flip": torch.tensor([0.0, 1.0, float("nan")])}}
+    (row,) = table(joined([rows, rows]))
+    assert (row["method"], row["flip"].value, row["flip"].n, row["flip"].skipped) == ("a", 0.5, 4, 2)
+
+
+def test_the_attack_without_a_filter_asks_no_denoiser_and_both_have_one_target(judges):
+    rows, results = with_and_without(judges, images(N), **OPTIONS)
+    assert list(rows) == ["no filter", "filtered", "refined"]
+    plain, found = results["no filter"], results["filtered"]
+    assert plain.unet_forwards.sum() == 0 and (found.unet_backwards == 3 * 2).all()
+    assert torch.equal(plain.target, found.target)
+    torch.testing.assert_close(rows["filtered"]["l1"], M.mean_change(found.x, found.pre))
+    torch.testing.assert_close(rows["refined"]["flip"].bool(), found.flipped)
+
+
+def test_noise_levels_are_evenly_spaced_from_zero():
+    base = filtered(2)
+    assert at_level(base, 120).timesteps == (0, 30, 60, 90, 120)
+    assert at_level(base, 2).timesteps == (0, 1, 2)
+    assert at_level(base, 40, 1).timesteps == (40,)
+    assert at_level(base, 0).tau == 0
+
+
+def test_level_zero_is_the_attack_without_filter(judges):
+    x = images(N)
+    rows = noise_sweep(judges, x, levels=(0, 20), tau=2, **OPTIONS)
+    plain = explained(judges, x, filter=None, **OPTIONS)
+    torch.testing.assert_close(rows["0"]["l1"], M.mean_change(x, plain.pre))
+    assert rows["0"]["agreement"].eq(1).all() and rows["0"]["shift"].eq(0).all()
+    assert rows["20"]["shift"].gt(0).all()
+
+
+def test_the_bare_filter_is_judged_by_the_classifiers_clean_decision(judges):
+    x = images(N)
+    found = bare_filter(judges, x, judges.filter, draws=3)
+    assert ((3 * found["agreement"]).round() == 3 * found["agreement"]).all()
+
+
+def test_refinement_thresholds_go_from_all_pixels_to_fewer(judges):
+    x = images(N)
+    found = explained(judges, x, filter=judges.filter, attack="gd", steps=3, lam=0.0)
+    rows = refinement(judges, found, judges.filter, thresholds=(0.0, 0.5, 2.0), dilation=1)
+    edited = [rows[name]["edited"].mean().item() for name in ("0", "0.5", "2")]
+    assert edited[0] == 1 and 0 < edited[1] < 1 and edited[2] == 0
+    assert rows["2"]["l1"].eq(0).all() and torch.equal(rows["pre"]["l1"], M.mean_change(x, found.pre))
+
+
+def test_a_huge_weight_of_the_distance_keeps_the_image(judges):
+    x = images(N)
+    options = {k: v for k, v in OPTIONS.items() if k != "lam"}
+    rows = distances(judges, x, judges.filter, weights={"l1": (1e6,), "none": (0.0,)}, **options)
+    assert list(rows) == ["l1 1e+06", "none"]
+    assert rows["l1 1e+06"]["l1"].max() <= 0.02 + 1e-6
+    assert rows["none"]["l1"].mean() > rows["l1 1e+06"]["l1"].mean()
+
+
+def test_the_other_attacks_change_as_much_as_pgd(judges):
+    x = images(N)
+    pgd = PGD(steps=3, step=0.02, distance="none", lam=0.0)
+    rows, used = attacks(judges, x, judges.filter, pgd=pgd, probe=N, rounds=12, dilation=3)
+    assert list(rows) == ["pgd", "gd", "cw"]
+    goal = rows["pgd"]["l1"].mean().item()
+    assert rows["gd"]["l1"].mean().item() == pytest.approx(goal, rel=0.2)
+    assert rows["cw"]["l1"].mean().item() == pytest.approx(goal, rel=0.3)
+    assert used["gd"].step != used["cw"].step
+
+
+def test_routes_agree_with_themselves_and_cost_less(judges):
+    rows = routes(judges, images(N), judges.filter, **OPTIONS)
+    torch.testing.assert_close(rows["full"]["cosine"], torch.ones(N))
+    assert rows["shortcut"]["backwards"].sum() == 0
+    assert rows["one-step"]["forwards"][0] < rows["full"]["forwards"][0]
+    assert rows["shortcut"]["cosine"].mean() < 1
+
+
+def test_modes_are_counted_and_an_unknown_one_is_refused(judges):
+    rows, results = modes(judges, images(N), judges.filter, names=("joint", "checkpointed"), **OPTIONS)
+    assert rows["joint"]["forwards"].eq(3 * 2 + 2).all() and rows["joint"]["backwards"].eq(3 * 2).all()
+    assert rows["checkpointed"]["forwards"].eq(2 * 3 * 2 + 2).all()
+    torch.testing.assert_close(results["joint"].image, results["checkpointed"].image, atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="names holds 'turbo'"):
+        modes(judges, images(N), judges.filter, names=("turbo",))
+    assert isinstance(judges.filter.calls, Calls)
+
+
+def test_the_true_edit_of_a_smile_is_at_the_mouth_and_of_glasses_at_the_eyes():
+    scenes = faces("test", 12)
+    for name, part, other in (("smile", "mouth", "hair"), ("glasses", "glasses", "mouth")):
+        region = edit_region(scenes, name)
+        assert region.any((1, 2)).all()
+        rows = torch.arange(32.0).view(1, -1, 1).expand_as(region)
+        middle = rows[region].mean()
+        assert (middle > 16) == (name == "smile")
+        inside = energy_inside(region.float(), (scenes.mask(part) > 0).float())
+        assert inside.nanmean() > energy_inside(region.float(), (scenes.mask(other) > 0).float()).nanmean()
+
+
+def test_a_face_that_is_redrawn_has_the_other_factor_and_the_same_rest():
+    scenes = faces("test", 6)
+    again = redrawn(scenes, "smile")
+    unchanged = ~edit_region(scenes, "smile")
+    assert (scenes.images - again).abs().amax(1)[unchanged].max() <= 2 / 255 + 1e-5
+    with pytest.raises(ValueError, match="name='moustache'"):
+        redrawn(scenes, "moustache")
+
+
+class Reader(torch.nn.Module):
+    """Reads the first factor off the image's mean, and 24 constants."""
+
+    def forward(self, x):
+        return torch.cat([4 * (x.mean((1, 2, 3)) - 0.5)[:, None], x.new_ones(len(x), 24)], 1)
+
+
+def test_bias_measures_label_and_confounder_for_every_classifier(judges):
+    from dataclasses import replace
+
+    scenes = faces("test", 3, size=16)
+    judge = replace(judges, reader=Reader().eval(), features=judges.features)
+    rows, results = bias({"a": judge, "b": judge}, scenes, judges.filter, **OPTIONS)
+    assert set(rows) == {"a", "b"} and torch.equal(results["a"].image, results["b"].image)
+    row = rows["a"]
+    assert row["confounder moved"].eq(0).all() and row["confounder crossed"].eq(0).all()
+    sign = 2.0 * results["a"].target - 1
+    expected = sign * 4 * (results["a"].image.mean((1, 2, 3)) - results["a"].x.mean((1, 2, 3)))
+    torch.testing.assert_close(row["label moved"], expected, atol=1e-5, rtol=0)
+    assert (row["label chance"] > 0).all() and (row["label chance"] < 0.6).all()
+    with pytest.raises(ValueError, match="has no reader"):
+        bias({"a": replace(judges, reader=None)}, scenes, judges.filter, **OPTIONS)
