@@ -141,3 +141,25 @@ def test_r_squared_is_one_for_the_truth_and_zero_for_the_mean():
     mean = y.mean(0)
     flat = recipes.r_squared(nn.Sequential(nn.Threshold(1e9, 0.0)), y, y - mean)
     torch.testing.assert_close(flat, torch.zeros(2), atol=1e-5, rtol=0)
+
+
+def test_the_photograph_recipe_makes_three_networks_of_two_classes(tmp_path, monkeypatch):
+    from robustxai.ace import photographs
+    from robustxai.data import Dataset
+
+    generator = torch.Generator().manual_seed(0)
+    names = ("airplane", "automobile", "bird", "truck")
+
+    def load(name, split, *, limit=None):
+        x = torch.rand(64, 3, 32, 32, generator=generator)
+        return Dataset(x, torch.arange(64) % 4, names, name, split, note="lossy")
+
+    monkeypatch.setattr(photographs, "load", load)
+    x, y, note = photographs.pair("train")
+    assert len(x) == 32 and y.tolist() == [0, 1] * 16 and note == "lossy"
+    with pytest.raises(ValueError, match="classes is"):
+        photographs.pair("train", classes=("cat", "truck"))
+    monkeypatch.setattr(photographs, "DENOISER", {"widths": (8, 8)})
+    nets = photographs.build_cifar(job(tmp_path), epochs=1, classifier_epochs=1)
+    assert [net.name for net in nets] == ["ace-ddpm-cifar-s0", "ace-pair-cifar-s0", "ace-oracle-cifar-s0"]
+    assert "32 images, lossy" in nets[0].dataset and "16 images, lossy" in nets[1].dataset

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from robustxai.ace.denoise import denoising_error, denoising_loss
 from robustxai.ace.faces import CONFOUNDER, CORRELATION, IMAGES, SIZE, faces, unlabelled
+from robustxai.ace.photographs import build_cifar
 from robustxai.data.scenes import Scenes
 from robustxai.data.scenes.portraits_factors import FACTORS
 from robustxai.nets import CompactResNet, CompactVGG, RandomShift, accuracy, fit
@@ -37,9 +38,15 @@ def zoo_name(kind: str, seed: int = 0) -> str:
 
 
 def train_denoiser(
-    images: Tensor, test: Tensor, job: Job, *, epochs: int = EPOCHS, **arguments: object
+    images: Tensor,
+    test: Tensor,
+    job: Job,
+    *,
+    epochs: int = EPOCHS,
+    augment: RandomShift | None = None,
+    **arguments: object,
 ) -> nn.Module:
-    """A `CompactUNet` for `images` in [0, 1], its weights averaged over the run; `arguments` go to the network."""
+    """A `CompactUNet` for `images` in [0, 1], weights averaged over the run; `arguments` go to the network."""
     from robustxai.nets.unet import CompactUNet
 
     options = {"size": images.shape[-1], "trained_steps": TRAINED_STEPS} | arguments
@@ -47,7 +54,7 @@ def train_denoiser(
     fit(
         unet, images.to(job.device), torch.zeros(len(images), device=job.device), epochs=epochs, lr=RATE,
         schedule="constant", loss=denoising_loss, batch_size=BATCH, weight_decay=1e-4, clip=1.0, ema=EMA, bf16=True,
-        seed=job.seed, validation=(test.to(job.device), torch.zeros(len(test), device=job.device)),
+        seed=job.seed, augment=augment, validation=(test.to(job.device), torch.zeros(len(test), device=job.device)),
         measure=denoising_error, checkpoint=job.checkpoint("denoiser"), progress=job.progress and "denoiser",
     )  # fmt: skip
     return unet
@@ -142,18 +149,20 @@ def _net(kind: str, seed: int, model: nn.Module, scenes: Scenes, metrics: dict) 
     return Net(zoo_name(kind, seed), model, dataset, metrics)
 
 
-def _recipe(name: str, help: str, build) -> Recipe:
-    return Recipe(name, help, build, FILE)
-
-
 RECIPES = {
     r.name: r
     for r in (
-        _recipe("ace-ddpm-portraits", "denoiser of drawn faces, 32 px, small noise only", build_denoiser),
-        _recipe(
+        Recipe(
+            "ace-ddpm-portraits", "denoiser of drawn faces, 32 px, small noise only", build_denoiser, FILE
+        ),
+        Recipe(
             "ace-classifiers-portraits",
             "smile: plain, confounded with glasses, and an oracle",
             build_classifiers,
+            FILE,
+        ),
+        Recipe(
+            "ace-cifar", "cars and trucks: denoiser, classifier, oracle", build_cifar, "ace-cifar.safetensors"
         ),
     )
 }
