@@ -40,38 +40,46 @@ def concept_sets(
         if name == "corgi":
             sets[name] = class_images(name, n, size=size, generator=generator)
         elif name in TEXTURE_CONCEPTS:
-            texture = swatches(n, size=size, textures=(name,), generator=generator).images
-            back = landscapes(n, size=size, generator=generator)
-            sets[name] = photographed(torch.lerp(texture, back, BACKGROUND), generator)
+            sets[name] = textured(n, (name,), size=size, generator=generator)
         else:
             raise ValueError(f"concept {name!r} does not exist; accepted are {', '.join(CONCEPTS)}")
     return sets
 
 
+def textured(n: int, textures: Sequence[str], *, size: int = SIZE, generator: torch.Generator) -> Images:
+    """n full-frame textures mixed with 15 % landscape, photographed."""
+    texture = swatches(n, size=size, textures=tuple(textures), generator=generator).images
+    back = landscapes(n, size=size, generator=generator)
+    return photographed(torch.lerp(texture, back, BACKGROUND), generator)
+
+
 def random_sets(
     sets: int = 21, *, n: int = 100, size: int = SIZE, seed: int = 0, without: Sequence[str] = ()
 ) -> list[Images]:
-    """Disjoint sets of n random pictures: a quarter landscapes, a quarter of any class, half clutter.
+    """Disjoint sets of n random pictures: half full-frame textures of any kind (plain too), a quarter clutter, an
+    eighth landscapes and an eighth of any class.
 
-    without: classes that do not occur, such as the one that is explained (clutter may show its animal).
+    Without full-frame textures among them a CAV would mostly say "fills the picture", and the truth about stripes
+    and zebras would not be found. without: classes that do not occur, such as the one that is explained (clutter
+    may still show its animal).
     """
     kept = [name for name in NAMES if name not in without]
     if not kept or sets < 1 or n < 1:
         raise ValueError(f"sets and n are {sets} and {n} with {len(kept)} classes; accepted are 1 and more")
     generator = stream("random", seed, *sorted(without))
     count = sets * n
-    quarter = count // 4
-    share = -(-quarter // len(kept))
-    some = torch.cat([class_images(name, share, size=size, generator=generator) for name in kept])
-    some = some[torch.randperm(len(some), generator=generator)[:quarter]]
-    drawn = torch.cat(
-        (
-            landscapes(max(1, quarter), size=size, generator=generator)[:quarter],
-            clutter(count - 2 * quarter, size=size, generator=generator),
-        )
-    )
-    pool = torch.cat((photographed(drawn, generator), some))
-    return list(pool[torch.randperm(count, generator=generator)].split(n))
+    some, back = count // 8, count // 8
+    half = count - some - back - count // 4
+    share = -(-max(1, some) // len(kept))
+    classes = torch.cat([class_images(name, share, size=size, generator=generator) for name in kept])
+    classes = classes[torch.randperm(len(classes), generator=generator)[:some]]
+    parts = [
+        textured(half, TEXTURES, size=size, generator=generator),
+        photographed(clutter(max(1, count // 4), size=size, generator=generator), generator)[: count // 4],
+        photographed(landscapes(max(1, back), size=size, generator=generator), generator)[:back],
+        classes,
+    ]
+    return list(torch.cat(parts)[torch.randperm(count, generator=generator)].split(n))
 
 
 def scored_images(

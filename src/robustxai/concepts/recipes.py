@@ -28,21 +28,20 @@ def zoo_name(network: str, seed: int) -> str:
 def build(job: Job, *, n: int = IMAGES, n_test: int = 100, epochs: int = EPOCHS) -> Sequence[Net]:
     """Train both architectures with the job's seed on n pictures of every class."""
     x, y = (t.to(job.device) for t in labelled(n, seed=STREAMS["train"]))
-    test = tuple(t.to(job.device) for t in labelled(n_test, seed=STREAMS["test"]))
+    x_test, y_test = (t.to(job.device) for t in labelled(n_test, seed=STREAMS["test"]))
     nets = []
     for name, network in NETWORKS.items():
         generator = torch.Generator().manual_seed(job.seed)
         model = network(len(NAMES), generator=generator).to(job.device)
         fit(
             model, x, y, epochs=epochs, lr=RATE, augment=RandomShift(4, padding="circular", flip=True),
-            seed=job.seed, validation=test, checkpoint=job.checkpoint(name),
+            seed=job.seed, validation=(x_test, y_test), checkpoint=job.checkpoint(name),
             progress=job.progress and f"concepts: {name}",
         )  # fmt: skip
         round_weights(model)
         dataset = f"concepts menagerie, {len(NAMES)} classes, {SIZE} px, {len(x)} images"
-        nets.append(
-            Net(zoo_name(name, job.seed), model, dataset, {"test_accuracy": round(accuracy(model, *test), 4)})
-        )
+        metrics = {"test_accuracy": round(accuracy(model, x_test, y_test), 4)}
+        nets.append(Net(zoo_name(name, job.seed), model, dataset, metrics))
     return nets
 
 

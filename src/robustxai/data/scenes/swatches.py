@@ -52,10 +52,10 @@ def swatches(
     """
     if n < 1 or size < 1:
         raise ValueError(f"n and size are {n} and {size}; accepted are whole numbers from 1")
-    if not textures or (unknown := [t for t in textures if t not in TEXTURES]):
+    unknown = [t for t in textures if t not in TEXTURES]
+    if unknown or not textures:
         raise ValueError(
-            f"textures is {textures!r}{f' with {unknown[0]!r}' if textures else ''}; "
-            f"accepted are names among {', '.join(TEXTURES)}"
+            f"textures is {textures!r}; accepted are one or more names among {', '.join(TEXTURES)}"
         )
     factors = sample_factors(FACTORS, n, generator=generator)
     labels = torch.arange(n, device=factors.device) % len(textures)

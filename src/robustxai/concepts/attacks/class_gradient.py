@@ -1,0 +1,79 @@
+"""Class-gradient push: exemplars moved along the class's own mean gradient, a stronger white-box attack (spec 4.5).
+
+The attacker also knows the logit and has some images of the class. They must not be the images that score it: a
+shared image is a leak. Knows nothing about CAVs.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robustxai.concepts.activations import (
+    check_images,
+    check_model,
+    class_gradients,
+    forward_to,
+    gradient_rows,
+    rows,
+)
+from robustxai.concepts.attacks.common import Perturbed, pgd
+
+Images = Float[Tensor, "n channel height width"]
+Others = Float[Tensor, "m channel height width"]
+
+
+class ClassGradientPush:
+    """Move f_l(x + delta) along s u_k, u_k the mean unit class gradient; s = +1 induces, -1 removes (spec 4.5).
+
+    pool: aim at probes of the mean over positions. Other arguments as in `TokenPushing`.
+    """
+
+    def __init__(
+        self,
+        layer: str,
+        *,
+        sign: int = 1,
+        pool: bool = False,
+        eps: float | int = 8 / 255,
+        step: float | None = None,
+        steps: int = 20,
+        start: str = "zero",
+        chunk: int = 128,
+    ) -> None:
+        if sign not in (1, -1):
+            raise ValueError(f"sign is {sign}; accepted are 1 (induce) and -1 (remove)")
+        self.layer, self.sign, self.pool, self.eps = layer, sign, pool, eps
+        self.step, self.steps, self.start, self.chunk = step, steps, start, chunk
+
+    def direction(self, model: nn.Module, class_images: Images, target: int) -> Float[Tensor, " d"]:
+        """u_k: the mean of the unit gradients of class `target` over the attacker's images of it."""
+        g = class_gradients(model, class_images, target, [self.layer])[self.layer]
+        return F.normalize(gradient_rows(g, pool=self.pool), dim=1).mean(0)
+
+    def perturb(
+        self,
+        model: nn.Module,
+        x: Images,
+        class_images: Others,
+        target: int,
+        *,
+        eps: float | int | Sequence[float] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Perturbed:
+        """Attack exemplars `x`, pixels k/255, for class `target`; `class_images` are the attacker's own."""
+        check_model(model, [self.layer])
+        check_images("x", x)
+        check_images("class_images", class_images)
+        u = self.direction(model, class_images, target)
+
+        def objective(images: Tensor, _rows: Tensor) -> Tensor:
+            a = forward_to(model, images, [self.layer])[self.layer]
+            return -self.sign * (rows(a, pool=self.pool) @ u)
+
+        return pgd(
+            x, objective, eps=self.eps if eps is None else eps, step=self.step, steps=self.steps, start=self.start,
+            chunk=self.chunk, generator=generator,
+        )  # fmt: skip

@@ -1,0 +1,70 @@
+"""Changes of the same size that are no attack: the four controls of every transfer table (spec section 6).
+
+An effect counts only where the attack exceeds all of them. Knows nothing about networks.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from robustxai.concepts.attacks.common import Perturbed, check, stored
+
+Images = Float[Tensor, "n channel height width"]
+CONTROLS = ("sign noise", "permuted", "shuffled", "negated")
+
+
+def sign_noise(x: Images, eps: float | int, *, generator: torch.Generator) -> Images:
+    """Every pixel moved by +eps or -eps at random, in [0, 1] and on the uint8 grid."""
+    check(x, steps=1, start="zero")
+    signs = torch.randint(2, x.shape, generator=generator, device=generator.device).to(x) * 2 - 1
+    return stored(x + eps * signs, x, float(eps))
+
+
+def permuted(attacked: Perturbed, *, generator: torch.Generator) -> Images:
+    """Each exemplar gets the perturbation of the next one in a random ring, never its own."""
+    delta, eps = _one(attacked)
+    order = torch.randperm(len(delta), generator=generator, device=generator.device).to(delta.device)
+    giver = torch.empty_like(order)
+    giver[order] = order.roll(1)
+    return stored(attacked.clean + delta[giver], attacked.clean, eps)
+
+
+def shuffled(attacked: Perturbed, *, generator: torch.Generator) -> Images:
+    """Each perturbation with its pixels in random order (colours stay together)."""
+    delta, eps = _one(attacked)
+    n, channels, height, width = delta.shape
+    keys = torch.rand(n, height * width, generator=generator, device=generator.device).to(delta.device)
+    order = keys.argsort(1)[:, None].expand(n, channels, -1)
+    mixed = delta.flatten(2).gather(2, order).reshape(delta.shape)
+    return stored(attacked.clean + mixed, attacked.clean, eps)
+
+
+def negated(attacked: Perturbed) -> Images:
+    """Each perturbation with the opposite sign."""
+    delta, eps = _one(attacked)
+    return stored(attacked.clean - delta, attacked.clean, eps)
+
+
+def controls(attacked: Perturbed, *, seed: int = 0, noise: int = 3) -> Mapping[str, Images]:
+    """All controls of an attack with one eps: `noise` sets of sign noise ("sign noise 1", ...) and the other three."""
+    _, eps = _one(attacked)
+
+    def stream(i: int) -> torch.Generator:
+        return torch.Generator().manual_seed(1000 * seed + i)
+
+    found = {
+        f"sign noise {i + 1}": sign_noise(attacked.clean, eps, generator=stream(i)) for i in range(noise)
+    }
+    return found | {
+        "permuted": permuted(attacked, generator=stream(noise)),
+        "shuffled": shuffled(attacked, generator=stream(noise + 1)),
+        "negated": negated(attacked),
+    }
+
+
+def _one(attacked: Perturbed) -> tuple[Tensor, float]:
+    if isinstance(attacked.eps, tuple):
+        raise ValueError(f"attacked has a sweep of {len(attacked.eps)} eps; accepted is an attack with one")
+    return attacked.delta, attacked.eps

@@ -1,0 +1,166 @@
+"""Faceted feature visualisation: what an output looks for, steered towards a theme by a probe (spec 3.2).
+
+The picture that maximises f(g(x)) + strength * sum over layers of a * ReLU(df/da) * w, with the gradient held fixed,
+as released; w are the weights of a linear probe that tells the theme's pictures from generic ones. Works on any
+classifier in eval mode. Knows nothing about attacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robustxai.concepts.activations import activations, check_images, check_model, rows
+from robustxai.concepts.cav import CAV
+from robustxai.concepts.fourier import Painting, augmented
+
+Images = Float[Tensor, "n channel height width"]
+Others = Float[Tensor, "m channel height width"]
+Probe = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Pictures (n, C, H, W) in [0, 1]; the unit's activation (n,) and the facet term (n,), without transformations."""
+
+    images: Images
+    activation: Float[Tensor, " n"]
+    facet: Float[Tensor, " n"]
+
+
+def facet_probe(
+    model: nn.Module,
+    layers: Sequence[str],
+    theme: Images,
+    generic: Sequence[Others],
+    *,
+    cav: CAV | None = None,
+) -> dict[str, Tensor]:
+    """Weights of a probe per layer, in the shape of the layer's map and of length 1: theme against generic pictures.
+
+    generic: one or more sets; the probe is the mean of the CAVs. cav: logistic on all positions by default.
+    """
+    check_model(model, layers)
+    check_images("theme", theme)
+    cav = cav or CAV("logistic", test_share=0)
+    if cav.pool:
+        raise ValueError("cav pools positions; accepted are probes of all positions, CAV(pool=False)")
+    here = activations(model, theme, layers)
+    there = [activations(model, g, layers) for g in generic]
+    found = {}
+    for name in layers:
+        w = cav.fit(rows(here[name], pool=False), [rows(g[name], pool=False) for g in there]).vectors.mean(0)
+        found[name] = (w / w.norm()).reshape(here[name].shape[1:])
+    return found
+
+
+class FacetedVisualization:
+    """Feature visualisation of one output with a facet term, in Fourier space with decorrelated colours (spec 3.2).
+
+    model: images in [0, 1] to logits. target: the class; or, with `layer`, the channel of that layer, whose spatial
+    mean is maximised. strength: of the facet term (5 in the released code, which divides by the number of layers);
+    with several pictures it grows from 0.1 to 1 times that along the batch where `ramp`, as released. size: pixels.
+    steps, lr: of Adam. penalty: weight of mean (x - 1/2)^2. jitter, scale, rotate: transformations in pixels,
+    shares and degrees; all 0 for none. rectify: keep the positive part of the gradient only, as released.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        target: int,
+        *,
+        layer: str | None = None,
+        strength: float | int = 5.0,
+        ramp: bool = False,
+        size: int = 64,
+        steps: int = 128,
+        lr: float = 0.05,
+        penalty: float | int = 10.0,
+        jitter: int = 4,
+        scale: float | int = 0.1,
+        rotate: float | int = 10.0,
+        rectify: bool = True,
+    ) -> None:
+        if steps < 1 or size < 4 or strength < 0:
+            raise ValueError(
+                f"steps, size and strength are {steps}, {size} and {strength}; accepted are 1, 4 and 0 on"
+            )
+        check_model(model, [layer] if layer is not None else [next(n for n, _ in model.named_modules() if n)])
+        self.model, self.target, self.layer, self.strength, self.ramp = model, target, layer, strength, ramp
+        self.size, self.steps, self.lr, self.penalty = size, steps, lr, penalty
+        self.moves, self.rectify = (jitter, float(scale), float(rotate)), rectify
+
+    def render(self, probe: Probe | None = None, *, n: int = 8, seed: int = 0) -> Rendered:
+        """n pictures from n initial spectra; the same seed gives the same start and transformations for any probe.
+
+        probe: weights by layer (see `facet_probe`); None, or weights of zero, is plain feature visualisation.
+        """
+        probe = dict(probe or {})
+        if probe:
+            check_model(self.model, list(probe))
+        device = next(self.model.parameters()).device
+        generator = torch.Generator().manual_seed(seed)
+        painting = Painting(n, self.size, generator=generator, device=device)
+        rule = torch.optim.Adam([painting.spectrum], lr=self.lr)
+        share = (
+            torch.linspace(0.1, 1, n, device=device) if self.ramp and n > 1 else torch.ones(n, device=device)
+        )
+        with torch.inference_mode(False), torch.enable_grad():
+            for _ in range(self.steps):
+                x = painting.images()
+                seen = augmented(x, *self.moves, generator=generator)
+                unit, facet = self.terms(seen, probe)
+                value = (
+                    unit + self.strength * share * facet - self.penalty * (x - 0.5).square().mean((1, 2, 3))
+                )
+                (painting.spectrum.grad,) = torch.autograd.grad(-value.sum(), painting.spectrum)
+                rule.step()
+            images = painting.images().detach()
+            unit, facet = self.terms(images, probe)
+        return Rendered(images, unit.detach(), facet.detach())
+
+    def terms(self, x: Images, probe: Probe) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """The unit's activation, and the facet term: mean over layers of sum a * ReLU(stopgrad da) * w."""
+        maps: dict[str, Tensor] = {}
+
+        def keeper(name: str):
+            def hook(_module, _inputs, output):
+                maps[name] = output
+                return output.clone()  # an in-place operation after the layer must not change it
+
+            return hook
+
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        names = [*probe, *([self.layer] if self.layer and self.layer not in probe else [])]
+        handles = [self.model.get_submodule(name).register_forward_hook(keeper(name)) for name in names]
+        try:
+            logits = self.model(x)
+        finally:
+            for handle in handles:
+                handle.remove()
+        outputs = logits if self.layer is None else maps[self.layer]
+        if not -1 < self.target < outputs.shape[1]:
+            raise ValueError(f"target is {self.target}; accepted are 0 to {outputs.shape[1] - 1}")
+        unit = outputs[:, self.target]
+        if self.layer is not None:
+            unit = unit.relu().flatten(1).mean(1)
+        if not probe:
+            return unit, torch.zeros_like(unit)
+        gradients = torch.autograd.grad(unit.sum(), [maps[name] for name in probe], retain_graph=True)
+        total = torch.zeros_like(unit)
+        for (name, w), g in zip(probe.items(), gradients, strict=True):
+            g = g.relu() if self.rectify else g
+            total = total + (maps[name] * g * fitted_to(w, maps[name])).flatten(1).sum(1)
+        return unit, total / len(probe)
+
+
+def fitted_to(w: Tensor, a: Tensor) -> Tensor:
+    """Probe weights resized bilinearly to the layer's current size."""
+    w = w.to(a)[None]
+    if w.shape[2:] == a.shape[2:]:
+        return w
+    return nn.functional.interpolate(w, a.shape[2:], mode="bilinear", align_corners=False)

@@ -1,0 +1,84 @@
+"""How large and how visible a change of exemplars is, and what it did to the concept's direction (spec section 6).
+
+Knows nothing about particular attacks.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robustxai.concepts.attacks.distances import centroids, squared_distances
+from robustxai.concepts.cav import FittedCAVs
+from robustxai.metrics import ssim
+
+Images = Float[Tensor, "n channel height width"]
+Others = Float[Tensor, "m channel height width"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Means over exemplars: `linf` in 255ths (the largest one), `l2`, `psnr` in dB, `ssim` of photographs."""
+
+    linf: float
+    l2: float
+    psnr: float
+    ssim: float
+
+
+def change(clean: Images, attacked: Images) -> Change:
+    """Size and visibility of a perturbation; psnr is infinite where nothing changed."""
+    delta = (attacked - clean).flatten(1)
+    mse = delta.square().mean(1)
+    psnr = 10 * torch.log10(1 / mse)
+    alike = [
+        ssim(clean[:, c], attacked[:, c], normalise="none", window=11, sigma=1.5)
+        for c in range(clean.shape[1])
+    ]
+    return Change(
+        float(delta.abs().max()) * 255, float(delta.norm(dim=1).mean()), float(psnr.mean()),
+        float(torch.stack(alike).mean()),
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def label_changes(model: nn.Module, clean: Images, attacked: Images) -> float:
+    """The share of exemplars whose predicted class changed."""
+    return float((model(clean).argmax(1) != model(attacked).argmax(1)).float().mean())
+
+
+def turned_by(clean: FittedCAVs, attacked: FittedCAVs) -> float:
+    """cos(v', v), mean over runs."""
+    return float(F.cosine_similarity(clean.vectors, attacked.vectors).mean())
+
+
+@torch.no_grad()
+def remaining_distance(
+    model: nn.Module, layer: str, clean: Images, attacked: Images, towards: Others, *, variant: str = "full"
+) -> float:
+    """The fraction of the squared distance to the goal's centroid that is left, mean over exemplars."""
+    centres = centroids(model, towards, [layer], variant)
+    before, after = (squared_distances(model, x, centres, variant)[layer] for x in (clean, attacked))
+    return float((after / before).mean())
+
+
+def smallest_flip(eps: list[float], states: list[str], clean: str) -> float:
+    """The smallest eps of a sweep whose verdict differs from the clean one; nan if none does.
+
+    >>> smallest_flip([1.0, 2.0], ["important", "not significant"], "important")
+    2.0
+    """
+    flipped = [e for e, s in sorted(zip(eps, states, strict=True)) if s != clean]
+    return flipped[0] if flipped else float("nan")
+
+
+def area(eps: list[float], scores: list[float]) -> float:
+    """Area under score against eps, divided by the range of eps (trapezoids).
+
+    >>> area([0.0, 1.0, 2.0], [1.0, 0.5, 0.0])
+    0.5
+    """
+    e, s = torch.tensor(eps, dtype=torch.float64), torch.tensor(scores, dtype=torch.float64)
+    return float(torch.trapezoid(s, e) / (e[-1] - e[0]))

@@ -1,0 +1,257 @@
+"""`TCAV`: how often, and how much, moving along a concept's direction raises a class logit (spec 3.1).
+
+All layers share one forward and one backward a batch, all concepts share the gradients, all negative sets are
+fitted at once; activations of images that were seen before are kept. Knows nothing about attacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robustxai.concepts.activations import (
+    CLASS_SCORES,
+    Cache,
+    Maps,
+    activations,
+    check_images,
+    check_model,
+    class_gradients,
+    gradient_rows,
+    rows,
+)
+from robustxai.concepts.cav import CAV, FittedCAVs, Negatives
+from robustxai.concepts.verdicts import corrected, permutation_test, state, t_test
+from robustxai.metrics import Interval, bootstrap_interval
+
+BASELINES = ("ring", "pairs")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A concept at a layer for one class.
+
+    `scores` (runs,): sign score of every CAV, the share of images whose directional derivative is positive;
+    `random`: those of random CAVs (random set against random set). `magnitude` (runs,): mean of the derivative over
+    |g| |v|, which does not saturate. `p_t`, `p_permutation`: two-sided, against
+    `random`; `p`: the larger one, corrected for the number of cells. `state`: important, anti-important or not
+    significant. `accuracy`, `stability`: of the probes. `warning`: why not to trust the cell; empty if nothing.
+    """
+
+    concept: str
+    layer: str
+    target: int
+    scores: Float[Tensor, " runs"]
+    random: Float[Tensor, " baseline"]
+    magnitude: Float[Tensor, " runs"]
+    p_t: float
+    p_permutation: float
+    p: float
+    state: str
+    accuracy: float
+    stability: float
+    warning: str
+    cavs: FittedCAVs
+
+    @cached_property
+    def interval(self) -> Interval:
+        """Bootstrap interval of the mean score over runs; runs share the exemplars, so it is optimistic."""
+        return bootstrap_interval(self.scores)
+
+    @property
+    def mean(self) -> float:
+        """Mean sign score over runs, the TCAV score."""
+        return float(self.scores.mean())
+
+    @property
+    def raw_p(self) -> float:
+        """The larger of the two p values before correction; the permutation's where the t test is undefined."""
+        return self.p_permutation if self.p_t != self.p_t else max(self.p_t, self.p_permutation)
+
+    def __str__(self) -> str:
+        low, high = self.interval.low, self.interval.high
+        line = f"{self.concept} at {self.layer}: {self.mean:.2f} [{low:.2f}, {high:.2f}], p {self.p:.2g}, {self.state}"
+        return f"{line} (warning: {self.warning})" if self.warning else line
+
+
+@dataclass(frozen=True)
+class TCAVResult:
+    """All cells of a call; `result["striped", "b3"]` is one. `warnings`: those of the cells, with their names."""
+
+    cells: tuple[Cell, ...]
+
+    def __getitem__(self, which: tuple[str, str]) -> Cell:
+        for cell in self.cells:
+            if (cell.concept, cell.layer) == which:
+                return cell
+        raise KeyError(which)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(f"{c.concept} at {c.layer}: {c.warning}" for c in self.cells if c.warning)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.cells))
+
+
+class TCAV:
+    """TCAV of a classifier (images in [0, 1] to logits) at some layers, named by their module paths.
+
+    cav: the probe, `CAV()` (ridge) by default. baseline: random CAVs from each random set against the next ("ring",
+    as many as sets), or from all pairs of sets ("pairs"). of: "logit", or "log_prob" as the reference
+    implementation. Raises ValueError for a model in training mode, an unknown layer or option.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Sequence[str],
+        *,
+        cav: CAV | None = None,
+        baseline: str = "ring",
+        of: str = "logit",
+        chunk: int = 256,
+    ) -> None:
+        check_model(model, layers)
+        if baseline not in BASELINES or of not in CLASS_SCORES:
+            raise ValueError(
+                f"baseline is {baseline!r} and of is {of!r}; accepted are {', '.join(BASELINES)} and "
+                f"{', '.join(CLASS_SCORES)}"
+            )
+        self.model, self.layers, self.cav = model, tuple(layers), cav or CAV()
+        self.baseline, self.of, self.chunk = baseline, of, chunk
+        self._cache = Cache()
+
+    def score(
+        self,
+        images: Float[Tensor, "n channel height width"],
+        target: int,
+        concepts: Mapping[str, Tensor],
+        random: Sequence[Tensor],
+        *,
+        correction: str = "holm",
+        level: float = 0.05,
+        permutations: int = 9999,
+        keep: bool = True,
+    ) -> TCAVResult:
+        """Scores of every concept at every layer for class `target`, over `images` of it (spec 3.1).
+
+        concepts: name to exemplars (n, C, H, W). random: two or more disjoint sets of random images, the negatives
+        of the CAVs and of the random CAVs. correction: "holm", "bonferroni" or "none", over all cells of this
+        call. level: of significance. keep: keep the activations of random sets and class images for later calls.
+        Raises ValueError for sets of fewer than 5 images, mixed sizes, a concept equal to a random set, a layer
+        without gradient to the logit, and constant activations.
+        """
+        self._check(images, concepts, random)
+        gradients = self._gradients(images, target, keep)
+        negatives = [self._activations(s, keep) for s in random]
+        own = {layer: self._negatives(random, negatives, layer, keep) for layer in self.layers}
+        cells = []
+        for name, exemplars in concepts.items():
+            maps = self._activations(exemplars, False)
+            for layer in self.layers:
+                with_layer = f"concept {name!r} at layer {layer!r}"
+                try:
+                    fitted = self.cav.fit(rows(maps[layer], pool=self.cav.pool), own[layer][0])
+                except ValueError as error:
+                    raise ValueError(f"{with_layer}: {error}") from error
+                g = gradient_rows(gradients[layer], pool=self.cav.pool)
+                cells.append(self._cell(name, layer, target, fitted, own[layer][1], g, permutations))
+        adjusted = corrected([c.raw_p for c in cells], correction)
+        return TCAVResult(
+            tuple(
+                replace(c, p=p, state=state(c.mean, p, level=level))
+                for c, p in zip(cells, adjusted, strict=True)
+            )
+        )
+
+    def random_scores(
+        self, images: Tensor, target: int, random: Sequence[Tensor], layer: str
+    ) -> Float[Tensor, " baseline"]:
+        """Sign scores of the random CAVs at one layer."""
+        self._check(images, {}, random)
+        cavs = self._negatives(random, [self._activations(s, True) for s in random], layer, True)[1]
+        g = self._gradients(images, target, True)[layer]
+        return (cavs @ gradient_rows(g, pool=self.cav.pool).T > 0).to(g.dtype).mean(1)
+
+    def _cell(
+        self,
+        name: str,
+        layer: str,
+        target: int,
+        fitted: FittedCAVs,
+        random: Tensor,
+        g: Tensor,
+        permutations: int,
+    ) -> Cell:
+        derivative = fitted.directional(g)
+        scores = (derivative > 0).to(g.dtype).mean(1)
+        lengths = g.norm(dim=1).clamp_min(torch.finfo(g.dtype).tiny)
+        baseline = (random @ g.T > 0).to(g.dtype).mean(1)
+        warning = ""
+        if fitted.at_chance:
+            warning = (
+                f"the probe's held-out accuracy {float(fitted.accuracy.mean()):.2f} is at chance: "
+                "the layer does not hold the concept linearly, the score means nothing"
+            )
+        elif bool((g == 0).all(1).any()):
+            warning = (
+                f"{int((g == 0).all(1).sum())} of {len(g)} images give no gradient and count as not positive"
+            )
+        return Cell(
+            name, layer, target, scores, baseline, (derivative / lengths).mean(1),
+            t_test(scores, baseline), permutation_test(scores, baseline, resamples=permutations), float("nan"), "",
+            float(fitted.accuracy.mean()), fitted.stability, warning, fitted,
+        )  # fmt: skip
+
+    def _activations(self, x: Tensor, keep: bool) -> Maps:
+        def make() -> Maps:
+            return activations(self.model, x, self.layers, chunk=self.chunk)
+
+        return self._cache.get(self.model, x, ("activations",), make) if keep else make()
+
+    def _gradients(self, x: Tensor, target: int, keep: bool) -> Maps:
+        def make() -> Maps:
+            return class_gradients(self.model, x, target, self.layers, of=self.of, chunk=self.chunk)
+
+        return self._cache.get(self.model, x, ("gradients", target), make) if keep else make()
+
+    def _negatives(self, random: Sequence[Tensor], maps: Sequence[Maps], layer: str, keep: bool):
+        """The negative sets of a layer, and the random CAVs (baseline, d)."""
+
+        def make() -> tuple[Negatives, Tensor]:
+            sets = [rows(m[layer], pool=self.cav.pool) for m in maps]
+            own = Negatives.of(sets)
+            if self.baseline == "ring":
+                pairs = [(i, (i + 1) % len(sets)) for i in range(len(sets))]
+            else:
+                pairs = list(combinations(range(len(sets)), 2))
+            fitted = []
+            for first in sorted({i for i, _ in pairs}):
+                others = torch.tensor([j for i, j in pairs if i == first])
+                part = Negatives(own.rows[others], own.own[others])
+                fitted.append(self.cav.fit(own.rows[first], part).vectors)
+            return own, torch.cat(fitted)
+
+        words = ("negatives", layer, *((id(s), s._version) for s in random))
+        return self._cache.get(self.model, random[0], words, make) if keep else make()
+
+    def _check(self, images: Tensor, concepts: Mapping[str, Tensor], random: Sequence[Tensor]) -> None:
+        check_model(self.model, self.layers)
+        if len(random) < 2:
+            raise ValueError(f"random holds {len(random)} sets; accepted are 2 and more (20 are usual)")
+        named = {"images": images, **{f"concept {k!r}": v for k, v in concepts.items()}}
+        named |= {f"random set {i}": s for i, s in enumerate(random)}
+        for name, x in named.items():
+            check_images(name, x)
+            if x.shape[1:] != images.shape[1:]:
+                raise ValueError(
+                    f"{name} has images of shape {tuple(x.shape[1:])} and images {tuple(images.shape[1:])}; "
+                    "accepted is one size for all"
+                )

@@ -1,0 +1,78 @@
+"""Defences: what cleaning keeps and removes, votes, outliers."""
+
+import pytest
+import torch
+from tiny import bars, images, net, sets
+
+from robustxai.concepts import CAV, TCAV
+from robustxai.concepts.attacks import TokenPushing, sign_noise
+from robustxai.concepts.defences import (
+    CLEANERS,
+    agreement,
+    detection_rate,
+    fewer_bits,
+    jpeg,
+    noisy_copies,
+    outlier_scores,
+    vote,
+)
+
+
+def smooth(n=4, size=32):
+    ramp = torch.linspace(0.2, 0.8, size)
+    return ((ramp[:, None] * ramp).expand(n, 3, size, size) * 255).round() / 255
+
+
+@pytest.mark.parametrize("name", CLEANERS)
+def test_cleaning_keeps_pictures_and_size(name):
+    x = smooth()
+    y = CLEANERS[name](x)
+    assert y.shape == x.shape and y.dtype == x.dtype and 0 <= y.min() and y.max() <= 1
+    assert (y - x)[..., 2:-2, 2:-2].abs().mean() < 0.04
+
+
+@pytest.mark.parametrize("name", ["JPEG 30", "blur 1", "half size"])
+def test_cleaning_removes_noise(name):
+    x = smooth()
+    noisy = sign_noise(x, 8 / 255, generator=torch.Generator().manual_seed(0))
+    assert (CLEANERS[name](noisy) - x)[..., 2:-2, 2:-2].abs().mean() < 0.6 * (noisy - x).abs().mean()
+
+
+def test_fewer_bits_is_rounding():
+    assert len(fewer_bits(images(4), 2).unique()) <= 4 and torch.equal(fewer_bits(images(2), 8), images(2))
+
+
+def test_noisy_copies_average_to_the_exemplars():
+    x = torch.full((3, 3, 8, 8), 0.5)
+    many = noisy_copies(x, copies=200, sigma=0.1)
+    assert many.shape == (600, 3, 8, 8)
+    assert (many.reshape(200, 3, 3, 8, 8).mean(0) - x).abs().max() < 0.05
+    assert not torch.equal(noisy_copies(x, seed=1), noisy_copies(x, seed=2))
+
+
+def test_votes():
+    assert vote(["important"] * 2 + ["not significant"]) == "important"
+    assert vote(["important", "anti-important"]) == "not significant"
+    result = TCAV(net(), ["b2", "b3"], cav=CAV()).score(images(9, 1), 1, {"c": bars(12)}, sets())
+    assert agreement(result.cells) in (0.5, 1.0)
+
+
+def test_outliers_are_far_from_trusted_exemplars():
+    model = net()
+    usual = outlier_scores(model, "b3", bars(20, 7), bars(30, 90))
+    odd = outlier_scores(model, "b3", 1 - images(20, 7), bars(30, 90))
+    assert usual.median() == pytest.approx(1, abs=0.4) and odd.median() > usual.median()
+    rate = detection_rate(odd, usual)
+    assert rate == float((odd > usual.quantile(0.95)).float().mean()) and 0 <= rate <= 1
+    pushed = TokenPushing("b3").perturb(model, bars(20, 7), images(20, 8)).x
+    assert outlier_scores(model, "b3", pushed, bars(30, 90)).shape == (20,)
+
+
+def test_bad_input(as_shipped):
+    for call, message in (
+        (lambda: jpeg(images(1), 0), "quality is 0"),
+        (lambda: fewer_bits(images(1), 9), "bits is 9"),
+        (lambda: outlier_scores(net(), "b3", images(4), images(3)), "trusted holds 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
