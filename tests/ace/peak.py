@@ -1,4 +1,4 @@
-"""The most bytes that tensors made inside a block hold at once, on any device: every storage is watched until it dies."""
+"""The most bytes that tensors made inside a block hold at once: every new storage is watched until it dies."""
 
 import weakref
 
@@ -14,18 +14,22 @@ class PeakBytes(TorchDispatchMode):
         self._seen: set[int] = set()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self._watch((args, kwargs), made=False)  # what is there already, such as parameters, is not counted
         out = function(*args, **(kwargs or {}))
-        for value in tree_iter(out):
-            if isinstance(value, torch.Tensor):
-                self._watch(value.untyped_storage())
+        self._watch(out, made=True)
         return out
 
-    def _watch(self, storage):
+    def _watch(self, values, *, made):
+        for value in tree_iter(values):
+            if isinstance(value, torch.Tensor):
+                self._watch_storage(value.untyped_storage(), made)
+
+    def _watch_storage(self, storage, made):
         key = storage._cdata
         if key in self._seen:
             return
         self._seen.add(key)
-        size = storage.nbytes()
+        size = made * storage.nbytes()
         self.now += size
         self.peak = max(self.peak, self.now)
         weakref.finalize(storage, self._forget, key, size)

@@ -87,7 +87,7 @@ def test_a_refined_image_that_does_not_flip_goes_on(monkeypatch):
     assert len(tries) > 1 and int(found.steps) == 20 and not bool(found.flipped)
     assert int(found.unet_forwards) == 20 + 3 * len(tries)
     tries.clear()
-    found = ace(steps=20, fast=Fast(confirm=False)).explain(x, mode="fast")
+    found = ace(steps=20, fast=Fast(confirm=None)).explain(x, mode="fast")
     assert len(tries) == 1 and int(found.steps) < 20
 
 
@@ -221,3 +221,5 @@ def test_bad_input(as_shipped):
         ace(Classifier(channels=1)).explain(images(channels=1))
     with pytest.raises(ValueError, match="confidence is 1; accepted"):
         Fast(confidence=1)
+    with pytest.raises(ValueError, match="confirm is -1; accepted"):
+        Fast(confirm=-1)

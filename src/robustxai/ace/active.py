@@ -30,22 +30,29 @@ class Fast:
     tau: denoising steps of the attack's filter, at the strict filter's noise level; refinement keeps all. bf16:
     the denoising network under autocast. attack: one of its own, None for that of strict mode. confidence,
     patience: an image is done when p(target | filtered) is above `confidence` for `patience` looks in a row and the
-    classifier flips on the unfiltered image. confirm: and on the refined one; else it goes on, with twice the
-    patience.
+    classifier flips on the unfiltered image. confirm: and the refined one flips with a probability above this; else
+    the attack goes on, with twice the patience. None asks nothing of it.
     """
 
     tau: int = 1
     bf16: bool = False
     attack: Attack | None = None
-    confidence: float | int = 0.9
+    confidence: float | int = 0.97
     patience: int = 2
-    confirm: bool = True
+    confirm: float | int | None = 0.9
 
     def __post_init__(self) -> None:
         check_count("tau", self.tau)
         check_count("patience", self.patience)
-        if not 0 <= self.confidence < 1:
-            raise ValueError(f"confidence is {self.confidence}; accepted are numbers from 0 to below 1")
+        for name, value in (("confidence", self.confidence), ("confirm", self.confirm or 0)):
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} is {value}; accepted are numbers from 0 to below 1")
+
+    def accepts(self, flipped: Tensor, probability: Tensor) -> Tensor:
+        """Which refined images are good enough to stop at."""
+        if self.confirm is None:
+            return torch.ones_like(flipped)
+        return flipped & (probability > self.confirm)
 
     def filter(self, filter: DiffusionFilter | None) -> DiffusionFilter | None:
         """The attack's filter."""

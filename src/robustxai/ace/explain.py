@@ -115,7 +115,8 @@ class ACE:
 
             def finish(state: State, final: bool) -> tuple[State, Tensor]:
                 state, part = self._finish(attack, state, logits, chunks)
-                leave = part.flipped | (final or not self.fast.confirm)
+                good = self.fast.accepts(part.flipped, part.after)
+                leave = torch.ones_like(good) if final else good
                 for row, index in enumerate(state.index.tolist()):
                     if leave[row]:
                         parts[index] = part[row : row + 1]
