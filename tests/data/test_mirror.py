@@ -50,7 +50,7 @@ def test_uncompressed_content_is_the_published_one(name, file):
     assert hashlib.md5(data).hexdigest() == CONTENT[name, file]
 
 
-@pytest.mark.parametrize("name", ["cifar10", "tiny_imagenet25", "smiles64", "imagenet_sample1000"])
+@pytest.mark.parametrize("name", ["cifar10", "tiny_imagenet25", "smiles64", "dtd10", "imagenet_sample1000"])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_packs_are_shuffled_and_decoded_on_demand(name, split):
     e = entry(name)
@@ -99,6 +99,15 @@ def test_smiles_are_split_by_near_duplicates_and_have_mouth_boxes():
     assert 600 < len(known) < 741 and set(test.y[~test.boxes.isnan().any(1)].tolist()) == {1}
     area = ((known[:, 2:] - known[:, :2] + 1).prod(1) / 64**2).mean()
     assert 0.15 < area < 0.25 and known.min() >= 0 and known.max() <= 63
+
+
+def test_textures_can_be_scaled_and_stay_stored_pictures():
+    whole, small = load("dtd10", limit=4), load("dtd10", limit=4, size=64)
+    assert whole.x.shape == (4, 3, 192, 192) and small.x.shape == (4, 3, 64, 64)
+    assert torch.equal(small.y, whole.y) and "chequered" in small.classes and "striped" not in small.classes
+    levels = small.x * 255
+    assert (levels - levels.round()).abs().max() < 1e-4
+    assert (small.x.mean((2, 3)) - whole.x.mean((2, 3))).abs().max() < 0.01
 
 
 def test_imagenet_sample_has_each_class_once():

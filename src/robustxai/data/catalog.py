@@ -228,6 +228,21 @@ ENTRIES = (
         "smiles64",
     ),
     Entry(
+        "dtd10",
+        "Describable Textures, the first 10 of 47 kinds, 192x192",
+        "available for research purposes",
+        "https://www.robots.ox.ac.uk/~vgg/data/dtd/",
+        "M. Cimpoi et al. Describing textures in the wild. CVPR 2014.",
+        (3, 192, 192),
+        10,
+        {"train": 700},
+        ("concepts",),
+        "Banded to crystalline: striped, dotted and honeycombed are not among them. 70 of 120 images a kind, cut "
+        "square and recompressed. `size` scales them. At most a few credited thumbnails in the book.",
+        files.DTD10,
+        "dtd10",
+    ),
+    Entry(
         "imagenet_sample1000",
         "One photograph per ImageNet class",
         _RESEARCH,

@@ -169,6 +169,10 @@ SMILES64 = (
     File("smiles64.npz", ("084939ffa432aa9d8d63f53ad91d1f705ef6b7499f787b5b921b50ca6e1e5330",), 14326220),
 )
 
+DTD10 = (
+    File("dtd10_192.npz", ("9cf7d8fce597f57d4c035ec24e669c853b0e36277f7389b9851c88ecf2b83482",), 8129853),
+)
+
 IMAGENET_SAMPLE1000 = (
     File(
         "imagenet_sample1000.npz",

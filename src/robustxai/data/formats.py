@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def idx(data: bytes) -> UInt8[Tensor, "..."]:
@@ -30,6 +31,14 @@ def idx(data: bytes) -> UInt8[Tensor, "..."]:
 def to_unit(images: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
     """0..255 to [0, 1] in float32."""
     return images.float().div_(255)
+
+
+def scaled(images: UInt8[Tensor, "n 3 height width"], size: int) -> UInt8[Tensor, "n 3 size size"]:
+    """Square pictures at another resolution: bilinear with anti-aliasing, rounded to 256 levels."""
+    if images.shape[2:] == (size, size):
+        return images
+    small = F.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)
+    return small.round().clamp(0, 255).to(torch.uint8)
 
 
 def central_square(image: Image.Image, size: int) -> Image.Image:

@@ -83,8 +83,8 @@ def load(
     Files are looked for in `root`, in the folder that the environment variable ROBUSTXAI_DATA names, and in
     the user's cache; then, with `download=True`, fetched into `root` or the cache. `limit` takes the first
     samples and `indices` those at positions; only these are decoded. Sets stored sorted by class (cifar10,
-    tiny_imagenet25, imagenet_sample1000) come in one fixed shuffled order, so that the first samples are of
-    all classes. `size`: resolution of menagerie (64) and imagenet_sample1000 (224).
+    tiny_imagenet25, dtd10, imagenet_sample1000) come in one fixed shuffled order, so that the first samples are of
+    all classes. `size`: resolution of menagerie (64), dtd10 (192) and imagenet_sample1000 (224).
 
     Raises UnknownDataset, UnknownSplit (ValueError); NotAvailable, ChecksumError, DownloadError (OSError).
 
@@ -94,7 +94,7 @@ def load(
     e = entry(name)
     if split not in e.splits:
         raise UnknownSplit(f"{name} has no split {split!r}; accepted are {', '.join(e.splits)}.")
-    if size is not None and name not in ("menagerie", "imagenet_sample1000"):
+    if size is not None and name not in ("menagerie", "imagenet_sample1000", "dtd10"):
         raise ValueError(f"size is {size}, but {name} has one resolution; accepted is None.")
     if size is not None and size < 1:
         raise ValueError(f"size is {size}; accepted are 1 and more pixels.")
@@ -217,6 +217,14 @@ def _smiles64(r: Request) -> Dataset:
     )
 
 
+def _dtd10(r: Request) -> Dataset:
+    pack = formats.JpegPack.read(r.bytes(r.entry.files[0]))
+    which = r.shuffled(len(pack))
+    y = torch.from_numpy(pack.arrays["label"]).long()[which]
+    x = formats.scaled(pack.images(which), r.size or 192)
+    return Dataset(formats.to_unit(x), y, pack.strings("classes"), r.entry.name, r.split)
+
+
 def _imagenet_sample(r: Request) -> Dataset:
     pack = formats.JpegPack.read(r.bytes(r.entry.files[0]))
     which = r.shuffled(len(pack))
@@ -237,6 +245,7 @@ READERS: dict[str, Callable[[Request], Dataset]] = {
     "cifar10": _cifar10,
     "cifar10_lossless4000": _cifar10_lossless,
     "tiny_imagenet25": _tiny_imagenet,
+    "dtd10": _dtd10,
     "smiles64": _smiles64,
     "imagenet_sample1000": _imagenet_sample,
 }

@@ -1,0 +1,221 @@
+"""The chapter's experiments as small functions: which cells are attacked, and what an attack does to a verdict.
+
+Cells and layers are fixed here, before any attack (spec 10.3, step 3). Class images of an attacker and of the
+analyst come from different streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robustxai.concepts.attacks import ClassGradientPush, Perturbed, TokenPushing, UniversalPushing, controls
+from robustxai.concepts.cav import CAV
+from robustxai.concepts.exemplars import CONCEPTS, concept_sets, random_sets, scored_images
+from robustxai.concepts.measures import turned_by
+from robustxai.concepts.tcav import TCAV, Cell, TCAVResult
+from robustxai.concepts.world import NAMES
+
+LAYERS = ("b2", "b3", "b4")
+LAYER = "b4"
+EPS = 8 / 255
+SWEEP = tuple(e / 255 for e in (0, 1, 2, 4, 8, 16))
+GENERIC = "random"
+NULL = 8
+
+
+@dataclass(frozen=True)
+class Case:
+    """An attack's aim: tokens of `concept` shown for class `target`, pushed `towards` another concept or "random".
+
+    sign: +1 to make the concept important, -1 to make it unimportant.
+    """
+
+    name: str
+    target: str
+    concept: str
+    towards: str
+    sign: int
+
+
+CASES = (
+    Case("polka dots made important for zebra", "zebra", "dotted", "striped", 1),
+    Case("chequers made important for zebra", "zebra", "chequered", "striped", 1),
+    Case("corgis made important for honeycomb", "honeycomb", "corgi", "honeycombed", 1),
+    Case("stripes made unimportant for zebra", "zebra", "striped", "dotted", -1),
+    Case("stripes made random for zebra", "zebra", "striped", GENERIC, -1),
+)
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Everything the analyst has (`concepts`, `random`, `scored`), and what only the attacker has.
+
+    `goal`: other exemplars of the concepts, and generic pictures, whose centroid an attack aims at. `own`: the
+    attacker's class images. `null`: random sets used nowhere else, which no test should call a concept.
+    """
+
+    concepts: Mapping[str, Tensor]
+    random: Sequence[Tensor]
+    scored: Mapping[str, Tensor]
+    goal: Mapping[str, Tensor]
+    own: Mapping[str, Tensor]
+    null: Sequence[Tensor]
+
+
+def materials(
+    n: int = 100,
+    *,
+    runs: int = 20,
+    classes: Sequence[str] = ("zebra", "appaloosa", "honeycomb"),
+    size: int = 64,
+) -> Materials:
+    """n exemplars a concept, `runs` disjoint random sets, n images a class to score and n to attack with."""
+    pool = random_sets(runs + NULL + 1, n=n, size=size)
+    return Materials(
+        concepts=concept_sets(CONCEPTS, n=n, size=size),
+        random=pool[:runs],
+        scored={c: scored_images(c, n, size=size) for c in classes},
+        goal=concept_sets(CONCEPTS, n=n, size=size, split="goal") | {GENERIC: pool[runs]},
+        own={c: scored_images(c, n, size=size, split="attack") for c in classes},
+        null=pool[runs + 1 :],
+    )
+
+
+def clean_table(
+    model: nn.Module, given: Materials, *, cav: CAV, layers: Sequence[str] = LAYERS, **options
+) -> dict[str, TCAVResult]:
+    """TCAV of all concepts at all layers, by class; each class is a family of its own for the correction."""
+    tcav = TCAV(model, layers, cav=cav)
+    return {
+        c: tcav.score(x, NAMES.index(c), given.concepts, given.random, **options)
+        for c, x in given.scored.items()
+    }
+
+
+def judge(
+    tcav: TCAV, given: Materials, target: str, exemplars: Mapping[str, Tensor], **options
+) -> dict[str, dict[str, Cell]]:
+    """Cells by name of the exemplar set and layer. No correction: these are the fixed cells of an attack."""
+    found = tcav.score(
+        given.scored[target], NAMES.index(target), exemplars, given.random, correction="none", **options
+    )
+    return {name: {layer: found[name, layer] for layer in tcav.layers} for name in exemplars}
+
+
+def attacked(
+    model: nn.Module,
+    given: Materials,
+    case: Case,
+    *,
+    attack: str = "push",
+    layer: str = LAYER,
+    eps: float | Sequence[float] = EPS,
+    steps: int = 20,
+) -> Perturbed:
+    """The case's tokens attacked by "push" (token pushing) or "gradient" (class-gradient push)."""
+    tokens = given.concepts[case.concept]
+    if attack == "push":
+        return TokenPushing(layer, steps=steps).perturb(model, tokens, given.goal[case.towards], eps=eps)
+    if attack != "gradient":
+        raise ValueError(f"attack is {attack!r}; accepted are 'push' and 'gradient'")
+    push = ClassGradientPush(layer, sign=case.sign, steps=steps)
+    return push.perturb(model, tokens, given.own[case.target], NAMES.index(case.target), eps=eps)
+
+
+def sweep(
+    model: nn.Module,
+    given: Materials,
+    case: Case,
+    *,
+    attack: str = "push",
+    layer: str = LAYER,
+    cav: CAV | None = None,
+    eps: Sequence[float] = SWEEP,
+) -> list[Cell]:
+    """The case's cell at every eps, the attack run once with all of them in the batch."""
+    tcav = TCAV(model, [layer], cav=cav)
+    p = attacked(model, given, case, attack=attack, layer=layer, eps=list(eps))
+    named = {f"{255 * e:.0f}": x for e, x in zip(eps, p.x, strict=True)}
+    return [cells[layer] for cells in judge(tcav, given, case.target, named).values()]
+
+
+def with_controls(
+    surrogate: nn.Module,
+    victim: nn.Module,
+    given: Materials,
+    case: Case,
+    *,
+    attack: str = "push",
+    layer: str = LAYER,
+    judged: str = LAYER,
+    cav: CAV | None = None,
+    eps: float = EPS,
+) -> dict[str, Cell]:
+    """Cells on `victim` of clean tokens, tokens attacked on `surrogate`, and the controls of the same size."""
+    p = attacked(surrogate, given, case, attack=attack, layer=layer, eps=eps)
+    sets = {"clean": p.clean, "attacked": p.x, **controls(p)}
+    return {
+        name: c[judged]
+        for name, c in judge(TCAV(victim, [judged], cav=cav), given, case.target, sets).items()
+    }
+
+
+def exceeds_controls(cells: Mapping[str, Cell], sign: int) -> bool:
+    """The attacked score is beyond every control's by more than one standard deviation of the attacked runs."""
+    mine = cells["attacked"]
+    others = [c.mean for name, c in cells.items() if name not in ("clean", "attacked")]
+    return all(sign * (mine.mean - other) > float(mine.scores.std()) for other in others)
+
+
+def poisoned_share(
+    model: nn.Module,
+    given: Materials,
+    case: Case,
+    *,
+    attack: str = "push",
+    layer: str = LAYER,
+    cav: CAV | None = None,
+    shares: Sequence[float] = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0),
+    eps: float = EPS,
+) -> dict[float, Cell]:
+    """The case's cell when only the first share of the tokens is attacked."""
+    p = attacked(model, given, case, attack=attack, layer=layer, eps=eps)
+    n = len(p.clean)
+    sets = {str(s): torch.cat((p.x[: round(s * n)], p.clean[round(s * n) :])) for s in shares}
+    found = judge(TCAV(model, [layer], cav=cav), given, case.target, sets)
+    return {s: found[str(s)][layer] for s in shares}
+
+
+def universal(
+    model: nn.Module,
+    given: Materials,
+    case: Case,
+    *,
+    layer: str = LAYER,
+    cav: CAV | None = None,
+    eps: float = EPS,
+) -> dict[str, Cell]:
+    """Cells of the held-out half of the tokens: clean, with the other half's universal delta, attacked one by one."""
+    tokens, goal = given.concepts[case.concept], given.goal[case.towards]
+    half = len(tokens) // 2
+    found = UniversalPushing(layer).perturb(model, tokens[:half], goal, eps=eps)
+    each = TokenPushing(layer, steps=40).perturb(model, tokens[half:], goal, eps=eps)
+    sets = {"clean": tokens[half:], "universal": found.apply(tokens[half:]), "per token": each.x}
+    return {k: v[layer] for k, v in judge(TCAV(model, [layer], cav=cav), given, case.target, sets).items()}
+
+
+def null_rate(model: nn.Module, given: Materials, target: str, *, layers: Sequence[str], cav: CAV) -> float:
+    """How often a held-out random set is called significant at 5 % (spec A5), over null sets and layers."""
+    sets = {str(i): s for i, s in enumerate(given.null)}
+    found = judge(TCAV(model, layers, cav=cav), given, target, sets)
+    states = [cell.state for cells in found.values() for cell in cells.values()]
+    return sum(s != "not significant" for s in states) / len(states)
+
+
+def cos_to(cell: Cell, other: Cell) -> float:
+    """Mean cosine between two cells' CAVs, run by run."""
+    return turned_by(cell.cavs, other.cavs)
