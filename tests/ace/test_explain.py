@@ -109,6 +109,8 @@ def test_without_a_filter_it_is_the_plain_attack():
     found = ACE(net, None, **SHORT).explain(x)
     assert torch.equal(found.image, PGD(steps=8, step=4 / 255).perturb(net, x))
     assert torch.equal(found.image, found.pre) and int(found.unet_forwards.sum()) == 0
+    found = ACE(net, None, **(SHORT | {"steps": 30})).explain(x, mode="fast")
+    assert found.flip_rate == 1 and bool((found.steps < 30).all())
 
 
 def test_no_steps_and_no_noise():
