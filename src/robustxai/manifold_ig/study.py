@@ -23,7 +23,7 @@ from robustxai.manifold_ig.recipes import RECIPES, classifier_name, reconstructe
 from robustxai.manifold_ig.tasks import TASKS, Samples, Task
 from robustxai.nets import ConvVAE, accuracy, pretrained, recipes, zoo
 
-POOL = 400
+POOL = 250
 
 
 @dataclass
@@ -56,7 +56,10 @@ class Study:
         return TASKS[self.name]
 
     def network(self, name: str) -> nn.Module:
-        """A network of this set by its name in the zoo, in eval mode, its parameters frozen; trained if need be."""
+        """A network of this set by its name in the zoo, in eval mode, its parameters frozen; trained if need be.
+
+        In the memory format channels_last: on a CPU its convolutions take about half the time.
+        """
         folder, shipped = Path(self.cache), name in zoo()
         if not shipped and (not (folder / "manifest.json").exists() or name not in zoo(folder)):
             kind = "vae" if name == vae_name(self.name) else "classifiers"
@@ -67,9 +70,9 @@ class Study:
             )
             recipe = RECIPES[f"manifold_ig-{kind}-{self.name}"]
             recipes.run(recipe, out=folder, seed=seed, device=self.device)
-        if shipped:
-            return pretrained(name, map_location=self.device).requires_grad_(False)
-        return pretrained(name, weights_dir=folder, map_location=self.device).requires_grad_(False)
+        place: dict[str, Any] = {} if shipped else {"weights_dir": folder}
+        found = pretrained(name, map_location=self.device, **place).requires_grad_(False)
+        return found.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     @cached_property
     def vae(self) -> ConvVAE:
