@@ -8,6 +8,7 @@ from tiny import Linear, bars, fingerprint, gen, images, net, sets, unchanged
 
 from robustxai.concepts import CAV, TCAV, corrected, permutation_test, state, t_test
 from robustxai.concepts.activations import activations, class_gradients
+from robustxai.concepts.verdicts import set_means, set_test
 
 LAYERS = ["b2", "b3"]
 MODEL, X, RANDOM = net(), images(20, seed=7), sets()
@@ -131,6 +132,30 @@ def test_baselines():
     assert len(TCAV(MODEL, ["b3"], baseline="pairs").random_scores(X, 0, RANDOM, "b3")) == 6
 
 
+def test_sets_as_the_unit_of_the_test():
+    """A concept's mean among those of random sets: scipy's prediction t, by hand for three sets."""
+    scores = torch.tensor([0.2, 0.6, 0.9])  # (0, 1), (0, 2), (1, 2)
+    torch.testing.assert_close(set_means(scores), torch.tensor([0.4, (0.8 + 0.9) / 2, (0.4 + 0.1) / 2]))
+    null = torch.tensor([0.4, 0.5, 0.6])
+    from scipy.stats import t
+
+    assert set_test(0.9, null) == pytest.approx(2 * t.sf(0.4 / (0.1 * (4 / 3) ** 0.5), 2), rel=1e-4)
+    assert math.isnan(set_test(0.9, torch.ones(5)))
+    cell = TCAV(MODEL, ["b3"], baseline="pairs", test="sets").score(X, 1, CONCEPTS, RANDOM)["bars", "b3"]
+    assert cell.p == min(1.0, 2 * cell.p_sets) or cell.p >= cell.p_sets
+    assert math.isnan(TCAV(MODEL, ["b3"]).score(X, 1, CONCEPTS, RANDOM)["bars", "b3"].p_sets)
+
+
+def test_a_set_test_keeps_its_level_and_a_test_over_runs_does_not():
+    """Means of sets that share a common part: 2,000 draws of a null concept among 20 null sets."""
+    generator = gen(3)
+    common = torch.randn(2000, 21, 1, generator=generator)
+    runs = 0.5 + 0.1 * common + 0.05 * torch.randn(2000, 21, 20, generator=generator)
+    sets = sum(set_test(float(r[0].mean()), r[1:].mean(1)) < 0.05 for r in runs) / 2000
+    over = sum(t_test(r[0], r[1:, 0]) < 0.05 for r in runs[:300]) / 300
+    assert 0.035 < sets < 0.065 and over > 0.2
+
+
 def test_verdicts():
     a = torch.tensor([0.9, 0.8, 1.0, 0.9, 0.95])
     b = torch.tensor([0.4, 0.6, 0.5, 0.3, 0.55])
@@ -209,6 +234,7 @@ def test_bad_input(as_shipped):
         (lambda: TCAV(MODEL, []), "layers"),
         (lambda: TCAV(net().train(), LAYERS), "training mode"),
         (lambda: TCAV(MODEL, LAYERS, of="loss"), "of is 'loss'"),
+        (lambda: TCAV(MODEL, LAYERS, test="sets"), "test is 'sets' with baseline 'ring'"),
         (lambda: tcav.score(X, 1, CONCEPTS, RANDOM[:1]), "random holds 1"),
         (lambda: tcav.score(X, 9, CONCEPTS, RANDOM), "target is 9"),
         (lambda: tcav.score(X, 1, {"few": bars(4)}, RANDOM), "'few' at layer 'b2': .*4 examples"),

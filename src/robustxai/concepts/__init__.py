@@ -19,7 +19,7 @@ from .attacks import (
 )
 from .cav import CAV, FittedCAVs, Negatives
 from .exemplars import CONCEPTS, concept_sets, random_sets, scored_images
-from .facets import FacetedVisualization, Rendered, facet_probe
+from .facets import FacetedVisualization, Rendered, facet_probe, facet_score
 from .tcav import TCAV, Cell, TCAVResult
 from .verdicts import corrected, permutation_test, state, t_test
 from .world import CLASSES, NAMES
@@ -46,6 +46,7 @@ __all__ = [
     "controls",
     "corrected",
     "facet_probe",
+    "facet_score",
     "permutation_test",
     "random_sets",
     "scored_images",

@@ -55,7 +55,8 @@ class Materials:
     """Everything the analyst has (`concepts`, `random`, `scored`), and what only the attacker has.
 
     `goal`: other exemplars of the concepts, and generic pictures, whose centroid an attack aims at. `own`: the
-    attacker's class images. `null`: random sets used nowhere else, which no test should call a concept.
+    attacker's class images. `null`: random sets used nowhere else, which no test should call a concept. `names`: of
+    the network's classes.
     """
 
     concepts: Mapping[str, Tensor]
@@ -64,6 +65,11 @@ class Materials:
     goal: Mapping[str, Tensor]
     own: Mapping[str, Tensor]
     null: Sequence[Tensor]
+    names: tuple[str, ...] = NAMES
+
+    def index(self, name: str) -> int:
+        """The number of a class, in the network's logits."""
+        return self.names.index(name)
 
 
 def materials(
@@ -91,7 +97,7 @@ def clean_table(
     """TCAV of all concepts at all layers, by class; each class is a family of its own for the correction."""
     tcav = TCAV(model, layers, cav=cav)
     return {
-        c: tcav.score(x, NAMES.index(c), given.concepts, given.random, **options)
+        c: tcav.score(x, given.index(c), given.concepts, given.random, **options)
         for c, x in given.scored.items()
     }
 
@@ -101,7 +107,7 @@ def judge(
 ) -> dict[str, dict[str, Cell]]:
     """Cells by name of the exemplar set and layer. No correction: these are the fixed cells of an attack."""
     found = tcav.score(
-        given.scored[target], NAMES.index(target), exemplars, given.random, correction="none", **options
+        given.scored[target], given.index(target), exemplars, given.random, correction="none", **options
     )
     return {name: {layer: found[name, layer] for layer in tcav.layers} for name in exemplars}
 
@@ -123,7 +129,7 @@ def attacked(
     if attack != "gradient":
         raise ValueError(f"attack is {attack!r}; accepted are 'push' and 'gradient'")
     push = ClassGradientPush(layer, sign=case.sign, steps=steps)
-    return push.perturb(model, tokens, given.own[case.target], NAMES.index(case.target), eps=eps)
+    return push.perturb(model, tokens, given.own[case.target], given.index(case.target), eps=eps)
 
 
 def sweep(
@@ -208,11 +214,22 @@ def universal(
     return {k: v[layer] for k, v in judge(TCAV(model, [layer], cav=cav), given, case.target, sets).items()}
 
 
-def null_rate(model: nn.Module, given: Materials, target: str, *, layers: Sequence[str], cav: CAV) -> float:
-    """How often a held-out random set is called significant at 5 % (spec A5), over null sets and layers."""
+def null_rate(
+    model: nn.Module,
+    given: Materials,
+    target: str,
+    *,
+    layers: Sequence[str],
+    cav: CAV | None = None,
+    test: str = "runs",
+) -> float:
+    """How often a held-out random set is called significant at 5 % (spec A5), over null sets and layers.
+
+    test: "runs" or "sets", as in `TCAV`.
+    """
     sets = {str(i): s for i, s in enumerate(given.null)}
-    found = judge(TCAV(model, layers, cav=cav), given, target, sets)
-    states = [cell.state for cells in found.values() for cell in cells.values()]
+    tcav = TCAV(model, layers, cav=cav, test=test, baseline="ring" if test == "runs" else "pairs")
+    states = [c.state for cells in judge(tcav, given, target, sets).values() for c in cells.values()]
     return sum(s != "not significant" for s in states) / len(states)
 
 

@@ -62,8 +62,9 @@ class FacetedVisualization:
     """Feature visualisation of one output with a facet term, in Fourier space with decorrelated colours (spec 3.2).
 
     model: images in [0, 1] to logits. target: the class; or, with `layer`, the channel of that layer, whose spatial
-    mean is maximised. strength: of the facet term (5 in the released code, which divides by the number of layers);
-    with several pictures it grows from 0.1 to 1 times that along the batch where `ramp`, as released. size: pixels.
+    mean is maximised. strength: of the facet term; the released code has 5 with probes of its own length, ours have
+    length 1, so that it depends on the network: try 5 to 1,000, until the unit's activation falls. ramp: along the
+    batch it grows from 0.1 to 1 times that, as released. size: pixels.
     steps, lr: of Adam. penalty: weight of mean (x - 1/2)^2. jitter, scale, rotate: transformations in pixels,
     shares and degrees; all 0 for none. rectify: keep the positive part of the gradient only, as released.
     """
@@ -156,6 +157,16 @@ class FacetedVisualization:
             g = g.relu() if self.rectify else g
             total = total + (maps[name] * g * fitted_to(w, maps[name])).flatten(1).sum(1)
         return unit, total / len(probe)
+
+
+def facet_score(model: nn.Module, x: Images, probe: Probe) -> Float[Tensor, " n"]:
+    """How much of the theme a picture holds: cosine of f_l(x) and the probe, mean over layers, in [-1, 1]."""
+    maps = activations(model, x, list(probe))
+    parts = [
+        nn.functional.cosine_similarity(a.flatten(1), fitted_to(probe[name], a).flatten(1))
+        for name, a in maps.items()
+    ]
+    return torch.stack(parts).mean(0)
 
 
 def fitted_to(w: Tensor, a: Tensor) -> Tensor:

@@ -4,11 +4,13 @@ Two architectures a seed, one recipe; three seeds are shipped. Names in the zoo:
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robustxai.concepts.world import NAMES, SIZE, labelled
+from robustxai.data import load
 from robustxai.nets import MiniInception, PlainConvNet, RandomShift, accuracy, fit
 from robustxai.nets.recipes import Job, Net, Recipe
 from robustxai.nets.zoo import round_weights
@@ -20,34 +22,76 @@ STREAMS = {"train": 1000, "test": 2000}
 RATE = 5e-3
 
 
-def zoo_name(network: str, seed: int) -> str:
-    """Name of a shipped network; `network` is "plain" or "inception"."""
-    return f"concepts-{network}-s{seed}"
+def zoo_name(network: str, seed: int, stem: str = "") -> str:
+    """Name of a network, "plain" or "inception"; those of photographs have the stem "textures"."""
+    return "-".join(filter(None, ("concepts", stem, network, f"s{seed}")))
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Training and test images with labels, the names of the classes, and what the manifest calls the set."""
+
+    x: Tensor
+    y: Tensor
+    x_test: Tensor
+    y_test: Tensor
+    classes: tuple[str, ...]
+    words: str
 
 
 def build(job: Job, *, n: int = IMAGES, n_test: int = 100, epochs: int = EPOCHS) -> Sequence[Net]:
     """Train both architectures with the job's seed on n pictures of every class."""
-    x, y = (t.to(job.device) for t in labelled(n, seed=STREAMS["train"]))
-    x_test, y_test = (t.to(job.device) for t in labelled(n_test, seed=STREAMS["test"]))
-    nets = []
-    for name, network in NETWORKS.items():
-        generator = torch.Generator().manual_seed(job.seed)
-        model = network(len(NAMES), generator=generator).to(job.device)
-        fit(
-            model, x, y, epochs=epochs, lr=RATE, augment=RandomShift(4, padding="circular", flip=True),
-            seed=job.seed, validation=(x_test, y_test), checkpoint=job.checkpoint(name),
-            progress=job.progress and f"concepts: {name}",
-        )  # fmt: skip
-        round_weights(model)
-        dataset = f"concepts menagerie, {len(NAMES)} classes, {SIZE} px, {len(x)} images"
-        metrics = {"test_accuracy": round(accuracy(model, x_test, y_test), 4)}
-        nets.append(Net(zoo_name(name, job.seed), model, dataset, metrics))
-    return nets
+    x, y = labelled(n, seed=STREAMS["train"])
+    words = f"concepts menagerie, {len(NAMES)} classes, {SIZE} px, {len(x)} images"
+    given = Pictures(x, y, *labelled(n_test, seed=STREAMS["test"]), NAMES, words)
+    return [_trained(job, name, given, epochs=epochs) for name in NETWORKS]
+
+
+def _trained(
+    job: Job, name: str, given: Pictures, *, stem: str = "", epochs: int, **arguments: object
+) -> Net:
+    x, y, x_test, y_test = (t.to(job.device) for t in (given.x, given.y, given.x_test, given.y_test))
+    generator = torch.Generator().manual_seed(job.seed)
+    model = NETWORKS[name](len(given.classes), generator=generator, **arguments).to(job.device)
+    fit(
+        model, x, y, epochs=epochs, lr=RATE, augment=RandomShift(4, padding="circular", flip=True),
+        seed=job.seed, validation=(x_test, y_test), checkpoint=job.checkpoint(name),
+        progress=job.progress and f"{job.name}: {name}",
+    )  # fmt: skip
+    round_weights(model)
+    metrics = {"test_accuracy": round(accuracy(model, x_test, y_test), 4)}
+    return Net(zoo_name(name, job.seed, stem), model, given.words, metrics)
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """How the networks of real photographs are trained: on `n` images, with wider blocks."""
+
+    data: str = "tiny_imagenet25"
+    n: int = 10_000
+    n_test: int = 1250
+    epochs: int = 30
+    widths: tuple[int, ...] = (32, 64, 128, 192, 256)
+
+
+def build_photographs(job: Job, plan: Photographs = Photographs()) -> Sequence[Net]:
+    """Train both architectures on Tiny ImageNet's 25 classes; not shipped, trained on first use."""
+    plan = plan or Photographs()
+    train, test = load(plan.data, "train", limit=plan.n), load(plan.data, "test", limit=plan.n_test)
+    given = Pictures(train.x, train.y, test.x, test.y, train.classes, f"{plan.data}, {len(train)} images")
+    return [
+        _trained(job, name, given, stem="textures", epochs=plan.epochs, widths=plan.widths)
+        for name in NETWORKS
+    ]
 
 
 RECIPES = {
     "concepts-menagerie": Recipe(
         "concepts-menagerie", "a plain and an Inception-like network of 11 classes with known concepts",
         build, "concepts.safetensors",
-    )
+    ),
+    "concepts-textures": Recipe(
+        "concepts-textures", "the same two architectures on the 25 classes of tiny_imagenet25",
+        build_photographs, "concepts-textures.safetensors",
+    ),
 }  # fmt: skip

@@ -27,10 +27,11 @@ from robustxai.concepts.activations import (
     rows,
 )
 from robustxai.concepts.cav import CAV, FittedCAVs, Negatives
-from robustxai.concepts.verdicts import corrected, permutation_test, state, t_test
+from robustxai.concepts.verdicts import corrected, permutation_test, set_means, set_test, state, t_test
 from robustxai.metrics import Interval, bootstrap_interval
 
 BASELINES = ("ring", "pairs")
+TESTS = ("runs", "sets")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Cell:
     `random`: those of random CAVs (random set against random set). `magnitude` (runs,): mean of the derivative over
     |g| |v|, which does not saturate. `p_t`, `p_permutation`: two-sided, against
     `random`; `p`: the larger one, corrected for the number of cells. `state`: important, anti-important or not
-    significant. `accuracy`, `stability`: of the probes. `warning`: why not to trust the cell; empty if nothing.
+    significant. `p_sets`: the concept's mean score among those of the random sets taken as concepts; nan unless
+    the baseline is "pairs". `accuracy`, `stability`: of the probes. `warning`: why not to trust the cell, or empty.
     """
 
     concept: str
@@ -52,6 +54,7 @@ class Cell:
     magnitude: Float[Tensor, " runs"]
     p_t: float
     p_permutation: float
+    p_sets: float
     p: float
     state: str
     accuracy: float
@@ -104,8 +107,11 @@ class TCAV:
     """TCAV of a classifier (images in [0, 1] to logits) at some layers, named by their module paths.
 
     cav: the probe, `CAV()` (ridge) by default. baseline: random CAVs from each random set against the next ("ring",
-    as many as sets), or from all pairs of sets ("pairs"). of: "logit", or "log_prob" as the reference
-    implementation. Raises ValueError for a model in training mode, an unknown layer or option.
+    as many as sets), or from all pairs of sets ("pairs"). test: "runs", the t and the permutation test over CAVs, as is
+    usual; they take CAVs that share the concept's exemplars for independent and call random sets significant far too
+    often; "sets" compares the concept's mean with those of the random sets as concepts, and needs "pairs". of:
+    "logit", or "log_prob" as the reference implementation. Raises ValueError for a model in training mode, an unknown
+    layer or option.
     """
 
     def __init__(
@@ -115,6 +121,7 @@ class TCAV:
         *,
         cav: CAV | None = None,
         baseline: str = "ring",
+        test: str = "runs",
         of: str = "logit",
         chunk: int = 256,
     ) -> None:
@@ -124,8 +131,12 @@ class TCAV:
                 f"baseline is {baseline!r} and of is {of!r}; accepted are {', '.join(BASELINES)} and "
                 f"{', '.join(CLASS_SCORES)}"
             )
+        if test not in TESTS or (test == "sets" and baseline != "pairs"):
+            raise ValueError(
+                f"test is {test!r} with baseline {baseline!r}; accepted are 'runs', and 'sets' with 'pairs'"
+            )
         self.model, self.layers, self.cav = model, tuple(layers), cav or CAV()
-        self.baseline, self.of, self.chunk = baseline, of, chunk
+        self.test, self.baseline, self.of, self.chunk = test, baseline, of, chunk
         self._cache = Cache()
 
     def score(
@@ -163,7 +174,7 @@ class TCAV:
                     raise ValueError(f"{with_layer}: {error}") from error
                 g = gradient_rows(gradients[layer], pool=self.cav.pool)
                 cells.append(self._cell(name, layer, target, fitted, own[layer][1], g, permutations))
-        adjusted = corrected([c.raw_p for c in cells], correction)
+        adjusted = corrected([c.raw_p if self.test == "runs" else c.p_sets for c in cells], correction)
         return TCAVResult(
             tuple(
                 replace(c, p=p, state=state(c.mean, p, level=level))
@@ -206,7 +217,9 @@ class TCAV:
             )
         return Cell(
             name, layer, target, scores, baseline, (derivative / lengths).mean(1),
-            t_test(scores, baseline), permutation_test(scores, baseline, resamples=permutations), float("nan"), "",
+            t_test(scores, baseline), permutation_test(scores, baseline, resamples=permutations),
+            set_test(float(scores.mean()), set_means(baseline)) if self.baseline == "pairs" else float("nan"),
+            float("nan"), "",
             float(fitted.accuracy.mean()), fitted.stability, warning, fitted,
         )  # fmt: skip
 

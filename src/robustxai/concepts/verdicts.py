@@ -51,6 +51,33 @@ def _relabelled(n: int, m: int, resamples: int, seed: int) -> Tensor:
     return torch.zeros(resamples, n + m, dtype=torch.float64).scatter_(1, keys.topk(n, 1).indices, 1.0)
 
 
+def set_means(scores: Float[Tensor, " pairs"]) -> Float[Tensor, " sets"]:
+    """Mean score of each random set as if it were a concept, from the scores of all pairs i < j in order.
+
+    Uses score(j, i) = 1 - score(i, j).
+    """
+    count = round((1 + math.sqrt(1 + 8 * len(scores))) / 2)
+    first, second = torch.triu_indices(count, count, 1)
+    table = torch.zeros(count, count, dtype=scores.dtype)
+    table[first, second] = scores.cpu()
+    table[second, first] = 1 - scores.cpu()
+    return table.sum(1) / (count - 1)
+
+
+def set_test(mean: float, null: Float[Tensor, " sets"]) -> float:
+    """Two-sided p of one more value among `null` (normal, unknown variance): a concept's mean among random sets'.
+
+    The CAVs of a concept share its exemplars, so their scores are no independent sample; its set is one draw.
+    """
+    x = null.double()
+    n = len(x)
+    spread = float(x.std())
+    if n < 3 or spread < 1e-9:
+        return math.nan
+    t = (mean - float(x.mean())) / (spread * math.sqrt(1 + 1 / n))
+    return float(2 * student.sf(abs(t), n - 1))
+
+
 def corrected(p: Sequence[float], method: str = "holm") -> list[float]:
     """p values adjusted for their number; nan stays nan and is not counted.
 

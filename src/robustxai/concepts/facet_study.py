@@ -1,0 +1,145 @@
+"""Experiments on facets: does an attack on the theme's exemplars change the picture, and who says so (spec 4.9).
+
+The unit is the patterned cat, which is striped or dotted by construction. A judge that never took part in rendering,
+a probe on another network, says which of the two a picture shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robustxai.concepts.activations import activations, rows
+from robustxai.concepts.attacks import MultiLayerPushing
+from robustxai.concepts.cav import CAV
+from robustxai.concepts.exemplars import stream
+from robustxai.concepts.experiments import EPS, GENERIC, Materials
+from robustxai.concepts.facets import FacetedVisualization, Rendered, facet_probe, facet_score
+from robustxai.concepts.world import SIZE, photographed, turned
+from robustxai.data.scenes import menagerie, render_menagerie
+from robustxai.metrics import ssim
+
+UNIT = "patterned cat"
+FACETS = ("striped", "dotted")
+FACET_LAYERS = ("b3",)
+STRENGTH = 1000.0  # of the facet term, whose probes have length 1 here
+JUDGE_LAYER = "b3"
+
+Images = Float[Tensor, "n 3 height width"]
+
+
+@dataclass(frozen=True)
+class FacetSwap:
+    """Pictures with the clean probe of facet A, the attacked one, B's, and none; and what is measured on them.
+
+    `pictures`: by name "A", "attacked", "B" and "none". `preference`: the share of pictures on which the judge
+    prefers A. `margin` (n,): the judge's signed distance, positive for A. `cosine`: of the attacked probe to A's and
+    B's, mean over layers. `likeness`: mean SSIM of the attacked pictures to those of A, from the same seeds. `score`:
+    mean facet score of the pictures for the clean probe of A.
+    """
+
+    pictures: Mapping[str, Rendered]
+    preference: Mapping[str, float]
+    margin: Mapping[str, Tensor]
+    cosine: tuple[float, float]
+    likeness: float
+    score: Mapping[str, float]
+
+
+def cats(texture: str, n: int, *, size: int = SIZE, seed: int = 0) -> Images:
+    """n pictures of patterned cats with this texture: what the judge learns from."""
+    generator = stream("judge", texture, seed)
+    factors = menagerie(n, size=1, classes=(("cat", texture),), generator=generator).factors
+    return photographed(render_menagerie(turned(factors, generator), size)[0], generator)
+
+
+class Judge:
+    """Which of two facets does a picture show? A logistic probe on another network's mean activations."""
+
+    def __init__(self, model: nn.Module, a: Images, b: Images, *, layer: str = JUDGE_LAYER) -> None:
+        self.model, self.layer = model, layer
+        n = min(len(a), len(b))
+        fitted = CAV("logistic", test_share=1 / 3).fit(self._rows(a[:n]), [self._rows(b[:n])])
+        self.vector, self.intercept, self.accuracy = (
+            fitted.vectors[0],
+            fitted.intercepts[0],
+            float(fitted.accuracy),
+        )
+
+    def margin(self, x: Images) -> Float[Tensor, " n"]:
+        """Signed distance to the boundary: positive for the first facet."""
+        return self._rows(x) @ self.vector + self.intercept
+
+    def _rows(self, x: Tensor) -> Tensor:
+        return rows(activations(self.model, x, [self.layer])[self.layer], pool=True)
+
+
+def judge_of(model: nn.Module, given: Materials, *, facets: Sequence[str] = FACETS, n: int = 200) -> Judge:
+    """A judge that has seen cats and swatches of both textures."""
+    size = given.goal[facets[0]].shape[-1]
+    a, b = (torch.cat((cats(f, n, size=size), given.goal[f])) for f in facets)
+    order = torch.randperm(len(a), generator=stream("judge order"))
+    return Judge(model, a[order], b[order])
+
+
+def facet_swap(
+    model: nn.Module,
+    judge: Judge,
+    given: Materials,
+    *,
+    aim: str = "replace",
+    facets: Sequence[str] = FACETS,
+    layers: Sequence[str] = FACET_LAYERS,
+    eps: float = EPS,
+    n: int = 8,
+    attack_steps: int = 40,
+    unit: str = UNIT,
+    strength: float = STRENGTH,
+    steps: int = 96,
+    **options,
+) -> FacetSwap:
+    """Push the tokens of facet A towards B ("replace") or generic pictures ("destroy") and render with both probes.
+
+    options: of `FacetedVisualization`.
+    """
+    if aim not in ("replace", "destroy"):
+        raise ValueError(f"aim is {aim!r}; accepted are 'replace' and 'destroy'")
+    a, b = facets
+    tokens = given.concepts[a]
+    goal = given.goal[b if aim == "replace" else GENERIC]
+    moved = MultiLayerPushing(layers, eps=eps, steps=attack_steps).perturb(model, tokens, goal).x
+    generic = list(given.random[:4])
+    sets = {"A": tokens, "attacked": moved, "B": given.concepts[b]}
+    probes = {name: facet_probe(model, layers, x, generic) for name, x in sets.items()}
+    facet = FacetedVisualization(
+        model, given.index(unit), size=tokens.shape[-1], strength=strength, steps=steps, **options
+    )
+    pictures = {name: facet.render(probe, n=n) for name, probe in (*probes.items(), ("none", None))}
+    margin = {name: judge.margin(p.images) for name, p in pictures.items()}
+    scores = {name: float(facet_score(model, p.images, probes["A"]).mean()) for name, p in pictures.items()}
+    alike = [
+        ssim(
+            pictures["A"].images[:, c],
+            pictures["attacked"].images[:, c],
+            normalise="none",
+            window=11,
+            sigma=1.5,
+        )
+        for c in range(3)
+    ]
+    return FacetSwap(
+        pictures,
+        {name: float((m > 0).float().mean()) for name, m in margin.items()},
+        margin,
+        (_cosine(probes["attacked"], probes["A"]), _cosine(probes["attacked"], probes["B"])),
+        float(torch.stack(alike).mean()),
+        scores,
+    )
+
+
+def _cosine(p: Mapping[str, Tensor], q: Mapping[str, Tensor]) -> float:
+    return float(torch.stack([(p[k] * q[k]).sum() for k in p]).mean())  # of unit maps
