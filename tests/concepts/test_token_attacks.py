@@ -7,6 +7,7 @@ from tiny import bars, fingerprint, gen, images, net, sets, unchanged
 from robustxai.concepts import CAV, TCAV
 from robustxai.concepts.attacks import (
     ClassGradientPush,
+    FacetAttack,
     MultiLayerPushing,
     TokenPushing,
     UniversalPushing,
@@ -39,6 +40,7 @@ ATTACKS = {
     "pooled class": lambda **o: ClassGradientPush("b3", pool=True, **o).perturb(MODEL, TOKENS, CLASS, 1),
     "layers": lambda **o: MultiLayerPushing(["b2", "b4"], **o).perturb(MODEL, TOKENS, TOWARDS),
     "ensemble": lambda **o: MultiLayerPushing(["b3"], **o).perturb([MODEL, net(9)], TOKENS, TOWARDS),
+    "facet": lambda **o: FacetAttack(["b2", "b3"], **o).perturb(MODEL, TOKENS, TOWARDS),
     "universal": lambda **o: UniversalPushing("b3", **o).perturb(MODEL, TOKENS, TOWARDS),
 }
 

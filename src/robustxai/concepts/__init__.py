@@ -9,6 +9,7 @@ Images are in [0, 1], (n, C, H, W); a layer is named by its module path. An atta
 
 from .attacks import (
     ClassGradientPush,
+    FacetAttack,
     MultiLayerPushing,
     Perturbed,
     TokenPushing,
@@ -32,6 +33,7 @@ __all__ = [
     "TCAV",
     "Cell",
     "ClassGradientPush",
+    "FacetAttack",
     "FacetedVisualization",
     "FittedCAVs",
     "MultiLayerPushing",

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.concepts.activations import activations, rows
-from robustxai.concepts.attacks import MultiLayerPushing
+from robustxai.concepts.attacks import FacetAttack
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import stream
 from robustxai.concepts.experiments import EPS, GENERIC, Materials
@@ -111,7 +111,7 @@ def facet_swap(
     a, b = facets
     tokens = given.concepts[a]
     goal = given.goal[b if aim == "replace" else GENERIC]
-    moved = MultiLayerPushing(layers, eps=eps, steps=attack_steps).perturb(model, tokens, goal).x
+    moved = FacetAttack(layers, eps=eps, steps=attack_steps).perturb(model, tokens, goal).x
     generic = list(given.random[:4])
     sets = {"A": tokens, "attacked": moved, "B": given.concepts[b]}
     probes = {name: facet_probe(model, layers, x, generic) for name, x in sets.items()}
