@@ -20,6 +20,7 @@ from robustxai.metrics.statistics import Interval, bootstrap_interval
 
 Images = Float[Tensor, "n channel height width"]
 Target = Int[Tensor, " n"]
+TOUCHED = 0.5 / 255
 Rows = dict[str, dict[str, Tensor]]
 """Method -> quantity -> one value an image (n,), NaN where there is none."""
 
@@ -42,10 +43,11 @@ class Judges:
 def measured(
     judges: Judges, x: Images, image: Images, original: Target, target: Target, *, purified: bool = True
 ) -> dict[str, Tensor]:
-    """One value an image (n,) of: flip, transfer, purified, high_frequency, l1, l0, linf, cout, similarity, mnac.
+    """One value an image (n,) of: flip, transfer, purified, high_frequency, l1, l0, touched, linf, cout, similarity,
+    mnac.
 
-    l1 is the mean |change|, l0 the share of pixels changed by more than 2/255. purified: False leaves that out, as it
-    costs filter calls. mnac only with a reader.
+    l1 is the mean |change|; l0 and touched the shares of pixels changed by more than 2/255 and 0.5/255. purified:
+    False leaves that out, as it costs filter calls. mnac only with a reader.
     """
     found = {
         "flip": M.flips(judges.classifier, image, target).to(x.dtype),
@@ -53,6 +55,7 @@ def measured(
         "high_frequency": M.high_frequency_share(x, image),
         "l1": M.mean_change(x, image),
         "l0": M.changed_share(x, image),
+        "touched": M.changed_share(x, image, above=TOUCHED),
         "linf": M.largest_change(x, image),
         "cout": M.cout(judges.classifier, x, image, original, target).score,
         "similarity": M.similarity(judges.features, x, image),

@@ -26,9 +26,9 @@ from robustxai.nets.zoo import round_weights
 FILE = "ace.safetensors"
 SEEDS = (0, 1, 2)
 TRAINED_STEPS = 301  # the denoiser's base timesteps: 0 to 300 of 1000
-CLASSIFIER_EPOCHS, FACTOR_EPOCHS = 8, 16
+CLASSIFIER_EPOCHS, ORACLE_EPOCHS, FACTOR_EPOCHS = 6, 10, 12
 NETWORK = {"widths": (16, 24, 32, 32), "stem_stride": 1}
-FACTOR_NETWORK = {"widths": (16, 32, 48, 48), "stem_stride": 1}
+FACTOR_NETWORK = {"widths": (16, 24, 48, 48), "stem_stride": 1}
 EPOCHS, BATCH, RATE, EMA = 14, 32, 8e-4, 0.999
 
 
@@ -128,7 +128,8 @@ def build_classifiers(job: Job, *, n: int | None = None, epochs: int = CLASSIFIE
     wears = (test.factor(CONFOUNDER) > 0.5).long().to(job.device)
     nets = []
     for kind, scenes in data.items():
-        model = train_classifier(fresh[kind], scenes, job, stage=kind, epochs=epochs)
+        rounds = min(ORACLE_EPOCHS, 2 * epochs) if kind == "oracle" else epochs
+        model = train_classifier(fresh[kind], scenes, job, stage=kind, epochs=rounds)
         metrics = {
             "test_accuracy": accuracy(model, x, y),
             f"{CONFOUNDER}_agreement": accuracy(model, x, wears),

@@ -1,0 +1,53 @@
+"""The settings of the chapter's study of drawn faces, and its networks from the zoo.
+
+lambda, noise level, dilation and threshold were chosen once for seed 0 on images of the "oracle" stream, and kept for
+all seeds and for the images that are reported. Knows names and numbers; knows nothing about experiments.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+
+from robustxai.ace import metrics as M
+from robustxai.ace.experiments import TAU, at_level
+from robustxai.ace.faces import faces
+from robustxai.ace.filter import DiffusionFilter
+from robustxai.ace.measured import Judges
+from robustxai.ace.recipes import SEEDS, factor_targets, zoo_name
+from robustxai.nets import pretrained
+
+LEVEL = 120
+"""Largest base timestep of the filter: the noisiest at which it alone changes at most 5 % of the decisions."""
+OPTIONS: dict[str, Any] = {"steps": 50, "distance": "l1", "lam": 0.01, "threshold": 0.15, "dilation": 3}
+"""Of `ACE`: 32 pixels in place of 128 and more (spec 9.2)."""
+
+
+def portrait_filter(level: int = LEVEL, tau: int = TAU, **options: Any) -> DiffusionFilter:
+    """The shipped denoiser of drawn faces as a filter up to base timestep `level` in `tau` steps."""
+    return at_level(DiffusionFilter.load(zoo_name("ddpm"), **options), level, tau)
+
+
+def portrait_judges(
+    seed: int = 0, *, confounded: bool = False, filter: DiffusionFilter | None = None
+) -> Judges:
+    """The shipped networks of one seed: the classifier (the plain or the confounded one) and those that judge it.
+
+    The oracle is that of the next seed, so that classifier and oracle share neither architecture, seed nor images.
+    The reader of factors, whose features measure likeness, is the same for all seeds.
+    """
+    reader = pretrained(zoo_name("factors"))
+    return Judges(
+        classifier=pretrained(zoo_name("confounded" if confounded else "smile", seed)),
+        oracle=pretrained(zoo_name("oracle", SEEDS[(SEEDS.index(seed) + 1) % len(SEEDS)])),
+        filter=portrait_filter() if filter is None else filter,
+        features=M.Features(zoo_name("factors"), reader),
+        reader=reader,
+    )
+
+
+def portrait_attributes(n: int = 2000) -> Bool[torch.Tensor, "n factor"]:
+    """The true yes-no attributes of n training faces: whether each factor is in the upper half of its range."""
+    return factor_targets(faces("train", n)) > 0

@@ -1,0 +1,60 @@
+"""Acceptance tests 16 to 21 of the specification, on the shipped networks of drawn faces. Minutes: `-m slow`."""
+
+import pytest
+import torch
+
+from robustxai.ace.experiments import bare_filter, with_and_without
+from robustxai.ace.faces import faces
+from robustxai.ace.study import OPTIONS, portrait_filter, portrait_judges
+from robustxai.metrics.statistics import mean_ignoring_nan
+
+pytestmark = pytest.mark.slow
+N = 64
+
+
+@pytest.fixture(scope="module")
+def judges():
+    return portrait_judges(0)
+
+
+@pytest.fixture(scope="module")
+def means(judges):
+    rows, _ = with_and_without(judges, faces("test", N).images, **OPTIONS)
+    return {name: {q: mean_ignoring_nan(v).mean for q, v in row.items()} for name, row in rows.items()}
+
+
+def test_16_the_bare_filter_keeps_the_decision_and_the_image(judges):
+    found = bare_filter(judges, faces("test", 256).images, portrait_filter())
+    assert found["agreement"].mean() >= 0.95
+    assert found["shift"].mean() < 0.05
+
+
+def test_17_filtered_attacks_flip(means):
+    assert means["filtered"]["flip"] >= 0.9
+    assert means["refined"]["flip"] >= 0.8
+
+
+def test_18_filtered_attacks_transfer(means):
+    assert means["filtered"]["transfer"] - means["no filter"]["transfer"] >= 0.3
+
+
+def test_19_filtered_changes_have_half_the_high_frequencies(means):
+    assert means["filtered"]["high_frequency"] <= 0.5 * means["no filter"]["high_frequency"]
+
+
+def test_20_refinement_changes_fewer_pixels_at_little_cost(means):
+    assert means["refined"]["l0"] <= 0.7 * means["filtered"]["l0"]
+    assert means["refined"]["flip"] >= means["filtered"]["flip"] - 0.1
+
+
+def test_21_only_filtered_attacks_survive_purification(means):
+    assert means["no filter"]["purified"] <= 0.3
+    assert means["filtered"]["purified"] >= 0.8
+
+
+def test_the_networks_are_left_as_they_were(judges):
+    net = judges.classifier
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    with_and_without(judges, faces("test", 4).images, **(OPTIONS | {"steps": 3}))
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+    assert all(p.grad is None for p in net.parameters())
