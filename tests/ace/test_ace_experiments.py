@@ -30,6 +30,7 @@ QUANTITIES = {
     "high_frequency",
     "l1",
     "l0",
+    "touched",
     "linf",
     "cout",
     "similarity",
