@@ -74,7 +74,7 @@ def test_a_perfect_copy_loses_nothing_and_the_mean_image_everything():
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """A set of small networks, trained here, under the name of a real one."""
-    small = {"resnet": {"widths": (4, 4, 4, 4)}, "vgg": {"widths": (4, 4), "hidden": 4}}
+    small = {"resnet": {"widths": (16, 16, 16, 16)}, "vgg": {"widths": (4, 4), "hidden": 4}}
     vae = {"widths": (4, 4, 4, 4), "blocks": 0}
     task = replace(
         tasks.TASKS["portraits"],

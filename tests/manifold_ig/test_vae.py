@@ -121,7 +121,7 @@ def small_task():
     """Few images, and networks that train in seconds; same names as the real ones."""
     vae = {"widths": (4, 4, 4, 4), "blocks": 0}
     small = {
-        "resnet": {"widths": (4, 4, 4, 4)},
+        "resnet": {"widths": (16, 16, 16, 16)},
         "vgg": {"widths": (4, 4), "hidden": 4},
         "inception": {"widths": (4, 8)},
     }
