@@ -18,7 +18,7 @@ from robustxai.nets import TorchvisionClassifier
 CHAPTER = "concepts"
 GROUP = "TCAV, ResNet-18, 64 px"
 N = 50
-LAYERS = ("body.layer2", "body.layer3", "body.layer4")
+LAYERS = ("body.layer1", "body.layer2", "body.layer3")  # behind layer4 there is only a linear head
 
 
 def network():

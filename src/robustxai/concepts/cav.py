@@ -114,7 +114,8 @@ class CAV:
         self._check(positive, against)
         train, test = self._split(n, len(against.rows))
         vectors, intercepts, right = [], [], []
-        for runs in torch.arange(len(against.rows)).split(RUNS_AT_ONCE):
+        for first in range(0, len(against.rows), RUNS_AT_ONCE):
+            runs = slice(first, first + RUNS_AT_ONCE)  # views, no copies
             k = gram.grams(positive, against.rows[runs], against.own[runs])
             w, b, share = self._fit_runs(k, positive, against.rows[runs], train[runs], test[runs])
             vectors.append(w)
