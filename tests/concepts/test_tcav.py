@@ -136,6 +136,9 @@ def test_sets_as_the_unit_of_the_test():
     """A concept's mean among those of random sets: scipy's prediction t, by hand for three sets."""
     scores = torch.tensor([0.2, 0.6, 0.9])  # (0, 1), (0, 2), (1, 2)
     torch.testing.assert_close(set_means(scores), torch.tensor([0.4, (0.8 + 0.9) / 2, (0.4 + 0.1) / 2]))
+    torch.testing.assert_close(
+        set_means(scores, total=0.0), torch.tensor([0.4, (-0.2 + 0.9) / 2, (-0.6 - 0.9) / 2])
+    )
     null = torch.tensor([0.4, 0.5, 0.6])
     from scipy.stats import t
 

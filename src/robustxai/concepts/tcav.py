@@ -42,8 +42,9 @@ class Cell:
     `random`: those of random CAVs (random set against random set). `magnitude` (runs,): mean of the derivative over
     |g| |v|, which does not saturate. `p_t`, `p_permutation`: two-sided, against
     `random`; `p`: the larger one, corrected for the number of cells. `state`: important, anti-important or not
-    significant. `p_sets`: the concept's mean score among those of the random sets taken as concepts; nan unless
-    the baseline is "pairs". `accuracy`, `stability`: of the probes. `warning`: why not to trust the cell, or empty.
+    significant. `p_sets`: the concept's mean magnitude among those of the random sets taken as concepts (sign
+    scores end at 0 and 1); nan unless the baseline is "pairs". `accuracy`, `stability`: of the probes. `warning`:
+    why not to trust the cell, or empty.
     """
 
     concept: str
@@ -109,9 +110,9 @@ class TCAV:
     cav: the probe, `CAV()` (ridge) by default. baseline: random CAVs from each random set against the next ("ring",
     as many as sets), or from all pairs of sets ("pairs"). test: "runs", the t and the permutation test over CAVs, as is
     usual; they take CAVs that share the concept's exemplars for independent and call random sets significant far too
-    often; "sets" compares the concept's mean with those of the random sets as concepts, and needs "pairs". of:
-    "logit", or "log_prob" as the reference implementation. Raises ValueError for a model in training mode, an unknown
-    layer or option.
+    often; "sets" compares the concept's mean magnitude with those of the random sets as concepts, and needs "pairs".
+    of: "logit", or "log_prob" as the reference implementation. Raises ValueError for a model in training mode, an
+    unknown layer or option.
     """
 
     def __init__(
@@ -204,7 +205,11 @@ class TCAV:
         derivative = fitted.directional(g)
         scores = (derivative > 0).to(g.dtype).mean(1)
         lengths = g.norm(dim=1).clamp_min(torch.finfo(g.dtype).tiny)
-        baseline = (random @ g.T > 0).to(g.dtype).mean(1)
+        others = random @ g.T
+        baseline, magnitude = (others > 0).to(g.dtype).mean(1), (derivative / lengths).mean(1)
+        p_sets = float("nan")
+        if self.baseline == "pairs":
+            p_sets = set_test(float(magnitude.mean()), set_means((others / lengths).mean(1), total=0.0))
         warning = ""
         if fitted.at_chance:
             warning = (
@@ -216,10 +221,9 @@ class TCAV:
                 f"{int((g == 0).all(1).sum())} of {len(g)} images give no gradient and count as not positive"
             )
         return Cell(
-            name, layer, target, scores, baseline, (derivative / lengths).mean(1),
+            name, layer, target, scores, baseline, magnitude,
             t_test(scores, baseline), permutation_test(scores, baseline, resamples=permutations),
-            set_test(float(scores.mean()), set_means(baseline)) if self.baseline == "pairs" else float("nan"),
-            float("nan"), "",
+            p_sets, float("nan"), "",
             float(fitted.accuracy.mean()), fitted.stability, warning, fitted,
         )  # fmt: skip
 

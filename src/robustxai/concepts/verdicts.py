@@ -51,16 +51,16 @@ def _relabelled(n: int, m: int, resamples: int, seed: int) -> Tensor:
     return torch.zeros(resamples, n + m, dtype=torch.float64).scatter_(1, keys.topk(n, 1).indices, 1.0)
 
 
-def set_means(scores: Float[Tensor, " pairs"]) -> Float[Tensor, " sets"]:
+def set_means(scores: Float[Tensor, " pairs"], *, total: float = 1.0) -> Float[Tensor, " sets"]:
     """Mean score of each random set as if it were a concept, from the scores of all pairs i < j in order.
 
-    Uses score(j, i) = 1 - score(i, j).
+    Uses score(j, i) = total - score(i, j): total is 1 for sign scores and 0 for magnitudes.
     """
     count = round((1 + math.sqrt(1 + 8 * len(scores))) / 2)
     first, second = torch.triu_indices(count, count, 1)
     table = torch.zeros(count, count, dtype=scores.dtype)
     table[first, second] = scores.cpu()
-    table[second, first] = 1 - scores.cpu()
+    table[second, first] = total - scores.cpu()
     return table.sum(1) / (count - 1)
 
 
