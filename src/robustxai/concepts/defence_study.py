@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.defences import CLEANERS, detection_rate, noisy_copies, outlier_scores, vote
 from robustxai.concepts.experiments import EPS, LAYER, Case, Materials, attacked, judge
-from robustxai.concepts.tcav import TCAV, Cell
+from robustxai.concepts.results import Cell
+from robustxai.concepts.tcav import TCAV
 
 Cleaner = Callable[[Tensor], Tensor]
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur
 
 from robustxai.concepts.activations import activations, rows
-from robustxai.concepts.tcav import Cell
+from robustxai.concepts.results import Cell
 
 Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]

@@ -16,7 +16,8 @@ from robustxai.concepts.attacks import ClassGradientPush, Perturbed, TokenPushin
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import CONCEPTS, concept_sets, random_sets, scored_images
 from robustxai.concepts.measures import turned_by
-from robustxai.concepts.tcav import TCAV, Cell, TCAVResult
+from robustxai.concepts.results import Cell, TCAVResult
+from robustxai.concepts.tcav import TCAV
 from robustxai.concepts.world import NAMES
 
 LAYERS = ("b2", "b3", "b4")

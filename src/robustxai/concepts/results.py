@@ -1,0 +1,85 @@
+"""What `TCAV.score` returns: one cell a concept and layer, with the scores of all its CAVs and the verdict.
+
+Knows nothing about networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from jaxtyping import Float
+from torch import Tensor
+
+from robustxai.concepts.cav import FittedCAVs
+from robustxai.metrics import Interval, bootstrap_interval
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A concept at a layer for one class.
+
+    `scores` (runs,): sign score of every CAV, the share of images whose directional derivative is positive;
+    `random`: those of random CAVs (random set against random set). `magnitude` (runs,): mean of the derivative over
+    |g| |v|, which does not saturate. `p_t`, `p_permutation`: two-sided, against
+    `random`; `p`: the larger one, corrected for the number of cells. `state`: important, anti-important or not
+    significant. `p_sets`: the concept's mean magnitude among those of the random sets taken as concepts (sign
+    scores end at 0 and 1); nan unless the baseline is "pairs". `accuracy`, `stability`: of the probes. `warning`:
+    why not to trust the cell, or empty.
+    """
+
+    concept: str
+    layer: str
+    target: int
+    scores: Float[Tensor, " runs"]
+    random: Float[Tensor, " baseline"]
+    magnitude: Float[Tensor, " runs"]
+    p_t: float
+    p_permutation: float
+    p_sets: float
+    p: float
+    state: str
+    accuracy: float
+    stability: float
+    warning: str
+    cavs: FittedCAVs
+
+    @cached_property
+    def interval(self) -> Interval:
+        """Bootstrap interval of the mean score over runs; runs share the exemplars, so it is optimistic."""
+        return bootstrap_interval(self.scores)
+
+    @property
+    def mean(self) -> float:
+        """Mean sign score over runs, the TCAV score."""
+        return float(self.scores.mean())
+
+    @property
+    def raw_p(self) -> float:
+        """The larger of the two p values before correction; the permutation's where the t test is undefined."""
+        return self.p_permutation if self.p_t != self.p_t else max(self.p_t, self.p_permutation)
+
+    def __str__(self) -> str:
+        low, high = self.interval.low, self.interval.high
+        line = f"{self.concept} at {self.layer}: {self.mean:.2f} [{low:.2f}, {high:.2f}], p {self.p:.2g}, {self.state}"
+        return f"{line} (warning: {self.warning})" if self.warning else line
+
+
+@dataclass(frozen=True)
+class TCAVResult:
+    """All cells of a call; `result["striped", "b3"]` is one. `warnings`: those of the cells, with their names."""
+
+    cells: tuple[Cell, ...]
+
+    def __getitem__(self, which: tuple[str, str]) -> Cell:
+        for cell in self.cells:
+            if (cell.concept, cell.layer) == which:
+                return cell
+        raise KeyError(which)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(f"{c.concept} at {c.layer}: {c.warning}" for c in self.cells if c.warning)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.cells))
