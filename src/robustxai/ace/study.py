@@ -16,12 +16,12 @@ from robustxai.ace.experiments import at_level
 from robustxai.ace.faces import faces
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.measured import Judges
-from robustxai.ace.recipes import SEEDS, factor_targets, zoo_name
+from robustxai.ace.recipes import factor_targets, zoo_name
 from robustxai.nets import pretrained
 
-LEVEL, TAU = 30, 3
-"""Largest base timestep of the filter, about the noisiest at which it alone changes at most 5 % of the decisions, and
-its steps: timesteps 0, 15 and 30, noise of standard deviation 0.11."""
+LEVEL, TAU = 20, 3
+"""Largest base timestep of the filter: of 10, 20, 40, 80, ... the noisiest at which it alone changes at most 5 % of the
+decisions; and its steps: timesteps 0, 10 and 20, noise of standard deviation 0.08."""
 OPTIONS: dict[str, Any] = {"steps": 50, "distance": "l1", "lam": 0.001, "threshold": 0.2, "dilation": 1}
 """Of `ACE`. A mouth's line is one or two pixels wide here, so that dilation redraws more than the attack changed."""
 
@@ -36,13 +36,13 @@ def portrait_judges(
 ) -> Judges:
     """The shipped networks of one seed: the classifier (the plain or the confounded one) and those that judge it.
 
-    The oracle is that of the next seed, so that classifier and oracle share neither architecture, seed nor images.
+    Classifier and oracle share neither architecture, initial weights nor training images.
     The reader of factors, whose features measure likeness, is the same for all seeds.
     """
     reader = pretrained(zoo_name("factors"))
     return Judges(
         classifier=pretrained(zoo_name("confounded" if confounded else "smile", seed)),
-        oracle=pretrained(zoo_name("oracle", SEEDS[(SEEDS.index(seed) + 1) % len(SEEDS)])),
+        oracle=pretrained(zoo_name("oracle", seed)),
         filter=portrait_filter() if filter is None else filter,
         features=M.Features(zoo_name("factors"), reader),
         reader=reader,
