@@ -206,3 +206,11 @@ def test_bad_factors_and_parts_are_one_sentence() -> None:
         render_portraits(torch.zeros(2, 3), 16)
     with pytest.raises(ValueError, match="without names 'hat', which is no part; accepted: face"):
         render_portraits(draws(2), 16, without=("hat",))
+
+
+def test_a_subset_keeps_images_labels_factors_and_masks_together():
+    whole = portraits(5, size=16, generator=torch.Generator().manual_seed(0))
+    some = whole.subset(torch.tensor([3, 0]))
+    assert len(some) == 2 and some.classes == whole.classes
+    for name in ("images", "labels", "factors", "masks"):
+        assert torch.equal(getattr(some, name), getattr(whole, name)[[3, 0]])

@@ -3,7 +3,7 @@
 Knows nothing about what is drawn.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -52,6 +52,11 @@ class Scenes:
     def mask(self, part: str) -> Float[Tensor, "n size size"]:
         """The mask of one part, by name."""
         return self.masks[:, self.parts.index(part)]
+
+    def subset(self, indices: Int64[Tensor, " m"]) -> "Scenes":
+        """The scenes at these positions, in this order."""
+        picked = {name: getattr(self, name)[indices] for name in ("images", "labels", "factors", "masks")}
+        return replace(self, **picked)
 
 
 def sample_factors(
