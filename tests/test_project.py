@@ -207,7 +207,7 @@ def test_the_checkout_travels() -> None:
 
 def test_the_weights_are_small() -> None:
     sizes = {path.name: path.stat().st_size for path in tracked() if path.suffix == ".safetensors"}
-    assert sum(sizes.values()) < 28 * MIB  # five chapters' networks; the whole checkout stays below 48
+    assert sum(sizes.values()) < 30 * MIB  # five chapters' networks; the whole checkout stays below 48
     assert not {name: size for name, size in sizes.items() if size >= 14 * MIB}
 
 
