@@ -5,7 +5,9 @@ The environment holds the wheel and sees the dependencies of the running one, wh
 asks for every package that it imports.
 """
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +20,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FIRST = (
+    "diffgradcam"  # runs always; the other chapters take minutes each and are checked by their imports here
+)
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -79,6 +84,18 @@ def test_the_command_line_comes_with_the_wheel(python: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_a_notebook_imports_comes_with_the_wheel(notebook: Path, python: Path, tmp_path: Path) -> None:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    names = sorted(set(re.findall(r"^(?:from|import) (robustxai[\w.]*)", code, flags=re.MULTILINE)))
+    assert f"robustxai.{notebook.stem}" in names
+    run(python, "-c", "import " + ", ".join(names), cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "notebook",
+    [pytest.param(p, marks=[] if p.stem == FIRST else pytest.mark.slow, id=p.stem) for p in NOTEBOOKS],
+)
 def test_a_notebook_alone_runs_on_the_wheel(notebook: Path, python: Path, tmp_path: Path) -> None:
     shutil.copy(notebook, tmp_path)
     run(python, "-m", "papermill", notebook.name, "executed.ipynb", "-k", "python3", cwd=tmp_path)
