@@ -26,7 +26,7 @@ def class_gradient(
     route: str = "full",
     loss: str = "ce",
 ) -> tuple[Images, Logits]:
-    """Gradient in `x` of the sum of `class_loss`(classifier(F(x)), target), and the logits on F(x).
+    """Gradient in `x` of the summed `class_loss` of classifier(F(x)) for the target, and the logits on F(x).
 
     filter: None for the classifier alone. noise: of the filter's call. Parameters are left out of the graph.
     """
