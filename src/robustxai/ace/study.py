@@ -11,15 +11,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from jaxtyping import Bool
-
 from robustxai.ace import metrics as M
 from robustxai.ace.experiments import at_level
-from robustxai.ace.faces import faces
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.measured import Judges
-from robustxai.ace.recipes import factor_targets, zoo_name
+from robustxai.ace.recipes import zoo_name
 from robustxai.nets import pretrained
 
 LEVEL, TAU = 20, 3
@@ -50,8 +46,3 @@ def portrait_judges(
         features=M.Features(zoo_name("factors"), reader),
         reader=reader,
     )
-
-
-def portrait_attributes(n: int = 2000) -> Bool[torch.Tensor, "n factor"]:
-    """The true yes-no attributes of n training faces: whether each factor is in the upper half of its range."""
-    return factor_targets(faces("train", n)) > 0
