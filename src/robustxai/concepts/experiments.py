@@ -7,7 +7,7 @@ analyst come from different streams.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,15 @@ class Materials:
     def index(self, name: str) -> int:
         """The number of a class, in the network's logits."""
         return self.names.index(name)
+
+    def to(self, device: torch.device | str) -> Materials:
+        """The same pictures on another device."""
+        named = {
+            f: {k: x.to(device) for k, x in getattr(self, f).items()}
+            for f in ("concepts", "scored", "goal", "own")
+        }
+        listed = {f: [x.to(device) for x in getattr(self, f)] for f in ("random", "null")}
+        return replace(self, **named, **listed)
 
 
 def materials(

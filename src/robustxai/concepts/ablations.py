@@ -1,0 +1,128 @@
+"""One thing changed at a time: the attack's budget, aim, layer and steps, the analyst's probe, the number of exemplars.
+
+Each function gives cells by setting on one network. Knows nothing about how they are tabulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from robustxai.concepts.attacks import MultiLayerPushing, TokenPushing, UniversalPushing
+from robustxai.concepts.attacks.common import Perturbed
+from robustxai.concepts.cav import CAV
+from robustxai.concepts.experiments import Case
+from robustxai.concepts.results import Cell
+from robustxai.concepts.study import Study
+from robustxai.concepts.tcav import TCAV
+
+PROBES = {
+    "ridge": CAV(),
+    "ridge, lambda 0.01": CAV(strength=0.01),
+    "ridge, pooled": CAV(pool=True),
+    "SGD hinge": CAV("sgd"),
+    "logistic": CAV("logistic"),
+    "mean difference": CAV("mean"),
+}
+"""The analyst's estimators; the attacker does not know which (ours is the first, the reference tool's is SGD)."""
+Pair = tuple[Cell, Cell]
+
+
+def budgets(
+    study: Study, kind: str, seed: int, case: Case, *, eps: Sequence[float], attack: str = "push"
+) -> list[Cell]:
+    """The case's cell at each eps, in [0, 1]; 0 is clean."""
+    sets = {str(e): study.moved(kind, seed, case, attack, eps=e).x for e in eps}
+    return list(study.judged(kind, seed, case, sets).values())
+
+
+def probes(study: Study, kind: str, seed: int, case: Case, *, attack: str = "push") -> dict[str, Pair]:
+    """Cells (clean, attacked) by the analyst's probe, and with the log-probability instead of the logit."""
+    p = study.moved(kind, seed, case, attack)
+    sets = {"clean": p.clean, "attacked": p.x}
+    found = {}
+    for name, cav in PROBES.items():
+        cells = study.judged(kind, seed, case, sets, cav=cav)
+        found[name] = (cells["clean"], cells["attacked"])
+    tcav = TCAV(study.network(kind, seed), [study.layer], cav=study.cav, of="log_prob")
+    given = study.given
+    r = tcav.score(
+        given.scored[case.target], given.index(case.target), sets, given.random, correction="none"
+    )
+    return found | {"ridge, log-probability": (r["clean", study.layer], r["attacked", study.layer])}
+
+
+def aims(study: Study, kind: str, seed: int, case: Case, *, steps: Sequence[int] = (40,)) -> dict[str, Cell]:
+    """The attacked cell by what token pushing compares, where it aims and how long it runs (spec 4.2 to 4.4)."""
+    model, given, eps = study.network(kind, seed), study.given, study.eps
+    tokens, goal = given.concepts[case.concept], given.goal[case.towards]
+
+    def pushed(towards: torch.Tensor | None = goal, **options) -> torch.Tensor:
+        return TokenPushing(study.layer, **options).perturb(model, tokens, towards, eps=eps).x
+
+    sets = {
+        "whole maps, 20 steps": study.moved(kind, seed, case).x,
+        "unit channels (GCAV)": pushed(variant="cosine"),
+        "means over positions": pushed(variant="pooled"),
+    }
+    sets |= {f"whole maps, {k} steps": pushed(steps=k) for k in steps}
+    if case.sign > 0:
+        sets["towards images of the class"] = pushed(given.own[case.target])
+    else:
+        sets["away from its own centroid"] = pushed(None, away=True)
+    return study.judged(kind, seed, case, sets)
+
+
+def counts(
+    study: Study, kind: str, seed: int, case: Case, *, n: Sequence[int], attack: str = "push"
+) -> dict[int, Pair]:
+    """Cells (clean, attacked) with the first n exemplars and as many random pictures."""
+    p = study.moved(kind, seed, case, attack)
+    found = {}
+    for few in n:
+        given = replace(study.given, random=[s[:few] for s in study.given.random])
+        tcav = TCAV(study.network(kind, seed), [study.layer], cav=study.cav)
+        r = tcav.score(
+            given.scored[case.target], given.index(case.target),
+            {"clean": p.clean[:few], "attacked": p.x[:few]}, given.random, correction="none",
+        )  # fmt: skip
+        found[few] = (r["clean", study.layer], r["attacked", study.layer])
+    return found
+
+
+def poisoned(
+    study: Study, kind: str, seed: int, case: Case, *, shares: Sequence[float], attack: str = "push"
+) -> dict[float, Cell]:
+    """The case's cell when only the first share of the exemplars is attacked."""
+    p = study.moved(kind, seed, case, attack)
+    cut = {s: round(s * len(p.clean)) for s in shares}
+    sets = {str(s): torch.cat((p.x[:k], p.clean[k:])) for s, k in cut.items()}
+    cells = study.judged(kind, seed, case, sets)
+    return {s: cells[str(s)] for s in shares}
+
+
+def universal(study: Study, kind: str, seed: int, case: Case) -> dict[str, Cell]:
+    """Cells of the held-out half of the exemplars: clean, with the delta shared by the other half, one by one."""
+    tokens, goal = study.given.concepts[case.concept], study.given.goal[case.towards]
+    half = len(tokens) // 2
+    shared = UniversalPushing(study.layer).perturb(
+        study.network(kind, seed), tokens[:half], goal, eps=study.eps
+    )
+    each = study.moved(kind, seed, case).x[half:]
+    sets = {"clean": tokens[half:], "universal": shared.apply(tokens[half:]), "per exemplar": each}
+    return study.judged(kind, seed, case, sets)
+
+
+def layers(
+    study: Study, kind: str, seed: int, case: Case, *, judged: Sequence[str]
+) -> dict[str, dict[str, Cell]]:
+    """Cells by attack ("clean", "one layer", "all layers") and by the layer that is judged (spec 4.6)."""
+    p = study.moved(kind, seed, case)
+    broad: Perturbed = MultiLayerPushing(judged).perturb(
+        study.network(kind, seed), p.clean, study.given.goal[case.towards], eps=study.eps
+    )
+    sets = {"clean": p.clean, "one layer": p.x, "all layers": broad.x}
+    by_layer = {layer: study.judged(kind, seed, case, sets, layer=layer) for layer in judged}
+    return {name: {layer: cells[name] for layer, cells in by_layer.items()} for name in sets}

@@ -1,0 +1,196 @@
+"""A set of concepts with its networks, and what attacks do to all of them; the same for drawn and real pictures.
+
+The networks of the drawn menagerie are shipped; those of photographs are trained on first use and kept in a cache
+folder. Attacked exemplars are remembered, so that transfer, defences and ablations attack nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from robustxai.concepts import experiments as E
+from robustxai.concepts import real
+from robustxai.concepts.attacks import Perturbed, controls, sign_noise
+from robustxai.concepts.cav import CAV
+from robustxai.concepts.exemplars import stream
+from robustxai.concepts.recipes import NETWORKS, RECIPES, zoo_name
+from robustxai.concepts.results import Cell
+from robustxai.concepts.tcav import TCAV
+from robustxai.data import fetch
+from robustxai.nets import pretrained, recipes, zoo
+
+
+@dataclass(frozen=True)
+class Task:
+    """A set: its materials for (n exemplars, runs), its cases, the stem of its networks, and two true concepts.
+
+    `true`: (class, concept) pairs that should be important; `absent`: a pair that should not.
+    """
+
+    help: str
+    materials: Callable[[int, int], E.Materials]
+    cases: tuple[E.Case, ...]
+    stem: str
+    recipe: str
+    true: tuple[tuple[str, str], ...]
+    absent: tuple[str, str]
+
+
+TASKS = {
+    "menagerie": Task(
+        "drawn animals and textures, 64 px",
+        lambda n, runs: E.materials(n, runs=runs),
+        E.CASES,
+        "",
+        "concepts-menagerie",
+        (("zebra", "striped"), ("honeycomb", "honeycombed"), ("appaloosa", "dotted")),
+        ("appaloosa", "striped"),
+    ),
+    "textures": Task(
+        "photographs of 25 classes and of textures, 64 px",
+        lambda n, runs: real.materials(n=n, runs=runs),
+        real.CASES,
+        "textures",
+        "concepts-textures",
+        (("spider web", "cobwebbed"),),
+        ("trolleybus", "cobwebbed"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one attack did on one network: cells of clean and attacked exemplars, and of noise of the same size."""
+
+    network: str
+    seed: int
+    case: E.Case
+    attack: str
+    clean: Cell
+    noise: Cell
+    attacked: Cell
+    perturbed: Perturbed
+
+    @property
+    def counts(self) -> bool:
+        """The clean verdict leaves something to attack: not important to induce, important to remove."""
+        return (self.clean.state == "important") is (self.case.sign < 0)
+
+    @property
+    def flipped(self) -> bool:
+        """The verdict became important (induce), or stopped being so (remove)."""
+        return self.counts and (self.attacked.state == "important") is (self.case.sign > 0)
+
+    @property
+    def strong(self) -> bool:
+        """A flip to the other end: a mean score of 0.9 and more (induce), or of 0.1 and less (remove)."""
+        mean = self.attacked.mean
+        return self.flipped and (mean >= 0.9 if self.case.sign > 0 else mean <= 0.1)
+
+
+@dataclass
+class Study:
+    """A set of `TASKS` by name.
+
+    seeds, networks: which are compared. n, runs: exemplars a set, and random sets. eps: the budget. layer: attacked
+    and judged. device: where networks and images live. cache: folder for networks that are trained on first use, by
+    default `concepts` in the cache folder of `robustxai.data`. Raises ValueError for an unknown name.
+    """
+
+    name: str
+    seeds: tuple[int, ...] = (0, 1, 2)
+    networks: tuple[str, ...] = tuple(NETWORKS)
+    n: int = 50
+    runs: int = 20
+    eps: float = E.EPS
+    layer: str = E.LAYER
+    cav: CAV = field(default_factory=CAV)
+    device: torch.device | str = "cpu"
+    cache: Path | str = field(default_factory=lambda: fetch.cache() / "concepts")
+
+    def __post_init__(self) -> None:
+        if self.name not in TASKS:
+            raise ValueError(f"name is {self.name!r}; accepted are {', '.join(TASKS)}")
+        self._nets: dict[str, nn.Module] = {}
+        self._tools: dict[tuple, TCAV] = {}
+        self._moved: dict[tuple, Perturbed] = {}
+
+    @property
+    def task(self) -> Task:
+        """The set's cases and how it is read."""
+        return TASKS[self.name]
+
+    @cached_property
+    def given(self) -> E.Materials:
+        """What the analyst and the attacker have, on the study's device."""
+        return self.task.materials(self.n, self.runs).to(self.device)
+
+    def network(self, kind: str, seed: int) -> nn.Module:
+        """A network of this set, "plain" or "inception", in eval mode and frozen; trained if need be."""
+        name = zoo_name(kind, seed, self.task.stem)
+        if name not in self._nets:
+            folder, shipped = Path(self.cache), name in zoo()
+            if not shipped and (not (folder / "manifest.json").exists() or name not in zoo(folder)):
+                recipes.run(RECIPES[self.task.recipe], out=folder, seed=seed, device=self.device)
+            place: dict[str, Any] = {} if shipped else {"weights_dir": folder}
+            found = pretrained(name, map_location=self.device, **place).requires_grad_(False)
+            self._nets[name] = found.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return self._nets[name]
+
+    def each(self) -> Iterator[tuple[str, int, nn.Module]]:
+        """Kind, seed and network of all."""
+        for kind in self.networks:
+            for seed in self.seeds:
+                yield kind, seed, self.network(kind, seed)
+
+    def tool(self, kind: str, seed: int, layer: str = "", cav: CAV | None = None) -> TCAV:
+        """The analyst's TCAV of one layer; it keeps the activations of random sets and class images."""
+        key = (kind, seed, layer or self.layer, cav or self.cav)
+        if key not in self._tools:
+            self._tools[key] = TCAV(self.network(kind, seed), [key[2]], cav=key[3])
+        return self._tools[key]
+
+    def moved(
+        self, kind: str, seed: int, case: E.Case, attack: str = "push", *, eps: float | None = None
+    ) -> Perturbed:
+        """The case's exemplars attacked on a network by "push" or "gradient"; remembered."""
+        eps = self.eps if eps is None else eps
+        goal = case.towards if attack == "push" else case.sign  # all that the attack knows of the aim
+        key = (kind, seed, case.target, case.concept, goal, attack, eps)
+        if key not in self._moved:
+            self._moved[key] = E.attacked(
+                self.network(kind, seed), self.given, case, attack=attack, layer=self.layer, eps=eps
+            )
+        return self._moved[key]
+
+    def judged(self, kind: str, seed: int, case: E.Case, sets: dict, **which) -> dict[str, Cell]:
+        """Cells of named exemplar sets for the case's class; which: `layer` and `cav` of `tool`."""
+        tcav = self.tool(kind, seed, **which)
+        found = E.judge(tcav, self.given, case.target, sets)
+        return {name: cells[tcav.layers[0]] for name, cells in found.items()}
+
+    def outcomes(self, attack: str = "push", cases: Sequence[E.Case] | None = None) -> list[Outcome]:
+        """What the attack does to every case on every network."""
+        found = []
+        for kind, seed, _ in self.each():
+            for case in self.task.cases if cases is None else cases:
+                p = self.moved(kind, seed, case, attack)
+                noise = sign_noise(p.clean, self.eps, generator=stream("noise", case.name, seed))
+                sets = {"clean": p.clean, "noise": noise, "attacked": p.x}
+                cells = self.judged(kind, seed, case, sets)
+                found.append(Outcome(kind, seed, case, attack, *cells.values(), p))
+        return found
+
+    def with_controls(
+        self, perturbed: Perturbed, kind: str, seed: int, case: E.Case, *, layer: str = ""
+    ) -> dict[str, Cell]:
+        """Cells on one network of clean exemplars, attacked ones, and every control of the same size (spec 6)."""
+        sets = {"clean": perturbed.clean, "attacked": perturbed.x, **controls(perturbed)}
+        return self.judged(kind, seed, case, sets, layer=layer)
