@@ -6,22 +6,17 @@ import pytest
 import torch
 from tiny import net
 
+from robustxai.concepts.attacks.distances import centroids, squared_distances
 from robustxai.concepts.cav import CAV
-from robustxai.concepts.defence_study import cleaned, detected, moved_tokens, several_sets, voted
+from robustxai.concepts.defence_study import CLEAN, aware, cleaned, detected, several_sets, voted
+from robustxai.concepts.defences import CLEANERS, Behind, halved
 from robustxai.concepts.experiments import (
     CASES,
-    EPS,
     attacked,
     clean_table,
-    cos_to,
-    exceeds_controls,
     judge,
     materials,
     null_rate,
-    poisoned_share,
-    sweep,
-    universal,
-    with_controls,
 )
 from robustxai.concepts.facet_study import FACETS, facet_swap, judge_of
 from robustxai.concepts.recipes import Photographs, build, build_photographs, zoo_name
@@ -59,56 +54,40 @@ def test_clean_table_and_null_rate():
         assert 0 <= null_rate(MODEL, GIVEN, "zebra", layers=("b3",), test=test) <= 1
 
 
-@pytest.mark.parametrize("attack", ["push", "gradient"])
-def test_a_sweep_starts_clean(attack):
-    cells = sweep(MODEL, GIVEN, CASE, attack=attack, layer="b3", eps=(0.0, EPS))
-    clean = judge(TCAV(MODEL, ["b3"]), GIVEN, CASE.target, {"c": GIVEN.concepts[CASE.concept]})["c"]["b3"]
-    assert torch.equal(cells[0].cavs.vectors, clean.cavs.vectors) and cos_to(cells[0], clean) > 0.999
-    assert cos_to(cells[1], clean) < 0.999
-
-
-def test_transfer_has_all_controls():
-    cells = with_controls(MODEL, OTHER, GIVEN, CASE, layer="b3", judged="b3")
-    assert list(cells)[:2] == ["clean", "attacked"] and len(cells) == 8
-    assert exceeds_controls(cells, 1) in (True, False)
-    same = dict.fromkeys(cells, cells["clean"])
-    assert not exceeds_controls(same, 1)
-
-
-def test_shares_and_universal():
-    cells = poisoned_share(MODEL, GIVEN, CASE, layer="b3", shares=(0.0, 0.5, 1.0))
-    whole = judge(TCAV(MODEL, ["b3"]), GIVEN, CASE.target, {"a": attacked(MODEL, GIVEN, CASE, layer="b3").x})
-    assert list(cells) == [0.0, 0.5, 1.0]
-    assert torch.equal(cells[1.0].scores, whole["a"]["b3"].scores)
-    assert cos_to(cells[0.5], cells[0.0]) > cos_to(cells[1.0], cells[0.0])
-    assert list(universal(MODEL, GIVEN, CASE, layer="b3")) == ["clean", "universal", "per token"]
-
-
 def test_defences():
-    moved = moved_tokens(MODEL, GIVEN, CASE)
-    rows = cleaned(MODEL, GIVEN, CASE, moved, layer="b3", cleaners={"same": lambda x: x})
+    sets = {CLEAN: GIVEN.concepts[CASE.concept], "push": attacked(MODEL, GIVEN, CASE, layer="b3").x}
+    rows = cleaned(MODEL, GIVEN, CASE, sets, layer="b3", cleaners={"same": lambda x: x})
     assert [r.name for r in rows] == ["none", "same", "noise-averaged CAV", "median CAV"]
-    assert rows[0].attacked == rows[1].attacked and rows[0].holds == (
-        rows[0].clean_state == rows[0].attacked_state
-    )
-    one = voted([MODEL], GIVEN, CASE, moved, layers=("b3",))
-    assert (one.clean, one.attacked) == pytest.approx((rows[0].clean, rows[0].attacked))
-    many = several_sets(MODEL, GIVEN, CASE, moved, [GIVEN.goal[CASE.concept]] * 2, layer="b3")
-    assert many.clean_state == many.attacked_state  # two sets of three are not attacked
-    assert 0 <= detected(MODEL, GIVEN, CASE, moved, layer="b3") <= 1
+    assert rows[0].score == rows[1].score
+    assert rows[0].holds("push") == (rows[0].state[CLEAN] == rows[0].state["push"])
+    one = voted([MODEL], GIVEN, CASE, sets, layers=("b3",))
+    assert one.score == pytest.approx(rows[0].score) and one.state == rows[0].state
+    many = several_sets(MODEL, GIVEN, CASE, sets, [GIVEN.goal[CASE.concept]] * 2, layer="b3")
+    assert many.holds("push")  # two sets of three are not attacked
+    assert 0 <= detected(MODEL, GIVEN, CASE, sets["push"], layer="b3") <= 1
 
 
-@pytest.mark.parametrize("aim", ["replace", "destroy"])
-def test_facets(aim):
-    judge = judge_of(OTHER, GIVEN, n=10)
-    s = facet_swap(MODEL, judge, GIVEN, aim=aim, n=2, steps=3, attack_steps=2)
-    assert set(s.pictures) == set(s.preference) == {"A", "attacked", "B", "none"}
-    assert s.pictures["A"].images.shape == (2, 3, 32, 32) and -1 <= s.likeness <= 1
-    still = facet_swap(MODEL, judge, GIVEN, aim=aim, n=2, steps=3, attack_steps=2, eps=0.0)
-    assert torch.equal(still.pictures["attacked"].images, still.pictures["A"].images)
-    assert still.cosine[0] == pytest.approx(1, abs=1e-5) and len(FACETS) == 2
-    with pytest.raises(ValueError, match="aim is 'x'"):
-        facet_swap(MODEL, judge, GIVEN, aim="x")
+def test_the_aware_attacker_reaches_through_the_defence():
+    blind = attacked(MODEL, GIVEN, CASE, layer="b3")
+    behind = Behind(MODEL, CLEANERS["half size"], halved)
+    seen = attacked(behind, GIVEN, CASE, layer="model.b3")
+    centre = centroids(MODEL, GIVEN.goal[CASE.towards], ["b3"])
+    left = [squared_distances(MODEL, CLEANERS["half size"](p.x), centre)["b3"].mean() for p in (blind, seen)]
+    assert left[1] < left[0]
+    assert aware(MODEL, GIVEN, CASE, layer="b3").name == "half size, attacker aware"
+
+
+def test_facets():
+    judge = judge_of(OTHER, n=10, size=32, layer="b3")
+    s = facet_swap(MODEL, judge, GIVEN, n=2, steps=3, attack_steps=2)
+    assert set(s.pictures) == set(s.preference) == {"A", "B", "none", "replace", "destroy"}
+    assert s.pictures["A"].images.shape == (2, 3, 32, 32) and s.likeness["A"] == pytest.approx(1)
+    assert s.likeness["replace"] < 1 and set(s.cosine) == {"replace", "destroy"}
+    still = facet_swap(MODEL, judge, GIVEN, aims=("replace",), n=2, steps=3, attack_steps=2, eps=0.0)
+    assert torch.equal(still.pictures["replace"].images, still.pictures["A"].images)
+    assert still.cosine["replace"][0] == pytest.approx(1, abs=1e-5) and len(FACETS) == 2
+    with pytest.raises(ValueError, match="aims has 'x'"):
+        facet_swap(MODEL, judge, GIVEN, aims=("x",))
 
 
 def test_the_recipe_trains_two_networks(tmp_path):
@@ -133,10 +112,9 @@ def test_real_pictures(tmp_path):
     plan = Photographs(n=64, n_test=25, epochs=1, widths=(4, 4, 8, 8, 8))
     nets = build_photographs(Job("concepts-textures", 0, torch.device("cpu"), tmp_path, progress=False), plan)
     assert [n.name for n in nets] == ["concepts-textures-plain-s0", "concepts-textures-inception-s0"]
-    cell = with_controls(nets[0].module, nets[1].module, given, real.CASES[0], layer="b4", judged="b4")[
-        "attacked"
-    ]
-    assert 0 <= cell.mean <= 1
+    p = attacked(nets[0].module, given, real.CASES[0], layer="b4")
+    cells = judge(TCAV(nets[1].module, ["b4"]), given, "spider web", {"attacked": p.x})
+    assert 0 <= cells["attacked"]["b4"].mean <= 1
     with pytest.raises(ValueError, match="unicorn"):
         real.materials(("unicorn",))
     with pytest.raises(ValueError, match="striped"):

@@ -48,9 +48,7 @@ def probes(study: Study, kind: str, seed: int, case: Case, *, attack: str = "pus
         found[name] = (cells["clean"], cells["attacked"])
     tcav = TCAV(study.network(kind, seed), [study.layer], cav=study.cav, of="log_prob")
     given = study.given
-    r = tcav.score(
-        given.scored[case.target], given.index(case.target), sets, given.random, correction="none"
-    )
+    r = tcav.score(given.scored[case.target], given.index(case.target), sets, given.random, correction="none")
     return found | {"ridge, log-probability": (r["clean", study.layer], r["attacked", study.layer])}
 
 

@@ -1,4 +1,7 @@
-"""Experiments on defences: which restore the clean verdict of an attacked cell, and which change a clean one."""
+"""Experiments on defences: which restore the clean verdict of attacked exemplars, and which change a clean one.
+
+Every function judges named sets of exemplars, "clean" among them, so that one call serves several attacks.
+"""
 
 from __future__ import annotations
 
@@ -9,107 +12,131 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.concepts.cav import CAV
-from robustxai.concepts.defences import CLEANERS, detection_rate, noisy_copies, outlier_scores, vote
+from robustxai.concepts.defences import (
+    CLEANERS,
+    Behind,
+    detection_rate,
+    halved,
+    noisy_copies,
+    outlier_scores,
+    vote,
+)
 from robustxai.concepts.experiments import EPS, LAYER, Case, Materials, attacked, judge
 from robustxai.concepts.results import Cell
 from robustxai.concepts.tcav import TCAV
 
 Cleaner = Callable[[Tensor], Tensor]
+Sets = Mapping[str, Tensor]
+CLEAN = "clean"
 
 
 @dataclass(frozen=True)
 class Defended:
-    """One defence on one cell: score and verdict of clean and of attacked exemplars."""
+    """One defence on one cell: mean score and verdict by set, "clean" and the attacks."""
 
     name: str
-    clean: float
-    clean_state: str
-    attacked: float
-    attacked_state: str
+    score: Mapping[str, float]
+    state: Mapping[str, str]
 
-    @property
-    def holds(self) -> bool:
+    def holds(self, attack: str) -> bool:
         """The attacked exemplars get the verdict of the clean ones."""
-        return self.clean_state == self.attacked_state
+        return self.state[attack] == self.state[CLEAN]
 
 
-def _pair(name: str, clean: Cell, hit: Cell) -> Defended:
-    return Defended(name, clean.mean, clean.state, hit.mean, hit.state)
+def _found(name: str, cells: Mapping[str, Sequence[Cell]]) -> Defended:
+    mean = {k: sum(c.mean for c in v) / len(v) for k, v in cells.items()}
+    return Defended(name, mean, {k: vote(c.state for c in v) for k, v in cells.items()})
 
 
 def cleaned(
     model: nn.Module,
     given: Materials,
     case: Case,
-    moved: Tensor,
+    sets: Sets,
     *,
     layer: str = LAYER,
     cav: CAV | None = None,
     cleaners: Mapping[str, Cleaner] | None = None,
 ) -> list[Defended]:
     """No defence, every cleaner (of exemplars and random pictures alike), noise-averaged and median CAVs."""
-    tokens = given.concepts[case.concept]
-    images, target = given.scored[case.target], given.index(case.target)
-    found = []
     ways: dict[str, tuple[Cleaner, CAV]] = {"none": (lambda x: x, cav or CAV())}
     ways |= {name: (f, cav or CAV()) for name, f in (CLEANERS if cleaners is None else cleaners).items()}
     ways |= {
         "noise-averaged CAV": (lambda x: noisy_copies(x), cav or CAV()),
         "median CAV": (lambda x: x, CAV("median")),
     }
-    for name, (clean, probe) in ways.items():
-        random = [clean(s) for s in given.random]
-        sets = {"clean": clean(tokens), "attacked": clean(moved)}
-        r = TCAV(model, [layer], cav=probe).score(images, target, sets, random, correction="none", keep=False)
-        found.append(_pair(name, r["clean", layer], r["attacked", layer]))
-    return found
+    return [_seen_through(model, given, case, sets, name, *way, layer) for name, way in ways.items()]
+
+
+def _seen_through(
+    model: nn.Module,
+    given: Materials,
+    case: Case,
+    sets: Sets,
+    name: str,
+    clean: Cleaner,
+    cav: CAV,
+    layer: str,
+) -> Defended:
+    """The sets judged after cleaning them and the random pictures."""
+    images, target = given.scored[case.target], given.index(case.target)
+    shown, random = {k: clean(x) for k, x in sets.items()}, [clean(s) for s in given.random]
+    tcav = TCAV(model, [layer], cav=cav)
+    r = tcav.score(images, target, shown, random, correction="none", keep=False)
+    return _found(name, {k: [r[k, layer]] for k in sets})
 
 
 def voted(
     models: Sequence[nn.Module],
     given: Materials,
     case: Case,
-    moved: Tensor,
+    sets: Sets,
     *,
     layers: Sequence[str],
     cav: CAV | None = None,
 ) -> Defended:
     """The majority over layers of one or more networks; the score is the mean over them."""
-    cells: dict[str, list[Cell]] = {"clean": [], "attacked": []}
+    cells: dict[str, list[Cell]] = {k: [] for k in sets}
     for model in models:
-        sets = {"clean": given.concepts[case.concept], "attacked": moved}
         for name, by_layer in judge(TCAV(model, layers, cav=cav), given, case.target, sets).items():
             cells[name] += by_layer.values()
-    mean = {k: sum(c.mean for c in v) / len(v) for k, v in cells.items()}
-    state = {k: vote(c.state for c in v) for k, v in cells.items()}
-    name = f"vote of {len(models)} network{'s' * (len(models) > 1)} x {len(layers)} layers"
-    return Defended(name, mean["clean"], state["clean"], mean["attacked"], state["attacked"])
+    plural = "s" * (len(models) > 1)
+    return _found(f"vote of {len(models)} network{plural} x {len(layers)} layers", cells)
 
 
 def several_sets(
     model: nn.Module,
     given: Materials,
     case: Case,
-    moved: Tensor,
+    sets: Sets,
     others: Sequence[Tensor],
     *,
     layer: str = LAYER,
     cav: CAV | None = None,
 ) -> Defended:
     """The majority over independently collected exemplar sets, of which only the first is attacked."""
-    sets = {
-        "clean": given.concepts[case.concept],
-        "attacked": moved,
-        **{str(i): x for i, x in enumerate(others)},
-    }
-    cells = {k: c[layer] for k, c in judge(TCAV(model, [layer], cav=cav), given, case.target, sets).items()}
+    named = {**sets, **{str(i): x for i, x in enumerate(others)}}
+    cells = {k: c[layer] for k, c in judge(TCAV(model, [layer], cav=cav), given, case.target, named).items()}
     rest = [cells[str(i)] for i in range(len(others))]
-    clean, hit = ([cells[k], *rest] for k in ("clean", "attacked"))
-    return Defended(
-        f"vote of {len(rest) + 1} concept sets",
-        sum(c.mean for c in clean) / len(clean), vote(c.state for c in clean),
-        sum(c.mean for c in hit) / len(hit), vote(c.state for c in hit),
-    )  # fmt: skip
+    return _found(f"vote of {len(rest) + 1} concept sets", {k: [cells[k], *rest] for k in sets})
+
+
+def aware(
+    model: nn.Module,
+    given: Materials,
+    case: Case,
+    *,
+    attack: str = "push",
+    layer: str = LAYER,
+    eps: float = EPS,
+    cav: CAV | None = None,
+) -> Defended:
+    """Half size, against an attacker who differentiates through it (the final check of spec section 8)."""
+    moved = attacked(Behind(model, CLEANERS["half size"], halved), given, case, attack=attack,
+                     layer=f"model.{layer}", eps=eps).x  # fmt: skip
+    sets = {CLEAN: given.concepts[case.concept], attack: moved}
+    clean, probe = CLEANERS["half size"], cav or CAV()
+    return _seen_through(model, given, case, sets, "half size, attacker aware", clean, probe, layer)
 
 
 def detected(
@@ -127,10 +154,3 @@ def detected(
     trusted, check = given.goal[case.concept][:half], given.goal[case.concept][half:]
     usual = outlier_scores(model, layer, torch.cat((tokens, check)), trusted)
     return detection_rate(outlier_scores(model, layer, moved, trusted), usual, false_alarms=false_alarms)
-
-
-def moved_tokens(
-    model: nn.Module, given: Materials, case: Case, *, attack: str = "gradient", eps: float = EPS
-) -> Tensor:
-    """The case's attacked tokens, for the functions above."""
-    return attacked(model, given, case, attack=attack, eps=eps).x

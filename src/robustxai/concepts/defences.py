@@ -50,11 +50,34 @@ def fewer_bits(x: Images, bits: int = 4) -> Images:
     return (x * top).round() / top
 
 
-def resized(x: Images, share: float | int = 0.5) -> Images:
-    """Made smaller and brought back, bilinearly, on the uint8 grid."""
+def halved(x: Images, share: float | int = 0.5) -> Images:
+    """Made smaller and brought back, bilinearly; differentiable."""
     small = F.interpolate(x, scale_factor=float(share), mode="bilinear", antialias=True)
-    back = F.interpolate(small, x.shape[2:], mode="bilinear", align_corners=False)
-    return (back.clamp(0, 1) * 255).round() / 255
+    return F.interpolate(small, x.shape[2:], mode="bilinear", align_corners=False).clamp(0, 1)
+
+
+def resized(x: Images, share: float | int = 0.5) -> Images:
+    """`halved`, on the uint8 grid."""
+    return (halved(x, share) * 255).round() / 255
+
+
+class Behind(nn.Module):
+    """A network behind a cleaner, as an attacker who knows of it sees it; its layers are named "model.<layer>".
+
+    The forward pass has the cleaner itself, the backward pass the gradient of a smooth stand-in.
+    """
+
+    def __init__(
+        self, model: nn.Module, cleaner: Callable[[Images], Images], smooth: Callable[[Images], Images]
+    ) -> None:
+        super().__init__()
+        self.model, self.cleaner, self.smooth = model, cleaner, smooth
+        self.train(model.training)
+
+    def forward(self, x: Images) -> Tensor:
+        """Logits of the cleaned images."""
+        soft = self.smooth(x)
+        return self.model(soft + (self.cleaner(x) - soft).detach())
 
 
 def noisy_copies(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from robustxai.concepts.attacks import ClassGradientPush, Perturbed, TokenPushing, UniversalPushing, controls
+from robustxai.concepts.attacks import ClassGradientPush, Perturbed, TokenPushing
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import CONCEPTS, concept_sets, random_sets, scored_images
 from robustxai.concepts.measures import turned_by
@@ -142,86 +142,11 @@ def attacked(
     return push.perturb(model, tokens, given.own[case.target], given.index(case.target), eps=eps)
 
 
-def sweep(
-    model: nn.Module,
-    given: Materials,
-    case: Case,
-    *,
-    attack: str = "push",
-    layer: str = LAYER,
-    cav: CAV | None = None,
-    eps: Sequence[float] = SWEEP,
-) -> list[Cell]:
-    """The case's cell at every eps, the attack run once with all of them in the batch."""
-    tcav = TCAV(model, [layer], cav=cav)
-    p = attacked(model, given, case, attack=attack, layer=layer, eps=list(eps))
-    named = {f"{255 * e:.0f}": x for e, x in zip(eps, p.x, strict=True)}
-    return [cells[layer] for cells in judge(tcav, given, case.target, named).values()]
-
-
-def with_controls(
-    surrogate: nn.Module,
-    victim: nn.Module,
-    given: Materials,
-    case: Case,
-    *,
-    attack: str = "push",
-    layer: str = LAYER,
-    judged: str = LAYER,
-    cav: CAV | None = None,
-    eps: float = EPS,
-) -> dict[str, Cell]:
-    """Cells on `victim` of clean tokens, tokens attacked on `surrogate`, and the controls of the same size."""
-    p = attacked(surrogate, given, case, attack=attack, layer=layer, eps=eps)
-    sets = {"clean": p.clean, "attacked": p.x, **controls(p)}
-    return {
-        name: c[judged]
-        for name, c in judge(TCAV(victim, [judged], cav=cav), given, case.target, sets).items()
-    }
-
-
 def exceeds_controls(cells: Mapping[str, Cell], sign: int) -> bool:
     """The attacked score is beyond every control's by more than one standard deviation of the attacked runs."""
     mine = cells["attacked"]
     others = [c.mean for name, c in cells.items() if name not in ("clean", "attacked")]
     return all(sign * (mine.mean - other) > float(mine.scores.std()) for other in others)
-
-
-def poisoned_share(
-    model: nn.Module,
-    given: Materials,
-    case: Case,
-    *,
-    attack: str = "push",
-    layer: str = LAYER,
-    cav: CAV | None = None,
-    shares: Sequence[float] = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0),
-    eps: float = EPS,
-) -> dict[float, Cell]:
-    """The case's cell when only the first share of the tokens is attacked."""
-    p = attacked(model, given, case, attack=attack, layer=layer, eps=eps)
-    n = len(p.clean)
-    sets = {str(s): torch.cat((p.x[: round(s * n)], p.clean[round(s * n) :])) for s in shares}
-    found = judge(TCAV(model, [layer], cav=cav), given, case.target, sets)
-    return {s: found[str(s)][layer] for s in shares}
-
-
-def universal(
-    model: nn.Module,
-    given: Materials,
-    case: Case,
-    *,
-    layer: str = LAYER,
-    cav: CAV | None = None,
-    eps: float = EPS,
-) -> dict[str, Cell]:
-    """Cells of the held-out half of the tokens: clean, with the other half's universal delta, attacked one by one."""
-    tokens, goal = given.concepts[case.concept], given.goal[case.towards]
-    half = len(tokens) // 2
-    found = UniversalPushing(layer).perturb(model, tokens[:half], goal, eps=eps)
-    each = TokenPushing(layer, steps=40).perturb(model, tokens[half:], goal, eps=eps)
-    sets = {"clean": tokens[half:], "universal": found.apply(tokens[half:]), "per token": each.x}
-    return {k: v[layer] for k, v in judge(TCAV(model, [layer], cav=cav), given, case.target, sets).items()}
 
 
 def null_rate(

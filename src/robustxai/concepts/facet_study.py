@@ -16,38 +16,43 @@ from torch import Tensor, nn
 from robustxai.concepts.activations import activations, rows
 from robustxai.concepts.attacks import FacetAttack
 from robustxai.concepts.cav import CAV
-from robustxai.concepts.exemplars import stream
+from robustxai.concepts.exemplars import stream, textured
 from robustxai.concepts.experiments import EPS, GENERIC, Materials
 from robustxai.concepts.facets import FacetedVisualization, Rendered, facet_probe, facet_score
+from robustxai.concepts.measures import alike
 from robustxai.concepts.world import SIZE, photographed, turned
 from robustxai.data.scenes import menagerie, render_menagerie
-from robustxai.metrics import ssim
 
 UNIT = "patterned cat"
 FACETS = ("striped", "dotted")
 FACET_LAYERS = ("b3",)
 STRENGTH = 1000.0  # of the facet term, whose probes have length 1 here
-JUDGE_LAYER = "b3"
+JUDGE_LAYER = "b4"
+AIMS = ("replace", "destroy")
 
 Images = Float[Tensor, "n 3 height width"]
 
 
 @dataclass(frozen=True)
 class FacetSwap:
-    """Pictures with the clean probe of facet A, the attacked one, B's, and none; and what is measured on them.
+    """Pictures by name: "A" and "B" with the clean probes of two facets, "none" without, and one an attack on A.
 
-    `pictures`: by name "A", "attacked", "B" and "none". `preference`: the share of pictures on which the judge
-    prefers A. `margin` (n,): the judge's signed distance, positive for A. `cosine`: of the attacked probe to A's and
-    B's, mean over layers. `likeness`: mean SSIM of the attacked pictures to those of A, from the same seeds. `score`:
-    mean facet score of the pictures for the clean probe of A.
+    `preference`: the share of a name's pictures on which the judge prefers A. `margin` (n,): the judge's signed
+    distance, positive for A. `cosine`: of an attacked probe to A's and B's, mean over layers. `likeness`: mean SSIM
+    of pictures to those of A, from the same seeds. `score`: mean facet score for the clean probe of A.
     """
 
     pictures: Mapping[str, Rendered]
     preference: Mapping[str, float]
     margin: Mapping[str, Tensor]
-    cosine: tuple[float, float]
-    likeness: float
+    cosine: Mapping[str, tuple[float, float]]
+    likeness: Mapping[str, float]
     score: Mapping[str, float]
+
+    @property
+    def activation(self) -> dict[str, float]:
+        """The unit's mean activation on the pictures."""
+        return {name: float(p.activation.mean()) for name, p in self.pictures.items()}
 
 
 def cats(texture: str, n: int, *, size: int = SIZE, seed: int = 0) -> Images:
@@ -78,12 +83,20 @@ class Judge:
         return rows(activations(self.model, x, [self.layer])[self.layer], pool=True)
 
 
-def judge_of(model: nn.Module, given: Materials, *, facets: Sequence[str] = FACETS, n: int = 200) -> Judge:
-    """A judge that has seen cats and swatches of both textures."""
-    size = given.goal[facets[0]].shape[-1]
-    a, b = (torch.cat((cats(f, n, size=size), given.goal[f])) for f in facets)
+def judge_of(
+    model: nn.Module,
+    *,
+    facets: Sequence[str] = FACETS,
+    n: int = 200,
+    size: int = SIZE,
+    layer: str = JUDGE_LAYER,
+) -> Judge:
+    """A judge that has seen n cats and n swatches of either texture; none of them is an exemplar."""
+    swatches = [textured(n, (f,), size=size, generator=stream("judge", "swatch", f)) for f in facets]
+    a, b = (torch.cat((cats(f, n, size=size), s)) for f, s in zip(facets, swatches, strict=True))
     order = torch.randperm(len(a), generator=stream("judge order"))
-    return Judge(model, a[order], b[order])
+    device = next(model.parameters()).device
+    return Judge(model, a[order].to(device), b[order].to(device), layer=layer)
 
 
 def facet_swap(
@@ -91,7 +104,7 @@ def facet_swap(
     judge: Judge,
     given: Materials,
     *,
-    aim: str = "replace",
+    aims: Sequence[str] = AIMS,
     facets: Sequence[str] = FACETS,
     layers: Sequence[str] = FACET_LAYERS,
     eps: float = EPS,
@@ -102,42 +115,32 @@ def facet_swap(
     steps: int = 96,
     **options,
 ) -> FacetSwap:
-    """Push the tokens of facet A towards B ("replace") or generic pictures ("destroy") and render with both probes.
+    """Push the tokens of facet A towards B ("replace") or generic pictures ("destroy") and render with all probes.
 
-    options: of `FacetedVisualization`.
+    options: of `FacetedVisualization`. Raises ValueError for an unknown aim.
     """
-    if aim not in ("replace", "destroy"):
-        raise ValueError(f"aim is {aim!r}; accepted are 'replace' and 'destroy'")
+    if unknown := [aim for aim in aims if aim not in AIMS]:
+        raise ValueError(f"aims has {unknown[0]!r}; accepted are {', '.join(map(repr, AIMS))}")
     a, b = facets
     tokens = given.concepts[a]
-    goal = given.goal[b if aim == "replace" else GENERIC]
-    moved = FacetAttack(layers, eps=eps, steps=attack_steps).perturb(model, tokens, goal).x
+    goal = {"replace": given.goal[b], "destroy": given.goal[GENERIC]}
+    attack = FacetAttack(layers, eps=eps, steps=attack_steps)
+    sets = {"A": tokens, "B": given.concepts[b]}
+    sets |= {aim: attack.perturb(model, tokens, goal[aim]).x for aim in aims}
     generic = list(given.random[:4])
-    sets = {"A": tokens, "attacked": moved, "B": given.concepts[b]}
     probes = {name: facet_probe(model, layers, x, generic) for name, x in sets.items()}
     facet = FacetedVisualization(
         model, given.index(unit), size=tokens.shape[-1], strength=strength, steps=steps, **options
     )
     pictures = {name: facet.render(probe, n=n) for name, probe in (*probes.items(), ("none", None))}
     margin = {name: judge.margin(p.images) for name, p in pictures.items()}
-    scores = {name: float(facet_score(model, p.images, probes["A"]).mean()) for name, p in pictures.items()}
-    alike = [
-        ssim(
-            pictures["A"].images[:, c],
-            pictures["attacked"].images[:, c],
-            normalise="none",
-            window=11,
-            sigma=1.5,
-        )
-        for c in range(3)
-    ]
     return FacetSwap(
         pictures,
         {name: float((m > 0).float().mean()) for name, m in margin.items()},
         margin,
-        (_cosine(probes["attacked"], probes["A"]), _cosine(probes["attacked"], probes["B"])),
-        float(torch.stack(alike).mean()),
-        scores,
+        {aim: (_cosine(probes[aim], probes["A"]), _cosine(probes[aim], probes["B"])) for aim in aims},
+        {name: alike(p.images, pictures["A"].images) for name, p in pictures.items()},
+        {name: float(facet_score(model, p.images, probes["A"]).mean()) for name, p in pictures.items()},
     )
 
 

@@ -184,8 +184,8 @@ class Study:
                 p = self.moved(kind, seed, case, attack)
                 noise = sign_noise(p.clean, self.eps, generator=stream("noise", case.name, seed))
                 sets = {"clean": p.clean, "noise": noise, "attacked": p.x}
-                cells = self.judged(kind, seed, case, sets)
-                found.append(Outcome(kind, seed, case, attack, *cells.values(), p))
+                c = self.judged(kind, seed, case, sets)
+                found.append(Outcome(kind, seed, case, attack, c["clean"], c["noise"], c["attacked"], p))
         return found
 
     def with_controls(

@@ -92,5 +92,6 @@ def ensemble(study: Study, case: Case, *, victim: tuple[str, int]) -> Perturbed:
 def _judged(
     study: Study, level: str, source: tuple, victim: tuple, case: Case, p: Perturbed, layer: str
 ) -> Transferred:
-    cells = study.with_controls(p, *victim, case, layer=layer)
+    kind, seed = victim
+    cells = study.with_controls(p, kind, seed, case, layer=layer)
     return Transferred(level, f"{source[0]} {source[1]}", f"{victim[0]} {victim[1]}", case, cells)

@@ -11,6 +11,7 @@ from robustxai.plots.interactive import slider, slider_html
 from robustxai.plots.maps import maps_grid, maps_row, overlay
 from robustxai.plots.numbers import digest, interval, number
 from robustxai.plots.output import digest_line, show, table
+from robustxai.plots.panels import pictures_and_bars
 from robustxai.plots.points import ranking, scatter
 from robustxai.plots.strips import strips
 from robustxai.plots.style import PALETTE, style
@@ -26,6 +27,7 @@ __all__ = [
     "maps_row",
     "number",
     "overlay",
+    "pictures_and_bars",
     "ranking",
     "scatter",
     "show",
