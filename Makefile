@@ -7,6 +7,9 @@ PIP := $(PY) -m pip --disable-pip-version-check
 NOTEBOOKS := $(wildcard notebooks/*.ipynb book/*.ipynb)
 PYTEST_OPTIONS ?=
 PROFILE ?= quick
+# Test files run side by side, one core each: small networks gain little from a second thread. WORKERS=0 for one process.
+WORKERS ?= auto
+SPREAD = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile
 # Threads that wait sleep instead of spinning: on a busy machine this is several times faster, on a quiet one the same.
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -31,11 +34,11 @@ types: .venv/.test  ## static types
 	$(PY) -m basedpyright
 
 unit: .venv/.test  ## unit, property, project and wheel tests
-	$(PY) -m pytest tests $(PYTEST_OPTIONS)
+	$(SPREAD) tests $(PYTEST_OPTIONS)
 
 notebooks: .venv/.test  ## run every notebook and compare each cell with what is stored
 ifneq ($(NOTEBOOKS),)
-	$(PY) -m pytest --nbval --nbval-current-env $(NOTEBOOKS) $(PYTEST_OPTIONS)
+	$(SPREAD) --nbval --nbval-current-env $(NOTEBOOKS) $(PYTEST_OPTIONS)
 endif
 
 site-test: .venv/.test  ## look at the built site in headless Chromium
