@@ -80,6 +80,8 @@ def test_the_aware_attacker_reaches_through_the_defence():
 def test_facets():
     judge = judge_of(OTHER, n=10, size=32, layer="b3")
     s = facet_swap(MODEL, judge, GIVEN, n=2, steps=3, attack_steps=2)
+    bare = facet_swap(MODEL, judge, GIVEN, aims=(), without=False, n=2, steps=3)
+    assert set(bare.pictures) == {"A", "B"} and torch.equal(bare.pictures["A"].images, s.pictures["A"].images)
     assert set(s.pictures) == set(s.preference) == {"A", "B", "none", "replace", "destroy"}
     assert s.pictures["A"].images.shape == (2, 3, 32, 32) and s.likeness["A"] == pytest.approx(1)
     assert s.likeness["replace"] < 1 and set(s.cosine) == {"replace", "destroy"}

@@ -105,6 +105,7 @@ def facet_swap(
     given: Materials,
     *,
     aims: Sequence[str] = AIMS,
+    without: bool = True,
     facets: Sequence[str] = FACETS,
     layers: Sequence[str] = FACET_LAYERS,
     eps: float = EPS,
@@ -117,7 +118,7 @@ def facet_swap(
 ) -> FacetSwap:
     """Push the tokens of facet A towards B ("replace") or generic pictures ("destroy") and render with all probes.
 
-    options: of `FacetedVisualization`. Raises ValueError for an unknown aim.
+    without: render without a facet, too. options: of `FacetedVisualization`. Raises ValueError for an unknown aim.
     """
     if unknown := [aim for aim in aims if aim not in AIMS]:
         raise ValueError(f"aims has {unknown[0]!r}; accepted are {', '.join(map(repr, AIMS))}")
@@ -132,7 +133,8 @@ def facet_swap(
     facet = FacetedVisualization(
         model, given.index(unit), size=tokens.shape[-1], strength=strength, steps=steps, **options
     )
-    pictures = {name: facet.render(probe, n=n) for name, probe in (*probes.items(), ("none", None))}
+    shown = [*probes.items(), *([("none", None)] if without else [])]
+    pictures = {name: facet.render(probe, n=n) for name, probe in shown}
     margin = {name: judge.margin(p.images) for name, p in pictures.items()}
     return FacetSwap(
         pictures,
