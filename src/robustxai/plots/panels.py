@@ -44,10 +44,12 @@ def pictures_and_bars(
             bar = line[-1]
             bar.barh([0], [values[name]], height=0.5, color=PALETTE[k % 7])
             bar.axvline((limits[0] + limits[1]) / 2, color=MUTED, linewidth=0.8, linestyle="--")
-            bar.set(xlim=limits, ylim=(-0.6, 0.6), yticks=[])
+            bar.set(xlim=limits, ylim=(-0.5, 0.9), yticks=[])
             bar.grid(False, axis="y")
             words = f"{values[name]:.2f}" + (f"  {notes[k]}" if notes else "")
-            bar.text(limits[0], 0.46, words, fontsize=9, color=INK, va="bottom")
+            bar.text(
+                limits[0] + 0.02 * (limits[1] - limits[0]), 0.4, words, fontsize=9, color=INK, va="bottom"
+            )
             bar.tick_params(labelbottom=k == len(named) - 1)
         axes[-1][-1].set_xlabel(xlabel)
     return figure
