@@ -166,24 +166,6 @@ def test_captum_agrees_on_the_random_maximum():
     torch.testing.assert_close(ours, theirs.detach(), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("target", [None, 1, "all"])
-def test_draws_that_are_explained_together_change_nothing(target):
-    x, calls = images(), []
-    t = torch.tensor([0, 1, 2, 3, 0]) if target == "all" else target
-
-    def explain(v, classes):
-        calls.append(len(v))
-        factor = 1 if classes is None else 1 + torch.as_tensor(classes).view(-1, 1, 1, 1)
-        return (factor * v).square()
-
-    one = max_sensitivity(explain, x, t, draws=7, radius=0.1)
-    assert calls == [5] * 8
-    calls.clear()
-    three = max_sensitivity(explain, x, t, draws=7, radius=0.1, together=3, clean=explain(x, t))
-    assert calls == [5, 15, 15, 5]
-    assert torch.equal(one.value, three.value) and torch.equal(one.x, three.x)
-
-
 def test_the_search_beats_chance_inside_its_budget_and_ignores_the_batch():
     model, x = convnet(), images()
     t, explain = model(x).argmax(1), explainer(model)
@@ -216,7 +198,6 @@ def test_a_guide_gives_the_derivative_and_the_explainer_decides():
     [
         (lambda m, x: infidelity(m, x, x[:, :1]), "attribution has shape"),
         (lambda m, x: infidelity(m, x, x, draws=0), "draws is 0"),
-        (lambda m, x: max_sensitivity(m, x, together=0), "together is 0"),
         (lambda m, x: infidelity(m, x, x, 9), "target holds 9 to 9; accepted are 0 to 3"),
         (lambda m, x: infidelity(m, x, x, score="ce"), "score is 'ce'; accepted are prob, logit"),
         (lambda m, x: infidelity(m.train(), x, x), "model is in training mode"),

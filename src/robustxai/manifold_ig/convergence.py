@@ -34,10 +34,10 @@ def convergence(
     options: of all explainers, `solver` among them. One evaluation decodes all points of the path once.
     """
     solver = options.pop("solver", None)
-    options = {"memory": {}} | options  # a path is found once, for its energy and for its map
+    own = {name: value for name, value in options.items() if name != "memory"}
+    options.setdefault("memory", {})  # a path is found once, for its energy and for its map
     parts = (classifier, encoder, decoder)
     eig = saliency(LatentPathIG(*parts, **options).explain(x, target, baseline).values)
-    own = {name: value for name, value in options.items() if name != "memory"}
     pixels = saliency(IntegratedGradients(*parts, **own).explain(x, target, baseline).values)
     start = torch.full_like(x, baseline)
     line = ManifoldIG(*parts, evaluations=0, **options).geodesic(x, start).images

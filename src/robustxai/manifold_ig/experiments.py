@@ -6,11 +6,13 @@ notebooks or figures.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from robustxai.manifold_ig.at_once import at_once
 from robustxai.manifold_ig.cost import cost
 from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
 from robustxai.manifold_ig.diagnostics import (
@@ -20,6 +22,7 @@ from robustxai.manifold_ig.diagnostics import (
     nearest_distance,
     path_of,
 )
+from robustxai.manifold_ig.diffid import diff_id
 from robustxai.manifold_ig.explainers import Attribution, IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.known_manifold import KnownManifold, manifold_distance
 from robustxai.manifold_ig.maps import saliency
@@ -29,7 +32,6 @@ from robustxai.manifold_ig.robustness import Rows, attack_rows, moved, rebuilt
 from robustxai.metrics import (
     bootstrap_interval,
     deletion,
-    diff_id,
     energy_inside,
     gaussian_noise,
     infidelity,
@@ -43,8 +45,18 @@ from robustxai.metrics import (
 
 Methods = Mapping[str, PathExplainer]
 Found = Mapping[str, Attribution]
-TOGETHER = 64  # images of all draws behind SENS_max that are explained in one call
-__all__ = ["Rows", "attack_rows", "joined", "methods", "moved", "path_rows", "quality_rows", "rebuilt", "table"]
+TOGETHER = 64  # changed images that are explained or classified in one call
+__all__ = [
+    "Rows",
+    "attack_rows",
+    "joined",
+    "methods",
+    "moved",
+    "path_rows",
+    "quality_rows",
+    "rebuilt",
+    "table",
+]
 
 
 def methods(
@@ -119,28 +131,17 @@ def quality_rows(
     for name, method in methods.items():
         whole = method.explain(x, target) if found is None else found[name]
         start, end, maps, score = *whole.ends, saliency(whole.values), method.score
-        row = {}
+        row, logits = {}, method.model(end).detach()
         for kind, change in (("noise", gaussian_noise(radius)), ("squares", square_removal(fill=start))):
-            told = infidelity(
-                method.model,
-                end,
-                whole.values,
-                target,
-                perturb=change,
-                baseline=start,
-                draws=draws,
-                score=score,
-            )
+            ask = partial(
+                infidelity, x=end, attribution=whole.values, target=target, perturb=change, baseline=start,
+                draws=draws, score=score,
+            )  # fmt: skip
+            told = at_once(ask, method.model, like=logits, max_batch=TOGETHER)
             row |= {f"INFD {kind}": told.raw, f"unexplained {kind}": told.scaled / told.null}
-        row["SENS_max"] = max_sensitivity(
-            method,
-            x,
-            target,
-            radius=radius,
-            draws=sensitivity_draws,
-            clean=whole.values,
-            together=max(1, TOGETHER // len(x)),
-        ).value
+        ask = partial(max_sensitivity, x=x, target=target, radius=radius, draws=sensitivity_draws)
+        clean = whole.values
+        row["SENS_max"] = at_once(ask, method, like=clean, known=clean, max_batch=TOGETHER).value
         if curves:
             shown = information_curves(method.model, end, maps, target)
             row |= {"SIC": shown.sic.auc, "AIC": shown.aic.auc}

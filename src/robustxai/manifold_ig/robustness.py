@@ -56,7 +56,9 @@ def attack_rows(
                 also = None if method.encoder is None else rebuilt(method)
                 own = attack(wanted).perturb(model, x, target, explain=method, guide=guide, also=also)
             same = own is crafted
-            parts["adaptive"][name] = parts["transfer"][name] if same else moved(method, x, own.x, target, *clean)
+            parts["adaptive"][name] = (
+                parts["transfer"][name] if same else moved(method, x, own.x, target, *clean)
+            )
     return parts
 
 

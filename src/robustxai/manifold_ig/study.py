@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from robustxai.data import fetch
 from robustxai.manifold_ig.experiments import methods
 from robustxai.manifold_ig.explainers import PathExplainer
+from robustxai.manifold_ig.fold import folded
 from robustxai.manifold_ig.recipes import RECIPES, classifier_name, reconstructed, vae_name
 from robustxai.manifold_ig.tasks import TASKS, Samples, Task
-from robustxai.nets import ConvVAE, folded, pretrained, recipes, zoo
+from robustxai.nets import ConvVAE, pretrained, recipes, zoo
 
 POOL = 250
 
@@ -151,7 +152,8 @@ class Study:
             for inputs in ("recon", "raw"):
                 right = [self.right(architecture, seed, inputs) for seed in self.seeds]
                 scores = {
-                    f"on {kind}": torch.stack([one[kind].float().mean() for one in right]) for kind in right[0]
+                    f"on {kind}": torch.stack([one[kind].float().mean() for one in right])
+                    for kind in right[0]
                 }
                 rows.append(dict[str, object](architecture=architecture, trained=inputs) | scores)
         return rows

@@ -62,17 +62,18 @@ def map_runs(
 
 
 def attack_runs(
-    study: Study, *, pairs: int, steps: int, skip: int, lr: float = 8e-3
+    study: Study, *, pairs: int, steps: int, skip: int, lr: float = 8e-3, looks: int = 5
 ) -> dict[tuple[str, int], dict[str, Rows]]:
     """The targeted attack on the first architecture: `pairs` images for each seed, each with a wanted one.
 
-    skip: agreed images that are left out before. steps, lr: of the attack.
+    skip: agreed images that are left out before. steps, lr: of the attack. looks: how often, on the way, geodesics are
+    solved again and the inputs so far are judged.
     """
     runs = {}
     for i, seed in enumerate(study.seeds):
         methods = core(study, study.classifier(study.architectures[0], seed), **SHORT)
         victims, wanted = (study.samples(pairs, skip=skip + pairs * k) for k in (2 * i, 2 * i + 1))
-        attack = partial(AttributionAttack, steps=steps, lr=lr)
+        attack = partial(AttributionAttack, steps=steps, lr=lr, refresh=max(1, steps // looks))
         runs[study.architectures[0], seed] = attack_rows(
             methods, victims.x, wanted.x, victims.y, attack=attack
         )

@@ -1,14 +1,13 @@
 """Measures of attributions, batched: no loop over images, one value per sample.
 
 Similarity (`pearson`, ..., `topn_iou`), where the mass is (`entropy`, `border_mass`, `energy_inside`,
-`pointing_game`), faithfulness (`deletion`, `insertion`, `diff_id`, `infidelity`, `information_curves`), stability
+`pointing_game`), faithfulness (`deletion`, `insertion`, `infidelity`, `information_curves`), stability
 (`max_sensitivity`, `optimised_sensitivity`), outputs (`accuracy`, `agreement`, `kl`) and
 statistics (`bootstrap_interval`, `mean_ignoring_nan`). Maps are (n, height, width) or (n, 1, height,
 width). A measure that has no meaning for a sample returns nan there: skip and count it with
 `mean_ignoring_nan`. Imports nothing else of this package.
 """
 
-from .diffid import diff_id
 from .faithfulness import Curve, deletion, insertion
 from .infidelity import Infidelity, gaussian_noise, infidelity, square_removal
 from .information import Information, information_curves, median_curve
@@ -35,7 +34,6 @@ __all__ = [
     "dead",
     "dead_share",
     "deletion",
-    "diff_id",
     "energy_inside",
     "entropy",
     "gaussian_noise",

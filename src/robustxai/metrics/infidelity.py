@@ -103,26 +103,22 @@ def infidelity(
         raise ValueError(f"draws is {draws}; accepted are whole numbers from 1.")
     g = torch.Generator().manual_seed(0) if generator is None else generator
     change = gaussian_noise() if perturb is None else perturb
+    parts = torch.arange(len(x), device=x.device).split(max_batch)
     t = targets(model, x, target, max_batch)
 
     def value(images: Tensor) -> Tensor:
-        """F of images (n, ...) or (draws, n, ...)."""
-        flat = images.reshape(-1, *x.shape[1:])
-        pairs = zip(flat.split(max_batch), t.repeat(len(flat) // len(t)).split(max_batch), strict=True)
-        found = torch.cat([class_score(model, *pair, score) for pair in pairs]).double()
-        return found.reshape(images.shape[: images.ndim - x.ndim + 1])
+        return torch.cat([class_score(model, images[i], t[i], score) for i in parts]).double()
 
     span = None if baseline is None else x - torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
     whole, sums = value(x), torch.zeros(4, len(x), dtype=torch.float64, device=x.device)
-    together = max(1, max_batch // len(x))  # draws in one pass of the network
-    for first in range(0, draws, together):
-        changed = torch.stack([change(x, g) for _ in range(min(together, draws - first))])
+    for _ in range(draws):
+        changed = change(x, g)
         taken = x - changed
         if span is not None:
             taken = taken / torch.where(span == 0, 1, span)
-        told = (taken * attribution).flatten(2).double().sum(2)
+        told = (taken * attribution).flatten(1).double().sum(1)
         fall = whole - value(changed)
-        sums += torch.stack((told * told, told * fall, fall * fall, (told - fall).square())).sum(1)
+        sums += torch.stack((told * told, told * fall, fall * fall, (told - fall).square()))
     told2, both, fall2, raw = sums / draws
     scale = torch.where(told2 > 0, both / torch.where(told2 > 0, told2, 1), 0)
     bad = unusable(attribution.flatten(1))

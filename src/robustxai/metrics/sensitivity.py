@@ -37,16 +37,12 @@ def max_sensitivity(
     draws: int = 10,
     clip: Range = None,
     generator: torch.Generator | None = None,
-    clean: Tensor | None = None,
-    together: int = 1,
 ) -> Sensitivity:
     """The largest of `draws` uniform changes in the box of half side `radius` (Captum's definition).
 
     `target` is handed to `explain`: give the class, else an explainer may answer for another one after the
     change. All samples share the draws, so that a batch changes nothing. clip: range that inputs are kept in.
-    clean: the explanation of x, where it is known. together: draws that are explained in one call; more memory for
-    fewer calls. nan where the explanation of x is zero or not finite. Raises ValueError for a radius not above 0,
-    no draws, none together.
+    nan where the explanation of x is zero or not finite. Raises ValueError for a radius not above 0, no draws.
 
     >>> double = lambda x, target: 2 * x
     >>> bool(max_sensitivity(double, torch.ones(1, 4), radius=0.5).value <= 0.5)
@@ -54,20 +50,13 @@ def max_sensitivity(
     """
     if not radius > 0 or draws < 1:
         raise ValueError(f"radius and draws are {radius} and {draws}; accepted are above 0 and 1 or more.")
-    if together < 1:
-        raise ValueError(f"together is {together}; accepted are whole numbers from 1.")
     g = torch.Generator().manual_seed(0) if generator is None else generator
     with torch.no_grad():
-        clean = explain(x, target) if clean is None else clean
+        clean = explain(x, target)
         best = Sensitivity(x.new_zeros(len(x)), x)
-        for first in range(0, draws, together):
-            count = min(together, draws - first)
-            u = [2 * torch.rand(x.shape[1:], generator=g, device=g.device) - 1 for _ in range(count)]
-            near = torch.cat([_inside(x + radius * one.to(x), x, radius, clip) for one in u])
-            classes = target.repeat(count) if isinstance(target, Tensor) and target.ndim else target
-            found = explain(near, classes)
-            for pair in zip(near.split(len(x)), found.split(len(x)), strict=True):
-                best = _better(best, *pair, clean)
+        for _ in range(draws):
+            u = (2 * torch.rand(x.shape[1:], generator=g, device=g.device) - 1).to(x)
+            best = _better(best, explain, _inside(x + radius * u, x, radius, clip), target, clean)
     return _judged(best, clean)
 
 
@@ -105,7 +94,7 @@ def optimised_sensitivity(
             gradient = torch.autograd.grad(far.sum(), v)[0]
         with torch.no_grad():
             current = _inside(current + length * gradient.nan_to_num(0).sign(), x, radius, clip)
-            best = _better(best, current, explain(current, target), clean)
+            best = _better(best, explain, current, target, clean)
     return _judged(best, clean)
 
 
@@ -114,9 +103,9 @@ def _inside(y: Tensor, x: Tensor, radius: float | int, clip: Range) -> Tensor:
     return y if clip is None else y.clamp(*clip)
 
 
-def _better(best: Sensitivity, y: Tensor, found: Tensor, clean: Tensor) -> Sensitivity:
+def _better(best: Sensitivity, explain: Explain, y: Tensor, target: Target, clean: Tensor) -> Sensitivity:
     norm = clean.flatten(1).norm(dim=1)
-    value = (found - clean).flatten(1).norm(dim=1) / torch.where(norm > 0, norm, 1)
+    value = (explain(y, target) - clean).flatten(1).norm(dim=1) / torch.where(norm > 0, norm, 1)
     higher = value > best.value
     rows = higher.view(-1, *[1] * (y.ndim - 1))
     return Sensitivity(torch.where(higher, value.to(best.value), best.value), torch.where(rows, y, best.x))

@@ -5,7 +5,6 @@ It knows images in, logits out; it knows nothing about explanations.
 
 from robustxai.nets.adapters import TorchvisionClassifier
 from robustxai.nets.augment import RandomShift
-from robustxai.nets.fold import folded
 from robustxai.nets.miniatures import CompactInception, CompactVGG
 from robustxai.nets.mlp import MLP, SmallConvNet
 from robustxai.nets.resnet import CompactResNet
@@ -34,7 +33,6 @@ __all__ = [
     "accuracy",
     "cross_entropy",
     "fit",
-    "folded",
     "pretrained",
     "round_weights",
     "save_weights",

@@ -31,7 +31,9 @@ def folded(model: Net) -> Net:
     True
     """
     if any(module.training for module in model.modules()):
-        raise ValueError("model is in training mode, where a batch changes its norms; accepted is model.eval()")
+        raise ValueError(
+            "model is in training mode, where a batch changes its norms; accepted is model.eval()"
+        )
     same = copy.deepcopy(model)
     for parent in list(same.modules()):
         for (name, convolution), (after, norm) in pairwise(list(parent.named_children())):

@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .faithfulness import Classifier, Images, Maps, Targets, check_mode, targets
-from .maps import nan_where, order, spatial, unusable
-from .predictions import predicted
-from .spread import resize
+from robustxai.metrics.faithfulness import Classifier, Images, Maps, Targets, check_mode, targets
+from robustxai.metrics.maps import nan_where, order, spatial, unusable
+from robustxai.metrics.predictions import predicted
+from robustxai.metrics.spread import resize
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 

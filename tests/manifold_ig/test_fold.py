@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from robustxai.manifold_ig.fold import folded
 from robustxai.nets import (
     CompactInception,
     CompactResNet,
@@ -11,7 +12,6 @@ from robustxai.nets import (
     ConvVAE,
     ResNet9,
     TorchvisionClassifier,
-    folded,
 )
 
 
