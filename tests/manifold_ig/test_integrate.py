@@ -11,6 +11,7 @@ from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.baselines import as_baseline, class_median, decoded, mean, white
 from robustxai.manifold_ig.explainers import IntegratedGradients
 from robustxai.manifold_ig.integrate import (
+    accumulated,
     as_target,
     class_scores,
     nodes,
@@ -172,3 +173,14 @@ def test_bad_input_is_one_sentence(call, words):
     with pytest.raises(ValueError, match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_what_has_been_gathered_ends_as_the_trapezoid_rule(classifier):
+    path = torch.rand(5, 2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    target = torch.tensor([0, 1])
+    sofar = accumulated(classifier, path, target)
+    whole = weighted_gradients(classifier, *quadrature(path, "trapezoid"), target).values
+    assert sofar.shape == path.shape and not sofar[0].any()
+    torch.testing.assert_close(sofar[-1], whole, rtol=1e-4, atol=1e-6)
+    half = weighted_gradients(classifier, *quadrature(path[:3], "trapezoid"), target).values
+    torch.testing.assert_close(sofar[2], half, rtol=1e-4, atol=1e-6)

@@ -1,12 +1,15 @@
 """From methods and images to the rows of the tables: every quantity there, in range, and the right one."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from curved import generator
 
 from robustxai.data.scenes import FactorSpec
 from robustxai.manifold_ig import AttributionAttack, KnownManifold, experiments, path_of, saliency
-from robustxai.metrics import pearson
+from robustxai.manifold_ig.robustness import pushed_rows
+from robustxai.metrics import pearson, topk_intersection
 
 NAMES = ("IG", "IG-recon", "EIG", "MIG released", "MIG")
 
@@ -125,3 +128,62 @@ def test_the_reference_needs_an_autoencoder(setting):
     methods, x, target = setting
     with pytest.raises(ValueError, match="reference names a method without autoencoder"):
         experiments.path_rows(methods, x, target, reference="IG")
+
+
+def test_what_is_known_changes_nothing(setting):
+    """Attributions that are handed over give the numbers of those that are made."""
+    methods, x, target = setting
+    found = {name: method.explain(x, target) for name, method in methods.items()}
+    for rows, again in (
+        (
+            experiments.quality_rows(methods, x, target, draws=3, curves=False),
+            experiments.quality_rows(methods, x, target, draws=3, curves=False, found=found),
+        ),
+        (
+            experiments.path_rows(methods, x, target, priced=False),
+            experiments.path_rows(methods, x, target, priced=False, found=found),
+        ),
+    ):
+        for name in NAMES:
+            assert list(rows[name]) == list(again[name])
+            for quantity, values in rows[name].items():
+                torch.testing.assert_close(values, again[name][quantity], rtol=1e-3, atol=1e-5)
+
+
+def test_rows_without_geometry_and_with_known_images(setting):
+    methods, x, target = setting
+    rows = experiments.path_rows(methods, x, target, priced=False, geometry=False, known=x)
+    assert set(rows["MIG"]) == {
+        "gap / TV", "gradient noise", "nearest image", "PCC with EIG", "PCC with IG-recon",
+    }  # fmt: skip
+    path = path_of(methods["IG"], x, torch.zeros_like(x))[1:-1]
+    away = torch.stack([(path - image).flatten(2).norm(dim=2) for image in x]).amin(0)
+    torch.testing.assert_close(rows["IG"]["nearest image"], away.mean(0), rtol=1e-4, atol=1e-4)
+
+
+class Nudge:
+    """An attack that adds the wanted maps; it remembers what it was told to fool."""
+
+    seen: list = []  # noqa: RUF012
+
+    def __init__(self, goal):
+        self.goal = goal
+
+    def perturb(self, model, x, target, *, explain):
+        Nudge.seen.append(explain(x, target).shape)
+        return SimpleNamespace(x=(x + 0.01 * self.goal / self.goal.amax()).requires_grad_())
+
+
+def test_pushed_rows(setting):
+    methods, x, target = setting
+    Nudge.seen.clear()
+    rows = pushed_rows(methods, x, x.roll(1, 0), target, Nudge, k=10)
+    assert tuple(rows) == NAMES and Nudge.seen == [(3, 1, 8, 8)] * 5
+    for name, row in rows.items():
+        assert ((row["top 10 kept"] >= 0) & (row["top 10 kept"] <= 1)).all()
+        goal = saliency(methods[name](x.roll(1, 0)))
+        changed = x + 0.01 * goal / goal.amax()
+        before, after = (saliency(methods[name](v, target)) for v in (x, changed))
+        torch.testing.assert_close(row["top 10 kept"], topk_intersection(before, after, k=10))
+        torch.testing.assert_close(row["PCC to original"], pearson(before, after), rtol=1e-4, atol=1e-5)
+        assert not row["shift"].requires_grad

@@ -9,10 +9,18 @@ import torch
 from torch import nn
 
 from robustxai.data.scenes import portraits
-from robustxai.manifold_ig import recipes, tasks
+from robustxai.manifold_ig import recipes, surveys, tasks
 from robustxai.manifold_ig.convergence import convergence, part_errors
 from robustxai.manifold_ig.study import Study
-from robustxai.manifold_ig.summaries import minus, over_seeds, parts, seed_means, summary
+from robustxai.manifold_ig.summaries import (
+    bracketed,
+    minus,
+    over_seeds,
+    parts,
+    seed_means,
+    shifts,
+    summary,
+)
 from robustxai.nets import ConvVAE
 from robustxai.nets.recipes import Recipe
 
@@ -41,6 +49,15 @@ def test_a_summary_has_a_row_for_each_method_and_none_where_there_is_no_number()
     assert second["r"][0] == 1
     both = {("x", 0): {"transfer": RUNS["x", 0], "noise": RUNS["x", 1]}}
     assert parts(both, "noise") == {("x", 0): RUNS["x", 1]}
+
+
+def test_lines_with_brackets_and_the_shifts_of_an_attack():
+    (line,) = bracketed({"a": {"q": torch.tensor([1.0, 2.0, 3.0])}}, "start")
+    assert line["start"] == "a" and line["q"][0] == 2 and line["q"][1] < 2 < line["q"][2]
+    rows = {"IG": {"shift": torch.tensor([0.5])}}
+    attacked = {("x", seed): dict.fromkeys(("noise", "transfer", "adaptive"), rows) for seed in (0, 1)}
+    assert set(shifts(attacked)["IG"]) == {"shift, noise", "shift, transfer", "shift, adaptive"}
+    assert shifts(attacked)["IG"]["shift, noise"][0] == 0.5
 
 
 def small_networks():
@@ -129,6 +146,49 @@ def test_the_methods_of_a_study_share_their_paths(study):
         if method.n_steps == 4:
             method(x)
     assert len(study.memory) == kept
+
+
+@pytest.fixture
+def surveyed(study):
+    """The study with three images that count as agreed, whatever its barely trained classifiers say."""
+    study.__dict__["agreed"] = torch.arange(6)
+    return study
+
+
+def test_the_surveys_have_every_classifier_and_quantity(surveyed):
+    few = surveyed.samples(2)
+    runs = surveys.map_runs(surveyed, few, draws=1, infidelity_draws=2, geometry=True)
+    assert list(runs) == [("resnet", 0), ("vgg", 0)]
+    assert {"IG", "BlurIG", "GuidedIG", "IG-recon", "EIG", "MIG"} == set(runs["vgg", 0])
+    assert "DiffID" in runs["resnet", 0]["IG"] and "DiffID" not in runs["vgg", 0]["IG"]
+    for row in runs.values():
+        assert {"SENS_max", "E / E_lin", "gap / TV", "residual"} <= set(row["MIG"])
+        assert "gap / TV" not in row["BlurIG"] and row["MIG"]["SENS_max"].shape == (2,)
+    methods = surveys.core(surveyed, surveyed.classifier("resnet", 0))
+    assert tuple(methods) == surveys.CORE
+    starts = surveys.start_rows(surveyed, methods, few)
+    assert len(starts) == 5 and set(starts["white"]) == {
+        "PCC of MIG with IG-recon", "PCC of MIG with EIG", *(f"inside, {n}" for n in surveys.CORE),
+    }  # fmt: skip
+    inputs = surveys.input_rows(surveyed, few)
+    assert list(inputs) == ["reconstructions", "raw images"]
+    density = surveys.density_rows(surveyed, few.x, weights=(0.0, 10.0))
+    assert list(density) == ["0", "10"] and all(v.shape == (2,) for v in density["10"].values())
+
+
+def test_the_attacks_of_a_study(surveyed):
+    runs = surveys.attack_runs(surveyed, pairs=1, steps=2, skip=1)
+    assert list(runs) == [("resnet", 0)] and set(runs["resnet", 0]) == {"transfer", "noise", "adaptive"}
+    assert set(runs["resnet", 0]["adaptive"]) == set(surveys.CORE)
+    assert all(row["shift"].shape == (1,) for row in runs["resnet", 0]["transfer"].values())
+
+
+def test_the_answers_of_classifiers_are_asked_once(study):
+    right = study.right("vgg", 0, "raw")
+    model = study.classifier("vgg", 0, "raw")
+    assert torch.equal(right["raw images"], model(study.pool.x).argmax(1) == study.pool.y)
+    assert torch.equal(right["reconstructions"], model(study.rebuilt).argmax(1) == study.pool.y)
+    assert study.right("vgg", 0, "raw") is right and study.classifier("vgg", 0, "raw") is model
 
 
 @pytest.mark.usefixtures("as_shipped")

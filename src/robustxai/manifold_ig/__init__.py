@@ -23,6 +23,7 @@ from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed, geodesic
 from robustxai.manifold_ig.integrate import (
     RULES,
     SCORES,
+    accumulated,
     class_scores,
     quadrature,
     straight_integral,
@@ -89,6 +90,7 @@ __all__ = [
     "ShuffledChange",
     "VAELoss",
     "VarianceDecoder",
+    "accumulated",
     "at_constant_speed",
     "autoencoder_residual",
     "baselines",

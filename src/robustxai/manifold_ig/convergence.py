@@ -34,9 +34,11 @@ def convergence(
     options: of all explainers, `solver` among them. One evaluation decodes all points of the path once.
     """
     solver = options.pop("solver", None)
+    own = {name: value for name, value in options.items() if name != "memory"}
+    options.setdefault("memory", {})  # a path is found once, for its energy and for its map
     parts = (classifier, encoder, decoder)
     eig = saliency(LatentPathIG(*parts, **options).explain(x, target, baseline).values)
-    pixels = saliency(IntegratedGradients(*parts, **options).explain(x, target, baseline).values)
+    pixels = saliency(IntegratedGradients(*parts, **own).explain(x, target, baseline).values)
     start = torch.full_like(x, baseline)
     line = ManifoldIG(*parts, evaluations=0, **options).geodesic(x, start).images
     found: dict[str, list[Tensor]] = {

@@ -52,8 +52,11 @@ class LatentPathIG(PathExplainer):
         self.endpoint, self.bridge_points, self.memory = endpoint, bridge_points, memory
 
     def _codes(self, x: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes of `start` and of `x`; a start that all share is encoded once."""
         assert self.encoder is not None
-        return self.encoder(start), self.encoder(x)
+        one = start[:1] if bool((start == start[:1]).all()) else start
+        z0 = self.encoder(one)
+        return z0.expand(len(start), *z0.shape[1:]), self.encoder(x)
 
     def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
         z0, z1 = self._codes(x, start)
@@ -71,6 +74,12 @@ class LatentPathIG(PathExplainer):
             self.memory[key.digest()] = make()
         return self.memory[key.digest()]
 
+    def images(self, latents: Latents) -> Float[Tensor, "points n *image"]:
+        """The decoded points of a path; from the memory, where there is one and no graph is wanted."""
+        assert self.decoder is not None
+        make = partial(decode, self.decoder, latents, max_batch=self.internal_batch_size)
+        return make() if latents.requires_grad else self._recalled("images", make, latents)
+
     def _decoded(
         self, latents: Tensor, x: Tensor, start: Tensor, target: Target, found: Geodesic | None = None
     ) -> Way:
@@ -79,8 +88,7 @@ class LatentPathIG(PathExplainer):
         if found is not None and found.images.shape[2:] == x.shape[1:] and not latents.requires_grad:
             images = found.images
         else:
-            make = partial(decode, self.decoder, latents, max_batch=self.internal_batch_size)
-            images = make() if latents.requires_grad else self._recalled("images", make, latents)
+            images = self.images(latents)
         path = paths.endpoints(like(images, x), start, x, self.endpoint, points=self.bridge_points)
         return self._along(path, target, found)
 
@@ -140,7 +148,7 @@ class ManifoldIG(LatentPathIG):
         warm: Latents | Geodesic | None = None,
     ) -> Attribution:
         """The attribution with its diagnostics; `warm` is a geodesic of similar images to start from."""
-        return self._judged(x, target, baselines, partial(self._way, warm=warm))
+        return self._judged(x, self._found(x, target, baselines, warm=warm))
 
     def geodesic(self, x: Tensor, start: Tensor, *, warm: Tensor | Geodesic | None = None) -> Geodesic:
         """The geodesics between the codes of `start` and of `x`, with `warm` as in `geodesic(start=...)`."""

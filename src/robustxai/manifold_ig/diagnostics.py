@@ -16,7 +16,8 @@ from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
 from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.integrate import gradients
 from robustxai.manifold_ig.metric import curve_bounds
-from robustxai.manifold_ig.paths import endpoints, latent_line, straight
+from robustxai.manifold_ig.paths import endpoints, straight
+from robustxai.manifold_ig.sine import line
 from robustxai.metrics import cosine
 
 Path = Float[Tensor, "points n *sample"]
@@ -99,9 +100,8 @@ def path_of(
     if isinstance(method, ManifoldIG):
         path = method.geodesic(x, start).images
     elif isinstance(method, LatentPathIG):
-        assert method.encoder is not None and method.decoder is not None
-        codes = method.encoder(start), method.encoder(x)
-        path = latent_line(method.decoder, *codes, method.n_steps + 1, bend=method.bend)
+        latents = line(*method._codes(x, start), method.n_steps + 1)
+        path = method.images(latents if method.bend is None else latents + method.bend)
     else:
         raise ValueError(
             f"method is {type(method).__name__}; accepted are IntegratedGradients, LatentPathIG and ManifoldIG"

@@ -5,7 +5,6 @@ shape go out, signed. Where `x` requires a gradient the attribution is different
 attacked. Knows nothing about attacks or measures.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,11 +129,13 @@ class PathExplainer:
             ValueError: bad images, baselines or target, a network in training mode, a decoder that does not
                 give images like `x`.
         """
+        if not return_convergence_delta:
+            return self._found(x, target, baselines).integral.values
         result = self.explain(x, target, baselines)
-        return (result.values, result.delta) if return_convergence_delta else result.values
+        return result.values, result.delta
 
     def __call__(self, x: Sample, target: Target = None) -> Sample:
-        return self.explain(x, target).values
+        return self._found(x, target, None).integral.values
 
     def explain(
         self,
@@ -143,14 +144,15 @@ class PathExplainer:
         baselines: Float[Tensor, "*baseline"] | float | int | None = None,
     ) -> Attribution:
         """The attribution with its diagnostics; arguments as in `attribute`."""
-        return self._judged(x, target, baselines, self._way)
+        return self._judged(x, self._found(x, target, baselines))
 
-    def _judged(
-        self, x: Tensor, target: Target, baselines: Tensor | float | None, find: Callable[..., Way]
-    ) -> Attribution:
-        self._check(x)
+    def _found(self, x: Tensor, target: Target, baselines: Tensor | float | None, **more: Any) -> Way:
+        """The attribution without its diagnostics, which cost passes that an attack need not pay."""
+        self._check(x, baselines)
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
-            way = find(x, as_baseline(baselines, x), target)
+            return self._way(x, as_baseline(baselines, x), target, **more)
+
+    def _judged(self, x: Tensor, way: Way) -> Attribution:
         with torch.no_grad():
             start, end = (class_scores(self.model(e), way.target, self.score) for e in way.ends)
             changed = torch.zeros_like(way.finite)
@@ -167,8 +169,10 @@ class PathExplainer:
         raise NotImplementedError
 
     def _target(self, end: Tensor, target: Target) -> Tensor:
+        """Class indices; one image tells how many classes there are where they are given."""
         with torch.no_grad():
-            return as_target(target, self.model(end))
+            logits = self.model(end if target is None else end[:1])
+            return as_target(target, logits.expand(len(end), -1))
 
     def _along(self, images: Tensor, target: Target, found: Geodesic | None = None) -> Way:
         """Integrate along a path that is there as images."""
@@ -187,7 +191,7 @@ class PathExplainer:
         assert self.encoder is not None and self.decoder is not None
         return like(decode(self.decoder, self.encoder(x)[None], max_batch=self.internal_batch_size), x)[0]
 
-    def _check(self, x: Tensor) -> None:
+    def _check(self, x: Tensor, baselines: Tensor | float | None) -> None:
         for part, name in ((self.model, "model"), (self.encoder, "encoder"), (self.decoder, "decoder")):
             if part is not None:
                 check_mode(part, name)

@@ -41,13 +41,12 @@ class BlurIG(PathExplainer):
         paths.blur_scales(1.0, 1, spacing=spacing)
         self.sigma_max, self.spacing = sigma_max, spacing
 
-    def explain(self, x, target=None, baselines=None):
-        """The attribution with its diagnostics; arguments as in `attribute`."""
+    def _check(self, x: Tensor, baselines: Tensor | float | None) -> None:
         if baselines is not None:
             raise ValueError("baselines is given; BlurIG starts from the blurred image and accepts only None")
         if x.ndim != 4:
             raise ValueError(f"x has shape {tuple(x.shape)}; accepted is a batch of images (n, c, h, w)")
-        return super().explain(x, target)
+        super()._check(x, baselines)
 
     def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
         sigma_max = min(x.shape[2:]) / 4 if self.sigma_max is None else self.sigma_max

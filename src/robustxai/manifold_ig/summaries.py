@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from robustxai.manifold_ig.experiments import Rows
-from robustxai.metrics import Interval, t_interval
+from robustxai.metrics import Interval, bootstrap_interval, t_interval
 
 Runs = Mapping[tuple[str, int], Rows]
 """(architecture, seed) -> method -> quantity -> values (n,)."""
@@ -50,3 +50,21 @@ def summary(runs: Runs, quantities: Sequence[str]) -> list[dict[str, object]]:
 def parts(runs: Mapping[tuple[str, int], Mapping[str, Rows]], name: str) -> dict[tuple[str, int], Rows]:
     """The runs of one part of an attack ("transfer", "adaptive", "noise")."""
     return {key: whole[name] for key, whole in runs.items()}
+
+
+def bracketed(rows: Rows, first: str = "method") -> list[dict[str, object]]:
+    """One line a row of values per image: its name under `first`, quantities as (mean, low, high) of the bootstrap."""
+    lines = []
+    for name, values in rows.items():
+        found = {quantity: bootstrap_interval(v) for quantity, v in values.items()}
+        lines.append({first: name} | {q: (i.value, i.low, i.high) for q, i in found.items()})
+    return lines
+
+
+def shifts(runs: Mapping[tuple[str, int], Mapping[str, Rows]]) -> dict[str, dict[str, object]]:
+    """Method -> its shift under each part of the attack as (mean, low, high) over seeds."""
+    found: dict[str, dict[str, object]] = {}
+    for part in ("noise", "transfer", "adaptive"):
+        for row in summary(parts(runs, part), ["shift"]):
+            found.setdefault(str(row["method"]), {})[f"shift, {part}"] = row["shift"]
+    return found

@@ -1,0 +1,131 @@
+"""What an attack does to the maps of several methods: transfer, adaptive and control, rows for table 7.2.
+
+All methods get the same images, wanted images and classes. Knows methods by what they do, never by name, and nothing
+about notebooks or figures.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robustxai.manifold_ig.adaptive import frozen
+from robustxai.manifold_ig.attacks import AttributionAttack
+from robustxai.manifold_ig.controls import ShuffledChange
+from robustxai.manifold_ig.decoded import ManifoldIG
+from robustxai.manifold_ig.explainers import Attribution, PathExplainer
+from robustxai.manifold_ig.maps import SaliencyOf, saliency
+from robustxai.metrics import pearson, ssim, topk_intersection
+from robustxai.metrics.predictions import predicted
+
+Methods = Mapping[str, PathExplainer]
+Rows = dict[str, dict[str, Tensor]]
+"""Method -> quantity -> one value an image (n,), nan where there is none."""
+
+
+def attack_rows(
+    methods: Methods,
+    x: Tensor,
+    wanted: Tensor,
+    target: Tensor,
+    *,
+    attack: Callable[[Tensor], AttributionAttack] = AttributionAttack,
+    crafted_on: str = "IG",
+    adaptive: bool = True,
+) -> dict[str, Rows]:
+    """Table 7.2: maps before and after the targeted attack towards the maps of `wanted` (n, ...).
+
+    "transfer": crafted on `crafted_on`, read by all. "noise": the same change with its pixels shuffled.
+    "adaptive": crafted on each method itself, through its decoder, for ManifoldIG with frozen bends. attack:
+    from the wanted images to the attack. It keeps the prediction on the raw image and, where it is adaptive, on
+    the reconstruction that the method explains; "kept" is the latter, and images that lost it count in all rows.
+    """
+    model = methods[crafted_on].model
+    crafted = attack(wanted).perturb(model, x, target, explain=methods[crafted_on])
+    noise = ShuffledChange(crafted.x).perturb(model, x, target)
+    parts: dict[str, Rows] = {"transfer": {}, "noise": {}, "adaptive": {}}
+    for name, method in methods.items():
+        clean = method.explain(x, target), saliency(method(wanted))
+        parts["transfer"][name] = moved(method, x, crafted.x, target, *clean)
+        parts["noise"][name] = moved(method, x, noise.x, target, *clean)
+        if adaptive:
+            own = crafted
+            if name != crafted_on:
+                guide = frozen(method) if isinstance(method, ManifoldIG) else None
+                also = None if method.encoder is None else rebuilt(method)
+                own = attack(wanted).perturb(model, x, target, explain=method, guide=guide, also=also)
+            same = own is crafted
+            parts["adaptive"][name] = (
+                parts["transfer"][name] if same else moved(method, x, own.x, target, *clean)
+            )
+    return parts
+
+
+def moved(
+    method: PathExplainer, x: Tensor, attacked: Tensor, target: Tensor, before: Attribution, goal: Tensor
+) -> dict[str, Tensor]:
+    """What an attack did to the maps of a method: PCC and SSIM to the original and to the wanted map, what
+    they are without attack, the shift of the PCC, whether the explained image keeps its class, and the
+    contraction of the change by the autoencoder (spec 4.5; 1 without one).
+
+    attacked: the changed images. before: the attribution of `x`. goal: the wanted maps (n, 1, h, w).
+    """
+    after = method.explain(attacked, target)
+    clean, now = saliency(before.values), saliency(after.values)
+    row = {"PCC to original": pearson(now, clean), "SSIM to original": _ssim(now, clean)}
+    row |= {"PCC to target": pearson(now, goal), "SSIM to target": _ssim(now, goal)}
+    row |= {"PCC to target before": pearson(clean, goal), "SSIM to target before": _ssim(clean, goal)}
+    row["shift"] = row["PCC to target"] - row["PCC to target before"]
+    with torch.no_grad():
+        same = predicted(method.model(after.ends[1])) == predicted(method.model(before.ends[1]))
+    change = (attacked - x).flatten(1).norm(dim=1)
+    row["kept"], row["budget used"] = same.to(x), (attacked - x).flatten(1).abs().amax(1)
+    row["contraction"] = (after.ends[1] - before.ends[1]).flatten(1).norm(dim=1) / change
+    return row
+
+
+def pushed_rows(
+    methods: Methods,
+    x: Tensor,
+    wanted: Tensor,
+    target: Tensor,
+    attack: Callable[[Tensor], Any],
+    *,
+    k: int = 100,
+) -> Rows:
+    """Another attack on explanations, crafted on each method: the share of its `k` largest values that stay, and the
+    numbers of `moved` towards the maps of `wanted` (n, ...).
+
+    attack: from the wanted maps (n, 1, h, w) to anything with
+    `perturb(model, x, target, explain=...)` whose result has the inputs `x`. A geodesic is bent as at the clean
+    image while the attack runs, and solved again where it is judged.
+    """
+    rows: Rows = {}
+    for name, method in methods.items():
+        before, goal = method.explain(x, target), saliency(method(wanted))
+        followed = frozen(method)(x) if isinstance(method, ManifoldIG) else method
+        pushed = attack(goal).perturb(method.model, x, target, explain=SaliencyOf(followed)).x.detach()
+        after = saliency(method(pushed, target))
+        row = {f"top {k} kept": topk_intersection(saliency(before.values), after, k=k)}
+        rows[name] = row | moved(method, x, pushed, target, before, goal)
+    return rows
+
+
+def _ssim(a: Tensor, b: Tensor) -> Tensor:
+    """The Gaussian window of the spec where the map is large enough for it."""
+    large = min(a.shape[2:]) >= 11
+    return ssim(a, b, window=11, sigma=1.5) if large else ssim(a, b, window=7)
+
+
+def rebuilt(method: PathExplainer, *, classified: bool = True) -> Callable[[Tensor], Tensor]:
+    """x -> classifier(decode(encode(x))) of a method, or not `classified` the reconstruction.
+
+    Raises ValueError for a method without autoencoder.
+    """
+    encoder, decoder = method.encoder, method.decoder
+    if encoder is None or decoder is None:
+        raise ValueError("reference names a method without autoencoder; accepted is one with, such as 'EIG'")
+    if classified:
+        return lambda v: method.model(decoder(encoder(v)))
+    return lambda v: decoder(encoder(v))
