@@ -4,31 +4,24 @@ import pytest
 import torch
 
 from robustxai.ace.experiments import bare_filter, with_and_without
-from robustxai.ace.faces import STREAMS, edit_region, faces, redrawn
+from robustxai.ace.faces import edit_region, faces, redrawn
 from robustxai.ace.metrics import high_frequency_share
-from robustxai.ace.study import OPTIONS, portrait_filter, portrait_judges
+from robustxai.ace.study import OPTIONS, Study, unseen
 from robustxai.metrics import energy_inside
 from robustxai.metrics.statistics import mean_ignoring_nan
 
 pytestmark = pytest.mark.slow
-SEEN, N = 64, 64  # the mask's settings were chosen on the first 64 test faces
-
-
-def unseen():
-    """Test faces that no setting was chosen on, drawn further along the same stream."""
-    generator = torch.Generator().manual_seed(STREAMS["test"])
-    faces("test", SEEN, generator=generator)
-    return faces("test", N, generator=generator)
+N = 64
 
 
 @pytest.fixture(scope="module")
 def judges():
-    return portrait_judges(0)
+    return Study().judges(0)
 
 
 @pytest.fixture(scope="module")
 def results(judges):
-    return with_and_without(judges, unseen().images, **OPTIONS)
+    return with_and_without(judges, unseen(N).images, **OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +31,7 @@ def means(results):
 
 
 def test_16_the_bare_filter_keeps_the_decision_and_the_image(judges):
-    found = bare_filter(judges, faces("test", 256).images, portrait_filter())
+    found = bare_filter(judges, unseen(256).images, judges.filter)
     assert found["agreement"].mean() >= 0.95
     assert found["shift"].mean() < 0.05
 
@@ -54,7 +47,7 @@ def test_18_filtered_attacks_transfer(means):
 
 def test_19_filtered_changes_are_where_a_true_smile_changes(results):
     """In place of half the high frequencies: at 32 pixels a mouth is a line, and a true edit has more than noise."""
-    scenes, found = unseen(), results[1]
+    scenes, found = unseen(N), results[1]
     x, region = scenes.images, edit_region(scenes, "smile")
     true = high_frequency_share(x, redrawn(scenes, "smile")).mean()
     assert true > 1.5 * high_frequency_share(x, found["no filter"].pre).nanmean()

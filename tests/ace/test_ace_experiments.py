@@ -1,5 +1,7 @@
 """The experiments on tiny networks: what they return, what they hold fixed, and that their controls are controls."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from toys import Classifier, filtered, images
@@ -18,7 +20,7 @@ from robustxai.ace.experiments import (
 )
 from robustxai.ace.faces import edit_region, faces, redrawn
 from robustxai.ace.measured import Judges, joined, measured, of_set, table
-from robustxai.ace.probes import bias, modes, routes
+from robustxai.ace.probes import bias, modes, realism, routes
 from robustxai.metrics import energy_inside
 
 N = 5
@@ -92,7 +94,8 @@ def test_noise_levels_are_evenly_spaced_from_zero():
 
 def test_level_zero_is_the_attack_without_filter(judges):
     x = images(N)
-    rows = noise_sweep(judges, x, levels=(0, 20), tau=2, **OPTIONS)
+    rows, results = noise_sweep(judges, x, levels=(0, 20), tau=2, **OPTIONS)
+    assert list(results) == ["0", "20"]
     plain = explained(judges, x, filter=None, **OPTIONS)
     torch.testing.assert_close(rows["0"]["l1"], M.mean_change(x, plain.pre))
     assert rows["0"]["agreement"].eq(1).all() and rows["0"]["shift"].eq(0).all()
@@ -152,6 +155,19 @@ def test_modes_are_counted_and_an_unknown_one_is_refused(judges):
     assert isinstance(judges.filter.calls, Calls)
 
 
+def test_realism_has_a_floor_and_asks_for_labels_for_cd(judges):
+    x, others = images(8), images(8, seed=1)
+    labels = torch.rand(20, 4, generator=torch.Generator().manual_seed(0)) > 0.5
+    options = OPTIONS | {"steps": 40}
+    rows = realism(judges, x, others, judges.filter, labels=labels, **options)
+    assert list(rows) == ["other images", "no filter", "ACE-fast"]
+    assert rows["other images"]["fid"] == M.frechet(judges.features, x, others)
+    assert rows["ACE-fast"]["flip"] == 1 and rows["ACE-fast"]["cd"] >= 0 and rows["no filter"]["sfid"] > 0
+    assert all(
+        row["cd"] != row["cd"] for row in realism(judges, x, others, judges.filter, **options).values()
+    )
+
+
 def test_the_true_edit_of_a_smile_is_at_the_mouth_and_of_glasses_at_the_eyes():
     scenes = faces("test", 12)
     for name, part, other in (("smile", "mouth", "hair"), ("glasses", "glasses", "mouth")):
@@ -173,6 +189,23 @@ def test_a_face_that_is_redrawn_has_the_other_factor_and_the_same_rest():
         redrawn(scenes, "moustache")
 
 
+def test_a_known_result_is_used_and_not_run_again(judges):
+    x, moved = images(N), images(N, seed=1)
+    known = replace(explained(judges, x, filter=judges.filter, **OPTIONS), pre=moved, image=moved)
+    pgd = PGD(steps=3, step=0.02, distance="none", lam=0.0)
+    f, change = judges.filter, M.mean_change(x, moved)
+    rows = {
+        "level": noise_sweep(judges, x, levels=(20,), known={"20": known}, **OPTIONS)[0]["20"],
+        "distance": distances(judges, x, f, weights={"none": (0.0,)}, known={"none": known}, steps=1)["none"],
+        "route": routes(judges, x, f, known={"full": known}, **OPTIONS)["full"],
+        "mode": modes(judges, x, f, names=["joint"], known={"joint": known}, **OPTIONS)[0]["joint"],
+        "attack": attacks(judges, x, f, pgd=pgd, probe=1, rounds=1, known={"pgd": known})[0]["pgd"],
+    }
+    for row in rows.values():
+        torch.testing.assert_close(row["l1"], change)
+    assert rows["mode"]["seconds"].isnan().all()
+
+
 class Reader(torch.nn.Module):
     """Reads the first factor off the image's mean, and 24 constants."""
 
@@ -181,8 +214,6 @@ class Reader(torch.nn.Module):
 
 
 def test_bias_measures_label_and_confounder_for_every_classifier(judges):
-    from dataclasses import replace
-
     scenes = faces("test", 3, size=16)
     judge = replace(judges, reader=Reader().eval(), features=judges.features)
     rows, results = bias({"a": judge, "b": judge}, scenes, judges.filter, **OPTIONS)
@@ -193,5 +224,8 @@ def test_bias_measures_label_and_confounder_for_every_classifier(judges):
     expected = sign * 4 * (results["a"].image.mean((1, 2, 3)) - results["a"].x.mean((1, 2, 3)))
     torch.testing.assert_close(row["label moved"], expected, atol=1e-5, rtol=0)
     assert (row["label chance"] > 0).all() and (row["label chance"] < 0.6).all()
+    assert bias({"a": judge}, scenes, judges.filter, known={"a": results["a"]}, steps=1)[1] == {
+        "a": results["a"]
+    }
     with pytest.raises(ValueError, match="has no reader"):
         bias({"a": replace(judges, reader=None)}, scenes, judges.filter, **OPTIONS)

@@ -19,8 +19,8 @@ def tiny(seed: int = 0, **options) -> CompactUNet:
     return CompactUNet(generator=torch.Generator().manual_seed(seed), **(TINY | options)).eval()
 
 
-def job(tmp_path: Path) -> Job:
-    return Job("ace-test", 0, torch.device("cpu"), tmp_path, False)
+def job(tmp_path: Path, seed: int = 0) -> Job:
+    return Job("ace-test", seed, torch.device("cpu"), tmp_path, False)
 
 
 @pytest.mark.parametrize("patch", [1, 2])
@@ -161,5 +161,7 @@ def test_the_photograph_recipe_makes_three_networks_of_two_classes(tmp_path, mon
         photographs.pair("train", classes=("cat", "truck"))
     monkeypatch.setattr(photographs, "DENOISER", {"widths": (8, 8)})
     nets = photographs.build_cifar(job(tmp_path), epochs=1, classifier_epochs=1)
+    again = photographs.build_cifar(job(tmp_path / "again", seed=1), epochs=1, classifier_epochs=1)
+    assert [net.name for net in again] == ["ace-pair-cifar-s1", "ace-oracle-cifar-s1"]
     assert [net.name for net in nets] == ["ace-ddpm-cifar-s0", "ace-pair-cifar-s0", "ace-oracle-cifar-s0"]
     assert "32 images, lossy" in nets[0].dataset and "16 images, lossy" in nets[1].dataset

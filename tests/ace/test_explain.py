@@ -57,12 +57,12 @@ def test_an_image_is_independent_of_its_batch(mode, attack):
 
 def test_fast_mode_stops_early_and_counts_what_it_asked():
     x, f = images(7), filtered(4)
-    strict = ace(f=f, steps=30).explain(x)
+    strict = ace(f=f, steps=60).explain(x)
     before = f.calls.forwards, f.calls.backwards
-    found = ace(f=f, steps=30, batch_size=3).explain(x, mode="fast")
+    found = ace(f=f, steps=60, batch_size=3).explain(x, mode="fast")
     assert int(found.unet_forwards.sum()) == f.calls.forwards - before[0]
     assert int(found.unet_backwards.sum()) == f.calls.backwards - before[1]
-    assert found.flip_rate == strict.flip_rate == 1 and bool((found.steps < 30).all())
+    assert found.flip_rate == strict.flip_rate == 1 and bool((found.steps < 60).all())
     assert int(found.unet_forwards.sum()) * 5 < int(strict.unet_forwards.sum())
 
 
@@ -83,12 +83,28 @@ def test_a_refined_image_that_does_not_flip_goes_on(monkeypatch):
         return x
 
     monkeypatch.setattr(explain, "refine", useless)
-    found = ace(steps=20).explain(x, mode="fast")
-    assert len(tries) > 1 and int(found.steps) == 20 and not bool(found.flipped)
-    assert int(found.unet_forwards) == 20 + 3 * len(tries)
+    found = ace(steps=30).explain(x, mode="fast")
+    assert len(tries) > 2 and int(found.steps) == 30 and not bool(found.flipped)
+    assert int(found.unet_forwards) == 30 + 3 * len(tries)
     tries.clear()
-    found = ace(steps=20, fast=Fast(confirm=None)).explain(x, mode="fast")
-    assert len(tries) == 1 and int(found.steps) < 20
+    found = ace(steps=30, fast=Fast(confirm=None)).explain(x, mode="fast")
+    assert len(tries) == 1 and int(found.steps) < 30
+
+
+def test_the_best_try_is_kept_at_the_whole_cost(monkeypatch):
+    from robustxai.ace import explain
+
+    x, tries = images(1), []
+    real = explain.refine
+
+    def once(*arguments):
+        tries.append(real(*arguments) if not tries else arguments[0])
+        return tries[-1]
+
+    monkeypatch.setattr(explain, "refine", once)
+    found = ace(steps=30, fast=Fast(confirm=1 - 1e-9)).explain(x, mode="fast")
+    assert torch.equal(found.image, tries[0]) and bool(found.flipped) and int(found.steps) < 30
+    assert int(found.unet_forwards) == 30 + 3 * len(tries)
 
 
 def test_fast_mode_may_have_an_attack_of_its_own():

@@ -112,14 +112,16 @@ class ACE:
             x = x.detach().clone()
             logits, target = check_task(self.classifier, self.filter, x, target, chunks=chunks)
             parts: dict[int, Counterfactual] = {}
+            tried: dict[int, Counterfactual] = {}
 
             def finish(state: State, final: bool) -> tuple[State, Tensor]:
                 state, part = self._finish(attack, state, logits, chunks)
                 good = self.fast.accepts(part.flipped, part.after)
                 leave = torch.ones_like(good) if final else good
                 for row, index in enumerate(state.index.tolist()):
+                    tried[index] = _better(part[row : row + 1], tried.get(index))
                     if leave[row]:
-                        parts[index] = part[row : row + 1]
+                        parts[index] = tried[index]
                 return state, leave
 
             state = attack.start(x, target, image_generators(x, generators))
@@ -174,6 +176,13 @@ class ACE:
             after=target_probability(after, t), steps=state.k, unet_forwards=state.forwards,
             unet_backwards=state.backwards, finished=torch.ones_like(t, dtype=torch.bool),
         )  # fmt: skip
+
+
+def _better(new: Counterfactual, old: Counterfactual | None) -> Counterfactual:
+    """Of one image's tries the one with the more probable target, at the cost so far."""
+    if old is None or bool(new.after >= old.after):
+        return new
+    return replace(old, unet_forwards=new.unet_forwards, unet_backwards=new.unet_backwards)
 
 
 def _untouched(state: State, logits: Tensor) -> Counterfactual:

@@ -1,6 +1,6 @@
-"""The chapter's experiments E5, E7 and E8 (spec 9.3): gradient routes, cost, and a confounded classifier.
+"""The chapter's experiments E5, E7 and E8 (spec 9.3): gradient routes, cost, a confounded classifier; and realism.
 
-Returns `Rows` as `experiments` does, or one record per setting where the number belongs to a run.
+Returns `Rows` as `experiments` does, and takes `known` results as it does: settings that are not run again.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robustxai.ace import metrics as M
-from robustxai.ace.experiments import explained
+from robustxai.ace.experiments import NOTHING, Known, explained
 from robustxai.ace.faces import CONFOUNDER, edit_region
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.gradients import ROUTES, class_gradient, cosine, passes
-from robustxai.ace.measured import Judges, Rows, measured
+from robustxai.ace.measured import Judges, Rows, measured, of_set
 from robustxai.ace.result import Counterfactual
 from robustxai.data.scenes import Scenes
 from robustxai.metrics import energy_inside
@@ -26,14 +26,23 @@ from robustxai.metrics import energy_inside
 Images = Float[Tensor, "n channel height width"]
 
 
-def routes(judges: Judges, x: Images, filter: DiffusionFilter, *, seed: int = 0, **options: Any) -> Rows:
+def routes(
+    judges: Judges,
+    x: Images,
+    filter: DiffusionFilter,
+    *,
+    seed: int = 0,
+    known: Known = NOTHING,
+    **options: Any,
+) -> Rows:
     """E5: the attack with each route of the gradient, and the cosine of its first gradient with the full one.
 
     Both gradients see the same noise. "forwards" and "backwards" are passes of the denoising network for a gradient.
     """
     rows: Rows = {}
     for route in ROUTES:
-        found = explained(judges, x, filter=filter, seed=seed, route=route, **options)
+        setting: dict[str, Any] = dict(seed=seed, route=route, **options)
+        found = known[route] if route in known else explained(judges, x, filter=filter, **setting)
         noise = filter.noise(x, seed)
         full, other = (
             class_gradient(judges.classifier, filter, x, found.target, noise, route=r)[0]
@@ -52,11 +61,13 @@ def modes(
     *,
     names: Iterable[str] = ("joint", "checkpointed", "fast"),
     seed: int = 0,
+    known: Known = NOTHING,
     **options: Any,
 ) -> tuple[Rows, dict[str, Counterfactual]]:
     """E7: what an image costs in each mode: passes of the denoising network, processor seconds, and what it gives.
 
-    "joint" and "checkpointed" are strict. Seconds are the run's over its images; the refined result is measured.
+    "joint" and "checkpointed" are strict. Seconds are the run's over its images, NaN where it was known; the refined
+    result is measured.
     """  # fmt: skip
     ways = {
         "joint": ("strict", filter.with_(checkpoint=False)),
@@ -69,8 +80,9 @@ def modes(
             raise ValueError(f"names holds {name!r}; accepted are {', '.join(ways)}")
         mode, used = ways[name]
         start = time.process_time()
-        found = explained(judges, x, filter=used, seed=seed, mode=mode, **options)
-        seconds = (time.process_time() - start) / len(x)
+        setting: dict[str, Any] = dict(seed=seed, mode=mode, **options)
+        found = known[name] if name in known else explained(judges, x, filter=used, **setting)
+        seconds = float("nan") if name in known else (time.process_time() - start) / len(x)
         row = measured(judges, x, found.image, found.prediction, found.target, purified=False)
         rows[name] = row | {
             "forwards": found.unet_forwards.to(x.dtype),
@@ -80,6 +92,30 @@ def modes(
         }
         results[name] = found
     return rows, results
+
+
+def realism(
+    judges: Judges,
+    x: Images,
+    others: Images,
+    filter: DiffusionFilter,
+    *,
+    labels: Bool[Tensor, "m factor"] | None = None,
+    query: int = 0,
+    seed: int = 0,
+    **options: Any,
+) -> dict[str, dict[str, float]]:
+    """FID, sFID and CD of the attack without filter and of fast mode, and the FID of other images, which is its floor.
+
+    The feature network is the judges'. labels (of a training set) and query: of CD, see `of_set`.
+    """
+    floor = {"flip": float("nan"), "fid": M.frechet(judges.features, x, others)}
+    rows = {"other images": floor | {"sfid": float("nan"), "cd": float("nan")}}
+    for name, used, mode in (("no filter", None, "strict"), ("ACE-fast", filter, "fast")):
+        found = explained(judges, x, filter=used, seed=seed, mode=mode, **options)
+        values = of_set(judges, x, found.image, found.flipped, labels=labels, query=query)
+        rows[name] = {"flip": found.flip_rate} | values
+    return rows
 
 
 def true_edits(
@@ -117,16 +153,23 @@ def true_edits(
 
 
 def bias(
-    judges: dict[str, Judges], scenes: Scenes, filter: DiffusionFilter, *, seed: int = 0, **options: Any
+    judges: dict[str, Judges],
+    scenes: Scenes,
+    filter: DiffusionFilter,
+    *,
+    seed: int = 0,
+    known: Known = NOTHING,
+    **options: Any,
 ) -> tuple[Rows, dict[str, Counterfactual]]:
     """E8: `true_edits` for each classifier, such as "plain" and "confounded", on the same drawn faces.
 
     Raises ValueError when a judge has no reader of factors.
     """
-    rows, results = {}, {}
+    rows, results = {}, dict(known)
     for name, judge in judges.items():
         if judge.reader is None:
             raise ValueError(f"judges[{name!r}] has no reader; accepted are judges with one")
-        results[name] = explained(judge, scenes.images, filter=filter, seed=seed, **options)
+        if name not in results:
+            results[name] = explained(judge, scenes.images, filter=filter, seed=seed, **options)
         rows[name] = true_edits(judge.reader, scenes, results[name])
     return rows, results

@@ -1,48 +1,137 @@
-"""The settings of the chapter's study of drawn faces, and its networks from the zoo.
+"""The chapter's sets of images with their settings, networks and judges: drawn faces, and cars and trucks.
 
-The noise level was chosen on 600 faces of the "oracle" stream with the shipped classifier of seed 0, lambda on 16 of
-them with an earlier classifier. Threshold and dilation were chosen on the first 64 test faces, with an earlier state of
-the denoiser: of what refinement does to the number of changed pixels, report other faces than those.
+Drawn faces: the noise level was chosen on 600 faces of the "oracle" stream with the shipped classifier of seed 0,
+lambda on 16 of them; threshold, dilation and fast mode on the first `TUNED` test faces. The study's own faces come
+after those. Photographs: the noise level was chosen on training images of the oracle, the rest is that of the faces.
 
-Knows names and numbers; knows nothing about experiments.
+The faces' networks are shipped; those of photographs are trained on first use and kept in a cache folder. Knows names
+and numbers; knows nothing about experiments.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from robustxai.ace import metrics as M
 from robustxai.ace.experiments import at_level
+from robustxai.ace.faces import STREAMS, faces
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.measured import Judges
-from robustxai.ace.recipes import zoo_name
-from robustxai.nets import pretrained
+from robustxai.ace.photographs import PAIR, pair
+from robustxai.ace.recipes import RECIPES
+from robustxai.data import fetch
+from robustxai.data.scenes import Scenes
+from robustxai.nets import pretrained, recipes, zoo
 
-LEVEL, TAU = 20, 3
+TUNED = 64
+"""So many faces at the start of the test stream were looked at when settings were chosen; the study shows others."""
+LEVELS = {"portraits": 20, "cifar": 20}
 """Largest base timestep of the filter: of 10, 20, 40, 80, ... the noisiest at which it alone changes at most 5 % of the
-decisions; and its steps: timesteps 0, 10 and 20, noise of standard deviation 0.08."""
+decisions. At 20, in steps 0, 10 and 20, the noise has standard deviation 0.08."""
+TAU = 3
 OPTIONS: dict[str, Any] = {"steps": 50, "distance": "l1", "lam": 0.001, "threshold": 0.2, "dilation": 1}
 """Of `ACE`. A mouth's line is one or two pixels wide here, so that dilation redraws more than the attack changed."""
+CLASSIFIERS = {"portraits": "smile", "cifar": "pair"}
+ORDER = 7  # seed of the order of the photographs, which are stored by class
 
 
-def portrait_filter(level: int = LEVEL, tau: int = TAU, **options: Any) -> DiffusionFilter:
-    """The shipped denoiser of drawn faces as a filter up to base timestep `level` in `tau` steps."""
-    return at_level(DiffusionFilter.load(zoo_name("ddpm"), **options), level, tau)
+def unseen(n: int) -> Scenes:
+    """n test faces on which nothing was chosen: those of the stream after the first `TUNED`.
 
-
-def portrait_judges(
-    seed: int = 0, *, confounded: bool = False, filter: DiffusionFilter | None = None
-) -> Judges:
-    """The shipped networks of one seed: the classifier (the plain or the confounded one) and those that judge it.
-
-    Classifier and oracle share neither architecture, initial weights nor training images.
-    The reader of factors, whose features measure likeness, is the same for all seeds.
+    >>> unseen(2).images.shape
+    torch.Size([2, 3, 32, 32])
     """
-    reader = pretrained(zoo_name("factors"))
-    return Judges(
-        classifier=pretrained(zoo_name("confounded" if confounded else "smile", seed)),
-        oracle=pretrained(zoo_name("oracle", seed)),
-        filter=portrait_filter() if filter is None else filter,
-        features=M.Features(zoo_name("factors"), reader),
-        reader=reader,
-    )
+    generator = torch.Generator().manual_seed(STREAMS["test"])
+    faces("test", TUNED, generator=generator)
+    return faces("test", n, generator=generator)
+
+
+@dataclass
+class Study:
+    """A set of images by name, "portraits" or "cifar", with everything the experiments ask of it.
+
+    device: where networks and images live. cache: folder for networks that are trained on first use, by default `ace`
+    in the cache folder of `robustxai.data`. Raises ValueError for an unknown name.
+    """
+
+    name: str = "portraits"
+    device: torch.device | str = "cpu"
+    cache: Path | str = field(default_factory=lambda: fetch.cache() / "ace")
+
+    def __post_init__(self) -> None:
+        if self.name not in LEVELS:
+            raise ValueError(f"name is {self.name!r}; accepted are {', '.join(LEVELS)}")
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the images are drawings, whose factors and regions are known."""
+        return self.name == "portraits"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of classes 0 and 1."""
+        return ("frown", "smile") if self.drawn else PAIR
+
+    def network(self, kind: str, seed: int = 0) -> nn.Module:
+        """A network of this set in eval mode: "ddpm", "oracle", a classifier or "factors"; trained if need be."""
+        name, folder = f"ace-{kind}-{self.name}-s{seed}", Path(self.cache)
+        if name in zoo():
+            return pretrained(name, map_location=self.device)
+        if not (folder / "manifest.json").exists() or name not in zoo(folder):
+            recipe = RECIPES.get(f"ace-{self.name}")
+            if recipe is None:
+                raise ValueError(f"seed is {seed}; accepted are those of the shipped networks of {self.name}")
+            recipes.run(recipe, out=folder, seed=seed, device=self.device)
+        return pretrained(name, weights_dir=folder, map_location=self.device)
+
+    @cached_property
+    def filter(self) -> DiffusionFilter:
+        """The set's denoiser up to its level of `LEVELS` in `TAU` steps."""
+        net = self.network("ddpm")
+        return at_level(DiffusionFilter(net, cast(Any, net).scheduler), LEVELS[self.name], TAU)
+
+    def judges(self, seed: int = 0, *, confounded: bool = False) -> Judges:
+        """The networks of one seed: the classifier (the plain or the confounded one) and those that judge it.
+
+        Classifier and oracle share neither architecture, initial weights nor training images. Likeness is measured by
+        the reader of factors, the same for all seeds, and on photographs, which have none, by the oracle.
+        """
+        oracle = self.network("oracle", seed)
+        reader = self.network("factors") if self.drawn else None
+        kind = "confounded" if confounded else CLASSIFIERS[self.name]
+        named, features = ("factors", reader) if reader is not None else (f"oracle {seed}", oracle)
+        return Judges(
+            classifier=self.network(kind, seed),
+            oracle=oracle,
+            filter=self.filter,
+            features=M.Features(f"{self.name}: {named}", features),
+            reader=reader,
+        )
+
+    def scenes(self, n: int) -> Scenes:
+        """n drawn faces on which nothing was chosen. Raises ValueError for photographs."""
+        if not self.drawn:
+            raise ValueError(f"name is {self.name!r}; accepted is a set of drawings")
+        return unseen(n)
+
+    def images(self, n: int) -> Float[Tensor, "n 3 height width"]:
+        """n images on which nothing was chosen: `unseen` faces, or test photographs in a fixed order."""
+        if self.drawn:
+            return unseen(n).images.to(self.device)
+        x, _, _ = pair("test")
+        if n > len(x):
+            raise ValueError(f"n is {n}; accepted is up to {len(x)}")
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(ORDER))
+        return x[order[:n]].to(self.device)
+
+    def notes(self, kind: str, metric: str, seeds: list[int]) -> list[float]:
+        """What the recipe measured of the networks of a kind, such as "test_accuracy", one value a seed."""
+        found = zoo() if self.drawn else zoo(self.cache)
+        return [found[f"ace-{kind}-{self.name}-s{seed}"].metrics[metric] for seed in seeds]

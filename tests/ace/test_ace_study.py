@@ -1,0 +1,62 @@
+"""The sets of the chapter: faces on which nothing was chosen, photographs in a fixed order, networks by name."""
+
+import pytest
+import torch
+
+from robustxai.ace import photographs
+from robustxai.ace.faces import faces
+from robustxai.ace.photographs import PAIR
+from robustxai.ace.study import TUNED, Study, unseen
+from robustxai.data import Dataset
+from robustxai.nets import recipes
+
+
+def test_the_faces_on_which_settings_were_chosen_are_not_among_the_studys():
+    looked_at, ours = faces("test", TUNED), unseen(80)
+    same = torch.cdist(looked_at.factors.double(), ours.factors.double()).amin(0) < 1e-9
+    assert len(ours) == 80 and not same.any()
+    assert torch.equal(Study().images(80), ours.images) and torch.equal(
+        Study().scenes(80).factors, ours.factors
+    )
+
+
+def test_the_networks_of_drawn_faces_are_shipped():
+    study = Study()
+    assert study.drawn and study.classes == faces("test", 1).classes
+    plain, shortcut = study.judges(0), study.judges(0, confounded=True)
+    assert plain.filter is shortcut.filter and plain.filter.timesteps == (0, 10, 20)
+    x = study.images(2)
+    assert not torch.equal(plain.classifier(x), shortcut.classifier(x))
+    assert plain.features.name == "portraits: factors" and plain.reader is not None
+    (accuracy,) = study.notes("smile", "test_accuracy", [0])
+    assert accuracy > 0.9
+    with pytest.raises(ValueError, match="seed is 9"):
+        study.judges(9)
+
+
+def test_photographs_have_an_order_and_networks_that_are_trained_once(tmp_path, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(40, 3, 32, 32, generator=generator)
+    names = ("airplane", "automobile", "bird", "truck")
+    monkeypatch.setattr(photographs, "load", lambda n, s, **_: Dataset(x, torch.arange(40) % 4, names, n, s))
+    monkeypatch.setattr(photographs, "DENOISER", {"widths": (8, 8)})
+    monkeypatch.setattr(
+        photographs.build_cifar, "__kwdefaults__", dict(limit=None, epochs=1, classifier_epochs=1)
+    )
+    study = Study("cifar", cache=tmp_path)
+    assert not study.drawn and study.classes == PAIR
+    few, more = study.images(5), study.images(20)
+    assert torch.equal(few, more[:5]) and not torch.equal(more, x[1::2])
+    with pytest.raises(ValueError, match="up to 20"):
+        study.images(21)
+    judges = study.judges(0)
+    assert judges.reader is None and judges.features.name == "cifar: oracle 0"
+    monkeypatch.setattr(recipes, "run", lambda *_, **__: pytest.fail("trained again"))
+    assert len(study.judges(0).classifier(few)) == 5 and len(study.notes("pair", "test_accuracy", [0])) == 1
+    with pytest.raises(ValueError, match="a set of drawings"):
+        study.scenes(2)
+
+
+def test_an_unknown_set_is_refused():
+    with pytest.raises(ValueError, match="name is 'imagenet'"):
+        Study("imagenet")
