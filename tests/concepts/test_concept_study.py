@@ -5,7 +5,9 @@ import torch
 from tiny import net
 
 from robustxai.concepts import ablations, summaries
+from robustxai.concepts.activations import activations
 from robustxai.concepts.experiments import CASES, clean_table, cos_to, exceeds_controls, materials
+from robustxai.concepts.foreign import EnlargedSqueezeNet
 from robustxai.concepts.study import TASKS, Study
 from robustxai.concepts.transfer import LEVELS, ensemble, transfer
 from robustxai.concepts.world import NAMES
@@ -104,3 +106,13 @@ def test_truth_has_a_row_a_class(study):
     rows = summaries.truth(tables, ["striped", "corgi"], "b3")
     assert [r["class"] for r in rows] == ["zebra", "honeycomb"]
     assert rows[0]["striped"][0] == pytest.approx(sum(t["zebra"]["striped", "b3"].mean for t in tables) / 4)
+
+
+def test_a_network_from_elsewhere_is_named_like_ours():
+    model = EnlargedSqueezeNet(["spider web", "beacon lighthouse"], weights=None).eval()
+    x = torch.rand(2, 3, 32, 32)
+    assert model(x).shape == (2, 2) and model.rows.tolist() == [815, 437]
+    shapes = activations(model, x, ["b2", "b3", "b4", "b5"])
+    assert [a.shape[1] for a in shapes.values()] == [128, 256, 512, 1000]
+    with pytest.raises(ValueError, match="names has 'unicorn'; accepted are ImageNet's classes"):
+        EnlargedSqueezeNet(["unicorn"], weights=None)

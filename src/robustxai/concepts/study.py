@@ -20,11 +20,15 @@ from robustxai.concepts import real
 from robustxai.concepts.attacks import Perturbed, controls, sign_noise
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import stream
+from robustxai.concepts.foreign import EnlargedSqueezeNet
 from robustxai.concepts.recipes import NETWORKS, RECIPES, zoo_name
 from robustxai.concepts.results import Cell
 from robustxai.concepts.tcav import TCAV
 from robustxai.data import fetch
 from robustxai.nets import pretrained, recipes, zoo
+from robustxai.nets.remote import squeezenet_weights
+
+FOREIGN = "squeezenet"
 
 
 @dataclass(frozen=True)
@@ -133,8 +137,14 @@ class Study:
         return self.task.materials(self.n, self.runs).to(self.device)
 
     def network(self, kind: str, seed: int) -> nn.Module:
-        """A network of this set, "plain" or "inception", in eval mode and frozen; trained if need be."""
+        """A network of this set in eval mode and frozen: "plain" or "inception", trained if need be, or, for
+        photographs, "squeezenet", which is the same for all seeds."""
         name = zoo_name(kind, seed, self.task.stem)
+        if kind == FOREIGN and FOREIGN not in self._nets:
+            made = EnlargedSqueezeNet(self.given.names, weights=squeezenet_weights())
+            self._nets[FOREIGN] = made.eval().requires_grad_(False).to(self.device)
+        if kind == FOREIGN:
+            return self._nets[FOREIGN]
         if name not in self._nets:
             folder, shipped = Path(self.cache), name in zoo()
             if not shipped and (not (folder / "manifest.json").exists() or name not in zoo(folder)):

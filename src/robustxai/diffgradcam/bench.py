@@ -4,7 +4,6 @@ The menagerie's networks are shipped and load in milliseconds; those of real pho
 kept in a cache folder, each resumable. Everything after this file is the same for both.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +13,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torchvision.models import SqueezeNet1_1_Weights
 
 from robustxai.data import fetch, load
 from robustxai.diffgradcam.recipes import TASKS, scenes, zoo_name
@@ -32,6 +30,7 @@ from robustxai.diffgradcam.victims import (
 from robustxai.metrics import box_masks
 from robustxai.nets import TorchvisionClassifier, pretrained
 from robustxai.nets.checkpoint import load_tensors, save_tensors
+from robustxai.nets.remote import squeezenet_weights
 
 
 @dataclass(frozen=True)
@@ -176,6 +175,6 @@ def squeezenet(n: int, *, device: torch.device | str = "cpu") -> tuple[nn.Module
     Weights come from the folder `ROBUSTXAI_DATA`, else from torchvision (a network connection).
     """
     images = load("imagenet_sample1000", "test", limit=n).x
-    local = Path(os.environ.get("ROBUSTXAI_DATA", "")) / "imagenet_weights" / "squeezenet1_1_fp16.pth"
-    weights = local if local.exists() else SqueezeNet1_1_Weights.DEFAULT
-    return TorchvisionClassifier("squeezenet1_1", weights=weights).to(device).eval(), images.to(device)
+    return TorchvisionClassifier("squeezenet1_1", weights=squeezenet_weights()).to(device).eval(), images.to(
+        device
+    )

@@ -5,6 +5,7 @@ It knows how to ask those libraries, and nothing about the zoo's own files.
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from pathlib import Path
 from urllib.error import URLError
@@ -12,7 +13,7 @@ from urllib.error import URLError
 import torch
 import torchvision
 from torch import nn
-from torchvision.models import WeightsEnum
+from torchvision.models import SqueezeNet1_1_Weights, WeightsEnum
 
 from robustxai.nets.adapters import ARCHITECTURES, TorchvisionClassifier
 from robustxai.nets.resnet import Normalize
@@ -56,3 +57,9 @@ def from_diffusers(name: str | Path, *, subfolder: str | None = None) -> nn.Modu
     except OSError as error:
         raise ValueError(f"{name} could not be read as a diffusers model: {error}") from error
     return model.eval()
+
+
+def squeezenet_weights() -> SqueezeNet1_1_Weights | Path:
+    """Weights of SqueezeNet 1.1 for ImageNet: a file in the folder ROBUSTXAI_DATA, else torchvision's download."""
+    local = Path(os.environ.get("ROBUSTXAI_DATA", "")) / "imagenet_weights" / "squeezenet1_1_fp16.pth"
+    return local if local.is_file() else SqueezeNet1_1_Weights.DEFAULT
