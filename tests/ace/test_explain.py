@@ -87,6 +87,9 @@ def test_a_refined_image_that_does_not_flip_goes_on(monkeypatch):
     assert len(tries) > 2 and int(found.steps) == 30 and not bool(found.flipped)
     assert int(found.unet_forwards) == 30 + 3 * len(tries)
     tries.clear()
+    found = ace(steps=60, fast=Fast(tries=2)).explain(x, mode="fast")
+    assert len(tries) == 2 and int(found.steps) < 30 and not bool(found.flipped) and bool(found.finished)
+    tries.clear()
     found = ace(steps=30, fast=Fast(confirm=None)).explain(x, mode="fast")
     assert len(tries) == 1 and int(found.steps) < 30
 

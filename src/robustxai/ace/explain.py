@@ -114,10 +114,9 @@ class ACE:
             parts: dict[int, Counterfactual] = {}
             tried: dict[int, Counterfactual] = {}
 
-            def finish(state: State, final: bool) -> tuple[State, Tensor]:
+            def finish(state: State, last: Tensor) -> tuple[State, Tensor]:
                 state, part = self._finish(attack, state, logits, chunks)
-                good = self.fast.accepts(part.flipped, part.after)
-                leave = torch.ones_like(good) if final else good
+                leave = last | self.fast.accepts(part.flipped, part.after)
                 for row, index in enumerate(state.index.tolist()):
                     tried[index] = _better(part[row : row + 1], tried.get(index))
                     if leave[row]:
