@@ -181,6 +181,9 @@ def test_the_attacks_of_a_study(surveyed):
     assert list(runs) == [("resnet", 0)] and set(runs["resnet", 0]) == {"transfer", "noise", "adaptive"}
     assert set(runs["resnet", 0]["adaptive"]) == set(surveys.CORE)
     assert all(row["shift"].shape == (1,) for row in runs["resnet", 0]["transfer"].values())
+    row = surveys.derivative_rows(surveyed, pairs=2, skip=1, iterations=0)["MIG"]
+    for values in row.values():
+        torch.testing.assert_close(values, torch.ones(2), rtol=1e-3, atol=1e-3)
 
 
 def test_the_answers_of_classifiers_are_asked_once(study):

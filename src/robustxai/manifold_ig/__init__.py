@@ -20,6 +20,7 @@ from robustxai.manifold_ig.diagnostics import (
 )
 from robustxai.manifold_ig.explainers import Attribution, IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed, geodesic
+from robustxai.manifold_ig.implicit import implicit
 from robustxai.manifold_ig.integrate import (
     RULES,
     SCORES,
@@ -109,6 +110,7 @@ __all__ = [
     "geodesic",
     "gradient_noise",
     "guided_path",
+    "implicit",
     "largest_eigenvalue",
     "latent_line",
     "manifold_distance",

@@ -11,18 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.manifold_ig import baselines
+from robustxai.manifold_ig.adaptive import frozen
 from robustxai.manifold_ig.attacks import AttributionAttack
+from robustxai.manifold_ig.decoded import ManifoldIG
 from robustxai.manifold_ig.density import AggregatedPosterior
 from robustxai.manifold_ig.diagnostics import autoencoder_residual, path_of
 from robustxai.manifold_ig.experiments import path_rows, quality_rows
 from robustxai.manifold_ig.explainers import PathExplainer
 from robustxai.manifold_ig.geodesic import geodesic
-from robustxai.manifold_ig.maps import saliency
+from robustxai.manifold_ig.implicit import implicit
+from robustxai.manifold_ig.maps import saliency, shares
 from robustxai.manifold_ig.metric import curve_bounds
 from robustxai.manifold_ig.robustness import Rows, attack_rows
 from robustxai.manifold_ig.study import Study
 from robustxai.manifold_ig.tasks import Samples
-from robustxai.metrics import energy_inside, pearson
+from robustxai.metrics import cosine, energy_inside, pearson
 
 CORE = ("IG", "IG-recon", "EIG", "MIG")
 """The methods with form A, from the pixel line to the geodesic."""
@@ -78,6 +81,23 @@ def attack_runs(
             methods, victims.x, wanted.x, victims.y, attack=attack
         )
     return runs
+
+
+def derivative_rows(study: Study, *, pairs: int, skip: int, iterations: int = 10) -> Rows:
+    """What an attacker on MIG misses who holds the bend of the geodesic fixed: cosine, and ratio of lengths, of the
+    gradient of the attack's loss with a frozen bend and with the implicit derivative of the geodesic, at the clean
+    images; first architecture and seed. Arguments as in `attack_runs` and `end_gradient`.
+    """
+    method = core(study, study.classifier(study.architectures[0], study.seeds[0]), **SHORT)["MIG"]
+    assert isinstance(method, ManifoldIG)
+    victims, wanted = (study.samples(pairs, skip=skip + pairs * k) for k in (0, 1))
+    goal, slopes = shares(method(wanted.x)), []
+    for guide in (frozen(method), implicit(method, iterations=iterations)):
+        v = victims.x.clone().requires_grad_()
+        off = (shares(guide(victims.x)(v, victims.y)) - goal).square().sum()
+        slopes.append(torch.autograd.grad(off, v)[0].flatten(1))
+    ratio = slopes[0].norm(dim=1) / slopes[1].norm(dim=1)
+    return {"MIG": {"cosine": cosine(*slopes), "length, frozen over implicit": ratio}}
 
 
 def start_rows(study: Study, methods: dict[str, PathExplainer], samples: Samples) -> Rows:
