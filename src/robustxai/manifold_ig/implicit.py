@@ -54,7 +54,7 @@ def end_gradient(
     soften = torch.linalg.inv(stiff).to(latents)
     w = _conjugate_gradients(lambda v: product(v)[0], slopes, soften, iterations)
     along, mixed = product(w)
-    left = torch.tensordot(times, slopes - along, dims=([0], [0]))  # what w leaves open moves with the line
+    left = torch.einsum("k,k...->...", times, slopes - along)  # what w leaves open moves with the line
     return left - mixed
 
 
@@ -70,7 +70,7 @@ def _conjugate_gradients(
         return values.view(1, -1, *[1] * (goal.ndim - 2))
 
     w, rest = torch.zeros_like(goal), goal.clone()
-    way = soft = torch.tensordot(soften, rest, dims=([1], [0]))
+    way = soft = torch.einsum("ij,j...->i...", soften, rest)
     size, active = dot(rest, soft), torch.ones(goal.shape[1], dtype=torch.bool, device=goal.device)
     for _ in range(iterations):
         bent = product(way)
@@ -78,7 +78,7 @@ def _conjugate_gradients(
         active = active & (curvature > 0) & (size > 0)
         step = torch.where(active, size / torch.where(active, curvature, 1), 0)
         w, rest = w + spread(step) * way, rest - spread(step) * bent
-        soft = torch.tensordot(soften, rest, dims=([1], [0]))
+        soft = torch.einsum("ij,j...->i...", soften, rest)
         new = dot(rest, soft)
         way = soft + spread(torch.where(active, new / torch.where(active, size, 1), 0)) * way
         size = new
