@@ -65,7 +65,7 @@ def map_runs(
 
 
 def attack_runs(
-    study: Study, *, pairs: int, steps: int, skip: int, lr: float = 8e-3, looks: int = 1
+    study: Study, *, pairs: int, steps: int, skip: int, lr: float = 8e-3, looks: int = 5
 ) -> dict[tuple[str, int], dict[str, Rows]]:
     """The targeted attack on the first architecture: `pairs` images for each seed, each with a wanted one.
 
