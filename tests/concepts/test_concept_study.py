@@ -6,8 +6,9 @@ from tiny import net
 
 from robustxai.concepts import ablations, summaries
 from robustxai.concepts.activations import activations
-from robustxai.concepts.experiments import CASES, clean_table, cos_to, exceeds_controls, materials
+from robustxai.concepts.experiments import CASES, clean_table, exceeds_controls, materials
 from robustxai.concepts.foreign import EnlargedSqueezeNet
+from robustxai.concepts.measures import turned_by
 from robustxai.concepts.study import TASKS, Study
 from robustxai.concepts.transfer import LEVELS, ensemble, transfer
 from robustxai.concepts.world import NAMES
@@ -63,7 +64,10 @@ def test_outcomes_and_their_rows(study):
 def test_no_budget_changes_nothing(study):
     cells = ablations.budgets(study, "plain", 0, CORGIS, eps=(0.0, 8 / 255))
     clean = study.judged("plain", 0, CORGIS, {"c": GIVEN.concepts["corgi"]})["c"]
-    assert torch.equal(cells[0].cavs.vectors, clean.cavs.vectors) and cos_to(cells[1], clean) < 0.999
+    assert (
+        torch.equal(cells[0].cavs.vectors, clean.cavs.vectors)
+        and turned_by(cells[1].cavs, clean.cavs) < 0.999
+    )
 
 
 def test_settings(study):
@@ -81,7 +85,7 @@ def test_shares_universal_and_layers(study):
     cells = ablations.poisoned(study, "plain", 0, CORGIS, shares=(0.0, 0.5, 1.0))
     whole = study.judged("plain", 0, CORGIS, {"a": study.moved("plain", 0, CORGIS).x})["a"]
     assert torch.equal(cells[1.0].scores, whole.scores)
-    assert cos_to(cells[0.5], cells[0.0]) > cos_to(cells[1.0], cells[0.0])
+    assert turned_by(cells[0.5].cavs, cells[0.0].cavs) > turned_by(cells[1.0].cavs, cells[0.0].cavs)
     assert list(ablations.universal(study, "plain", 0, CORGIS)) == ["clean", "universal", "per exemplar"]
     table = ablations.layers(study, "plain", 0, CORGIS, judged=("b2", "b3"))
     assert set(table) == {"clean", "one layer", "all layers"} and set(table["clean"]) == {"b2", "b3"}

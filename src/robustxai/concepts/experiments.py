@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from robustxai.concepts.attacks import ClassGradientPush, Perturbed, TokenPushing
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import CONCEPTS, concept_sets, random_sets, scored_images
-from robustxai.concepts.measures import turned_by
 from robustxai.concepts.results import Cell, TCAVResult
 from robustxai.concepts.tcav import TCAV
 from robustxai.concepts.world import NAMES
@@ -23,7 +22,6 @@ from robustxai.concepts.world import NAMES
 LAYERS = ("b2", "b3", "b4")
 LAYER = "b4"
 EPS = 8 / 255
-SWEEP = tuple(e / 255 for e in (0, 1, 2, 4, 8, 16))
 GENERIC = "random"
 NULL = 8
 
@@ -166,8 +164,3 @@ def null_rate(
     tcav = TCAV(model, layers, cav=cav, test=test, baseline="ring" if test == "runs" else "pairs")
     states = [c.state for cells in judge(tcav, given, target, sets).values() for c in cells.values()]
     return sum(s != "not significant" for s in states) / len(states)
-
-
-def cos_to(cell: Cell, other: Cell) -> float:
-    """Mean cosine between two cells' CAVs, run by run."""
-    return turned_by(cell.cavs, other.cavs)

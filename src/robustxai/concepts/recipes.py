@@ -76,7 +76,6 @@ class Photographs:
 
 def build_photographs(job: Job, plan: Photographs = Photographs()) -> Sequence[Net]:
     """Train both architectures on Tiny ImageNet's 25 classes; not shipped, trained on first use."""
-    plan = plan or Photographs()
     train, test = load(plan.data, "train", limit=plan.n), load(plan.data, "test", limit=plan.n_test)
     given = Pictures(train.x, train.y, test.x, test.y, train.classes, f"{plan.data}, {len(train)} images")
     return [
