@@ -18,9 +18,8 @@ from robustxai.manifold_ig import (
     largest_eigenvalue,
     released_geodesic_reference,
 )
-from robustxai.manifold_ig.fold import folded
 from robustxai.manifold_ig.released import released_line
-from robustxai.nets import CompactResNet, ConvVAE, TorchvisionClassifier
+from robustxai.nets import CompactResNet, ConvVAE, TorchvisionClassifier, folded
 
 CHAPTER = "manifold_ig"
 STEPS, SIZE, BATCH, CHUNK = 50, 64, 8, 64

@@ -25,7 +25,7 @@ from robustxai.concepts.recipes import NETWORKS, RECIPES, zoo_name
 from robustxai.concepts.results import Cell
 from robustxai.concepts.tcav import TCAV
 from robustxai.data import fetch
-from robustxai.nets import pretrained, recipes, zoo
+from robustxai.nets import folded, pretrained, recipes, zoo
 from robustxai.nets.remote import squeezenet_weights
 
 FOREIGN = "squeezenet"
@@ -137,7 +137,7 @@ class Study:
         return self.task.materials(self.n, self.runs).to(self.device)
 
     def network(self, kind: str, seed: int) -> nn.Module:
-        """A network of this set in eval mode and frozen: "plain" or "inception", trained if need be, or, for
+        """A network of this set, `folded`: "plain" or "inception", trained if need be, or, for
         photographs, "squeezenet", which is the same for all seeds."""
         name = zoo_name(kind, seed, self.task.stem)
         if kind == FOREIGN and FOREIGN not in self._nets:
@@ -150,8 +150,7 @@ class Study:
             if not shipped and (not (folder / "manifest.json").exists() or name not in zoo(folder)):
                 recipes.run(RECIPES[self.task.recipe], out=folder, seed=seed, device=self.device)
             place: dict[str, Any] = {} if shipped else {"weights_dir": folder}
-            found = pretrained(name, map_location=self.device, **place).requires_grad_(False)
-            self._nets[name] = found.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            self._nets[name] = folded(pretrained(name, map_location=self.device, **place))
         return self._nets[name]
 
     def each(self) -> Iterator[tuple[str, int, nn.Module]]:

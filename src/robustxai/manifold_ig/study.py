@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from robustxai.data import fetch
 from robustxai.manifold_ig.experiments import methods
 from robustxai.manifold_ig.explainers import PathExplainer
-from robustxai.manifold_ig.fold import folded
 from robustxai.manifold_ig.recipes import RECIPES, classifier_name, reconstructed, vae_name
 from robustxai.manifold_ig.tasks import TASKS, Samples, Task
-from robustxai.nets import ConvVAE, pretrained, recipes, zoo
+from robustxai.nets import ConvVAE, folded, pretrained, recipes, zoo
 
 POOL = 250
 

@@ -5,6 +5,7 @@ It knows images in, logits out; it knows nothing about explanations.
 
 from robustxai.nets.adapters import TorchvisionClassifier
 from robustxai.nets.augment import RandomShift
+from robustxai.nets.fold import folded
 from robustxai.nets.miniatures import CompactInception, CompactVGG
 from robustxai.nets.mlp import MLP, SmallConvNet
 from robustxai.nets.resnet import CompactResNet
@@ -33,6 +34,7 @@ __all__ = [
     "accuracy",
     "cross_entropy",
     "fit",
+    "folded",
     "pretrained",
     "round_weights",
     "save_weights",

@@ -4,14 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from robustxai.manifold_ig.fold import folded
 from robustxai.nets import (
     CompactInception,
     CompactResNet,
     CompactVGG,
     ConvVAE,
+    MiniInception,
+    PlainConvNet,
     ResNet9,
     TorchvisionClassifier,
+    folded,
 )
 
 
@@ -33,6 +35,8 @@ NETS = {
     "resnet": lambda: CompactResNet(3, widths=(4, 4, 8, 8), generator=seeded()),
     "vgg": lambda: CompactVGG(3, widths=(4, 8), hidden=8, generator=seeded()),
     "inception": lambda: CompactInception(3, widths=(4, 8, 16), activation="silu", generator=seeded()),
+    "plain": lambda: PlainConvNet(3, widths=(8,) * 5, generator=seeded()),
+    "mini-inception": lambda: MiniInception(3, widths=(8,) * 5, generator=seeded()),
     "resnet9": lambda: ResNet9(classes=3, generator=seeded()),
     "vae": lambda: ConvVAE(widths=(8, 8, 8), generator=seeded()),
     "resnet18": lambda: TorchvisionClassifier("resnet18", classes=3, generator=seeded()),
