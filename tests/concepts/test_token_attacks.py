@@ -11,13 +11,14 @@ from robustxai.concepts.attacks import (
     MultiLayerPushing,
     TokenPushing,
     UniversalPushing,
+    common,
     controls,
     negated,
     permuted,
     shuffled,
     sign_noise,
 )
-from robustxai.concepts.attacks.common import on_grid, stored
+from robustxai.concepts.attacks.common import on_grid, pgd, stored
 from robustxai.concepts.measures import (
     area,
     change,
@@ -56,23 +57,16 @@ def test_the_budget_holds_on_the_uint8_grid_and_the_objective_falls(name):
 
 @pytest.mark.parametrize("name", [n for n in ATTACKS if n != "universal"])
 def test_attacks_beat_noise_of_the_same_size(name):
-    from robustxai.concepts.attacks.common import pgd
-
     p = ATTACKS[name]()
     noise = sign_noise(TOKENS, EPS, generator=gen(1))
-    seen = {}
+    seen, common_pgd = {}, common.pgd
 
     def spy(x, objective, **options):
         seen["noise"] = objective(noise, torch.arange(12)).detach()
-        return pgd(x, objective, **options)
-
-    import robustxai.concepts.attacks.class_gradient as one
-    import robustxai.concepts.attacks.multi_layer as two
-    import robustxai.concepts.attacks.token_pushing as three
+        return common_pgd(x, objective, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (one, two, three):
-            patch.setattr(module, "pgd", spy)
+        patch.setattr(common, "pgd", spy)
         again = ATTACKS[name]()
     assert torch.equal(again.x, p.x)
     assert (p.clean_loss - p.loss).mean() > 2 * (p.clean_loss - seen["noise"]).abs().mean()
@@ -193,7 +187,12 @@ def test_bad_input(as_shipped):
         (lambda: TokenPushing("b3").perturb(MODEL, off.clamp(0, 1), TOWARDS), "uint8 grid"),
         (lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS, eps=-1.0), "eps is -1.0"),
         (lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS, eps=[]), "eps is"),
-        (lambda: TokenPushing("b3", steps=0).perturb(MODEL, TOKENS, TOWARDS), "steps is 0"),
+        (lambda: TokenPushing("b3", steps=0), "steps is 0"),
+        (lambda: FacetAttack(["b3"], start="middle"), "start 'middle'"),
+        (lambda: UniversalPushing("b3", chunk=0), "chunk is 0"),
+        (lambda: ClassGradientPush("b3", step=-0.1), "step -0.1"),
+        (lambda: MultiLayerPushing(["b3"], eps=2), "eps is 2"),
+        (lambda: pgd(TOKENS, lambda x, rows: x.flatten(1).sum(1), eps=EPS, steps=0), "steps is 0"),
         (lambda: TokenPushing("b3").perturb(net().train(), TOKENS, TOWARDS), "training mode"),
         (lambda: ClassGradientPush("b3", sign=2), "sign is 2"),
         (lambda: MultiLayerPushing(["b3"]).perturb([], TOKENS, TOWARDS), "empty"),

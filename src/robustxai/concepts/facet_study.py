@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -92,11 +93,16 @@ def judge_of(
     layer: str = JUDGE_LAYER,
 ) -> Judge:
     """A judge that has seen n cats and n swatches of either texture; none of them is an exemplar."""
-    swatches = [textured(n, (f,), size=size, generator=stream("judge", "swatch", f)) for f in facets]
-    a, b = (torch.cat((cats(f, n, size=size), s)) for f, s in zip(facets, swatches, strict=True))
-    order = torch.randperm(len(a), generator=stream("judge order"))
     device = next(model.parameters()).device
-    return Judge(model, a[order].to(device), b[order].to(device), layer=layer)
+    return Judge(model, *(lesson(f, n, size).to(device) for f in facets), layer=layer)
+
+
+@lru_cache(maxsize=8)
+def lesson(texture: str, n: int, size: int) -> Images:
+    """n cats and n swatches of a texture, shuffled: the same pictures for every judge, so drawn once."""
+    swatches = textured(n, (texture,), size=size, generator=stream("judge", "swatch", texture))
+    both = torch.cat((cats(texture, n, size=size), swatches))
+    return both[torch.randperm(len(both), generator=stream("judge order"))]
 
 
 def facet_swap(

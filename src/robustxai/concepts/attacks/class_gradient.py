@@ -5,6 +5,7 @@ shared image is a leak. Knows nothing about CAVs.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,16 +20,16 @@ from robustxai.concepts.activations import (
     gradient_rows,
     rows,
 )
-from robustxai.concepts.attacks.common import Perturbed, pgd
+from robustxai.concepts.attacks.common import Attack, Perturbed
 
 Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]
 
 
-class ClassGradientPush:
+class ClassGradientPush(Attack):
     """Move f_l(x + delta) along s u_k, u_k the mean unit class gradient; s = +1 induces, -1 removes (spec 4.5).
 
-    pool: aim at probes of the mean over positions. Other arguments as in `TokenPushing`.
+    pool: aim at probes of the mean over positions. options: of `Attack`.
     """
 
     def __init__(
@@ -37,16 +38,12 @@ class ClassGradientPush:
         *,
         sign: int = 1,
         pool: bool = False,
-        eps: float | int = 8 / 255,
-        step: float | None = None,
-        steps: int = 20,
-        start: str = "zero",
-        chunk: int = 128,
+        **options: Any,
     ) -> None:
+        super().__init__(**options)
         if sign not in (1, -1):
             raise ValueError(f"sign is {sign}; accepted are 1 (induce) and -1 (remove)")
-        self.layer, self.sign, self.pool, self.eps = layer, sign, pool, eps
-        self.step, self.steps, self.start, self.chunk = step, steps, start, chunk
+        self.layer, self.sign, self.pool = layer, sign, pool
 
     def direction(self, model: nn.Module, class_images: Images, target: int) -> Float[Tensor, " d"]:
         """u_k: the mean of the unit gradients of class `target` over the attacker's images of it."""
@@ -73,7 +70,4 @@ class ClassGradientPush:
             a = forward_to(model, images, [self.layer])[self.layer]
             return -self.sign * (rows(a, pool=self.pool) @ u)
 
-        return pgd(
-            x, objective, eps=self.eps if eps is None else eps, step=self.step, steps=self.steps, start=self.start,
-            chunk=self.chunk, generator=generator,
-        )  # fmt: skip
+        return self.minimise(x, objective, eps, generator)

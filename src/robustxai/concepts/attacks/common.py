@@ -69,15 +69,56 @@ def levels_of(eps: float | int | Sequence[float]) -> tuple[float, ...]:
     return levels
 
 
-def check(x: Tensor, *, steps: int, start: str) -> None:
-    """The public door's contract of every attack."""
+def check(x: Tensor) -> None:
+    """The public door's contract for exemplars: images on the uint8 grid."""
     check_images("x", x)
     if not on_grid(x):
         raise ValueError("x is not on the uint8 grid; accepted are pixels k/255, round the exemplars first")
+
+
+def check_options(step: float | None, steps: int, start: str, chunk: int) -> None:
+    """Raises ValueError for what no attack can run with."""
     if steps < 1 or start not in ("zero", "uniform"):
         raise ValueError(
             f"steps is {steps} and start {start!r}; accepted are 1 and more, 'zero' and 'uniform'"
         )
+    if chunk < 1 or (step is not None and step <= 0):
+        raise ValueError(f"chunk is {chunk} and step {step}; accepted are 1 and more, and numbers above 0")
+
+
+class Attack:
+    """The options that all attacks have.
+
+    eps: budget in [0, 1] of the largest change of a pixel; step: of every iteration, a quarter of eps by default
+    (2/255 for 8/255); steps: iterations; start: "zero", or "uniform" in the box; chunk: images at a time. Raises
+    ValueError for options that are not accepted.
+    """
+
+    def __init__(
+        self,
+        *,
+        eps: float | int = 8 / 255,
+        step: float | None = None,
+        steps: int = 20,
+        start: str = "zero",
+        chunk: int = 128,
+    ) -> None:
+        levels_of(eps)
+        check_options(step, steps, start, chunk)
+        self.eps, self.step, self.steps, self.start, self.chunk = eps, step, steps, start, chunk
+
+    def minimise(
+        self,
+        x: Float[Tensor, "n channel height width"],
+        objective: Objective,
+        eps: float | int | Sequence[float] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Perturbed:
+        """`pgd` with these options; eps: another budget, or several."""
+        return pgd(
+            x, objective, eps=self.eps if eps is None else eps, step=self.step, steps=self.steps, start=self.start,
+            chunk=self.chunk, generator=generator,
+        )  # fmt: skip
 
 
 def pgd(
@@ -93,9 +134,10 @@ def pgd(
 ) -> Perturbed:
     """Signed gradient steps inside the box, rounding at the end; a sweep of eps runs in the batch (spec 4.1).
 
-    step: of every iteration, a quarter of eps by default (2/255 for 8/255). start: "zero", or "uniform" in the box.
+    Options as in `Attack`.
     """
-    check(x, steps=steps, start=start)
+    check(x)
+    check_options(step, steps, start, chunk)
     levels = levels_of(eps)
     n = len(x)
     which = torch.arange(n, device=x.device).repeat(len(levels))

@@ -17,7 +17,7 @@ CONTROLS = ("sign noise", "permuted", "shuffled", "negated")
 
 def sign_noise(x: Images, eps: float | int, *, generator: torch.Generator) -> Images:
     """Every pixel moved by +eps or -eps at random, in [0, 1] and on the uint8 grid."""
-    check(x, steps=1, start="zero")
+    check(x)
     signs = torch.randint(2, x.shape, generator=generator, device=generator.device).to(x) * 2 - 1
     return stored(x + eps * signs, x, float(eps))
 

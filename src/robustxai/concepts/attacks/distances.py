@@ -17,6 +17,12 @@ VARIANTS = ("full", "cosine", "pooled")
 means over positions."""
 
 
+def check_variant(variant: str) -> None:
+    """Raises ValueError for a variant that does not exist."""
+    if variant not in VARIANTS:
+        raise ValueError(f"variant is {variant!r}; accepted are {', '.join(VARIANTS)}")
+
+
 def embedded(a: Float[Tensor, " n *shape"], variant: str) -> Float[Tensor, " n *embedded"]:
     """The activations as the variant compares them."""
     if variant == "full" or a.ndim == 2:

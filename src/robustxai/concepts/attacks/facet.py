@@ -5,6 +5,7 @@ exemplars the facet is replaced, towards generic pictures it is destroyed. Knows
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from robustxai.concepts.attacks.multi_layer import MultiLayerPushing
 
@@ -12,18 +13,14 @@ from robustxai.concepts.attacks.multi_layer import MultiLayerPushing
 class FacetAttack(MultiLayerPushing):
     """Token pushing at all layers of a facet's probe, 40 steps; `perturb(model, theme, towards)` as its parent's.
 
-    layers: those of the probe. Other arguments as in `TokenPushing`.
+    layers: those of the probe. options: of `MultiLayerPushing`.
     """
 
     def __init__(
         self,
         layers: Sequence[str],
         *,
-        variant: str = "full",
-        eps: float | int = 8 / 255,
-        step: float | None = None,
         steps: int = 40,
-        start: str = "zero",
-        chunk: int = 128,
+        **options: Any,
     ) -> None:
-        super().__init__(layers, variant=variant, eps=eps, step=step, steps=steps, start=start, chunk=chunk)
+        super().__init__(layers, steps=steps, **options)

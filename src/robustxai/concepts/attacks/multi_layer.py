@@ -4,23 +4,25 @@ Against the analyst who looks at several layers or architectures. Knows nothing 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.concepts.activations import check_images, check_model
-from robustxai.concepts.attacks.common import Perturbed, pgd
-from robustxai.concepts.attacks.distances import VARIANTS, centroids, squared_distances
+from robustxai.concepts.attacks.common import Attack, Perturbed
+from robustxai.concepts.attacks.distances import centroids, check_variant, squared_distances
 
 Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]
 
 
-class MultiLayerPushing:
+class MultiLayerPushing(Attack):
     """Minimise the sum over layers of the pushing distance, each divided by its clean value (spec 4.6).
 
-    layers: module paths, the same in every network that is attacked. Other arguments as in `TokenPushing`.
+    layers: module paths, the same in every network that is attacked. variant: as in
+    `TokenPushing`. options: of `Attack`.
     """
 
     def __init__(
@@ -28,16 +30,11 @@ class MultiLayerPushing:
         layers: Sequence[str],
         *,
         variant: str = "full",
-        eps: float | int = 8 / 255,
-        step: float | None = None,
-        steps: int = 20,
-        start: str = "zero",
-        chunk: int = 128,
+        **options: Any,
     ) -> None:
-        if variant not in VARIANTS:
-            raise ValueError(f"variant is {variant!r}; accepted are {', '.join(VARIANTS)}")
-        self.layers, self.variant, self.eps = tuple(layers), variant, eps
-        self.step, self.steps, self.start, self.chunk = step, steps, start, chunk
+        super().__init__(**options)
+        check_variant(variant)
+        self.layers, self.variant = tuple(layers), variant
 
     def perturb(
         self,
@@ -71,7 +68,4 @@ class MultiLayerPushing:
         def objective(images: Tensor, rows: Tensor) -> Tensor:
             return (parts(images) / clean[rows].clamp_min(torch.finfo(x.dtype).tiny)).sum(1)
 
-        return pgd(
-            x, objective, eps=self.eps if eps is None else eps, step=self.step, steps=self.steps, start=self.start,
-            chunk=self.chunk, generator=generator,
-        )  # fmt: skip
+        return self.minimise(x, objective, eps, generator)

@@ -6,25 +6,26 @@ that is anti-important). Knows nothing about CAVs.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.concepts.activations import check_images, check_model
-from robustxai.concepts.attacks.common import Perturbed, pgd
-from robustxai.concepts.attacks.distances import VARIANTS, centroids, squared_distances
+from robustxai.concepts.attacks.common import Attack, Perturbed
+from robustxai.concepts.attacks.distances import centroids, check_variant, squared_distances
 
 Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]
 
 
-class TokenPushing:
+class TokenPushing(Attack):
     """Minimise |f_l(x + delta) - mu|^2 for every exemplar within an l_inf budget (spec 4.2).
 
     layer: module path of the attacked layer. variant: "full" maps, "cosine" (channels normalised at every position,
     as in GCAV's script) or "pooled". away: push away from the exemplars' own clean centroid instead, bounded by
-    eps and steps only. eps: budget in [0, 1]; step: a quarter of eps by default; start: "zero" or "uniform".
+    eps and steps only. options: of `Attack`.
     """
 
     def __init__(
@@ -33,16 +34,11 @@ class TokenPushing:
         *,
         variant: str = "full",
         away: bool = False,
-        eps: float | int = 8 / 255,
-        step: float | None = None,
-        steps: int = 20,
-        start: str = "zero",
-        chunk: int = 128,
+        **options: Any,
     ) -> None:
-        if variant not in VARIANTS:
-            raise ValueError(f"variant is {variant!r}; accepted are {', '.join(VARIANTS)}")
-        self.layer, self.variant, self.away, self.eps = layer, variant, away, eps
-        self.step, self.steps, self.start, self.chunk = step, steps, start, chunk
+        super().__init__(**options)
+        check_variant(variant)
+        self.layer, self.variant, self.away = layer, variant, away
 
     def perturb(
         self,
@@ -72,7 +68,4 @@ class TokenPushing:
         def objective(images: Tensor, rows: Tensor) -> Tensor:
             return sign * squared_distances(model, images, centres, self.variant)[self.layer]
 
-        return pgd(
-            x, objective, eps=self.eps if eps is None else eps, step=self.step, steps=self.steps, start=self.start,
-            chunk=self.chunk, generator=generator,
-        )  # fmt: skip
+        return self.minimise(x, objective, eps, generator)

@@ -11,8 +11,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.concepts.activations import check_images, check_model
-from robustxai.concepts.attacks.common import Perturbed, check, gradient, levels_of, packed, stored, values
-from robustxai.concepts.attacks.distances import VARIANTS, centroids, squared_distances
+from robustxai.concepts.attacks.common import (
+    Attack,
+    Perturbed,
+    check,
+    gradient,
+    levels_of,
+    packed,
+    stored,
+    values,
+)
+from robustxai.concepts.attacks.distances import centroids, check_variant, squared_distances
 
 Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]
@@ -26,16 +35,16 @@ class Universal(Perturbed):
 
     def apply(self, x: Images) -> Float[Tensor, "*sweep n channel height width"]:
         """Other exemplars with the perturbation added, within eps, on the uint8 grid."""
-        check(x, steps=1, start="zero")
+        check(x)
         if not isinstance(self.eps, tuple):
             return stored(x + self.shared, x, self.eps)
         return torch.stack([stored(x + d, x, e) for d, e in zip(self.shared, self.eps, strict=True)])
 
 
-class UniversalPushing:
+class UniversalPushing(Attack):
     """Minimise the mean pushing distance over exemplars with one shared delta: mean gradient, sign step, projection.
 
-    Arguments as in `TokenPushing`; 40 steps by default.
+    Other arguments as in `TokenPushing`.
     """
 
     def __init__(
@@ -48,10 +57,9 @@ class UniversalPushing:
         steps: int = 40,
         chunk: int = 128,
     ) -> None:
-        if variant not in VARIANTS:
-            raise ValueError(f"variant is {variant!r}; accepted are {', '.join(VARIANTS)}")
-        self.layer, self.variant, self.eps, self.step = layer, variant, eps, step
-        self.steps, self.chunk = steps, chunk
+        super().__init__(eps=eps, step=step, steps=steps, chunk=chunk)
+        check_variant(variant)
+        self.layer, self.variant = layer, variant
 
     def perturb(
         self,
@@ -63,7 +71,7 @@ class UniversalPushing:
     ) -> Universal:
         """Find the perturbation on exemplars `x`, pixels k/255; apply it to others with the result's `apply`."""
         check_model(model, [self.layer])
-        check(x, steps=self.steps, start="zero")
+        check(x)
         check_images("towards", towards)
         budget = self.eps if eps is None else eps
         centres = centroids(model, towards, [self.layer], self.variant)
