@@ -5,12 +5,10 @@ import torch
 from tiny import net
 
 from robustxai.concepts import ablations, summaries
-from robustxai.concepts.activations import activations
 from robustxai.concepts.experiments import CASES, clean_table, exceeds_controls, materials
-from robustxai.concepts.foreign import EnlargedSqueezeNet
 from robustxai.concepts.measures import turned_by
 from robustxai.concepts.study import TASKS, Study
-from robustxai.concepts.transfer import LEVELS, ensemble, transfer
+from robustxai.concepts.transfer import LEVELS, ensemble, routes, transfer
 from robustxai.concepts.world import NAMES
 
 GIVEN = materials(12, runs=3, classes=("zebra", "honeycomb"), size=32)
@@ -35,7 +33,17 @@ def study():
 def test_a_study_has_a_known_name():
     with pytest.raises(ValueError, match="name is 'zoo'; accepted are menagerie, textures"):
         Study("zoo")
+    with pytest.raises(ValueError, match="networks has 'plain'; accepted for imagenet are squeezenet, goo"):
+        Study("imagenet", networks=("plain",))
     assert all(c.concept for t in TASKS.values() for c in t.cases)
+
+
+def test_a_network_from_elsewhere_has_one_seed():
+    mixed = Study("textures", seeds=(0, 1), networks=("plain", "squeezenet"))
+    found = list(routes(mixed, other_layer="b3"))
+    assert len(found) == 2 * 4 + 3  # two seeds of one (same, layer, seed, architecture), one of the other
+    assert {v for level, s, v, _ in found if level == LEVELS[3] and s[0] == "plain"} == {("squeezenet", 0)}
+    assert {v for level, s, v, _ in found if level == LEVELS[3] and s[0] == "squeezenet"} == {("plain", 0)}
 
 
 def test_attacks_are_remembered_and_the_class_gradient_knows_no_goal(study):
@@ -110,13 +118,3 @@ def test_truth_has_a_row_a_class(study):
     rows = summaries.truth(tables, ["striped", "corgi"], "b3")
     assert [r["class"] for r in rows] == ["zebra", "honeycomb"]
     assert rows[0]["striped"][0] == pytest.approx(sum(t["zebra"]["striped", "b3"].mean for t in tables) / 4)
-
-
-def test_a_network_from_elsewhere_is_named_like_ours():
-    model = EnlargedSqueezeNet(["spider web", "beacon lighthouse"], weights=None).eval()
-    x = torch.rand(2, 3, 32, 32)
-    assert model(x).shape == (2, 2) and model.rows.tolist() == [815, 437]
-    shapes = activations(model, x, ["b2", "b3", "b4", "b5"])
-    assert [a.shape[1] for a in shapes.values()] == [128, 256, 512, 1000]
-    with pytest.raises(ValueError, match="names has 'unicorn'; accepted are ImageNet's classes"):
-        EnlargedSqueezeNet(["unicorn"], weights=None)

@@ -16,55 +16,67 @@ import torch
 from torch import nn
 
 from robustxai.concepts import experiments as E
-from robustxai.concepts import real
+from robustxai.concepts import folders, real
 from robustxai.concepts.attacks import Perturbed, controls, sign_noise
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import stream
-from robustxai.concepts.foreign import EnlargedSqueezeNet
+from robustxai.concepts.foreign import FOREIGN, foreign_network
 from robustxai.concepts.recipes import NETWORKS, RECIPES, zoo_name
 from robustxai.concepts.results import Cell
 from robustxai.concepts.tcav import TCAV
 from robustxai.data import fetch
 from robustxai.nets import folded, pretrained, recipes, zoo
-from robustxai.nets.remote import squeezenet_weights
-
-FOREIGN = "squeezenet"
 
 
 @dataclass(frozen=True)
 class Task:
-    """A set: its materials for (n exemplars, runs), its cases, the stem of its networks, and two true concepts.
+    """A set: its materials for (n exemplars, runs, folder), its cases, and which concepts are true.
 
-    `true`: (class, concept) pairs that should be important; `absent`: a pair that should not.
+    `induce`, `remove`: the cases that experiments with one case look at. `true`: (class, concept) pairs that should
+    be important; `absent`: a pair that should not. `stem`, `recipe`: of its networks; "" if none is trained for it.
     """
 
     help: str
-    materials: Callable[[int, int], E.Materials]
+    materials: Callable[[int, int, Path | str | None], E.Materials]
     cases: tuple[E.Case, ...]
-    stem: str
-    recipe: str
+    induce: E.Case
+    remove: E.Case
     true: tuple[tuple[str, str], ...]
     absent: tuple[str, str]
+    stem: str = ""
+    recipe: str = ""
 
 
 TASKS = {
     "menagerie": Task(
         "drawn animals and textures, 64 px",
-        lambda n, runs: E.materials(n, runs=runs),
+        lambda n, runs, _folder: E.materials(n, runs=runs),
         E.CASES,
-        "",
-        "concepts-menagerie",
+        E.CASES[2],
+        E.CASES[3],
         (("zebra", "striped"), ("honeycomb", "honeycombed"), ("appaloosa", "dotted")),
         ("appaloosa", "striped"),
+        recipe="concepts-menagerie",
     ),
     "textures": Task(
         "photographs of 25 classes and of textures, 64 px",
-        lambda n, runs: real.materials(n=n, runs=runs),
+        lambda n, runs, _folder: real.materials(n=n, runs=runs),
         real.CASES,
-        "textures",
-        "concepts-textures",
+        real.CASES[0],
+        real.CASES[2],
         (("spider web", "cobwebbed"),),
         ("trolleybus", "cobwebbed"),
+        stem="textures",
+        recipe="concepts-textures",
+    ),
+    "imagenet": Task(
+        "photographs of zebras and honeycombs from a folder, textures of DTD, 224 px",
+        lambda n, runs, folder: folders.materials(folder, n=n, runs=runs),
+        folders.CASES,
+        folders.CASES[2],
+        folders.CASES[3],
+        (("zebra", "striped"), ("honeycomb", "honeycombed")),
+        ("zebra", "polka-dotted"),
     ),
 }
 
@@ -105,7 +117,8 @@ class Study:
 
     seeds, networks: which are compared. n, runs: exemplars a set, and random sets. eps: the budget. layer: attacked
     and judged. device: where networks and images live. cache: folder for networks that are trained on first use, by
-    default `concepts` in the cache folder of `robustxai.data`. Raises ValueError for an unknown name.
+    default `concepts` in the cache folder of `robustxai.data`. folder: the reader's photographs, for the set
+    "imagenet". Raises ValueError for an unknown name or network.
     """
 
     name: str
@@ -118,10 +131,14 @@ class Study:
     cav: CAV = field(default_factory=CAV)
     device: torch.device | str = "cpu"
     cache: Path | str = field(default_factory=lambda: fetch.cache() / "concepts")
+    folder: Path | str | None = None
 
     def __post_init__(self) -> None:
         if self.name not in TASKS:
             raise ValueError(f"name is {self.name!r}; accepted are {', '.join(TASKS)}")
+        known = [*FOREIGN, *(NETWORKS if self.task.recipe else ())]
+        if wrong := [kind for kind in self.networks if kind not in known]:
+            raise ValueError(f"networks has {wrong[0]!r}; accepted for {self.name} are {', '.join(known)}")
         self._nets: dict[str, nn.Module] = {}
         self._tools: dict[tuple, TCAV] = {}
         self._moved: dict[tuple, Perturbed] = {}
@@ -134,29 +151,35 @@ class Study:
     @cached_property
     def given(self) -> E.Materials:
         """What the analyst and the attacker have, on the study's device."""
-        return self.task.materials(self.n, self.runs).to(self.device)
+        return self.task.materials(self.n, self.runs, self.folder).to(self.device)
 
     def network(self, kind: str, seed: int) -> nn.Module:
-        """A network of this set, `folded`: "plain" or "inception", trained if need be, or, for
-        photographs, "squeezenet", which is the same for all seeds."""
-        name = zoo_name(kind, seed, self.task.stem)
-        if kind == FOREIGN and FOREIGN not in self._nets:
-            made = EnlargedSqueezeNet(self.given.names, weights=squeezenet_weights())
-            self._nets[FOREIGN] = made.eval().requires_grad_(False).to(self.device)
-        if kind == FOREIGN:
-            return self._nets[FOREIGN]
+        """A network of this set, `folded`: "plain" or "inception" of a seed, trained if need be; or one that nobody
+        here trained, by its name in `FOREIGN`, the same for all seeds."""
+        name = kind if kind in FOREIGN else zoo_name(kind, seed, self.task.stem)
         if name not in self._nets:
-            folder, shipped = Path(self.cache), name in zoo()
-            if not shipped and (not (folder / "manifest.json").exists() or name not in zoo(folder)):
-                recipes.run(RECIPES[self.task.recipe], out=folder, seed=seed, device=self.device)
-            place: dict[str, Any] = {} if shipped else {"weights_dir": folder}
-            self._nets[name] = folded(pretrained(name, map_location=self.device, **place))
+            make = self._foreign if kind in FOREIGN else self._trained
+            self._nets[name] = folded(make(name, seed))
         return self._nets[name]
+
+    def _foreign(self, kind: str, _seed: int) -> nn.Module:
+        return foreign_network(kind, self.given.names).to(self.device)
+
+    def _trained(self, name: str, seed: int) -> nn.Module:
+        folder, shipped = Path(self.cache), name in zoo()
+        if not shipped and (not (folder / "manifest.json").exists() or name not in zoo(folder)):
+            recipes.run(RECIPES[self.task.recipe], out=folder, seed=seed, device=self.device)
+        place: dict[str, Any] = {} if shipped else {"weights_dir": folder}
+        return pretrained(name, map_location=self.device, **place)
+
+    def seeds_of(self, kind: str) -> tuple[int, ...]:
+        """The seeds of an architecture: one for a network that has no others."""
+        return self.seeds[:1] if kind in FOREIGN else self.seeds
 
     def each(self) -> Iterator[tuple[str, int, nn.Module]]:
         """Kind, seed and network of all."""
         for kind in self.networks:
-            for seed in self.seeds:
+            for seed in self.seeds_of(kind):
                 yield kind, seed, self.network(kind, seed)
 
     def tool(self, kind: str, seed: int, layer: str = "", cav: CAV | None = None) -> TCAV:

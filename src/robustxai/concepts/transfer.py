@@ -50,16 +50,18 @@ class Transferred:
 
 def routes(study: Study, *, other_layer: str) -> Iterator[tuple[str, tuple[str, int], tuple[str, int], str]]:
     """(level, surrogate, victim, judged layer) of every route with one surrogate; networks are (kind, seed)."""
-    after = dict(zip(study.seeds, (*study.seeds[1:], study.seeds[0]), strict=True))
     for kind in study.networks:
-        for seed in study.seeds:
+        own = study.seeds_of(kind)
+        after = dict(zip(own, (*own[1:], own[0]), strict=True))
+        for seed in own:
             yield LEVELS[0], (kind, seed), (kind, seed), study.layer
             yield LEVELS[1], (kind, seed), (kind, seed), other_layer
             if after[seed] != seed:
                 yield LEVELS[2], (kind, seed), (kind, after[seed]), study.layer
             for other in study.networks:
                 if other != kind:
-                    yield LEVELS[3], (kind, seed), (other, seed), study.layer
+                    victim = seed if seed in study.seeds_of(other) else study.seeds_of(other)[0]
+                    yield LEVELS[3], (kind, seed), (other, victim), study.layer
 
 
 def transfer(

@@ -1,0 +1,103 @@
+"""The paper's own classes on a network of ImageNet: zebra and honeycomb, from a folder of the reader's photographs.
+
+ImageNet's photographs may not be handed on, and the small copy of DTD that other studies use holds no stripes, dots or
+honeycombs. So the folder has one subfolder a class, as ImageNet is sorted, and torchvision downloads DTD. Knows
+nothing about attacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.datasets import DTD
+from torchvision.datasets.folder import IMG_EXTENSIONS
+from torchvision.models import GoogLeNet_Weights
+from torchvision.transforms import v2
+
+from robustxai.concepts.exemplars import stream
+from robustxai.concepts.experiments import GENERIC, NULL, Case, Materials
+
+SIZE = 224
+CLASSES = ("zebra", "honeycomb")
+CORGI = "Pembroke"  # what ImageNet calls it
+TEXTURES = ("striped", "polka-dotted", "dotted", "zigzagged", "honeycombed", "chequered")
+CASES = (
+    Case("polka dots made important for zebra", "zebra", "polka-dotted", "striped", 1),
+    Case("dots made important for zebra", "zebra", "dotted", "striped", 1),
+    Case("corgis made important for honeycomb", "honeycomb", "corgi", "honeycombed", 1),
+    Case("stripes made unimportant for zebra", "zebra", "striped", "polka-dotted", -1),
+    Case("stripes made random for zebra", "zebra", "striped", GENERIC, -1),
+)
+
+
+def read(files: Sequence[Path], size: int) -> Tensor:
+    """Pictures (n, 3, size, size) in [0, 1], on the uint8 grid: the shorter side scaled to 8/7 size, then cropped."""
+    fit = v2.Compose([v2.Resize(round(size * 8 / 7), antialias=True), v2.CenterCrop(size), v2.PILToTensor()])
+    return torch.stack([fit(Image.open(file).convert("RGB")) for file in files]).float() / 255
+
+
+def listed(folder: Path | str | None) -> dict[str, list[Path]]:
+    """The pictures of every subfolder, sorted by name. Raises ValueError when there is no such folder."""
+    if folder is None or not Path(folder).is_dir():
+        raise ValueError(f"folder is {folder}; accepted is a folder with one subfolder of pictures a class")
+    subfolders = sorted(f for f in Path(folder).iterdir() if f.is_dir())
+    pictures = {
+        f.name: sorted(p for p in f.iterdir() if p.suffix.lower() in IMG_EXTENSIONS) for f in subfolders
+    }
+    return {name: files for name, files in pictures.items() if files}
+
+
+def dtd(root: Path | str) -> dict[str, list[Path]]:
+    """DTD's pictures of each of `TEXTURES`; downloaded into `root` by torchvision if they are not there."""
+    images = Path(root) / "dtd" / "dtd" / "images"
+    if not images.is_dir():
+        DTD(str(root), download=True)
+    return {kind: _shuffled(files, kind) for kind, files in listed(images).items() if kind in TEXTURES}
+
+
+def _shuffled(files: Sequence[Path], word: str) -> list[Path]:
+    order = torch.randperm(len(files), generator=stream("folders", word)).tolist()
+    return [files[i] for i in order]
+
+
+def materials(
+    folder: Path | str | None,
+    *,
+    n: int = 50,
+    runs: int = 20,
+    size: int = SIZE,
+    textures: Path | str | None = None,
+) -> Materials:
+    """Exemplars from DTD and the corgis, random sets from all other classes of the folder, and images to score.
+
+    folder: one subfolder of pictures a class, named as torchvision's list of ImageNet's classes; "zebra",
+    "honeycomb" and "Pembroke" (the corgi) are needed, and (runs + 9) n pictures of any others. Half of a class or
+    texture is the analyst's, at most n, half the attacker's. textures: where DTD lies or is put, by default in the
+    folder. Raises ValueError when a class or pictures are missing.
+    """
+    classes = listed(folder)
+    if absent := [c for c in (*CLASSES, CORGI) if len(classes.get(c, ())) < 2]:
+        raise ValueError(f"folder has not two pictures of {absent[0]!r} in a subfolder of that name")
+    kinds = dtd(textures or str(folder))
+    others = [p for name, files in classes.items() if name not in (*CLASSES, CORGI) for p in files]
+    count = (runs + NULL + 1) * n
+    if count > len(others):
+        raise ValueError(
+            f"runs and n ask for {count} random pictures; the folder has {len(others)} of other classes"
+        )
+    pool = read(_shuffled(others, "random")[:count], size).split(n)
+    sources = kinds | {"corgi": _shuffled(classes[CORGI], "corgi")}
+    own = {c: _shuffled(classes[c], c) for c in CLASSES}
+    return Materials(
+        concepts={name: read(files[::2][:n], size) for name, files in sources.items()},
+        random=list(pool[:runs]),
+        scored={c: read(files[::2], size) for c, files in own.items()},
+        goal={name: read(files[1::2][:n], size) for name, files in sources.items()} | {GENERIC: pool[runs]},
+        own={c: read(files[1::2][:n], size) for c, files in own.items()},
+        null=list(pool[runs + 1 :]),
+        names=tuple(GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"]),
+    )
