@@ -85,7 +85,9 @@ def test_facets():
     assert set(s.pictures) == set(s.preference) == {"A", "B", "none", "replace", "destroy"}
     assert s.pictures["A"].images.shape == (2, 3, 32, 32) and s.likeness["A"] == pytest.approx(1)
     assert s.likeness["replace"] < 1 and set(s.cosine) == {"replace", "destroy"}
+    assert s.way("A") == 0 and s.way("B") == pytest.approx(1)
     still = facet_swap(MODEL, judge, GIVEN, aims=("replace",), n=2, steps=3, attack_steps=2, eps=0.0)
+    assert still.way("replace") == pytest.approx(0, abs=1e-5)
     assert torch.equal(still.pictures["replace"].images, still.pictures["A"].images)
     assert still.cosine["replace"][0] == pytest.approx(1, abs=1e-5) and len(FACETS) == 2
     with pytest.raises(ValueError, match="aims has 'x'"):

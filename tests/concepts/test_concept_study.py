@@ -1,11 +1,14 @@
 """The study on two tiny networks: one thing changes at a time, nothing is attacked twice, tables add up."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny import net
 
 from robustxai.concepts import ablations, summaries
 from robustxai.concepts.experiments import CASES, clean_table, exceeds_controls, materials
+from robustxai.concepts.facet_study import judge_for
 from robustxai.concepts.measures import turned_by
 from robustxai.concepts.study import TASKS, Study
 from robustxai.concepts.transfer import LEVELS, ensemble, routes, transfer
@@ -65,8 +68,25 @@ def test_outcomes_and_their_rows(study):
         assert not o.strong or o.flipped
     rows = summaries.by_case(found)
     assert len(rows) == 2 and all(len(r["attacked"]) == 3 for r in rows)
-    seen = summaries.visible(found)
-    assert seen["linf"] == pytest.approx(8, abs=1e-3) and 0 < seen["ssim"] < 1
+    seen = summaries.traces(found, study)
+    for row in seen:
+        assert row["largest change"] == pytest.approx(8, abs=1e-3) and 0 < row["SSIM"][0] < 1
+        assert -1 <= row["derivative, attacked"][0] < 1
+        assert 0 <= row["other label"][0] <= 1 and 0 < row["distance left"][0] < 1
+
+
+def test_the_smallest_budget_is_given_network_by_network(study):
+    some = study.judged("plain", 0, STRIPES, {"c": GIVEN.concepts["striped"]})["c"]
+
+    def cell(mean, state):
+        return replace(some, scores=torch.full((3,), mean), state=state)
+
+    early = [cell(1.0, "important"), cell(0.4, "not significant"), cell(0.1, "anti-important")]
+    never = [cell(0.9, "important"), cell(0.9, "important"), cell(0.8, "important")]
+    (row,) = summaries.by_budget({STRIPES: [early, never]}, [0, 4, 8])
+    assert row["smallest budget"] == "4, –" and row["case"] == STRIPES.name
+    assert row["without attack"][0] == pytest.approx(0.95)
+    assert row["area under the score"][0] == pytest.approx(((0.7 + 0.25) / 2 + (0.9 + 0.85) / 2) / 2)
 
 
 def test_no_budget_changes_nothing(study):
@@ -118,3 +138,24 @@ def test_truth_has_a_row_a_class(study):
     rows = summaries.truth(tables, ["striped", "corgi"], "b3")
     assert [r["class"] for r in rows] == ["zebra", "honeycomb"]
     assert rows[0]["striped"][0] == pytest.approx(sum(t["zebra"]["striped", "b3"].mean for t in tables) / 4)
+
+
+def test_the_judge_is_another_network_and_best_one_that_nobody_here_trained(study, monkeypatch):
+    monkeypatch.setattr(
+        "robustxai.concepts.facet_study.lesson", lambda texture, n, size: GIVEN.concepts[texture]
+    )
+    assert judge_for(study, "plain", 1).model is study.network("inception", 1)
+    photographs = Tiny("textures", seeds=(0, 1), networks=("plain", "inception", "squeezenet"))
+    photographs.given = replace(
+        GIVEN,
+        goal=dict(zip(photographs.task.facets, (GIVEN.goal[f] for f in ("striped", "dotted")), strict=True)),
+    )
+    photographs._nets = {"squeezenet": study.network("plain", 0)} | {
+        f"{kind} {seed}": study.network(kind, seed) for kind in ("plain", "inception") for seed in (0, 1)
+    }
+    monkeypatch.setattr(
+        Tiny, "network", lambda self, kind, seed: self._nets.get(kind) or self._nets[f"{kind} {seed}"]
+    )
+    monkeypatch.setattr("robustxai.concepts.facet_study.JUDGE_LAYER", "b3")
+    assert judge_for(photographs, "inception", 1).model is photographs._nets["squeezenet"]
+    assert judge_for(photographs, "squeezenet", 0).model is photographs._nets["plain 0"]

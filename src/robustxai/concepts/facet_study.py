@@ -20,12 +20,13 @@ from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import stream, textured
 from robustxai.concepts.experiments import EPS, GENERIC, Materials
 from robustxai.concepts.facets import FacetedVisualization, Rendered, facet_probe, facet_score
+from robustxai.concepts.foreign import FOREIGN
 from robustxai.concepts.measures import alike
+from robustxai.concepts.study import TASKS, Study
 from robustxai.concepts.world import SIZE, photographed, turned
 from robustxai.data.scenes import menagerie, render_menagerie
 
-UNIT = "patterned cat"
-FACETS = ("striped", "dotted")
+UNIT, FACETS = TASKS["menagerie"].unit, TASKS["menagerie"].facets
 FACET_LAYERS = ("b3",)
 STRENGTH = 1000.0  # of the facet term, whose probes have length 1 here
 JUDGE_LAYER = "b4"
@@ -49,6 +50,11 @@ class FacetSwap:
     cosine: Mapping[str, tuple[float, float]]
     likeness: Mapping[str, float]
     score: Mapping[str, float]
+
+    def way(self, name: str) -> float:
+        """How far a name's pictures went from those of A to those of B, by the judge's mean margins: 0 is A, 1 is B."""
+        a, b, here = (float(self.margin[k].mean()) for k in ("A", "B", name))
+        return (a - here) / (a - b)
 
     @property
     def activation(self) -> dict[str, float]:
@@ -95,6 +101,20 @@ def judge_of(
     """A judge that has seen n cats and n swatches of either texture; none of them is an exemplar."""
     device = next(model.parameters()).device
     return Judge(model, *(lesson(f, n, size).to(device) for f in facets), layer=layer)
+
+
+def judge_for(study: Study, kind: str, seed: int) -> Judge:
+    """The judge of a network's pictures: another architecture of the study, one of ImageNet's where there is one.
+
+    For drawn pictures it learns from `lesson`, for photographs from the attacker's exemplars of the two facets.
+    """
+    rest = [k for k in study.networks if k != kind]
+    other = next((k for k in rest if k in FOREIGN), rest[0])
+    model = study.network(other, seed if seed in study.seeds_of(other) else study.seeds_of(other)[0])
+    if study.name == "menagerie":
+        return judge_of(model, facets=study.task.facets)
+    a, b = (study.given.goal[f] for f in study.task.facets)
+    return Judge(model, a, b, layer=JUDGE_LAYER if other in FOREIGN else "b3")
 
 
 @lru_cache(maxsize=8)

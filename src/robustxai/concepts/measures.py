@@ -3,6 +3,7 @@
 Knows nothing about particular attacks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -66,17 +67,17 @@ def remaining_distance(
     return float((after / before).mean())
 
 
-def smallest_flip(eps: list[float], states: list[str], clean: str) -> float:
+def smallest_flip(eps: Sequence[float | int], states: Sequence[str], clean: str) -> float:
     """The smallest eps of a sweep whose verdict differs from the clean one; nan if none does.
 
     >>> smallest_flip([1.0, 2.0], ["important", "not significant"], "important")
     2.0
     """
     flipped = [e for e, s in sorted(zip(eps, states, strict=True)) if s != clean]
-    return flipped[0] if flipped else float("nan")
+    return float(flipped[0]) if flipped else float("nan")
 
 
-def area(eps: list[float], scores: list[float]) -> float:
+def area(eps: Sequence[float | int], scores: Sequence[float | int]) -> float:
     """Area under score against eps, divided by the range of eps (trapezoids).
 
     >>> area([0.0, 1.0, 2.0], [1.0, 0.5, 0.0])

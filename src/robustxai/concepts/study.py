@@ -33,7 +33,8 @@ class Task:
     """A set: its materials for (n exemplars, runs, folder), its cases, and which concepts are true.
 
     `induce`, `remove`: the cases that experiments with one case look at. `true`: (class, concept) pairs that should
-    be important; `absent`: a pair that should not. `stem`, `recipe`: of its networks; "" if none is trained for it.
+    be important; `absent`: a pair that should not. `unit`, `facets`: the class that is visualised, with two themes.
+    `stem`, `recipe`: of its networks; "" if none is trained for it.
     """
 
     help: str
@@ -43,6 +44,8 @@ class Task:
     remove: E.Case
     true: tuple[tuple[str, str], ...]
     absent: tuple[str, str]
+    unit: str
+    facets: tuple[str, str]
     stem: str = ""
     recipe: str = ""
 
@@ -56,6 +59,8 @@ TASKS = {
         E.CASES[3],
         (("zebra", "striped"), ("honeycomb", "honeycombed"), ("appaloosa", "dotted")),
         ("appaloosa", "striped"),
+        "patterned cat",
+        ("striped", "dotted"),
         recipe="concepts-menagerie",
     ),
     "textures": Task(
@@ -66,6 +71,8 @@ TASKS = {
         real.CASES[2],
         (("spider web", "cobwebbed"),),
         ("trolleybus", "cobwebbed"),
+        "spider web",
+        ("cobwebbed", "chequered"),
         stem="textures",
         recipe="concepts-textures",
     ),
@@ -77,6 +84,8 @@ TASKS = {
         folders.CASES[3],
         (("zebra", "striped"), ("honeycomb", "honeycombed")),
         ("zebra", "polka-dotted"),
+        "zebra",
+        ("striped", "polka-dotted"),
     ),
 }
 

@@ -1,16 +1,27 @@
 """Rows of the chapter's tables, from cells and outcomes: plain numbers, and (value, low, high) over networks.
 
-Knows nothing about networks or attacks.
+Knows nothing about attacks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from math import isnan
 
-from robustxai.concepts.measures import change, turned_by
+import torch
+
+from robustxai.concepts.experiments import Case
+from robustxai.concepts.measures import (
+    area,
+    change,
+    label_changes,
+    remaining_distance,
+    smallest_flip,
+    turned_by,
+)
 from robustxai.concepts.results import Cell, TCAVResult
-from robustxai.concepts.study import Outcome
+from robustxai.concepts.study import Outcome, Study
 from robustxai.concepts.transfer import LEVELS, Transferred
 from robustxai.metrics import t_interval
 
@@ -54,15 +65,52 @@ def by_case(outcomes: Sequence[Outcome]) -> list[dict]:
     return rows
 
 
-def visible(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """Largest change of a pixel in 255ths, and mean PSNR in dB and SSIM of the attacked exemplars."""
-    sizes = [change(o.perturbed.clean, o.perturbed.x) for o in outcomes]
-    n = len(sizes)
-    return {
-        "linf": max(s.linf for s in sizes),
-        "psnr": sum(s.psnr for s in sizes) / n,
-        "ssim": sum(s.ssim for s in sizes) / n,
-    }
+@torch.no_grad()
+def traces(outcomes: Sequence[Outcome], study: Study) -> list[dict]:
+    """What the attack did in numbers that do not end at 0 and 1, and what it left in the exemplars; one row a case.
+
+    Over networks: the mean directional derivative over |g| |v|, the share left of the squared distance to the goal's
+    centroid, the share of exemplars with another label, the largest change in 255ths, PSNR in dB, and SSIM.
+    """
+    rows = []
+    for name, group in groupby(sorted(outcomes, key=lambda o: o.case.name), key=lambda o: o.case.name):
+        found = [(o, o.perturbed, study.network(o.network, o.seed)) for o in group]
+        sizes = [change(p.clean, p.x) for _, p, _ in found]
+        rows.append(
+            {
+                "case": name,
+                "derivative, clean": over(float(o.clean.magnitude.mean()) for o, *_ in found),
+                "derivative, attacked": over(float(o.attacked.magnitude.mean()) for o, *_ in found),
+                "distance left": over(
+                    remaining_distance(model, study.layer, p.clean, p.x, study.given.goal[o.case.towards])
+                    for o, p, model in found
+                ),
+                "other label": over(label_changes(model, p.clean, p.x) for _, p, model in found),
+                "largest change": max(s.linf for s in sizes),
+                "PSNR": over(s.psnr for s in sizes),
+                "SSIM": over(s.ssim for s in sizes),
+            }
+        )
+    return rows
+
+
+def by_budget(swept: Mapping[Case, Sequence[Sequence[Cell]]], levels: Sequence[float | int]) -> list[dict]:
+    """One row a case: the smallest budget, in 255ths, at which each network's verdict differs from that without an
+    attack (a dash where none does), and the area under the score. swept: per network a cell a level, 0 first."""
+    rows = []
+    for case, networks in swept.items():
+        flips = [smallest_flip(list(levels), [c.state for c in cells], cells[0].state) for cells in networks]
+        rows.append(
+            {
+                "case": case.name,
+                "smallest budget": ", ".join("–" if isnan(f) else f"{f:g}" for f in flips),
+                "without attack": over(cells[0].mean for cells in networks),
+                "area under the score": over(
+                    area(list(levels), [c.mean for c in cells]) for cells in networks
+                ),
+            }
+        )
+    return rows
 
 
 def truth(tables: Sequence[dict[str, TCAVResult]], concepts: Sequence[str], layer: str) -> list[dict]:
