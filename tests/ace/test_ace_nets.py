@@ -1,5 +1,6 @@
 """The denoiser and the recipes: shapes, storage, what the loss is, and that training lowers it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,25 +144,46 @@ def test_r_squared_is_one_for_the_truth_and_zero_for_the_mean():
     torch.testing.assert_close(flat, torch.zeros(2), atol=1e-5, rtol=0)
 
 
-def test_the_photograph_recipe_makes_three_networks_of_two_classes(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "size", "channels"), [("cifar", 32, 3), ("smiles", 64, 1)])
+def test_the_photograph_recipes_make_three_networks_of_two_classes(
+    tmp_path, monkeypatch, name, size, channels
+):
     from robustxai.ace import photographs
     from robustxai.data import Dataset
 
     generator = torch.Generator().manual_seed(0)
-    names = ("airplane", "automobile", "bird", "truck")
+    pair = photographs.PAIRS[name]
+    names = ("other", pair.classes[0], "more", pair.classes[1])
 
-    def load(name, split, *, limit=None):
-        x = torch.rand(64, 3, 32, 32, generator=generator)
-        return Dataset(x, torch.arange(64) % 4, names, name, split, note="lossy")
+    def load(source, split, *, limit=None):
+        x = torch.rand(64, channels, size, size, generator=generator)
+        boxes = torch.tensor([[8.0, 10.0, 23.0, 13.0]]).repeat(64, 1)
+        boxes[1] = torch.nan
+        return Dataset(x, torch.arange(64) % 4, names, source, split, note="lossy", boxes=boxes)
 
     monkeypatch.setattr(photographs, "load", load)
-    x, y, note = photographs.pair("train")
-    assert len(x) == 32 and y.tolist() == [0, 1] * 16 and note == "lossy"
+    found = photographs.pick(pair, "train")
+    assert found.x.shape == (32, channels, 32, 32) and found.y.tolist() == [0, 1] * 16
+    assert found.note == "lossy" and found.region is not None
+    k = size // 32
+    assert found.region.sum((1, 2)).tolist() == [0] + [16 // k * (4 // k)] * 31
     with pytest.raises(ValueError, match="classes is"):
-        photographs.pair("train", classes=("cat", "truck"))
-    monkeypatch.setattr(photographs, "DENOISER", {"widths": (8, 8)})
-    nets = photographs.build_cifar(job(tmp_path), epochs=1, classifier_epochs=1)
-    again = photographs.build_cifar(job(tmp_path / "again", seed=1), epochs=1, classifier_epochs=1)
-    assert [net.name for net in again] == ["ace-pair-cifar-s1", "ace-oracle-cifar-s1"]
-    assert [net.name for net in nets] == ["ace-ddpm-cifar-s0", "ace-pair-cifar-s0", "ace-oracle-cifar-s0"]
-    assert "32 images, lossy" in nets[0].dataset and "16 images, lossy" in nets[1].dataset
+        photographs.pick(replace(pair, classes=("cat", "more")), "train")
+    quick = replace(pair, epochs=1, classifier_epochs=1, denoiser={"widths": (8, 8)})
+    monkeypatch.setitem(photographs.PAIRS, name, quick)
+    nets = recipes.RECIPES[f"ace-{name}"].build(job(tmp_path))
+    again = recipes.RECIPES[f"ace-{name}"].build(job(tmp_path / "again", seed=1))
+    assert [net.name for net in again] == [f"ace-pair-{name}-s1", f"ace-oracle-{name}-s1"]
+    assert [net.name for net in nets] == [f"ace-{kind}-{name}-s0" for kind in ("ddpm", "pair", "oracle")]
+    assert "32 px, 32 images, lossy" in nets[0].dataset and "16 images, lossy" in nets[1].dataset
+
+
+def test_photographs_are_made_smaller_by_the_mean_of_squares(monkeypatch):
+    from robustxai.ace import photographs
+    from robustxai.data import Dataset
+
+    x = torch.rand(4, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    data = Dataset(x, torch.arange(4) % 2, ("no smile", "smile"), "smiles64", "test")
+    monkeypatch.setattr(photographs, "load", lambda *_, **__: data)
+    small = photographs.pick(photographs.PAIRS["smiles"], "test").x
+    torch.testing.assert_close(small[1, 0, 3, 5], x[1, 0, 6:8, 10:12].mean())

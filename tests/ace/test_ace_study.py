@@ -1,12 +1,14 @@
 """The sets of the chapter: faces on which nothing was chosen, photographs in a fixed order, networks by name."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from robustxai.ace import photographs
 from robustxai.ace.faces import faces
-from robustxai.ace.photographs import PAIR
-from robustxai.ace.study import TUNED, Study, unseen
+from robustxai.ace.photographs import PAIRS
+from robustxai.ace.study import TUNED, Study, held_back, unseen
 from robustxai.data import Dataset
 from robustxai.nets import recipes
 
@@ -18,6 +20,8 @@ def test_the_faces_on_which_settings_were_chosen_are_not_among_the_studys():
     assert torch.equal(Study().images(80), ours.images) and torch.equal(
         Study().scenes(80).factors, ours.factors
     )
+    kept = held_back(40).factors.double()
+    assert torch.cdist(kept, faces("test", 200).factors.double()).min() > 1e-9
 
 
 def test_the_networks_of_drawn_faces_are_shipped():
@@ -39,12 +43,10 @@ def test_photographs_have_an_order_and_networks_that_are_trained_once(tmp_path, 
     x = torch.rand(40, 3, 32, 32, generator=generator)
     names = ("airplane", "automobile", "bird", "truck")
     monkeypatch.setattr(photographs, "load", lambda n, s, **_: Dataset(x, torch.arange(40) % 4, names, n, s))
-    monkeypatch.setattr(photographs, "DENOISER", {"widths": (8, 8)})
-    monkeypatch.setattr(
-        photographs.build_cifar, "__kwdefaults__", dict(limit=None, epochs=1, classifier_epochs=1)
-    )
+    quick = replace(PAIRS["cifar"], epochs=1, classifier_epochs=1, denoiser={"widths": (8, 8)})
+    monkeypatch.setitem(PAIRS, "cifar", quick)
     study = Study("cifar", cache=tmp_path)
-    assert not study.drawn and study.classes == PAIR
+    assert not study.drawn and study.pictures and study.classes == PAIRS["cifar"].classes
     few, more = study.images(5), study.images(20)
     assert torch.equal(few, more[:5]) and not torch.equal(more, x[1::2])
     with pytest.raises(ValueError, match="up to 20"):
@@ -60,3 +62,9 @@ def test_photographs_have_an_order_and_networks_that_are_trained_once(tmp_path, 
 def test_an_unknown_set_is_refused():
     with pytest.raises(ValueError, match="name is 'imagenet'"):
         Study("imagenet")
+
+
+def test_no_pictures_of_persons_and_no_photographs_of_drawings():
+    assert not Study("smiles").pictures and Study().pictures
+    with pytest.raises(ValueError, match="a set of photographs"):
+        Study().photographs(2)

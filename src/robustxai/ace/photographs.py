@@ -1,4 +1,4 @@
-"""`robustxai train ace-cifar`: cars and trucks of CIFAR-10, a denoiser, a classifier and an oracle for them.
+"""`robustxai train ace-cifar` and `ace-smiles`: two classes of photographs; a denoiser, a classifier and an oracle.
 
 Needs the photographs, see `robustxai.data.load`. One denoiser, that of seed 0, sees both classes without labels and
 serves all seeds. Knows nothing about drawn faces.
@@ -6,78 +6,122 @@ serves all seeds. Knows nothing about drawn faces.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn import functional as F
 
 from robustxai.ace.denoise import denoising_error
 from robustxai.data import load
+from robustxai.metrics import box_masks
 from robustxai.nets import CompactResNet, CompactVGG, RandomShift, accuracy, fit
 from robustxai.nets.recipes import Job, Net
 from robustxai.nets.zoo import round_weights
 
-PAIR = ("automobile", "truck")
-DENOISER = {"widths": (32, 48, 64), "layers": 1}
-DENOISER_EPOCHS, CLASSIFIER_EPOCHS = 12, 12
-
-Photographs = tuple[Float[Tensor, "n 3 height width"], Int64[Tensor, " n"], str]
+DENOISER: dict[str, Any] = {"widths": (32, 48, 64), "layers": 1}
 
 
-def pair(
-    split: str, *, classes: Sequence[str] = PAIR, limit: int | None = None, **options: object
-) -> Photographs:
-    """Images of two classes of CIFAR-10 and their labels 0 and 1, and what one must say of this copy.
+@dataclass(frozen=True)
+class Pair:
+    """Two classes of a data set, how their images are made and how long their networks are trained.
 
-    limit: the first so many of the split, of all classes. options: of `load`. Raises ValueError for unknown classes.
+    source: its name for `load`. shrink: squares of so many pixels a side become one, by their mean. pictures: whether
+    they may be shown; of those that may not, there are numbers only. shift: of the classifiers' augmentation, in
+    pixels. denoiser: arguments of the network.
     """
-    data = load("cifar10", split, limit=limit, **options)  # pyright: ignore[reportArgumentType]
-    if len(classes) != 2 or not set(classes) <= set(data.classes):
-        raise ValueError(f"classes is {tuple(classes)}; accepted are two of {', '.join(data.classes)}")
-    first, second = (data.y == data.classes.index(name) for name in classes)
-    kept = first | second
-    return data.x[kept], second[kept].long(), data.note
+
+    source: str
+    classes: tuple[str, str]
+    channels: int = 3
+    shrink: int = 1
+    pictures: bool = True
+    shift: int = 3
+    epochs: int = 12
+    classifier_epochs: int = 12
+    denoiser: Mapping[str, Any] = field(default_factory=lambda: DENOISER)
 
 
-def build_cifar(
-    job: Job,
-    *,
-    limit: int | None = None,
-    epochs: int = DENOISER_EPOCHS,
-    classifier_epochs: int = CLASSIFIER_EPOCHS,
-) -> Sequence[Net]:
+PAIRS = {
+    "cifar": Pair("cifar10", ("automobile", "truck")),
+    "smiles": Pair(
+        "smiles64", ("no smile", "smile"), channels=1, shrink=2, pictures=False, shift=2, epochs=16
+    ),
+}
+
+
+class Photographs(NamedTuple):
+    """Images in [0, 1], their labels 0 and 1, what one must say of this copy, and where a part is, if that is known.
+
+    region: empty for an image whose part is not known.
+    """
+
+    x: Float[Tensor, "n channel height width"]
+    y: Int64[Tensor, " n"]
+    note: str
+    region: Bool[Tensor, "n height width"] | None = None
+
+
+def pick(pair: Pair, split: str, *, limit: int | None = None, **options: object) -> Photographs:
+    """The images of a pair; `limit`: the first so many of the split, of all classes; options: of `load`.
+
+    Raises ValueError for classes that the data set does not have.
+    """
+    data = load(pair.source, split, limit=limit, **options)  # pyright: ignore[reportArgumentType]
+    if len(pair.classes) != 2 or not set(pair.classes) <= set(data.classes):
+        raise ValueError(f"classes is {tuple(pair.classes)}; accepted are two of {', '.join(data.classes)}")
+    first, second = (data.y == data.classes.index(name) for name in pair.classes)
+    kept, k = first | second, pair.shrink
+    x, region = F.avg_pool2d(data.x[kept], k), None
+    if data.boxes is not None:
+        region = box_masks((data.boxes[kept] / k).floor(), (x.shape[2], x.shape[3]))
+    return Photographs(x, second[kept].long(), data.note, region)
+
+
+def build(job: Job, name: str, *, limit: int | None = None) -> Sequence[Net]:
     """Train classifier and oracle, with seed 0 the denoiser too; half of the training images are the oracle's own."""
     from robustxai.ace.recipes import train_denoiser
 
-    (x, y, note), (test, labels, _) = (pair(split, limit=limit) for split in ("train", "test"))
+    pair = PAIRS[name]
+    (x, y, note, _), (test, labels, _, _) = (pick(pair, split, limit=limit) for split in ("train", "test"))
     x, y, test, labels = (part.to(job.device) for part in (x, y, test, labels))
     copy = f", {note}" if note else ""
-    dataset = f"cifar10, {PAIR[0]} and {PAIR[1]}, 32 px, {{}} images{copy}"
+    dataset = f"{pair.source}, {pair.classes[0]} and {pair.classes[1]}, {x.shape[-1]} px, {{}} images{copy}"
     flip = RandomShift(0, flip=True)
     nets = []
     if job.seed == 0:
-        unet = round_weights(train_denoiser(x, test[:256], job, epochs=epochs, augment=flip, **DENOISER))
+        options = {"channels": pair.channels} | dict(pair.denoiser)
+        unet = round_weights(train_denoiser(x, test[:256], job, epochs=pair.epochs, augment=flip, **options))
         error = round(denoising_error(unet, test[:256], test), 5)
-        nets.append(Net("ace-ddpm-cifar-s0", unet, dataset.format(len(x)), {"test_noise_mse": error}))
+        nets.append(Net(f"ace-ddpm-{name}-s0", unet, dataset.format(len(x)), {"test_noise_mse": error}))
     half = torch.arange(len(x), device=x.device) % 2 == 0
     for kind, model, rows in (
-        (
-            "pair",
-            CompactResNet(2, stem_stride=1, widths=(16, 32, 64, 64), generator=_generator(job.seed, 0)),
-            half,
-        ),
-        ("oracle", CompactVGG(2, widths=(16, 32, 64), generator=_generator(job.seed, 1)), ~half),
+        ("pair", classifier(pair, job.seed), half),
+        ("oracle", oracle(pair, job.seed), ~half),
     ):
         fit(
-            model.to(job.device), x[rows], y[rows], epochs=classifier_epochs, augment=RandomShift(3, flip=True),
-            seed=job.seed, checkpoint=job.checkpoint(kind), progress=job.progress and f"cifar: {kind}",
+            model.to(job.device), x[rows], y[rows], epochs=pair.classifier_epochs,
+            augment=RandomShift(pair.shift, flip=True), seed=job.seed, checkpoint=job.checkpoint(kind),
+            progress=job.progress and f"{name}: {kind}",
         )  # fmt: skip
         round_weights(model)
         metrics = {"test_accuracy": round(accuracy(model, test, labels), 4)}
-        nets.append(Net(f"ace-{kind}-cifar-s{job.seed}", model, dataset.format(int(rows.sum())), metrics))
+        nets.append(Net(f"ace-{kind}-{name}-s{job.seed}", model, dataset.format(int(rows.sum())), metrics))
     return nets
 
 
-def _generator(seed: int, i: int) -> torch.Generator:
-    return torch.Generator().manual_seed(10 * seed + i)
+def classifier(pair: Pair, seed: int) -> CompactResNet:
+    """A fresh network that will be explained."""
+    generator = torch.Generator().manual_seed(10 * seed)
+    widths = (16, 32, 64, 64)
+    return CompactResNet(2, stem_stride=1, widths=widths, in_channels=pair.channels, generator=generator)
+
+
+def oracle(pair: Pair, seed: int) -> CompactVGG:
+    """A fresh network of another architecture that will judge."""
+    generator = torch.Generator().manual_seed(10 * seed + 1)
+    mean, std = (0.5,) * pair.channels, (0.25,) * pair.channels
+    return CompactVGG(2, widths=(16, 32, 64), mean=mean, std=std, generator=generator)

@@ -9,6 +9,7 @@ network that reads the drawing's factors. Names in the zoo: `ace-<kind>-portrait
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 
 from robustxai.ace.denoise import denoising_error, denoising_loss
 from robustxai.ace.faces import CONFOUNDER, CORRELATION, IMAGES, SIZE, faces, unlabelled
-from robustxai.ace.photographs import build_cifar
+from robustxai.ace.photographs import build as build_photographs
 from robustxai.data.scenes import Scenes
 from robustxai.data.scenes.portraits_factors import FACTORS
 from robustxai.nets import CompactResNet, CompactVGG, RandomShift, accuracy, fit
@@ -163,7 +164,16 @@ RECIPES = {
             FILE,
         ),
         Recipe(
-            "ace-cifar", "cars and trucks: denoiser, classifier, oracle", build_cifar, "ace-cifar.safetensors"
+            "ace-cifar",
+            "cars and trucks: denoiser, classifier, oracle",
+            partial(build_photographs, name="cifar"),
+            "ace-cifar.safetensors",
+        ),
+        Recipe(
+            "ace-smiles",
+            "photographed smiles, 32 px: denoiser, classifier, oracle",
+            partial(build_photographs, name="smiles"),
+            "ace-smiles.safetensors",
         ),
     )
 }

@@ -1,8 +1,9 @@
-"""The chapter's sets of images with their settings, networks and judges: drawn faces, and cars and trucks.
+"""The chapter's sets of images with their settings, networks and judges: drawn faces, and two pairs of photographs.
 
 Drawn faces: the noise level was chosen on 600 faces of the "oracle" stream with the shipped classifier of seed 0,
 lambda on 16 of them; threshold, dilation and fast mode on the first `TUNED` test faces. The study's own faces come
-after those. Photographs: the noise level was chosen on 600 training images of the oracle, the rest on faces.
+after those, and `held_back` faces from a stream of their own. Photographs: the noise level was chosen on 600 training
+images of the oracle, the rest on faces.
 
 The faces' networks are shipped; those of photographs are trained on first use and kept in a cache folder. Knows names
 and numbers; knows nothing about experiments.
@@ -24,7 +25,7 @@ from robustxai.ace.experiments import at_level
 from robustxai.ace.faces import STREAMS, faces
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.measured import Judges
-from robustxai.ace.photographs import PAIR, pair
+from robustxai.ace.photographs import PAIRS, Photographs, pick
 from robustxai.ace.recipes import RECIPES
 from robustxai.data import fetch
 from robustxai.data.scenes import Scenes
@@ -32,13 +33,12 @@ from robustxai.nets import pretrained, recipes, zoo
 
 TUNED = 64
 """So many faces at the start of the test stream were looked at when settings were chosen; the study shows others."""
-LEVELS = {"portraits": 20, "cifar": 40}
+LEVELS = {"portraits": 20, "cifar": 40, "smiles": 40}
 """Largest base timestep of the filter: of 10, 20, 40, 80, ... the noisiest at which it alone changes at most 5 % of the
 decisions. In `TAU` steps; at 20 these are 0, 10 and 20. The noise has standard deviation 0.08 at 20 and 0.14 at 40."""
 TAU = 3
 OPTIONS: dict[str, Any] = {"steps": 50, "distance": "l1", "lam": 0.001, "threshold": 0.2, "dilation": 1}
 """Of `ACE`. A mouth's line is one or two pixels wide here, so that dilation redraws more than the attack changed."""
-CLASSIFIERS = {"portraits": "smile", "cifar": "pair"}
 ORDER = 7  # seed of the order of the photographs, which are stored by class
 
 
@@ -53,9 +53,18 @@ def unseen(n: int) -> Scenes:
     return faces("test", n, generator=generator)
 
 
+def held_back(n: int) -> Scenes:
+    """n faces of a stream that was opened once, to check settings that had been frozen.
+
+    >>> held_back(2).images.shape
+    torch.Size([2, 3, 32, 32])
+    """
+    return faces("check", n)
+
+
 @dataclass
 class Study:
-    """A set of images by name, "portraits" or "cifar", with everything the experiments ask of it.
+    """A set of images by name, "portraits", "cifar" or "smiles", with everything the experiments ask of it.
 
     device: where networks and images live. cache: folder for networks that are trained on first use, by default `ace`
     in the cache folder of `robustxai.data`. Raises ValueError for an unknown name.
@@ -77,7 +86,12 @@ class Study:
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of classes 0 and 1."""
-        return ("frown", "smile") if self.drawn else PAIR
+        return ("frown", "smile") if self.drawn else PAIRS[self.name].classes
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the images may be shown; of others numbers may be told."""
+        return self.drawn or PAIRS[self.name].pictures
 
     def network(self, kind: str, seed: int = 0) -> nn.Module:
         """A network of this set in eval mode: "ddpm", "oracle", a classifier or "factors"; trained if need be."""
@@ -105,7 +119,7 @@ class Study:
         """
         oracle = self.network("oracle", seed)
         reader = self.network("factors") if self.drawn else None
-        kind = "confounded" if confounded else CLASSIFIERS[self.name]
+        kind = "confounded" if confounded else "smile" if self.drawn else "pair"
         named, features = ("factors", reader) if reader is not None else (f"oracle {seed}", oracle)
         return Judges(
             classifier=self.network(kind, seed),
@@ -121,15 +135,25 @@ class Study:
             raise ValueError(f"name is {self.name!r}; accepted is a set of drawings")
         return unseen(n)
 
-    def images(self, n: int) -> Float[Tensor, "n 3 height width"]:
+    def images(self, n: int) -> Float[Tensor, "n channel height width"]:
         """n images on which nothing was chosen: `unseen` faces, or test photographs in a fixed order."""
+        images = unseen(n).images if self.drawn else self.photographs(n).x
+        return images.to(self.device)
+
+    def photographs(self, n: int) -> Photographs:
+        """n test photographs in a fixed order. Raises ValueError for drawings, and where there are fewer."""
         if self.drawn:
-            return unseen(n).images.to(self.device)
-        x, _, _ = pair("test")
-        if n > len(x):
-            raise ValueError(f"n is {n}; accepted is up to {len(x)}")
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(ORDER))
-        return x[order[:n]].to(self.device)
+            raise ValueError(f"name is {self.name!r}; accepted is a set of photographs")
+        found = self._photographs
+        if n > len(found.x):
+            raise ValueError(f"n is {n}; accepted is up to {len(found.x)}")
+        order = torch.randperm(len(found.x), generator=torch.Generator().manual_seed(ORDER))[:n]
+        region = None if found.region is None else found.region[order]
+        return Photographs(found.x[order], found.y[order], found.note, region)
+
+    @cached_property
+    def _photographs(self) -> Photographs:
+        return pick(PAIRS[self.name], "test")
 
     def notes(self, kind: str, metric: str, seeds: list[int]) -> list[float]:
         """What the recipe measured of the networks of a kind, such as "test_accuracy", one value a seed."""
