@@ -3,8 +3,9 @@
     python -m pytest benchmarks --benchmark-only --benchmark-json build/bench.json
     python benchmarks/collect.py build/bench.json
 
-A row has the ratio (median over alternating rounds), its quartiles, the number of rounds and the target; the machine is
-described by its processor, threads and torch version, never by a name.
+A row has the ratio (median over alternating rounds), its quartiles, the number of rounds and the target; a benchmark
+that compares results instead of times has differences with their intervals. The machine is described by its processor,
+threads and torch version, never by a name.
 """
 
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 
 
 def collect(run: dict) -> dict[str, dict]:
-    """Per chapter, the machine and one row per benchmark that measured a ratio, in the order of the run."""
+    """Per chapter, the machine and a row for each ratio and each difference measured, in the order of the run."""
     cpu, software = run["machine_info"]["cpu"], run["machine_info"]["torch"]
     machine = {
         "cpu": cpu.get("brand_raw", cpu.get("arch", "unknown")),
@@ -26,15 +27,26 @@ def collect(run: dict) -> dict[str, dict]:
     chapters: dict[str, dict] = {}
     for benchmark in run["benchmarks"]:
         info = benchmark["extra_info"]
+        if "ratio" not in info and "differences" not in info:
+            continue
+        chapter = chapters.setdefault(info["chapter"], {"machine": machine, "ratios": []})
+        for row in info.get("differences", ()):
+            rounded = {key: _rounded(value) for key, value in row.items()}
+            chapter.setdefault("differences", []).append({"group": benchmark["group"]} | rounded)
         if "ratio" not in info:
             continue
         row = {"name": info["name"], "group": benchmark["group"]}
         row |= {key: round(info[key], 3) for key in ("ratio", "low", "high")}
         row |= {"n": info["n"], "target": info["target"]}
         row |= {"reference_ms": round(1000 * info["reference_seconds"], 1)}
-        chapter = chapters.setdefault(info["chapter"], {"machine": machine, "ratios": []})
         chapter["ratios"].append(row)
     return chapters
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def main(path: str, out: str = "results/bench") -> None:
@@ -47,6 +59,10 @@ def main(path: str, out: str = "results/bench") -> None:
         for row in chapter["ratios"]:
             goal = f", target {row['target']}" if row["target"] else ""
             print(f"{row['ratio']:8.2f}  [{row['low']:.2f}, {row['high']:.2f}]  {row['name']}{goal}")
+        for row in chapter.get("differences", ()):
+            print(
+                f"{row['difference']:+8.3f}  [{row['low']:.3f}, {row['high']:.3f}]  {row['name']}, {row['group']}"
+            )
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ def test_everything_is_measured_once_per_image(judges):
     row = measured(judges, x, moved, 1 - ones, ones)
     assert set(row) == QUANTITIES
     assert all(v.shape == (N,) for v in row.values())
-    assert set(measured(judges, x, moved, 1 - ones, ones, purified=False)) == QUANTITIES - {"purified"}
+    cheap = measured(judges, x, moved, 1 - ones, ones, purified=False, cout=False)
+    assert set(cheap) == QUANTITIES - {"purified", "cout"}
 
 
 def test_sets_and_tables(judges):
@@ -82,6 +83,15 @@ def test_the_attack_without_a_filter_asks_no_denoiser_and_both_have_one_target(j
     assert torch.equal(plain.target, found.target)
     torch.testing.assert_close(rows["filtered"]["l1"], M.mean_change(found.x, found.pre))
     torch.testing.assert_close(rows["refined"]["flip"].bool(), found.flipped)
+
+
+def test_a_watch_sees_the_attack_through_the_filter(judges):
+    x, seen = images(N), []
+    _, results = with_and_without(
+        judges, x, watch=lambda index, k, image: seen.append((k.tolist(), image)), **OPTIONS
+    )
+    assert [k for k, _ in seen] == [[step] * N for step in range(4)]
+    assert torch.equal(seen[-1][1], results["filtered"].pre) and torch.equal(seen[0][1], x)
 
 
 def test_noise_levels_are_evenly_spaced_from_zero():
@@ -129,7 +139,10 @@ def test_a_huge_weight_of_the_distance_keeps_the_image(judges):
 def test_the_other_attacks_change_as_much_as_pgd(judges):
     x = images(N)
     pgd = PGD(steps=3, step=0.02, distance="none", lam=0.0)
-    rows, used = attacks(judges, x, judges.filter, pgd=pgd, probe=N, rounds=12, dilation=3)
+    done = explained(judges, x, filter=judges.filter, attack=pgd, dilation=3)
+    known = {"pgd": done}
+    rows, used = attacks(judges, x, judges.filter, pgd=pgd, probe=N, rounds=12, known=known, dilation=3)
+    torch.testing.assert_close(rows["pgd"]["l1"], M.mean_change(x, done.pre))
     assert list(rows) == ["pgd", "gd", "cw"]
     goal = rows["pgd"]["l1"].mean().item()
     assert rows["gd"]["l1"].mean().item() == pytest.approx(goal, rel=0.2)

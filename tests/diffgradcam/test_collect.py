@@ -44,6 +44,22 @@ def test_rows_go_to_their_chapter_without_the_machines_name(tmp_path, capsys):
     assert "a / b, target 2 or more" in capsys.readouterr().out
 
 
+def test_a_benchmark_may_compare_results_instead_of_times(tmp_path, capsys):
+    row = dict(
+        name="flip", difference=0.0123456, low=-0.01, high=0.03, n=9, target=None, by_seed=[0.25, 1 / 3]
+    )
+    info = {"chapter": "one", "differences": [row]}
+    run = run_of({"group": "fast minus strict", "extra_info": info})
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    COLLECT["main"](str(tmp_path / "run.json"), str(tmp_path / "out"))
+    one = json.loads((tmp_path / "out" / "one.json").read_text())
+    assert one["ratios"] == []
+    assert one["differences"] == [
+        row | {"group": "fast minus strict", "difference": 0.0123, "by_seed": [0.25, 0.3333]}
+    ]
+    assert "+0.012  [-0.010, 0.030]  flip, fast minus strict" in capsys.readouterr().out
+
+
 def test_the_stored_ratios_have_the_shape_that_is_shown():
     stored = json.loads((ROOT / "results" / "bench" / "diffgradcam.json").read_text())
     assert stored["ratios"] and {"cpu", "threads", "torch", "timer"} <= stored["machine"].keys()

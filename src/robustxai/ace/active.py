@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.ace.attacks import Attack, Watch
-from robustxai.ace.checks import check_count
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.losses import target_probability
 from robustxai.ace.memory import Chunks
 from robustxai.ace.state import State
+from robustxai.checks import check_count
 from robustxai.metrics.predictions import predicted
 
 Finish = Callable[[State, Tensor], tuple[State, Tensor]]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustxai.ace.checks import check_calm
+from robustxai.checks import check_calm
 
 
 @dataclass

@@ -14,21 +14,14 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from robustxai.ace.checks import (
-    as_target,
-    check_calm,
-    check_channels,
-    check_count,
-    check_images,
-    check_name,
-    check_number,
-)
+from robustxai.ace.checks import check_channels, check_images, wanted_class
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.gradients import ROUTES, class_gradient, passes
 from robustxai.ace.losses import DISTANCES, SCHEDULES, Images, Logits, distance_gradient, distance_weight
 from robustxai.ace.memory import Chunks
 from robustxai.ace.noise import Seeds, draw, image_generators
 from robustxai.ace.state import Count, State
+from robustxai.checks import check_calm, check_count, check_name, check_number
 
 Watch = Callable[[Count, Count, Images], object]
 CW_SHIFT = 1e-5
@@ -217,4 +210,4 @@ def check_task(
     check_channels("classifier", classifier, x.shape[1])
     with torch.no_grad():
         (logits,) = (chunks or Chunks()).run(lambda rows: (classifier(x[rows]),), len(x))
-    return logits, as_target(target, logits)
+    return logits, wanted_class(target, logits)

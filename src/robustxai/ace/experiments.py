@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.ace import metrics as M
-from robustxai.ace.attacks import ATTACKS, PGD, Attack
+from robustxai.ace.attacks import ATTACKS, PGD, Attack, Watch
 from robustxai.ace.explain import ACE
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.measured import Judges, Rows, measured
@@ -53,10 +53,11 @@ def explained(
     filter: DiffusionFilter | None,
     seed: int = 0,
     mode: str = "strict",
+    watch: Watch | None = None,
     **options: Any,
 ) -> Counterfactual:
     """`ACE.explain` of the judges' classifier; `options` are those of `ACE`."""
-    return ACE(judges.classifier, filter, **options).explain(x, mode=mode, generators=seed)
+    return ACE(judges.classifier, filter, **options).explain(x, mode=mode, generators=seed, watch=watch)
 
 
 def stages(judges: Judges, found: Counterfactual, *, purified: bool = True) -> dict[str, dict[str, Tensor]]:
@@ -67,6 +68,11 @@ def stages(judges: Judges, found: Counterfactual, *, purified: bool = True) -> d
     }
 
 
+def changed(judges: Judges, found: Counterfactual) -> dict[str, Tensor]:
+    """What is measured of the pre-explanations alone, and costs next to nothing."""
+    return measured(judges, found.x, found.pre, found.prediction, found.target, purified=False, cout=False)
+
+
 def with_and_without(
     judges: Judges,
     x: Images,
@@ -74,15 +80,17 @@ def with_and_without(
     filter: DiffusionFilter | None = None,
     seed: int = 0,
     mode: str = "strict",
+    watch: Watch | None = None,
     **options: Any,
 ) -> tuple[Rows, dict[str, Counterfactual]]:
     """E1: the same attack without the filter, with it, and refined; and the two results, for pictures and sets.
 
-    filter: of the attack, by default that of the judges. The attack without filter is always strict.
+    filter: of the attack, by default that of the judges. The attack without filter is always strict. watch: sees the
+    one with it, see `ACE.explain`.
     """  # fmt: skip
     filter = judges.filter if filter is None else filter
     plain = explained(judges, x, filter=None, seed=seed, **options)
-    found = explained(judges, x, filter=filter, seed=seed, mode=mode, **options)
+    found = explained(judges, x, filter=filter, seed=seed, mode=mode, watch=watch, **options)
     rows = {"no filter": measured(judges, x, plain.image, plain.prediction, plain.target)}
     return rows | stages(judges, found), {"no filter": plain, "filtered": found}
 
@@ -111,8 +119,8 @@ def noise_sweep(
 ) -> tuple[Rows, dict[str, Counterfactual]]:
     """E2: for each noise level (largest base timestep, 0 for no filter) the bare filter, and the attack through it.
 
-    Row names are the levels. Quantities are those of `measured` for the pre-explanation, and of `bare_filter`. Also
-    the results, for pictures.
+    Row names are the levels. Quantities are those of `measured` for the pre-explanation but for COUT, and of
+    `bare_filter`. Also the results, for pictures.
     """  # fmt: skip
     rows, results = {}, dict(known)
     for level in levels:
@@ -121,7 +129,7 @@ def noise_sweep(
             results[name] = explained(judges, x, filter=filter if level else None, seed=seed, **options)
         found = results[name]
         rows[name] = bare_filter(judges, x, filter, seed=seed + 1) | measured(
-            judges, x, found.pre, found.prediction, found.target, purified=purified
+            judges, x, found.pre, found.prediction, found.target, purified=purified, cout=False
         )
     return rows, results
 
@@ -170,7 +178,7 @@ def distances(
             name = f"{distance} {lam:g}" if distance != "none" else distance
             setting: dict[str, Any] = dict(seed=seed, distance=distance, lam=lam, **options)
             found = known[name] if name in known else explained(judges, x, filter=filter, **setting)
-            rows[name] = measured(judges, x, found.pre, found.prediction, found.target, purified=False)
+            rows[name] = changed(judges, found)
     return rows
 
 
@@ -189,13 +197,14 @@ def attacks(
 ) -> tuple[Rows, dict[str, Attack]]:
     """E6: PGD, GD and C&W, the last two with the step at which `probe` images change as much on average as by PGD.
 
-    Also the attacks that were used. search: route of the gradient while steps are matched, of PGD too; "one-step"
-    saves passes. `options` go to `ACE` beside the attack.
+    Also the attacks that were used. search: route of the gradient while the steps of the others are matched;
+    "one-step" saves passes. `options` go to `ACE` beside the attack.
     """  # fmt: skip
     rows: Rows = {}
-    few = x[:probe]
-    quick = explained(judges, few, filter=filter, seed=seed, attack=replace(pgd, route=search), **options)
-    goal = float(M.mean_change(few, quick.pre).mean())
+    few, results = x[:probe], dict(known)
+    if "pgd" not in results:
+        results["pgd"] = explained(judges, x, filter=filter, seed=seed, attack=pgd, **options)
+    goal = float(M.mean_change(few, results["pgd"].pre[:probe]).mean())
     used: dict[str, Attack] = {"pgd": pgd}
     settings: dict[str, Any] = dict(
         steps=pgd.steps, distance=pgd.distance, lam=pgd.lam, schedule=pgd.schedule, route=search
@@ -206,8 +215,8 @@ def attacks(
         )
         used[name] = replace(tried, route=pgd.route)
     for name, attack in used.items():
-        found = known.get(name) or explained(judges, x, filter=filter, seed=seed, attack=attack, **options)
-        rows[name] = measured(judges, x, found.pre, found.prediction, found.target, purified=False)
+        found = results.get(name) or explained(judges, x, filter=filter, seed=seed, attack=attack, **options)
+        rows[name] = changed(judges, found)
     return rows, used
 
 

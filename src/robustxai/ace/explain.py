@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from robustxai.ace.active import Fast, run
 from robustxai.ace.attacks import ATTACKS, Attack, Watch, check_task
-from robustxai.ace.checks import check_count, check_name, check_number
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.losses import Images, target_probability
 from robustxai.ace.memory import Chunks
@@ -26,6 +25,7 @@ from robustxai.ace.noise import Seeds, draw, image_generators
 from robustxai.ace.refinement import change_mask, refine
 from robustxai.ace.result import Counterfactual
 from robustxai.ace.state import State
+from robustxai.checks import check_count, check_name, check_number
 from robustxai.metrics.predictions import predicted
 
 MODES = ("strict", "fast")

@@ -18,8 +18,8 @@ from robustxai.data.scenes.portraits_factors import factor
 SIZE = 32
 WHOLE = 7 / 4  # a portrait is drawn at this many times the side, and the middle is kept
 LOWER = 1 / 16  # the middle of the close-up lies this share of its side below that of the portrait
-STREAMS = {"train": 1000, "oracle": 1500, "test": 2000, "ddpm": 3000, "check": 4000}
-IMAGES = {"train": 4000, "oracle": 4000, "test": 1000, "ddpm": 24_000, "check": 192}
+STREAMS = {"train": 1000, "oracle": 1500, "test": 2000, "ddpm": 3000, "check": 4000, "study": 5000}
+IMAGES = {"train": 4000, "oracle": 4000, "test": 1000, "ddpm": 24_000, "check": 192, "study": 1000}
 CONFOUNDER, CORRELATION = "glasses", 0.9
 """Glasses have a part of their own that no mouth overlaps, so that an edit of theirs can be told from a smile."""
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from robustxai.ace.asking import Calls, Denoiser, setting
-from robustxai.ace.checks import check_count, check_images, check_name
+from robustxai.ace.checks import check_images
 from robustxai.ace.noise import Images, Seeds, draw, image_generators
 from robustxai.ace.schedule import VARIANCES, Schedule, fewer, respaced
+from robustxai.checks import check_count, check_name
 
 Noise = Float[Tensor, "n tau channel height width"]
 

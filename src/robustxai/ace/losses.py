@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from robustxai.ace.checks import check_name
+from robustxai.checks import check_name
 from robustxai.metrics.predictions import two_columns
 
 LOSSES = ("ce", "margin")

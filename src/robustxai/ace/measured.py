@@ -41,13 +41,20 @@ class Judges:
 
 
 def measured(
-    judges: Judges, x: Images, image: Images, original: Target, target: Target, *, purified: bool = True
+    judges: Judges,
+    x: Images,
+    image: Images,
+    original: Target,
+    target: Target,
+    *,
+    purified: bool = True,
+    cout: bool = True,
 ) -> dict[str, Tensor]:
     """One value an image (n,) of: flip, transfer, purified, high_frequency, l1, l0, touched, linf, cout, similarity,
     mnac.
 
-    l1 is the mean |change|; l0 and touched the shares of pixels changed by more than 2/255 and 0.5/255. purified:
-    False leaves that out, as it costs filter calls. mnac only with a reader.
+    l1 is the mean |change|; l0 and touched the shares of pixels changed by more than 2/255 and 0.5/255. purified, cout:
+    False leaves them out, as they cost calls of the filter and 52 of the classifier. mnac only with a reader.
     """
     found = {
         "flip": M.flips(judges.classifier, image, target).to(x.dtype),
@@ -57,9 +64,10 @@ def measured(
         "l0": M.changed_share(x, image),
         "touched": M.changed_share(x, image, above=TOUCHED),
         "linf": M.largest_change(x, image),
-        "cout": M.cout(judges.classifier, x, image, original, target).score,
         "similarity": M.similarity(judges.features, x, image),
     }
+    if cout:
+        found["cout"] = M.cout(judges.classifier, x, image, original, target).score
     if purified:
         found["purified"] = M.purified_flips(
             judges.classifier, judges.filter, image, target, draws=judges.draws

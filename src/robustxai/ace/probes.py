@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robustxai.ace import metrics as M
-from robustxai.ace.experiments import NOTHING, Known, explained
+from robustxai.ace.experiments import NOTHING, Known, changed, explained
 from robustxai.ace.faces import CONFOUNDER, edit_region
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.gradients import ROUTES, class_gradient, cosine, passes
@@ -48,7 +48,7 @@ def routes(
             class_gradient(judges.classifier, filter, x, found.target, noise, route=r)[0]
             for r in ("full", route)
         )
-        row = measured(judges, x, found.pre, found.prediction, found.target, purified=False)
+        row = changed(judges, found)
         forwards, backwards = (torch.full((len(x),), float(k)) for k in passes(filter, route))
         rows[route] = row | {"cosine": cosine(full, other), "forwards": forwards, "backwards": backwards}
     return rows

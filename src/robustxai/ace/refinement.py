@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from robustxai.ace.checks import check_count, check_number
 from robustxai.ace.filter import DiffusionFilter, Noise
+from robustxai.checks import check_count, check_number
 
 Images = Float[Tensor, "n channel height width"]
 Mask = Bool[Tensor, "n 1 height width"]

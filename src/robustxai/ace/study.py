@@ -1,9 +1,9 @@
 """The chapter's sets of images with their settings, networks and judges: drawn faces, and two pairs of photographs.
 
 Drawn faces: the noise level was chosen on 600 faces of the "oracle" stream with the shipped classifier of seed 0,
-lambda on 16 of them; threshold, dilation and fast mode on the first `TUNED` test faces. The study's own faces come
-after those, and `held_back` faces from a stream of their own. Photographs: the noise level was chosen on 600 training
-images of the oracle, the rest on faces.
+lambda on 16 of them; threshold, dilation and fast mode on 64 faces of the "test" stream. The study's own faces are of a
+stream that was opened when all this was frozen, and so are those that are `held_back`. Photographs: the noise level was
+chosen on 600 training images of the oracle, the rest on faces.
 
 The faces' networks are shipped; those of photographs are trained on first use and kept in a cache folder. Knows names
 and numbers; knows nothing about experiments.
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from robustxai.ace import metrics as M
 from robustxai.ace.experiments import at_level
-from robustxai.ace.faces import STREAMS, faces
+from robustxai.ace.faces import faces
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.measured import Judges
 from robustxai.ace.photographs import PAIRS, Photographs, pick
@@ -31,8 +31,6 @@ from robustxai.data import fetch
 from robustxai.data.scenes import Scenes
 from robustxai.nets import pretrained, recipes, zoo
 
-TUNED = 64
-"""So many faces at the start of the test stream were looked at when settings were chosen; the study shows others."""
 LEVELS = {"portraits": 20, "cifar": 40, "smiles": 40}
 """Largest base timestep of the filter: of 10, 20, 40, 80, ... the noisiest at which it alone changes at most 5 % of the
 decisions. In `TAU` steps; at 20 these are 0, 10 and 20. The noise has standard deviation 0.08 at 20 and 0.14 at 40."""
@@ -43,18 +41,16 @@ ORDER = 7  # seed of the order of the photographs, which are stored by class
 
 
 def unseen(n: int) -> Scenes:
-    """n test faces on which nothing was chosen: those of the stream after the first `TUNED`.
+    """n faces on which nothing was chosen.
 
     >>> unseen(2).images.shape
     torch.Size([2, 3, 32, 32])
     """
-    generator = torch.Generator().manual_seed(STREAMS["test"])
-    faces("test", TUNED, generator=generator)
-    return faces("test", n, generator=generator)
+    return faces("study", n)
 
 
 def held_back(n: int) -> Scenes:
-    """n faces of a stream that was opened once, to check settings that had been frozen.
+    """n other faces, for one check of fast mode after its settings were frozen.
 
     >>> held_back(2).images.shape
     torch.Size([2, 3, 32, 32])

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from robustxai.checks import check_name
 from robustxai.data import fetch
 from robustxai.nets import pretrained, recipes, zoo
-from robustxai.ranking.checks import check_name
 from robustxai.ranking.drawn import objects
 from robustxai.ranking.recipes import GROUP, PLANS, RECIPES, zoo_name
 from robustxai.ranking.study import SETTINGS, Setting, prepared

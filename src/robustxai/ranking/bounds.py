@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.ranking.checks import check_k, check_name, check_positive
+from robustxai.checks import check_name, check_positive
+from robustxai.ranking.checks import check_k
 from robustxai.ranking.thickness import Explain, Inputs, PerSample, Target, ball_draws, fixed_target
 
 Pairs = Float[Tensor, "n top rest"]

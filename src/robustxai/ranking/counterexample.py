@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.ranking.checks import check_k, check_positive
+from robustxai.checks import check_positive
+from robustxai.ranking.checks import check_k
 from robustxai.ranking.measures import precision_at_k
 
 Maps = Float[Tensor, "n d"]

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from robustxai.ranking.checks import as_target, check_count, check_inputs, check_name
+from robustxai.checks import as_target, check_count, check_name
+from robustxai.ranking.checks import check_inputs
 from robustxai.ranking.gradients import SCORES, gradient, ranked
 
 Inputs = Float[Tensor, "n *sample"]

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from robustxai.checks import as_target
 from robustxai.metrics.maps import order
 from robustxai.metrics.predictions import predicted
-from robustxai.ranking.checks import as_target, check_scores
+from robustxai.ranking.checks import check_scores
 from robustxai.ranking.gradients import explained
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)

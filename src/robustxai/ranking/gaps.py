@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.ranking.checks import check_k, check_name
+from robustxai.checks import check_name
+from robustxai.ranking.checks import check_k
 
 PAIRS = ("full", "near", "mm")
 """Which pairs (i in T, j in B) count; see `pair_weights`."""

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from robustxai.checks import as_target, check_name
 from robustxai.metrics.predictions import two_columns
-from robustxai.ranking.checks import as_target, check_name
 
 SCORES = ("prob", "logit", "ce")
 """What is explained: the probability of the class, its logit, or the cross-entropy -log p_c."""

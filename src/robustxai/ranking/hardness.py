@@ -12,10 +12,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from robustxai.checks import as_target, check_count, check_name, check_positive
 from robustxai.metrics.predictions import predicted
 from robustxai.ranking.attacks.common import per_sample, unit
 from robustxai.ranking.bounds import score_rows
-from robustxai.ranking.checks import as_target, check_count, check_inputs, check_k, check_name, check_positive
+from robustxai.ranking.checks import check_inputs, check_k
 from robustxai.ranking.explainers import Saliency
 from robustxai.ranking.gaps import pair_weights
 from robustxai.ranking.measures import precision_at_k

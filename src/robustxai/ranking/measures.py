@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from robustxai.checks import check_count, check_positive
 from robustxai.metrics import topk_intersection
 from robustxai.ranking.attacks.common import Attacked
 from robustxai.ranking.attacks.control import RandomDirections
 from robustxai.ranking.attacks.ranking import MSEAttack
-from robustxai.ranking.checks import check_count, check_k, check_positive, check_scores
+from robustxai.ranking.checks import check_k, check_scores
 from robustxai.ranking.thickness import ball_draws, fixed_target
 
 Scores = Float[Tensor, "n ..."]

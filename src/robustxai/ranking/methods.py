@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from robustxai.ranking.checks import check_name
+from robustxai.checks import check_name
 from robustxai.ranking.regularisers import (
     R2ET,
     SSR,

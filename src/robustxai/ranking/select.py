@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from robustxai.ranking.checks import check_count
+from robustxai.checks import check_count
 
 Options = Mapping[str, float | int]
 

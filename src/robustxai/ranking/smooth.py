@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from robustxai.ranking.checks import check_positive
+from robustxai.checks import check_positive
 
 Module = TypeVar("Module", bound=nn.Module)
 

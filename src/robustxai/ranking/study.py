@@ -15,11 +15,11 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from robustxai import nets
+from robustxai.checks import check_name
 from robustxai.metrics import accuracy, mean_ignoring_nan
 from robustxai.metrics.predictions import two_columns
 from robustxai.nets import MLP, ResNet9, SmallConvNet
 from robustxai.ranking.attacks import MSEAttack, RandomDirections, RankingAttack
-from robustxai.ranking.checks import check_name
 from robustxai.ranking.drawn import drawn_table
 from robustxai.ranking.explainers import Saliency
 from robustxai.ranking.measures import attacked_precision, random_control

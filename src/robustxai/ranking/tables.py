@@ -16,9 +16,9 @@ from jaxtyping import Float, Int
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
+from robustxai.checks import check_name
 from robustxai.data import Dataset, NotAvailable, load
 from robustxai.data.tabular import columns, labels
-from robustxai.ranking.checks import check_name
 from robustxai.ranking.synth import adult_like
 
 Part = tuple[Tensor, Tensor]

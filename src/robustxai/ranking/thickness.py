@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.ranking.checks import as_target, check_count, check_inputs, check_k, check_name, check_positive
+from robustxai.checks import as_target, check_count, check_name, check_positive
+from robustxai.ranking.checks import check_inputs, check_k
 from robustxai.ranking.gaps import pair_mean
 
 BALLS = ("uniform", "gaussian")

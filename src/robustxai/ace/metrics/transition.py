@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.metrics.faithfulness import class_score
+from robustxai.checks import as_target
 from robustxai.metrics.maps import order
+from robustxai.metrics.predictions import two_columns
 
 Images = Float[Tensor, "n channel height width"]
 Target = Int[Tensor, " n"]
@@ -39,7 +40,7 @@ def cout(
     Pixels go by the sum of |image - x| over channels, descending, ties in raster order, in chunks of
     max(1, pixels // 50); areas by the trapezoid rule over the share of pixels inserted. Here that share ends at 1
     exactly and starts with the clean image; the released script counts each chunk as 1/50. A binary classifier may
-    give two logits, or one.
+    give two logits, or one. Raises ValueError for classes that it does not have.
 
     >>> always = lambda x: torch.tensor([[0.0, 50.0]]).expand(len(x), 2)
     >>> cout(always, torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), torch.tensor([0]), torch.tensor([1])).score
@@ -55,8 +56,9 @@ def cout(
     counts = [*range(0, pixels, step), pixels]
     rows = []
     for count in counts:
-        mixed = torch.where(ranks < count, image, x)
-        rows.append(torch.stack([class_score(classifier, mixed, c) for c in (original, target)]))
+        logits = classifier(torch.where(ranks < count, image, x))
+        wanted = torch.stack([as_target(c, logits, model="classifier") for c in (original, target)], 1)
+        rows.append(two_columns(logits).softmax(1).gather(1, wanted).T)
     curves = torch.stack(rows, -1)
     share = torch.tensor(counts, dtype=curves.dtype, device=x.device) / pixels
     area = torch.trapezoid(curves, share, dim=-1)

@@ -4,10 +4,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from robustxai.checks import as_target, check_count, check_name, check_positive
 from robustxai.metrics.predictions import predicted
 from robustxai.ranking.attacks.common import NORMS, Attacked, per_sample, project, steepest
 from robustxai.ranking.attacks.ranking import draw
-from robustxai.ranking.checks import as_target, check_count, check_inputs, check_name, check_positive
+from robustxai.ranking.checks import check_inputs
 
 Inputs = Float[Tensor, "n *sample"]
 

@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from robustxai.checks import as_target, check_count, check_name, check_positive
 from robustxai.metrics.predictions import predicted, two_columns
 from robustxai.ranking.attacks.common import NORMS, Attacked, mass, per_sample, project
 from robustxai.ranking.attacks.descent import Explain
-from robustxai.ranking.checks import as_target, check_count, check_inputs, check_name, check_positive
+from robustxai.ranking.checks import check_inputs
 from robustxai.ranking.explainers import Saliency
 from robustxai.ranking.smooth import SmoothReLU, softplus_copy
 

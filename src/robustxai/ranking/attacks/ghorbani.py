@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.checks import check_count, check_positive
 from robustxai.ranking.attacks.common import mass
 from robustxai.ranking.attacks.descent import GradientAttack, Objective
 from robustxai.ranking.attacks.ranking import draw
-from robustxai.ranking.checks import check_count, check_k, check_positive
+from robustxai.ranking.checks import check_k
 
 
 class TopKAttack(GradientAttack):

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from robustxai.checks import check_count, check_name, check_positive
 from robustxai.ranking.attacks.common import mass
 from robustxai.ranking.attacks.descent import Explain, GradientAttack, Objective
-from robustxai.ranking.checks import check_count, check_name, check_positive
 from robustxai.ranking.gaps import PAIRS, pair_weights
 
 

@@ -5,8 +5,8 @@ the explanation itself. The inner attack is a bare loop: no rejection, no best i
 import torch
 from torch import nn
 
+from robustxai.checks import check_count, check_positive
 from robustxai.ranking.attacks.common import project, unit
-from robustxai.ranking.checks import check_count, check_positive
 from robustxai.ranking.gradients import ranked
 from robustxai.ranking.regularisers.base import Cache, Inputs, Labels, Regulariser, Scalar
 from robustxai.ranking.regularisers.gap import Gap

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from robustxai.checks import as_target, check_name, check_positive
 from robustxai.metrics.predictions import two_columns
-from robustxai.ranking.checks import as_target, check_name, check_positive
 from robustxai.ranking.gradients import SCORES, explained
 from robustxai.ranking.regularisers.weight import WEIGHTINGS, weigh
 

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustxai.checks import check_count, check_name, check_positive
 from robustxai.ranking.attacks.common import unit
-from robustxai.ranking.checks import check_count, check_k, check_name, check_positive
+from robustxai.ranking.checks import check_k
 from robustxai.ranking.gaps import pair_weights
 from robustxai.ranking.gradients import ranked
 from robustxai.ranking.regularisers.base import Cache, Inputs, Labels, Regulariser, Scalar

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.checks import check_positive
 from robustxai.metrics.predictions import two_columns
-from robustxai.ranking.checks import check_positive
 from robustxai.ranking.regularisers.base import Cache, Regulariser, Scalar
 
 
