@@ -20,7 +20,7 @@ from robustxai.ace.experiments import (
 )
 from robustxai.ace.faces import edit_region, faces, redrawn
 from robustxai.ace.measured import Judges, joined, measured, of_set, table
-from robustxai.ace.probes import bias, modes, realism, routes
+from robustxai.ace.probes import bias, modes, realism, repeated, routes
 from robustxai.metrics import energy_inside
 
 N = 5
@@ -242,3 +242,19 @@ def test_bias_measures_label_and_confounder_for_every_classifier(judges):
     }
     with pytest.raises(ValueError, match="has no reader"):
         bias({"a": replace(judges, reader=None)}, scenes, judges.filter, **OPTIONS)
+
+
+def test_each_classifier_has_its_own_part_of_the_images(judges):
+    x, region = images(6), torch.zeros(6, 8, 8, dtype=torch.bool)
+    region[1:, 2:4, 2:4] = True
+    other = replace(judges, classifier=Classifier(seed=3))
+    found = repeated({4: judges, 7: other}, x, judges.filter, region=region, **OPTIONS)
+    assert list(found) == [4, 7]
+    rows, results = with_and_without(other, x[3:], filter=judges.filter, **OPTIONS)
+    torch.testing.assert_close(found[7]["refined"]["l1"], rows["refined"]["l1"])
+    moved = (results["filtered"].pre - x[3:]).abs().sum(1)
+    inside = moved[:, 2:4, 2:4].sum((1, 2)) / moved.sum((1, 2))
+    torch.testing.assert_close(found[7]["filtered"]["inside"], inside)
+    assert found[4]["filtered"]["inside"].isnan().tolist() == [True, False, False]
+    with pytest.raises(ValueError, match="x has 5 images; accepted are multiples of 2"):
+        repeated({4: judges, 7: other}, x[:5], judges.filter, **OPTIONS)

@@ -1,4 +1,4 @@
-"""The chapter's experiments E5, E7 and E8 (spec 9.3): gradient routes, cost, a confounded classifier; and realism.
+"""The chapter's experiments E5, E7 and E8 (spec 9.3): gradient routes, cost, a confounded classifier; realism; repeats.
 
 Returns `Rows` as `experiments` does, and takes `known` results as it does: settings that are not run again.
 """
@@ -6,7 +6,7 @@ Returns `Rows` as `experiments` does, and takes `known` results as it does: sett
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robustxai.ace import metrics as M
-from robustxai.ace.experiments import NOTHING, Known, changed, explained
+from robustxai.ace.experiments import NOTHING, Known, changed, explained, with_and_without
 from robustxai.ace.faces import CONFOUNDER, edit_region
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.gradients import ROUTES, class_gradient, cosine, passes
@@ -173,3 +173,37 @@ def bias(
             results[name] = explained(judge, scenes.images, filter=filter, seed=seed, **options)
         rows[name] = true_edits(judge.reader, scenes, results[name])
     return rows, results
+
+
+def repeated(
+    judges: Mapping[int, Judges],
+    x: Images,
+    filter: DiffusionFilter,
+    *,
+    region: Bool[Tensor, "n height width"] | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> dict[int, Rows]:
+    """E1 for several classifiers, each on its own part of the images, in order; parts are of one size.
+
+    region: of each image; then "inside" is the share of the change in it, NaN where it is empty. Raises ValueError
+    where the images cannot be shared out.
+    """
+    if len(x) % len(judges):
+        raise ValueError(f"x has {len(x)} images; accepted are multiples of {len(judges)}, one part a judge")
+    parts = torch.arange(len(x)).split(len(x) // len(judges))
+    found = {}
+    for (name, judge), part in zip(judges.items(), parts, strict=True):
+        rows, results = with_and_without(judge, x[part], filter=filter, seed=seed, **options)
+        if region is not None:
+            none = ~region[part].flatten(1).any(1)
+            plain, through = results["no filter"], results["filtered"]
+            for row, image in (
+                ("no filter", plain.pre),
+                ("filtered", through.pre),
+                ("refined", through.image),
+            ):
+                share = energy_inside((image - x[part]).abs().sum(1), region[part])
+                rows[row]["inside"] = share.masked_fill(none, torch.nan)
+        found[name] = rows
+    return found
