@@ -6,11 +6,10 @@ import pytest
 import torch
 from toys import Classifier, filtered, images
 
-from robustxai.ace import PGD, Calls
+from robustxai.ace import ATTACKS, PGD, Calls
 from robustxai.ace import metrics as M
 from robustxai.ace.experiments import (
     at_level,
-    attacks,
     bare_filter,
     distances,
     explained,
@@ -19,6 +18,7 @@ from robustxai.ace.experiments import (
     with_and_without,
 )
 from robustxai.ace.faces import edit_region, faces, redrawn
+from robustxai.ace.matching import attacks, matched
 from robustxai.ace.measured import Judges, joined, measured, of_set, table
 from robustxai.ace.probes import bias, modes, realism, repeated, routes
 from robustxai.metrics import energy_inside
@@ -148,6 +148,18 @@ def test_the_other_attacks_change_as_much_as_pgd(judges):
     assert rows["gd"]["l1"].mean().item() == pytest.approx(goal, rel=0.2)
     assert rows["cw"]["l1"].mean().item() == pytest.approx(goal, rel=0.3)
     assert used["gd"].step != used["cw"].step
+
+
+def test_a_step_is_found_in_few_trials_and_stays_in_its_range(judges):
+    x, gd = images(N), ATTACKS["gd"](steps=3, distance="none", lam=0.0)
+
+    def change(attack):
+        return float(M.mean_change(x, explained(judges, x, filter=judges.filter, attack=attack).pre).mean())
+
+    goal = change(replace(gd, step=0.37))
+    found = matched(judges, x, judges.filter, gd, goal, rounds=4)
+    assert change(found) == pytest.approx(goal, rel=0.1)
+    assert matched(judges, x, judges.filter, gd, 1e-9, rounds=3, low=0.01).step == 0.01
 
 
 def test_routes_agree_with_themselves_and_cost_less(judges):

@@ -1,4 +1,4 @@
-"""The chapter's experiments E1 to E4 and E6 (spec 9.3): networks and images in, one value an image out.
+"""The chapter's experiments E1 to E4 (spec 9.3): networks and images in, one value an image out.
 
 Every function returns `Rows`, setting -> quantity -> values (n,); `measured.table` makes means with intervals of them.
 All settings of one function see the same images, targets and seed. `known`, setting -> result of an earlier run with
@@ -8,7 +8,6 @@ that setting on the same images, is not run again. Knows nothing about notebooks
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.ace import metrics as M
-from robustxai.ace.attacks import ATTACKS, PGD, Attack, Watch
+from robustxai.ace.attacks import Watch
 from robustxai.ace.explain import ACE
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.measured import Judges, Rows, measured
@@ -180,69 +179,3 @@ def distances(
             found = known[name] if name in known else explained(judges, x, filter=filter, **setting)
             rows[name] = changed(judges, found)
     return rows
-
-
-def attacks(
-    judges: Judges,
-    x: Images,
-    filter: DiffusionFilter,
-    *,
-    pgd: PGD,
-    probe: int = 8,
-    rounds: int = 6,
-    seed: int = 0,
-    search: str = "full",
-    known: Known = NOTHING,
-    **options: Any,
-) -> tuple[Rows, dict[str, Attack]]:
-    """E6: PGD, GD and C&W, the last two with the step at which `probe` images change as much on average as by PGD.
-
-    Also the attacks that were used. search: route of the gradient while the steps of the others are matched;
-    "one-step" saves passes. `options` go to `ACE` beside the attack.
-    """  # fmt: skip
-    rows: Rows = {}
-    few, results = x[:probe], dict(known)
-    if "pgd" not in results:
-        results["pgd"] = explained(judges, x, filter=filter, seed=seed, attack=pgd, **options)
-    goal = float(M.mean_change(few, results["pgd"].pre[:probe]).mean())
-    used: dict[str, Attack] = {"pgd": pgd}
-    settings: dict[str, Any] = dict(
-        steps=pgd.steps, distance=pgd.distance, lam=pgd.lam, schedule=pgd.schedule, route=search
-    )
-    for name in ("gd", "cw"):
-        tried = matched(
-            judges, few, filter, ATTACKS[name](**settings), goal, rounds=rounds, seed=seed, **options
-        )
-        used[name] = replace(tried, route=pgd.route)
-    for name, attack in used.items():
-        found = results.get(name) or explained(judges, x, filter=filter, seed=seed, attack=attack, **options)
-        rows[name] = changed(judges, found)
-    return rows, used
-
-
-def matched(
-    judges: Judges,
-    x: Images,
-    filter: DiffusionFilter,
-    attack: Attack,
-    goal: float,
-    *,
-    rounds: int = 6,
-    seed: int = 0,
-    low: float = 1e-4,
-    high: float = 10.0,
-    **options: Any,
-) -> Attack:
-    """The attack with the step in [low, high] whose mean |change| comes nearest `goal`, by `rounds` bisections of its
-    logarithm.
-    """  # fmt: skip
-    best, gap = attack, float("inf")
-    for _ in range(rounds):
-        step = (low * high) ** 0.5
-        tried = replace(attack, step=step)
-        found = explained(judges, x, filter=filter, seed=seed, attack=tried, **options)
-        change = float(M.mean_change(x, found.pre).mean())
-        if abs(change - goal) < gap:
-            best, gap = tried, abs(change - goal)
-        low, high = (step, high) if change < goal else (low, step)
-    return best
