@@ -123,20 +123,22 @@ def test_fast_mode_on_faces_held_back(benchmark):
         ]
 
     parts = benchmark.pedantic(run, rounds=1)
+    for part in parts:  # COUT of a decision that did not turn is low: once more without those
+        both = part["joint"]["flip"].bool() & part["fast"]["flip"].bool()
+        for row in part.values():
+            row["cout where both flip"] = row["cout"].masked_fill(~both, torch.nan)
     whole, rows = joined(parts), []
-    for name, target in {
-        "flip": "-0.02 or more",
-        "cout": "-0.02 or more",
-        "transfer": None,
-        "l0": None,
-    }.items():
+    goal = "-0.02 or more"
+    targets = {"flip": goal, "cout": goal, "cout where both flip": None, "transfer": None, "l0": None}
+    for name, target in targets.items():
         found = bootstrap_interval(whole["fast"][name] - whole["joint"][name])
         by_seed = [float((p["fast"][name] - p["joint"][name]).nanmean()) for p in parts]
         values = {mode: float(whole[mode][name].nanmean()) for mode in ("joint", "fast")}
         rows.append(
             dict(name=name, difference=found.value, low=found.low, high=found.high, n=found.n, target=target)
-            | values | {"by_seed": by_seed}
-        )  # fmt: skip
+            | values
+            | {"by_seed": by_seed}
+        )
     passes = [float((whole[m]["forwards"] + whole[m]["backwards"]).mean()) for m in ("joint", "fast")]
     benchmark.extra_info.update(chapter=CHAPTER, differences=rows, passes=passes)
     print("", f"passes {passes}", *rows, sep="\n")
