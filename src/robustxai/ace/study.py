@@ -31,7 +31,7 @@ from robustxai.data import fetch
 from robustxai.data.scenes import Scenes
 from robustxai.nets import pretrained, recipes, zoo
 
-LEVELS = {"portraits": 20, "cifar": 40, "smiles": 40}
+LEVELS = {"portraits": 20, "cifar": 40, "smiles": 20}
 """Largest base timestep of the filter: of 10, 20, 40, 80, ... the noisiest at which it alone changes at most 5 % of the
 decisions. In `TAU` steps; at 20 these are 0, 10 and 20. The noise has standard deviation 0.08 at 20 and 0.14 at 40."""
 TAU = 3
