@@ -10,7 +10,7 @@ from robustxai.ace.faces import faces
 from robustxai.ace.photographs import PAIRS
 from robustxai.ace.study import Study, held_back, unseen
 from robustxai.data import Dataset
-from robustxai.nets import recipes
+from robustxai.nets import pretrained, recipes
 
 
 def test_the_faces_on_which_settings_were_chosen_are_not_among_the_studys():
@@ -31,6 +31,9 @@ def test_the_networks_of_drawn_faces_are_shipped():
     assert plain.filter is shortcut.filter and plain.filter.timesteps == (0, 10, 20)
     x = study.images(2)
     assert not torch.equal(plain.classifier(x), shortcut.classifier(x))
+    torch.testing.assert_close(
+        plain.classifier(x), pretrained("ace-smile-portraits-s0")(x), atol=1e-4, rtol=1e-4
+    )
     assert plain.features.name == "portraits: factors" and plain.reader is not None
     (accuracy,) = study.notes("smile", "test_accuracy", [0])
     assert accuracy > 0.9
