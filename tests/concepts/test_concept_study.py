@@ -145,6 +145,8 @@ def test_the_judge_is_another_network_and_best_one_that_nobody_here_trained(stud
         "robustxai.concepts.facet_study.lesson", lambda texture, n, size: GIVEN.concepts[texture]
     )
     assert judge_for(study, "plain", 1).model is study.network("inception", 1)
+    with pytest.raises(ValueError, match="networks has one architecture"):
+        judge_for(Tiny("menagerie", networks=("plain",)), "plain", 0)
     photographs = Tiny("textures", seeds=(0, 1), networks=("plain", "inception", "squeezenet"))
     photographs.given = replace(
         GIVEN,

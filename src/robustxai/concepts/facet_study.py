@@ -107,10 +107,15 @@ def judge_for(study: Study, kind: str, seed: int) -> Judge:
     """The judge of a network's pictures: another architecture of the study, one of ImageNet's where there is one.
 
     For drawn pictures it learns from `lesson`, for photographs from the attacker's exemplars of the two facets.
+    Raises ValueError when the study has no other architecture.
     """
     rest = [k for k in study.networks if k != kind]
+    if not rest:
+        raise ValueError(
+            "networks has one architecture; accepted are two and more, as a judge takes no part in drawing"
+        )
     other = next((k for k in rest if k in FOREIGN), rest[0])
-    model = study.network(other, seed if seed in study.seeds_of(other) else study.seeds_of(other)[0])
+    model = study.network(other, study.seed_like(other, seed))
     if study.name == "menagerie":
         return judge_of(model, facets=study.task.facets)
     a, b = (study.given.goal[f] for f in study.task.facets)

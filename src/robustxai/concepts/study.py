@@ -185,6 +185,10 @@ class Study:
         """The seeds of an architecture: one for a network that has no others."""
         return self.seeds[:1] if kind in FOREIGN else self.seeds
 
+    def seed_like(self, kind: str, seed: int) -> int:
+        """This seed where the architecture has it, else its only one."""
+        return seed if seed in self.seeds_of(kind) else self.seeds_of(kind)[0]
+
     def each(self) -> Iterator[tuple[str, int, nn.Module]]:
         """Kind, seed and network of all."""
         for kind in self.networks:

@@ -60,8 +60,7 @@ def routes(study: Study, *, other_layer: str) -> Iterator[tuple[str, tuple[str, 
                 yield LEVELS[2], (kind, seed), (kind, after[seed]), study.layer
             for other in study.networks:
                 if other != kind:
-                    victim = seed if seed in study.seeds_of(other) else study.seeds_of(other)[0]
-                    yield LEVELS[3], (kind, seed), (other, victim), study.layer
+                    yield LEVELS[3], (kind, seed), (other, study.seed_like(other, seed)), study.layer
 
 
 def transfer(
