@@ -56,3 +56,20 @@ def test_a_measure_that_draws_from_outside_is_refused():
 
     with pytest.raises(ValueError, match="measure asks otherwise the second time"):
         at_once(drawing, lambda x: x, like=torch.zeros(2, 3))
+
+
+def test_a_memory_answers_what_was_asked_before():
+    x, calls, memory = torch.rand(2, 3, generator=generator(4)), [], {}
+
+    def answer(v):
+        calls.append(len(v))
+        return v.square()
+
+    def sums(*factors):
+        return lambda ask: sum(ask(f * x) for f in factors)
+
+    first = at_once(sums(1, 2), answer, like=x, memory=memory)
+    second = at_once(sums(2, 3, 3), answer, like=x, memory=memory)
+    assert calls == [4, 2]
+    torch.testing.assert_close(first, 5 * x.square())
+    torch.testing.assert_close(second, 22 * x.square())

@@ -15,6 +15,7 @@ from robustxai.manifold_ig import (
     ManifoldIG,
     SaliencyOf,
     ShuffledChange,
+    borrowed,
     frozen,
     saliency,
     shares,
@@ -162,6 +163,28 @@ def test_no_derivative_is_reported_and_bpda_has_one(classifier):
         torch.autograd.grad((u * through).sum(), v), torch.autograd.grad((u * ig(v, 1)).sum(), v)
     )
     assert not BPDA(guided, ig)(x, 1).requires_grad
+
+
+def test_a_borrowed_derivative_moves_from_the_right_value(classifier):
+    x, target = images(), torch.tensor([0, 3, 2, 1])
+    guided, behind = GuidedIG(classifier, n_steps=8), IntegratedGradients(classifier, n_steps=8)
+    shifted = borrowed(guided, behind)(x)
+    v = x.clone().requires_grad_()
+    value = shifted(v, target)
+    torch.testing.assert_close(value.detach(), guided(x, target))
+    slope = torch.autograd.grad(value.square().sum(), v)[0]
+    w = x.clone().requires_grad_()
+    other = torch.autograd.grad((BPDA(guided, behind)(w, target)).square().sum(), w)[0]
+    torch.testing.assert_close(slope, other)
+    near = x + 0.01
+    torch.testing.assert_close(
+        shifted(near, target) - value.detach(), behind(near, target) - behind(x, target)
+    )
+    wanted = images(seed=5)
+    goal = shares(guided(wanted, target))
+    attack = AttributionAttack(maps=goal, eps=0.1, steps=10, lr=0.02, refresh=2)
+    found = attack.perturb(classifier, x, target, explain=guided, guide=borrowed(guided, behind))
+    assert (found.loss <= found.clean_loss).all() and found.moved.any() and found.kept.all()
 
 
 def test_the_shuffled_change_has_the_norms_of_the_attack(classifier):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from robustxai.data.scenes import portraits
-from robustxai.manifold_ig import recipes, surveys, tasks
+from robustxai.manifold_ig import probes, recipes, surveys, tasks
 from robustxai.manifold_ig.convergence import convergence, part_errors
 from robustxai.manifold_ig.study import Study
 from robustxai.manifold_ig.summaries import (
@@ -19,6 +19,7 @@ from robustxai.manifold_ig.summaries import (
     parts,
     seed_means,
     shifts,
+    spread,
     summary,
 )
 from robustxai.nets import ConvVAE
@@ -159,11 +160,13 @@ def test_the_surveys_have_every_classifier_and_quantity(surveyed):
     few = surveyed.samples(2)
     runs = surveys.map_runs(surveyed, few, draws=1, infidelity_draws=2, geometry=True)
     assert list(runs) == [("resnet", 0), ("vgg", 0)]
-    assert {"IG", "BlurIG", "GuidedIG", "IG-recon", "EIG", "MIG"} == set(runs["vgg", 0])
-    assert "DiffID" in runs["resnet", 0]["IG"] and "DiffID" not in runs["vgg", 0]["IG"]
+    assert {"IG", "BlurIG", "GuidedIG", "IG-recon", "EIG", "MIG"} == set(runs["resnet", 0])
+    assert set(surveys.CORE) == set(runs["vgg", 0]) and over_seeds(runs, "BlurIG", "SENS_max").n == 1
+    assert all("DiffID" in row["IG"] for row in runs.values())
+    assert "SIC" in runs["resnet", 0]["IG"] and "SIC" not in runs["vgg", 0]["IG"]
     for row in runs.values():
         assert {"SENS_max", "E / E_lin", "gap / TV", "residual"} <= set(row["MIG"])
-        assert "gap / TV" not in row["BlurIG"] and row["MIG"]["SENS_max"].shape == (2,)
+        assert "gap / TV" not in row.get("BlurIG", {}) and row["MIG"]["SENS_max"].shape == (2,)
     methods = surveys.core(surveyed, surveyed.classifier("resnet", 0))
     assert tuple(methods) == surveys.CORE
     starts = surveys.start_rows(surveyed, methods, few)
@@ -172,6 +175,11 @@ def test_the_surveys_have_every_classifier_and_quantity(surveyed):
     }  # fmt: skip
     inputs = surveys.input_rows(surveyed, few)
     assert list(inputs) == ["reconstructions", "raw images"]
+    begun = surveys.begin_rows(surveyed, few, evaluations=3)
+    a, b = begun["latent line"], begun["encoded pixel line"]
+    assert (
+        torch.equal(a["PCC with the other"], b["PCC with the other"]) and (a["E / E_lin"] <= 1 + 1e-5).all()
+    )
     density = surveys.density_rows(surveyed, few.x, weights=(0.0, 10.0))
     assert list(density) == ["0", "10"] and all(v.shape == (2,) for v in density["10"].values())
 
@@ -180,6 +188,8 @@ def test_the_attacks_of_a_study(surveyed):
     runs = surveys.attack_runs(surveyed, pairs=1, steps=2, skip=1)
     assert list(runs) == [("resnet", 0)] and set(runs["resnet", 0]) == {"transfer", "noise", "adaptive"}
     assert set(runs["resnet", 0]["adaptive"]) == set(surveys.CORE)
+    read = {"GuidedIG", "EIG, bridge", "MIG, bridge", "EIG, anchor", "MIG, anchor"}
+    assert set(runs["resnet", 0]["transfer"]) == set(surveys.CORE) | read
     assert all(row["shift"].shape == (1,) for row in runs["resnet", 0]["transfer"].values())
     row = surveys.derivative_rows(surveyed, pairs=2, skip=1, iterations=0)["MIG"]
     for values in row.values():
@@ -198,3 +208,39 @@ def test_the_answers_of_classifiers_are_asked_once(study):
 def test_an_unknown_set_is_refused():
     with pytest.raises(ValueError, match=r"^name is 'cats'; accepted are portraits"):
         Study("cats")
+
+
+def test_one_classifier_is_spread_over_images_and_many_over_seeds():
+    (a, b), one = spread(RUNS, ["q"]), {("x", 1): RUNS["x", 1]}
+    assert a["q"] == summary(RUNS, ["q"])[0]["q"] and b["method"] == "B"
+    assert spread(one, ["q", "r"])[1]["r"] == (1, 1, 1) and "r" not in spread(one, ["q", "r"])[0]
+    assert len(spread(RUNS | {("z", 2): {"A": {}, "B": {}}}, ["q"])) == 2
+
+
+def test_the_probes_of_a_study(surveyed):
+    few = surveyed.samples(2)
+    worst = probes.worst_runs(surveyed, few, steps=2, draws=1)["resnet", 0]
+    assert set(worst) == set(surveys.CORE)
+    assert all((row["optimised"] >= row["random"] - 1e-6).all() for row in worst.values())
+    assert probes.worst_runs(surveyed, few, steps=2, draws=1, seeds=[]) == {}
+    for inputs in ("recon", "raw"):
+        rows = probes.ending_runs(surveyed, few, draws=1, inputs=inputs)["resnet", 0]
+        assert len(rows) == 6 and all(row["SENS_max"].shape == (2,) for row in rows.values())
+        for name in ("EIG, bridge", "MIG, anchor"):  # the path ends at the images: the two gaps are one
+            torch.testing.assert_close(
+                rows[name]["gap to F(x)"], rows[name]["gap / TV"], atol=1e-4, rtol=1e-3
+            )
+    lent = probes.borrowed_runs(surveyed, pairs=1, steps=2, skip=1)
+    assert [name.split(",")[0] for name in lent["resnet", 0]] == [name for name, _ in probes.BORROWED]
+    assert probes.borrowed_runs(surveyed, pairs=1, steps=2, skip=1, seeds=[7]) == {}
+
+
+def test_the_released_solver_with_and_without_its_stop_rule(surveyed):
+    rows = probes.released_rows(surveyed, surveyed.samples(2), iterations=4)
+    assert (rows["no stop rule"]["sweeps"] <= 2).all()
+    assert (rows["as released"]["sweeps"] <= rows["no stop rule"]["sweeps"]).all()
+    half = rows["no stop rule, half the limit"]
+    torch.testing.assert_close(half["step / limit"], torch.full((2,), 0.5))
+    assert (half["sweeps"] == 2).all() and (half["energy removed"] > 0).all()
+    still = rows["as released"]["sweeps"] == 0
+    assert (rows["as released"]["energy removed"][still] == 0).all()

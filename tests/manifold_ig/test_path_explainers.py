@@ -18,6 +18,8 @@ from robustxai.manifold_ig import (
     LatentPathIG,
     ManifoldIG,
     curve_energy,
+    gradient_noise,
+    path_of,
     paths,
 )
 
@@ -38,7 +40,7 @@ def make(name, model, encoder, decoder, **options):
         ),
         "Blur": lambda: BlurIG(model, **dict(n_steps=8) | options),
         "Guided": lambda: GuidedIG(model, **dict(n_steps=8, max_dist=0.2) | options),
-        "MIG": lambda: ManifoldIG(model, encoder, decoder, evaluations=6, **dict(n_steps=8) | options),
+        "MIG": lambda: ManifoldIG(model, encoder, decoder, **dict(n_steps=8, evaluations=6) | options),
         "MIG-released": lambda: ManifoldIG.released(
             model, encoder, decoder, solver=dict(step=1e-3, epsilon=0.0), **options
         ),
@@ -321,3 +323,39 @@ def test_a_shared_memory_finds_each_path_once_and_changes_nothing():
         assert torch.allclose(other, plain[0].flip(0), atol=1e-12)
     longer = ManifoldIG(models[0], encode, counted, n_steps=6, evaluations=9, memory=memory)
     assert torch.equal(longer(x, 0), ManifoldIG(models[0], encode, decode, n_steps=6, evaluations=9)(x, 0))
+
+
+def test_the_noise_of_an_attribution_is_that_of_the_gradients_it_adds_up(classifier, encoder, decoder):
+    x = images()
+    found = make("EIG", classifier, encoder, decoder).explain(x, TARGET)
+    path = path_of(make("EIG", classifier, encoder, decoder), x, torch.zeros_like(x))
+    slow = gradient_noise(classifier, (path[1:] + path[:-1]) / 2, TARGET)
+    torch.testing.assert_close(found.noise, slow, rtol=1e-4, atol=1e-6)
+    for name in NAMES:
+        whole = make(name, classifier, encoder, decoder).explain(x, TARGET)
+        few = make(name, classifier, encoder, decoder, internal_batch_size=3).explain(x, TARGET)
+        assert (whole.noise >= 0).all() and whole.noise.shape == (4,)
+        torch.testing.assert_close(whole.noise, few.noise, rtol=1e-3, atol=1e-5)
+    assert make("IG", classifier, encoder, decoder, n_steps=1).explain(x, TARGET).noise is None
+    assert make("EIG", classifier, encoder, decoder).explain(x.requires_grad_(), TARGET).noise is None
+
+
+def test_a_search_from_the_encoded_pixel_line_needs_fewer_evaluations(classifier, encoder, decoder):
+    x, start = images(), torch.zeros(4, 3, 8, 8)
+    with torch.no_grad():
+        x = decoder(encoder(x))
+    for budget in (1, 5):
+        line, encoded = (
+            make("MIG", classifier, encoder, decoder, evaluations=budget, first=first).geodesic(x, start)
+            for first in ("line", "encoded")
+        )
+        assert (encoded.trace[0] <= line.trace[0]).all()
+        torch.testing.assert_close(encoded.latents[[0, -1]], line.latents[[0, -1]], rtol=0, atol=0)
+    still = make("MIG", classifier, encoder, decoder, evaluations=0, first="encoded")
+    torch.testing.assert_close(still(x, TARGET), make("EIG", classifier, encoder, decoder)(x, TARGET))
+
+
+@pytest.mark.usefixtures("as_shipped")
+def test_an_unknown_first_guess_is_refused(classifier, encoder, decoder):
+    with pytest.raises(ValueError, match=r"^first is 'random'; accepted are line, encoded"):
+        make("MIG", classifier, encoder, decoder, first="random")

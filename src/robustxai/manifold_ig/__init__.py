@@ -6,7 +6,7 @@ encoder, image -> code.
 """
 
 from robustxai.manifold_ig import baselines
-from robustxai.manifold_ig.adaptive import BPDA, frozen
+from robustxai.manifold_ig.adaptive import BPDA, borrowed, frozen
 from robustxai.manifold_ig.attacks import Attacked, AttributionAttack
 from robustxai.manifold_ig.controls import ShuffledChange
 from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
@@ -96,6 +96,7 @@ __all__ = [
     "autoencoder_residual",
     "baselines",
     "blur_path",
+    "borrowed",
     "class_scores",
     "curve_bounds",
     "curve_energy",

@@ -41,6 +41,26 @@ def frozen(
     return guide
 
 
+def borrowed(explain: Explain, behind: Explain) -> Callable[[Tensor], Explain]:
+    """The guide of an attack with the derivative of another method, for values that cost much: right at the inputs
+    that it is asked for, and from there on moving as `behind` does (`BPDA` asks `explain` at every step).
+    """
+
+    def guide(_: Tensor) -> Explain:
+        ahead: list[Tensor] = []
+
+        def shifted(x: Tensor, target: Tensor | int | None = None) -> Tensor:
+            way = behind(x, target)
+            if not ahead:
+                with torch.no_grad():
+                    ahead.append(explain(x.detach(), target) - way.detach())
+            return way + ahead[0]
+
+        return shifted
+
+    return guide
+
+
 class BPDA:
     """An explainer with the values of one and the derivatives of another (backward pass differentiable
     approximation, Athalye et al. 2018).

@@ -6,6 +6,7 @@ Knows nothing about what the measures compute.
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import TypeVar
 
 import torch
@@ -23,6 +24,7 @@ def at_once(
     like: Tensor,
     known: Tensor | None = None,
     max_batch: int = 64,
+    memory: dict[bytes, Tensor] | None = None,
 ) -> Result:
     """`measure(answer)`, with all questions put in calls of about `max_batch` samples.
 
@@ -32,6 +34,7 @@ def at_once(
         answer: treats its samples independently.
         like: (n, ...) any answer of the right shape, given while questions are collected.
         known: (n, ...) the answer to the first question, which then is not put.
+        memory: keeps answers by their questions, for measures of which several put the same to one `answer`.
 
     Raises ValueError where the measure asks otherwise the second time.
 
@@ -46,12 +49,21 @@ def at_once(
         return like
 
     measure(note)
-    answers, todo = ([] if known is None else [known]), asked[0 if known is None else 1 :]
-    size = len(like)
+    kept = {} if memory is None else memory
+    keys = [
+        _key(question) if memory is not None else bytes([0]) + i.to_bytes(4, "big")
+        for i, question in enumerate(asked)
+    ]
+    if known is not None:
+        kept[keys[0]] = known
+    todo = {key: question for key, question in zip(keys, asked, strict=True) if key not in kept}
+    size, names = len(like), list(todo)
     together = max(1, max_batch // size)
-    for first in range(0, len(todo), together):
-        columns = zip(*todo[first : first + together], strict=True)
-        answers += answer(*(torch.cat(column) for column in columns)).split(size)
+    for first in range(0, len(names), together):
+        some = names[first : first + together]
+        columns = zip(*(todo[key] for key in some), strict=True)
+        kept |= zip(some, answer(*(torch.cat(column) for column in columns)).split(size), strict=True)
+    answers = [kept[key] for key in keys]
     left = iter(zip(asked, answers, strict=True))
 
     def recall(*question: Tensor) -> Tensor:
@@ -63,3 +75,11 @@ def at_once(
         return found
 
     return measure(recall)
+
+
+def _key(question: tuple[Tensor, ...]) -> bytes:
+    """A name of a question: equal for equal ones."""
+    name = sha256()
+    for part in question:
+        name.update(part.detach().cpu().contiguous().numpy().tobytes())
+    return name.digest()

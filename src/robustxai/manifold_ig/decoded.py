@@ -19,6 +19,7 @@ from robustxai.manifold_ig.metric import Decoder, Latents, decode
 from robustxai.manifold_ig.sine import line
 
 Memory = dict[bytes, Any]
+FIRST = ("line", "encoded")
 
 
 class LatentPathIG(PathExplainer):
@@ -98,6 +99,8 @@ class ManifoldIG(LatentPathIG):
 
     Args:
         evaluations: budget of the geodesic solver; 0 is LatentPathIG.
+        first: where the solver begins: "line", the line of codes, or "encoded", the codes of the pixel line between
+            the reconstructions, which a geodesic is drawn to, where that has less energy.
         mode: "fast", or "released" for the authors' algorithm with `n_steps` nodes.
         solver: further options of `geodesic`: tolerance, coarse, modes, constant_speed, penalty, weight; and
             step, epsilon, sweeps for the released algorithm.
@@ -115,6 +118,7 @@ class ManifoldIG(LatentPathIG):
         decoder: Decoder,
         *,
         evaluations: int = 40,
+        first: str = "line",
         mode: str = "fast",
         solver: dict[str, Any] | None = None,
         geometry: Decoder | None = None,
@@ -123,7 +127,9 @@ class ManifoldIG(LatentPathIG):
         super().__init__(model, encoder, decoder, **options)
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}; accepted are {', '.join(MODES)}")
-        self.evaluations, self.mode, self.solver = evaluations, mode, dict(solver or {})
+        if first not in FIRST:
+            raise ValueError(f"first is {first!r}; accepted are {', '.join(FIRST)}")
+        self.evaluations, self.mode, self.solver, self.first = evaluations, mode, dict(solver or {}), first
         self.geometry = geometry
 
     @classmethod
@@ -155,20 +161,29 @@ class ManifoldIG(LatentPathIG):
         assert self.decoder is not None
         with torch.no_grad():
             z0, z1 = self._codes(x, start)
-        how = dict(
+        how: dict[str, Any] = dict(
             n_points=self.n_steps + (self.mode == "fast"), mode=self.mode, evaluations=self.evaluations
         )
         how |= self.solver
-        find = partial(
-            geodesic,
-            self.geometry or self.decoder,
-            z0,
-            z1,
-            start=warm,
-            max_batch=self.internal_batch_size,
-            **how,
-        )
-        return find() if warm is not None else self._recalled(f"geodesic {how}", find, z0, z1)
+
+        def find() -> Geodesic:
+            assert self.decoder is not None
+            guess = self._encoded(z0, z1, how) if warm is None and self.first == "encoded" else warm
+            return geodesic(
+                self.geometry or self.decoder, z0, z1, start=guess, max_batch=self.internal_batch_size, **how
+            )  # fmt: skip
+
+        return find() if warm is not None else self._recalled(f"geodesic {self.first} {how}", find, z0, z1)
+
+    @torch.no_grad()
+    def _encoded(self, z0: Tensor, z1: Tensor, how: dict[str, Any]) -> Tensor | None:
+        """The codes of the pixel line between the decoded ends: where a geodesic would like to be."""
+        if self.mode != "fast" or self.evaluations == 0:
+            return None
+        assert self.encoder is not None and self.decoder is not None
+        points = min(how["n_points"], how.get("coarse") or how["n_points"])
+        ends = decode(self.decoder, torch.stack((z0, z1)), max_batch=self.internal_batch_size)
+        return decode(self.encoder, line(ends[0], ends[1], points), max_batch=self.internal_batch_size)
 
     def freeze(self, x: Tensor, start: Tensor) -> LatentPathIG:
         """LatentPathIG with the bend of the geodesics at `x`, for attackers who differentiate through it.

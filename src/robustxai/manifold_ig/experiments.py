@@ -18,7 +18,6 @@ from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
 from robustxai.manifold_ig.diagnostics import (
     autoencoder_residual,
     curve_ratios,
-    gradient_noise,
     nearest_distance,
     path_of,
 )
@@ -45,7 +44,8 @@ from robustxai.metrics import (
 
 Methods = Mapping[str, PathExplainer]
 Found = Mapping[str, Attribution]
-TOGETHER = 64  # changed images that are explained or classified in one call
+TOGETHER = 32  # changed images that are explained or classified in one call
+SAME = 1e-5  # images that differ by less are the same
 __all__ = [
     "Rows",
     "attack_rows",
@@ -69,12 +69,13 @@ def methods(
     solver: dict[str, Any] | None = None,
     memory: dict[bytes, Any] | None = None,
     neighbours: bool = False,
+    first: str = "line",
     **options: Any,
 ) -> dict[str, PathExplainer]:
     """The core comparison (spec 10.1): IG, IG-recon, EIG, MIG as released, MIG converged; with `neighbours` also
     BlurIG and GuidedIG.
 
-    solver: of the converged geodesics. memory: shared by all methods with a decoder. options: of all but the
+    solver, first: of the converged geodesics. memory: shared by all methods with a decoder. options: of all but the
     released one: n_steps, rule, score, internal_batch_size.
     """
     parts = (classifier, encoder, decoder)
@@ -87,7 +88,9 @@ def methods(
         "IG-recon": IntegratedGradients(*parts, **options),
         "EIG": LatentPathIG(*parts, memory=memory, **options),
         "MIG released": ManifoldIG.released(*parts, sweeps=sweeps, memory=memory, **released),
-        "MIG": ManifoldIG(*parts, evaluations=evaluations, solver=solver, memory=memory, **options),
+        "MIG": ManifoldIG(
+            *parts, evaluations=evaluations, solver=solver, first=first, memory=memory, **options
+        ),
     }
 
 
@@ -117,6 +120,7 @@ def quality_rows(
     sensitivity_draws: int = 10,
     radius: float = 0.02,
     curves: bool = True,
+    information: bool = True,
     found: Found | None = None,
 ) -> Rows:
     """Table 7.1 and its neighbours: infidelity, max-sensitivity, insertion and deletion, DiffID, SIC and AIC, and with
@@ -124,27 +128,31 @@ def quality_rows(
 
     Infidelity is asked where the method explains: at the end of its path, with the start of its path as the
     baseline, for noise of 0.02 and for squares of the baseline; "unexplained" is the scaled infidelity over
-    that of an attribution of zeros. curves: with insertion, deletion, DiffID, SIC and AIC, of the images at the ends.
-    found: the attributions of x, where they are known.
+    that of an attribution of zeros; methods with the same ends share the answers of the classifier. curves: with
+    insertion, deletion and DiffID, and with `information` also SIC and AIC, of the images at the ends. found: the
+    attributions of x, where they are known.
     """
     rows: Rows = {}
+    asked: list[tuple[Tensor, dict[bytes, Tensor]]] = []
     for name, method in methods.items():
         whole = method.explain(x, target) if found is None else found[name]
-        start, end, maps, score = *whole.ends, saliency(whole.values), method.score
+        maps, score = saliency(whole.values), method.score
+        (start, end), memory = _shared(whole.ends, asked)
         row, logits = {}, method.model(end).detach()
         for kind, change in (("noise", gaussian_noise(radius)), ("squares", square_removal(fill=start))):
             ask = partial(
                 infidelity, x=end, attribution=whole.values, target=target, perturb=change, baseline=start,
                 draws=draws, score=score,
             )  # fmt: skip
-            told = at_once(ask, method.model, like=logits, max_batch=TOGETHER)
+            told = at_once(ask, method.model, like=logits, max_batch=TOGETHER, memory=memory)
             row |= {f"INFD {kind}": told.raw, f"unexplained {kind}": told.scaled / told.null}
         ask = partial(max_sensitivity, x=x, target=target, radius=radius, draws=sensitivity_draws)
         clean = whole.values
         row["SENS_max"] = at_once(ask, method, like=clean, known=clean, max_batch=TOGETHER).value
         if curves:
-            shown = information_curves(method.model, end, maps, target)
-            row |= {"SIC": shown.sic.auc, "AIC": shown.aic.auc}
+            if information:
+                shown = information_curves(method.model, end, maps, target)
+                row |= {"SIC": shown.sic.auc, "AIC": shown.aic.auc}
             row["insertion"] = insertion(method.model, end, maps, target).auc
             row["deletion"] = deletion(method.model, end, maps, target).auc
             row["DiffID"] = diff_id(method.model, end, maps, target)
@@ -152,6 +160,17 @@ def quality_rows(
             row |= {"pointing game": pointing_game(maps, masks), "energy inside": energy_inside(maps, masks)}
         rows[name] = row
     return rows
+
+
+def _shared(
+    ends: Tensor, asked: list[tuple[Tensor, dict[bytes, Tensor]]]
+) -> tuple[Tensor, dict[bytes, Tensor]]:
+    """The ends of a path, or those of an earlier one that are the same but for rounding, with its memory of answers."""
+    for other, memory in asked:
+        if torch.allclose(ends, other, rtol=0, atol=SAME):
+            return other, memory
+    asked.append((ends, {}))
+    return asked[-1]
 
 
 def path_rows(
@@ -179,23 +198,36 @@ def path_rows(
     start = torch.full_like(x, baseline)
     whole = {n: m.explain(x, target, baseline) for n, m in methods.items()} if found is None else found
     maps = {name: saliency(whole[name].values) for name in methods}
-    line = path_of(methods[reference], x, start)
-    rows: Rows = {}
+    paths = {name: path_of(method, x, start) for name, method in methods.items()}
+    line, rows, off = paths[reference], Rows(), {}
+    if manifold is not None:
+        off = _distances(paths, manifold, points, **options)
     for name, method in methods.items():
-        path, row = path_of(method, x, start), {}
+        path, row = paths[name], {}
         if geometry:
             ratios = curve_ratios(path, line)
             row |= {"E / E_lin": ratios.energy, "L / L_lin": ratios.length, "bound / E": ratios.bound}
             again = rebuilt(methods[reference], classified=False)
             row["residual"] = autoencoder_residual(path[1:-1], again).mean(0)
         row["gap / TV"] = whole[name].completeness_gap
-        row["gradient noise"] = gradient_noise(method.model, path, target, score=method.score)
+        steady = whole[name].noise
+        row["gradient noise"] = torch.full_like(row["gap / TV"], torch.nan) if steady is None else steady
         if known is not None:
             row["nearest image"] = nearest_distance(path[1:-1], known).mean(0)
-        if manifold is not None:
-            some = torch.linspace(0, len(path) - 1, points + 2).round().long()[1:-1]
-            row["distance"] = manifold_distance(path[some], manifold, **options).mean(0)
+        row |= {"distance": off[name]} if name in off else {}
         others = [other for other in ("EIG", "IG-recon") if other in maps]
         row |= {f"PCC with {other}": pearson(maps[name], maps[other]) for other in others}
         rows[name] = row | (cost(method, x, target, baseline) if priced else {})
     return rows
+
+
+def _distances(
+    paths: Mapping[str, Tensor], manifold: KnownManifold, points: int, **options: object
+) -> dict[str, Tensor]:
+    """The mean distance of each path to the manifold, (n,), all paths in one search."""
+    some = []
+    for path in paths.values():
+        at = torch.linspace(0, len(path) - 1, points + 2).round().long()[1:-1]
+        some.append(path[at])
+    found = manifold_distance(torch.cat(some, 1), manifold, **options).mean(0)
+    return dict(zip(paths, found.split([path.shape[1] for path in some]), strict=True))

@@ -38,7 +38,8 @@ class Attribution:
     the ends of the path. scores: F at the points where gradients were taken (points, n). ends: first and last
     image of the path (2, n, *sample). prediction_changed: the class predicted on the autoencoder's
     reconstruction is not the one predicted on x (False without autoencoder). finite: the path and the
-    attribution are finite. geodesic: how the geodesic was found, if there was one.
+    attribution are finite. geodesic: how the geodesic was found, if there was one. noise: mean of 1 - cos between
+    neighbouring gradients along the path (n,), in [0, 2]; None where a graph was kept.
     """
 
     values: Sample
@@ -50,6 +51,7 @@ class Attribution:
     prediction_changed: Bool[Tensor, " n"]
     finite: Bool[Tensor, " n"]
     geodesic: Geodesic | None = None
+    noise: Float[Tensor, " n"] | None = None
 
     @property
     def delta(self) -> Float[Tensor, " n"]:
@@ -162,7 +164,7 @@ class PathExplainer:
             finite = way.finite & way.integral.values.flatten(1).isfinite().all(1)
         return Attribution(
             way.integral.values, way.target, start, end, way.integral.scores.detach(), way.ends.detach(),
-            changed, finite, way.geodesic,
+            changed, finite, way.geodesic, way.integral.noise,
         )  # fmt: skip
 
     def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:

@@ -31,6 +31,7 @@ from robustxai.manifold_ig.objective import Objective, Penalty
 from robustxai.manifold_ig.released import EPSILON, STEP, SWEEPS, released_geodesic_reference
 
 MODES = ("fast", "released")
+EVEN = 5e-4
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,12 @@ def at_constant_speed(
 ) -> Geodesic:
     """Move the points along each curve until its images follow at equal steps; the ends stay.
 
-    A curve is changed only where that lowers its energy (E >= L^2/2, equal at constant speed).
+    A curve is changed only where that lowers its energy (E >= L^2/2, equal at constant speed); no more rounds are made
+    where less than `EVEN` of it is left to gain.
     """
     for _ in range(rounds if len(path.latents) > 2 else 0):
+        if (path.energy <= (1 + EVEN) * path.length.square() / 2).all():
+            break
         times = sine.even_times(segments(path.images))
         moved = _measured(
             decoder, sine.at_times(path.latents, times), path.trace, path.converged, path.finite, max_batch

@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from robustxai.metrics import cosine
+
 Model = Callable[[Tensor], Tensor]
 Images = Float[Tensor, "points n *sample"]
 Nodes = Float[Tensor, "nodes n *sample"]
@@ -21,10 +23,12 @@ RULES = ("midpoint", "trapezoid", "left", "released")
 
 
 class Integral(NamedTuple):
-    """values: attributions (n, *sample). scores: F at the points whose gradients were taken, (points, n)."""
+    """values: attributions (n, *sample). scores: F at the points whose gradients were taken, (points, n).
+    noise: mean of 1 - cos between neighbouring gradients (n,), see `Turning`; None where a graph is kept."""
 
     values: Float[Tensor, " n *sample"]
     scores: Float[Tensor, "points n"]
+    noise: Float[Tensor, " n"] | None = None
 
 
 def as_target(target: int | Tensor | None, logits: Float[Tensor, "n classes"]) -> Int[Tensor, " n"]:
@@ -117,19 +121,22 @@ def weighted_gradients(
 
     No graph is kept unless the points or weights carry one (an attack differentiates the attribution).
     """
-    total, scores = [], []
+    total, scores, noise = [], [], []
     for rows in _split(range(points.shape[1]), internal_batch_size):
         many = None if internal_batch_size is None else max(1, internal_batch_size // len(rows))
-        cut, parts, some = slice(rows[0], rows[-1] + 1), [], []
+        cut, parts, some, turning = slice(rows[0], rows[-1] + 1), [], [], Turning()
         for steps in _split(range(len(points)), many):
             part = points[steps[0] : steps[-1] + 1, cut]
             gradient, f = gradients(model, part.flatten(0, 1), target[cut].repeat(len(steps)), score)
             weight = weights[steps[0] : steps[-1] + 1, cut]
-            parts.append((weight * gradient.reshape(part.shape)).sum(0))
+            slope = gradient.reshape(part.shape)
+            turning.see(slope)
+            parts.append((weight * slope).sum(0))
             some.append(f.reshape(len(steps), len(rows)))
         total.append(torch.stack(parts).sum(0))
         scores.append(torch.cat(some))
-    return Integral(torch.cat(total), torch.cat(scores, 1))
+        noise.append(turning.mean())
+    return Integral(torch.cat(total), torch.cat(scores, 1), _joined(noise))
 
 
 def straight_integral(
@@ -150,19 +157,61 @@ def straight_integral(
     "gausslegendre".
     """
     t, w = (torch.as_tensor(v).to(end) for v in nodes(steps, rule))
-    total, scores = [], []
+    total, scores, noise = [], [], []
     for rows in _split(range(len(end)), internal_batch_size):
         many = None if internal_batch_size is None else max(1, internal_batch_size // len(rows))
-        cut, parts, some = slice(rows[0], rows[-1] + 1), [], []
+        cut, parts, some, turning = slice(rows[0], rows[-1] + 1), [], [], Turning()
         for some_t, some_w in zip(t.split(many or len(t)), w.split(many or len(t)), strict=True):
             shape = (-1, *[1] * end.ndim)
             points = start[None, cut] + some_t.view(shape) * (end - start)[None, cut]
             gradient, f = gradients(model, points.flatten(0, 1), target[cut].repeat(len(some_t)), score)
-            parts.append((gradient.reshape(points.shape) * some_w.view(shape)).sum(0))
+            slope = gradient.reshape(points.shape)
+            turning.see(slope)
+            parts.append((slope * some_w.view(shape)).sum(0))
             some.append(f.reshape(len(some_t), len(rows)))
         total.append((end[cut] - start[cut]) * torch.stack(parts).sum(0))
         scores.append(torch.cat(some))
-    return Integral(torch.cat(total), torch.cat(scores, 1))
+        noise.append(turning.mean())
+    return Integral(torch.cat(total), torch.cat(scores, 1), _joined(noise))
+
+
+class Turning:
+    """Mean of 1 - cos between neighbouring gradients along a path, in [0, 2]; 0 is steady (spec 5, item 7).
+
+    Gradients (nodes, n, *sample) are seen in parts, in the order of the path, and none but the last is kept. A pair
+    with a zero gradient does not count.
+
+    >>> turning = Turning()
+    >>> turning.see(torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]]))
+    >>> turning.mean()
+    tensor([1.])
+    """
+
+    def __init__(self) -> None:
+        self.last: Tensor | None = None
+        self.pairs: list[Tensor] = []
+        self.attached = False
+
+    def see(self, slopes: Nodes) -> None:
+        """The next gradients; with a graph they are not looked at."""
+        self.attached |= slopes.requires_grad
+        if self.attached:
+            return
+        run = slopes if self.last is None else torch.cat((self.last, slopes))
+        if len(run) > 1:
+            flat = run.flatten(2)
+            turns = 1 - cosine(flat[:-1].flatten(0, 1), flat[1:].flatten(0, 1))
+            self.pairs.append(turns.unflatten(0, flat[1:].shape[:2]))
+        self.last = slopes[-1:].clone()
+
+    def mean(self) -> Float[Tensor, " n"] | None:
+        """(n,), nan where no pair counts; None where there was a graph or fewer than 2 gradients."""
+        return None if self.attached or not self.pairs else torch.cat(self.pairs).nanmean(0)
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor | None:
+    there = [part for part in parts if part is not None]
+    return torch.cat(there) if len(there) == len(parts) else None
 
 
 def nodes(steps: int, rule: str) -> tuple[Tensor, Tensor]:

@@ -124,16 +124,16 @@ def _spend(x, size, low, high, goal, target, fraction):
     rank = math.floor(fraction * (x.shape[1] - 1)) + 1
     up = torch.sign(high - low)
     active = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    tiny = 1e-6 * (target + (goal - x).abs().double().sum(1))
+    tiny = 1e-6 * (target + (goal - x).abs().sum(1, dtype=torch.float64))
     while active.any():
         lagging = active[:, None] & ((low - x) * up > 0)
         x = torch.where(lagging, low, x)
-        left = (goal - x).abs().double().sum(1) - target
+        left = (goal - x).abs().sum(1, dtype=torch.float64) - target
         free = torch.where((x == high) | (up == 0), torch.inf, size)
         active &= (left > tiny) & free.isfinite().any(1)
         threshold = free.kthvalue(rank, dim=1, keepdim=True).values
         chosen = active[:, None] & free.isfinite() & (free <= threshold)
-        way = torch.where(chosen, (high - x).abs(), 0).double().sum(1)
+        way = torch.where(chosen, (high - x).abs(), 0).sum(1, dtype=torch.float64)
         share = torch.where(way > 0, left / torch.where(way > 0, way, 1), torch.inf)
         whole = (share > 1)[:, None]
         x = torch.where(chosen & whole, high, x)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.explainers import PathExplainer, Target, Way
-from robustxai.manifold_ig.integrate import RULES, Integral, gradients, weighted_gradients
+from robustxai.manifold_ig.integrate import RULES, Integral, Turning, gradients, weighted_gradients
 
 TINY_BLUR = 0.01
 
@@ -62,7 +62,7 @@ class BlurIG(PathExplainer):
             internal_batch_size=self.internal_batch_size,
         )  # fmt: skip
         integral = Integral(
-            integral.values, integral.scores.flip(0)
+            integral.values, integral.scores.flip(0), integral.noise
         )  # from the blurred end, as the path goes
         ends = torch.stack((paths.blur(x, sigma_max), x))
         return Way(ends, integral, index, ends.flatten(2).isfinite().all(2).all(0))
@@ -111,5 +111,8 @@ class GuidedIG(PathExplainer):
         images, slopes = paths.guided_path(
             slope, start, x, steps=self.n_steps, fraction=self.fraction, max_dist=self.max_dist
         )
-        integral = Integral((images.diff(dim=0) * slopes).sum(0), torch.stack(scores))
+        turning = Turning()
+        turning.see(slopes)
+        values = (images.diff(dim=0) * slopes).sum(0)
+        integral = Integral(values, torch.stack(scores), turning.mean())
         return Way(images[[0, -1]], integral, index, images.flatten(2).isfinite().all(2).all(0))

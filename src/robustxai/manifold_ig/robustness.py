@@ -33,6 +33,7 @@ def attack_rows(
     attack: Callable[[Tensor], AttributionAttack] = AttributionAttack,
     crafted_on: str = "IG",
     adaptive: bool = True,
+    readers: Methods | None = None,
 ) -> dict[str, Rows]:
     """Table 7.2: maps before and after the targeted attack towards the maps of `wanted` (n, ...).
 
@@ -40,16 +41,17 @@ def attack_rows(
     "adaptive": crafted on each method itself, through its decoder, for ManifoldIG with frozen bends. attack:
     from the wanted images to the attack. It keeps the prediction on the raw image and, where it is adaptive, on
     the reconstruction that the method explains; "kept" is the latter, and images that lost it count in all rows.
+    readers: further methods in "transfer" and "noise".
     """
     model = methods[crafted_on].model
     crafted = attack(wanted).perturb(model, x, target, explain=methods[crafted_on])
     noise = ShuffledChange(crafted.x).perturb(model, x, target)
     parts: dict[str, Rows] = {"transfer": {}, "noise": {}, "adaptive": {}}
-    for name, method in methods.items():
+    for name, method in (dict(methods) | dict(readers or {})).items():
         clean = method.explain(x, target), saliency(method(wanted))
         parts["transfer"][name] = moved(method, x, crafted.x, target, *clean)
         parts["noise"][name] = moved(method, x, noise.x, target, *clean)
-        if adaptive:
+        if adaptive and name in methods:
             own = crafted
             if name != crafted_on:
                 guide = frozen(method) if isinstance(method, ManifoldIG) else None

@@ -31,7 +31,8 @@ class Study:
     """A set of `TASKS` by name.
 
     seeds, architectures: of the classifiers that are compared. device: where networks and images live. solver: how
-    the converged geodesics are found; n_steps: segments of all paths but the released one. cache: folder for networks
+    the converged geodesics are found; n_steps: segments of all paths but the released one. together: images in one pass
+    of a network; 32 of 64 pixels fit into the cache of a core, and more are slower there. cache: folder for networks
     that are trained on first use, by default `manifold_ig` in the cache folder of `robustxai.data`. Raises ValueError
     for an unknown name.
     """
@@ -43,6 +44,7 @@ class Study:
     n_steps: int = 20
     solver: dict[str, Any] = field(default_factory=lambda: {"coarse": 8, "polish": 0})
     evaluations: int = 30
+    together: int = 32
     cache: Path | str = field(default_factory=lambda: fetch.cache() / "manifold_ig")
 
     def __post_init__(self) -> None:
@@ -140,8 +142,9 @@ class Study:
     def methods(self, model: nn.Module, **options: Any) -> dict[str, PathExplainer]:
         """The methods on one classifier; all classifiers share the paths that were found."""
         settings: dict[str, Any] = dict(
-            evaluations=self.evaluations, n_steps=self.n_steps, solver=self.solver, memory=self.memory
-        )
+            evaluations=self.evaluations, n_steps=self.n_steps, solver=self.solver, first="encoded",
+            memory=self.memory, internal_batch_size=self.together,
+        )  # fmt: skip
         return methods(model, self.vae.encode, self.vae.decode, **(settings | options))
 
     def accuracies(self) -> list[dict[str, object]]:

@@ -16,10 +16,11 @@ Runs = Mapping[tuple[str, int], Rows]
 
 
 def seed_means(runs: Runs, method: str, quantity: str) -> list[float]:
-    """One number a seed, in ascending order of seeds; values that are nan are left out."""
+    """One number a seed, in ascending order of seeds; values that are nan are left out, and classifiers without."""
     by_seed: dict[int, list[torch.Tensor]] = {}
     for (_, seed), rows in sorted(runs.items(), key=lambda item: item[0][1]):
-        by_seed.setdefault(seed, []).append(rows[method][quantity])
+        if quantity in rows.get(method, {}):
+            by_seed.setdefault(seed, []).append(rows[method][quantity])
     return [float(torch.cat(values).nanmean()) for values in by_seed.values()]
 
 
@@ -45,6 +46,19 @@ def summary(runs: Runs, quantities: Sequence[str]) -> list[dict[str, object]]:
             row[quantity] = None if found is None else (found.value, found.low, found.high)
         rows.append(row)
     return rows
+
+
+def spread(runs: Runs, quantities: Sequence[str]) -> list[dict[str, object]]:
+    """`summary` over seeds where there are several; of one classifier the bootstrap over its images. Quantities that no
+    run has are left out, and so are runs that have none."""
+    found = {
+        key: {m: {q: row[q] for q in quantities if q in row} for m, row in rows.items()}
+        for key, rows in runs.items()
+    }
+    some = {key: rows for key, rows in found.items() if any(rows.values())}
+    if len({seed for _, seed in some}) > 1:
+        return summary(some, quantities)
+    return bracketed(next(iter(some.values())))
 
 
 def parts(runs: Mapping[tuple[str, int], Mapping[str, Rows]], name: str) -> dict[tuple[str, int], Rows]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from robustxai.manifold_ig import baselines
 from robustxai.manifold_ig.adaptive import frozen
 from robustxai.manifold_ig.attacks import AttributionAttack
-from robustxai.manifold_ig.decoded import ManifoldIG
+from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
 from robustxai.manifold_ig.density import AggregatedPosterior
 from robustxai.manifold_ig.diagnostics import autoencoder_residual, path_of
 from robustxai.manifold_ig.experiments import path_rows, quality_rows
@@ -22,6 +22,7 @@ from robustxai.manifold_ig.geodesic import geodesic
 from robustxai.manifold_ig.implicit import implicit
 from robustxai.manifold_ig.maps import saliency, shares
 from robustxai.manifold_ig.metric import curve_bounds
+from robustxai.manifold_ig.paths import ENDPOINTS
 from robustxai.manifold_ig.robustness import Rows, attack_rows
 from robustxai.manifold_ig.study import Study
 from robustxai.manifold_ig.tasks import Samples
@@ -30,7 +31,7 @@ from robustxai.metrics import cosine, energy_inside, pearson
 CORE = ("IG", "IG-recon", "EIG", "MIG")
 """The methods with form A, from the pixel line to the geodesic."""
 Runs = dict[tuple[str, int], Rows]
-SHORT: dict[str, Any] = {"n_steps": 8, "solver": {"coarse": 6, "polish": 0}, "evaluations": 15}
+SHORT: dict[str, Any] = {"n_steps": 8, "solver": {"coarse": 6, "polish": 0}, "evaluations": 10}
 """Shorter paths for attacks, which ask for hundreds of them."""
 
 
@@ -41,20 +42,28 @@ def core(study: Study, model: nn.Module, **options: Any) -> dict[str, PathExplai
 
 
 def map_runs(
-    study: Study, samples: Samples, *, draws: int, infidelity_draws: int = 25, geometry: bool = False
+    study: Study,
+    samples: Samples,
+    *,
+    draws: int,
+    infidelity_draws: int = 25,
+    geometry: bool = False,
+    informed: int = 1,
 ) -> Runs:
-    """Quality and path rows of every classifier on the same images, with BlurIG and GuidedIG beside the core.
+    """Quality and path rows of every classifier on the same images; those of the first architecture with BlurIG and
+    GuidedIG beside the core.
 
-    The first classifier also has the curves: insertion, deletion, DiffID, SIC and AIC. draws: behind SENS_max.
+    draws: behind SENS_max. informed: so many classifiers also have SIC and AIC, which take as long as all the rest.
     geometry: with energies and residuals of the paths.
     """
     runs: Runs = {}
     for architecture, seed, net in study.each():
-        methods = {n: m for n, m in study.methods(net, neighbours=True).items() if n != "MIG released"}
+        beside = architecture == study.architectures[0]
+        methods = {n: m for n, m in study.methods(net, neighbours=beside).items() if n != "MIG released"}
         found = {name: method.explain(samples.x, samples.y) for name, method in methods.items()}
         quality = quality_rows(
             methods, samples.x, samples.y, masks=samples.masks, draws=infidelity_draws, sensitivity_draws=draws,
-            curves=not runs, found=found,
+            information=len(runs) < informed, found=found,
         )  # fmt: skip
         along = path_rows(
             {name: methods[name] for name in CORE}, samples.x, samples.y, priced=False, geometry=geometry,
@@ -78,9 +87,29 @@ def attack_runs(
         victims, wanted = (study.samples(pairs, skip=skip + pairs * k) for k in (2 * i, 2 * i + 1))
         attack = partial(AttributionAttack, steps=steps, lr=lr, refresh=max(1, steps // looks))
         runs[study.architectures[0], seed] = attack_rows(
-            methods, victims.x, wanted.x, victims.y, attack=attack
+            methods, victims.x, wanted.x, victims.y, attack=attack, readers=readers(study, seed)
         )
     return runs
+
+
+def readers(study: Study, seed: int) -> dict[str, PathExplainer]:
+    """GuidedIG, and EIG and MIG with their ends treated otherwise: what reads an attack without being attacked."""
+    model = study.classifier(study.architectures[0], seed)
+    found = {"GuidedIG": study.methods(model, neighbours=True, **SHORT)["GuidedIG"]}
+    return found | {n: m for n, m in endings(study, model, **SHORT).items() if m.endpoint != "recon"}
+
+
+def endings(study: Study, model: nn.Module, **options: Any) -> dict[str, LatentPathIG]:
+    """EIG and MIG with each treatment of the gap between reconstruction and image: "EIG, bridge" and so on."""
+    found: dict[str, LatentPathIG] = {}
+    for mode in ENDPOINTS:
+        methods = study.methods(model, **options)
+        for name in ("EIG", "MIG"):
+            method = methods[name]
+            assert isinstance(method, LatentPathIG)
+            method.endpoint = mode
+            found[f"{name}, {mode}"] = method
+    return found
 
 
 def derivative_rows(study: Study, *, pairs: int, skip: int, iterations: int = 10) -> Rows:
@@ -136,6 +165,24 @@ def input_rows(study: Study, samples: Samples) -> Rows:
         maps = {n: saliency(v.values) for n, v in found.items()}
         row = {"reconstruction changes the prediction": found["MIG"].prediction_changed.to(samples.x)}
         rows[name] = row | {f"PCC of MIG with {n}": pearson(maps["MIG"], maps[n]) for n in ("IG", "EIG")}
+    return rows
+
+
+def begin_rows(study: Study, samples: Samples, *, evaluations: int | None = None) -> Rows:
+    """Where the search for a geodesic begins -> what it finds: energy over that of the latent line, residual of the
+    autoencoder, and likeness of the map to those of EIG, IG-recon, and MIG from the other beginning.
+
+    evaluations: of the search from the latent line; None for as many as the other has.
+    """
+    net, rows = study.classifier(study.architectures[0], study.seeds[0]), {}
+    found = core(study, net)
+    lined = study.methods(net, first="line", evaluations=evaluations or study.evaluations)["MIG"]
+    found = {n: m for n, m in found.items() if n != "MIG"} | {"encoded": found["MIG"], "line": lined}
+    along = path_rows(found, samples.x, samples.y, priced=False)
+    maps = {n: saliency(found[n](samples.x, samples.y)) for n in ("line", "encoded")}
+    for name, title in (("line", "latent line"), ("encoded", "encoded pixel line")):
+        row = {k: along[name][k] for k in ("E / E_lin", "residual", "PCC with EIG", "PCC with IG-recon")}
+        rows[title] = row | {"PCC with the other": pearson(maps["line"], maps["encoded"])}
     return rows
 
 
