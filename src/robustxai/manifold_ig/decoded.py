@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.manifold_ig import paths
-from robustxai.manifold_ig.explainers import Attribution, PathExplainer, Sample, Target, Way, like
+from robustxai.manifold_ig.explainers import Attribution, PathExplainer, Sample, Target, Way
 from robustxai.manifold_ig.geodesic import MODES, Geodesic, geodesic
 from robustxai.manifold_ig.metric import Decoder, Latents, decode
 from robustxai.manifold_ig.sine import line
@@ -90,7 +90,7 @@ class LatentPathIG(PathExplainer):
             images = found.images
         else:
             images = self.images(latents)
-        path = paths.endpoints(like(images, x), start, x, self.endpoint, points=self.bridge_points)
+        path = paths.endpoints(paths.like(images, x), start, x, self.endpoint, points=self.bridge_points)
         return self._along(path, target, found)
 
 
@@ -154,7 +154,7 @@ class ManifoldIG(LatentPathIG):
         warm: Latents | Geodesic | None = None,
     ) -> Attribution:
         """The attribution with its diagnostics; `warm` is a geodesic of similar images to start from."""
-        return self._judged(x, self._found(x, target, baselines, warm=warm))
+        return self._judged(x, self._watched()._found(x, target, baselines, warm=warm))
 
     def geodesic(self, x: Tensor, start: Tensor, *, warm: Tensor | Geodesic | None = None) -> Geodesic:
         """The geodesics between the codes of `start` and of `x`, with `warm` as in `geodesic(start=...)`."""

@@ -5,6 +5,7 @@ shape go out, signed. Where `x` requires a gradient the attribution is different
 attacked. Knows nothing about attacks or measures.
 """
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from robustxai.manifold_ig.integrate import (
     weighted_gradients,
 )
 from robustxai.manifold_ig.metric import Decoder, check_mode, decode
+from robustxai.manifold_ig.paths import like
 
 Sample = Float[Tensor, "n *sample"]
 Target = int | Int[Tensor, " n"] | None
@@ -92,6 +94,7 @@ class PathExplainer:
     encoder: Decoder | None = None
     decoder: Decoder | None = None
     rules: tuple[str, ...] = RULES
+    steady = False  # also measure the noise of the gradients
 
     def __init__(
         self,
@@ -146,7 +149,12 @@ class PathExplainer:
         baselines: Float[Tensor, "*baseline"] | float | int | None = None,
     ) -> Attribution:
         """The attribution with its diagnostics; arguments as in `attribute`."""
-        return self._judged(x, self._found(x, target, baselines))
+        return self._judged(x, self._watched()._found(x, target, baselines))
+
+    def _watched(self) -> "PathExplainer":
+        again = copy.copy(self)
+        again.steady = True
+        return again
 
     def _found(self, x: Tensor, target: Target, baselines: Tensor | float | None, **more: Any) -> Way:
         """The attribution without its diagnostics, which cost passes that an attack need not pay."""
@@ -182,7 +190,7 @@ class PathExplainer:
         points, weights = quadrature(images, self.rule)
         integral = weighted_gradients(
             self.model, points, weights, index, score=self.score,
-            internal_batch_size=self.internal_batch_size,
+            internal_batch_size=self.internal_batch_size, steady=self.steady,
         )  # fmt: skip
         finite = images.flatten(2).isfinite().all(2).all(0)
         return Way(
@@ -203,14 +211,6 @@ class PathExplainer:
             )
         if not x.isfinite().all():
             raise ValueError("x holds numbers that are NaN or infinite; accepted are finite images")
-
-
-def like(images: Tensor, x: Tensor) -> Tensor:
-    if images.shape[2:] != x.shape[1:]:
-        raise ValueError(
-            f"decoder gives images of shape {tuple(images.shape[2:])}; accepted is that of x, {tuple(x.shape[1:])}"
-        )
-    return images
 
 
 class IntegratedGradients(PathExplainer):
@@ -244,7 +244,7 @@ class IntegratedGradients(PathExplainer):
         index = self._target(end, target)
         integral = straight_integral(
             self.model, start, end, index, steps=self.n_steps, rule=self.rule, score=self.score,
-            internal_batch_size=self.internal_batch_size,
+            internal_batch_size=self.internal_batch_size, steady=self.steady,
         )  # fmt: skip
         ends = torch.stack((start, end))
         return Way(ends, integral, index, ends.flatten(2).isfinite().all(2).all(0))

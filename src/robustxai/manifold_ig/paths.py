@@ -56,6 +56,15 @@ def endpoints(
     return torch.cat((line(start, path[0], points + 1)[:-1], path, line(path[-1], end, points + 1)[1:]))
 
 
+def like(images: Tensor, x: Tensor) -> Tensor:
+    """The images (points, n, *image), where these are of the shape of the samples x; ValueError otherwise."""
+    if images.shape[2:] != x.shape[1:]:
+        raise ValueError(
+            f"decoder gives images of shape {tuple(images.shape[2:])}; accepted is that of x, {tuple(x.shape[1:])}"
+        )
+    return images
+
+
 def gaussian_matrix(size: int, sigma: float, *, like: Tensor) -> Float[Tensor, "size size"]:
     """Gaussian smoothing of a signal of `size` numbers, zero outside, as a matrix; cut off at 4 sigma."""
     radius = int(4 * sigma + 0.5)

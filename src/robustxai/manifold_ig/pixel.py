@@ -59,7 +59,7 @@ class BlurIG(PathExplainer):
         widths = torch.tensor(scales, dtype=torch.float64).diff().to(x).view(-1, 1, 1, 1, 1)
         integral = weighted_gradients(
             self.model, points, -widths * change / TINY_BLUR, index, score=self.score,
-            internal_batch_size=self.internal_batch_size,
+            internal_batch_size=self.internal_batch_size, steady=self.steady,
         )  # fmt: skip
         integral = Integral(
             integral.values, integral.scores.flip(0), integral.noise
@@ -111,7 +111,7 @@ class GuidedIG(PathExplainer):
         images, slopes = paths.guided_path(
             slope, start, x, steps=self.n_steps, fraction=self.fraction, max_dist=self.max_dist
         )
-        turning = Turning()
+        turning = Turning(self.steady)
         turning.see(slopes)
         values = (images.diff(dim=0) * slopes).sum(0)
         integral = Integral(values, torch.stack(scores), turning.mean())
