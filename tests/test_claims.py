@@ -219,6 +219,17 @@ def test_partly_and_skip(run, capsys):
     assert json.loads(run.path.read_text())["claims"][1]["reason"] == "no fooled model in this profile"
 
 
+def test_a_share_of_nothing_is_not_attempted(ledger, tmp_path):
+    path = ledger(*(entry(name, {"kind": "at_least", "value": 0.7}) for name in ("many", "none")))
+    run = claims.Run("toy", path=tmp_path / "a.json", ledger=path)
+    run.share("toy.many", [True, True, False, True], seeds=2, reason="nothing counts")
+    run.share("toy.none", [], reason="nothing counts")
+    run.finish()
+    many, none = json.loads(run.path.read_text())["claims"]
+    assert (many["verdict"], many["value"], many["n"], many["seeds"]) == ("reproduced", 0.75, 4, 2)
+    assert (none["verdict"], none["reason"]) == ("not attempted", "nothing counts")
+
+
 def test_misuse_is_one_clear_sentence(run):
     with pytest.raises(ValueError, match=r"'toy.dropp' is not a claim of toy .*did you mean toy.drop\?"):
         run.check("toy.dropp", 1.0)

@@ -34,6 +34,7 @@ __all__ = [
     "ledger",
     "of_chapter",
     "results_path",
+    "share",
     "skip",
     "start",
     "table",
@@ -75,6 +76,11 @@ def check(
     not finite.
     """
     current().check(id, value, interval=interval, n=n, seeds=seeds, **extra)
+
+
+def share(id: str, hits: Sequence[bool], *, seeds: int | None = None, reason: str) -> None:
+    """Judge one claim about a share of yes-no outcomes; without any it is not attempted, for this reason."""
+    current().share(id, hits, seeds=seeds, reason=reason)
 
 
 def skip(id: str, reason: str) -> None:

@@ -1,6 +1,6 @@
 """Coverage: whether a notebook checks exactly the claims that the ledger lists for its chapter. Runs nothing.
 
-Reads the code cells of a notebook and collects the ids given as literal text to `claims.check` and
+Reads the code cells of a notebook and collects the ids given as literal text to `claims.check`, `claims.share` and
 `claims.skip`.
 """
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robustxai.claims.ledger import of_chapter
+
+CALLS = ("claims.check", "claims.share", "claims.skip")
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Coverage:
 
 
 def checked_ids(notebook: Path | str) -> tuple[str, ...]:
-    """The ids in all `claims.check("...")` and `claims.skip("...")` calls of a notebook, in order.
+    """The ids in all calls of a notebook such as `claims.check("...")`, in order.
 
     Raises ValueError for a call whose id is not literal text: nobody could find it by searching.
     """
@@ -38,7 +40,7 @@ def checked_ids(notebook: Path | str) -> tuple[str, ...]:
         lines = "".join(cell["source"]).splitlines()
         source = "\n".join("pass" if line.startswith(("%", "!")) else line for line in lines)
         for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
-            if ast.unparse(call.func) not in ("claims.check", "claims.skip"):
+            if ast.unparse(call.func) not in CALLS:
                 continue
             id = call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "id"), None)
             if not (isinstance(id, ast.Constant) and isinstance(id.value, str)):

@@ -82,6 +82,15 @@ class Run:
             **extra,
         }
 
+    def share(self, id: str, hits: Sequence[bool], *, seeds: int | None = None, reason: str) -> None:
+        """Judge the share of hits by the claim's rule, n is their number; not attempted for `reason` if there are
+        none.
+        """
+        if hits:
+            self.check(id, sum(hits) / len(hits), n=len(hits), seeds=seeds)
+        else:
+            self.skip(id, reason)
+
     def skip(self, id: str, reason: str) -> None:
         """Record a claim as not attempted, with the reason a reader will see."""
         claim = self._open(id)
