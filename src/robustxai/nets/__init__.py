@@ -6,6 +6,7 @@ It knows images in, logits out; it knows nothing about explanations.
 from robustxai.nets.adapters import TorchvisionClassifier
 from robustxai.nets.augment import RandomShift
 from robustxai.nets.fold import folded
+from robustxai.nets.headed import HeadedClassifier
 from robustxai.nets.miniatures import CompactInception, CompactVGG
 from robustxai.nets.mlp import MLP, SmallConvNet
 from robustxai.nets.resnet import CompactResNet
@@ -23,6 +24,7 @@ __all__ = [
     "CompactVGG",
     "ConvVAE",
     "Entry",
+    "HeadedClassifier",
     "History",
     "MiniInception",
     "PlainConvNet",
