@@ -1,9 +1,10 @@
 """`robustxai train manifold_ig-vae-<set>` and `manifold_ig-classifiers-<set> --seed S`: the chapter's networks.
 
 The autoencoder: a small network first learns the labels (of the drawn faces: to tell factors apart), and its first
-layers, frozen, are the perceptual part of the VAE's loss. Black and white images are in the training set, so that
-these baselines lie on the manifold (spec 3.1, pitfall P6). The classifiers: three architectures trained on the
-reconstructions, as in the paper, and on the images themselves as a control.
+layers, frozen, are the perceptual part of the VAE's loss; for the paper's photographs it is VGG-19, as in the paper.
+Black and white images are in the training set, so that these baselines lie on the manifold (spec 3.1, pitfall P6). The
+classifiers: three architectures trained on the reconstructions, as in the paper, and on the images themselves as a
+control; those of the paper's photographs have been trained on ImageNet before.
 """
 
 from collections.abc import Sequence
@@ -13,16 +14,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustxai.data.scenes import Scenes
-from robustxai.manifold_ig.tasks import TASKS, Task, faces
-from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, reconstruction_error
-from robustxai.nets import CompactInception, CompactResNet, CompactVGG, ConvVAE, RandomShift, accuracy, fit
+from robustxai.manifold_ig.fine_tuning import fine_tune
+from robustxai.manifold_ig.tasks import IMAGENET, TASKS, Samples, Task, faces
+from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, paper_loss, reconstruction_error
+from robustxai.nets import (
+    CompactInception,
+    CompactResNet,
+    CompactVGG,
+    ConvVAE,
+    HeadedClassifier,
+    RandomShift,
+    accuracy,
+    fit,
+)
 from robustxai.nets.recipes import Job, Net, Recipe
 from robustxai.nets.zoo import round_weights
 
 TEACHER_EPOCHS = 6
 PLAIN = 0.02  # share of black images, and of white ones, in the training set
 TAUGHT = ("smile", "glasses", "eye_open", "brow_angle", "gaze_x", "roll", "yaw", "hair_style")
-RATE, BATCH = 2e-3, 64
+RATE, PAPER_RATE, BATCH = 2e-3, 5e-4, 64
 ARCHITECTURES: dict[str, type[CompactResNet | CompactVGG | CompactInception]] = {
     "resnet": CompactResNet,
     "vgg": CompactVGG,
@@ -74,17 +85,16 @@ def hit_rate(model: nn.Module, x: Tensor, y: Tensor) -> float:
 
 
 def train_vae(
-    images: Tensor, teacher: nn.Module, job: Job, *, epochs: int = 40, **arguments: object
+    images: Tensor, loss: VAELoss, job: Job, *, epochs: int = 40, lr: float = RATE, **arguments: object
 ) -> ConvVAE:
     """The VAE of `images` (n, C, H, W) in [0, 1], in eval mode; `arguments` go to `ConvVAE`."""
     x = with_plain_images(images).to(job.device)
     vae = ConvVAE(in_channels=x.shape[1], generator=torch.Generator().manual_seed(job.seed), **arguments)  # pyright: ignore[reportArgumentType]
     vae.to(job.device)
     fit(
-        vae, x, torch.zeros(len(x), device=x.device), epochs=epochs, loss=VAELoss(ConvFeatures(teacher)),
-        lr=RATE, batch_size=BATCH, weight_decay=1e-4, clip=1.0, augment=RandomShift(0, flip=True),
-        measure=reconstruction_error, seed=job.seed, checkpoint=job.checkpoint("vae"),
-        progress=job.progress and "VAE",
+        vae, x, torch.zeros(len(x), device=x.device), epochs=epochs, loss=loss, lr=lr, batch_size=BATCH,
+        weight_decay=1e-4, clip=1.0, augment=RandomShift(0, flip=True), measure=reconstruction_error,
+        seed=job.seed, checkpoint=job.checkpoint("vae"), progress=job.progress and "VAE",
     )  # fmt: skip
     return vae
 
@@ -110,20 +120,37 @@ def build_vae(
     epochs: int | None = None,
     teacher_epochs: int = TEACHER_EPOCHS,
 ) -> Sequence[Net]:
-    """Train the teacher, then the VAE, with the job's seed."""
-    count = n or task.n
-    train, test = task.read("train", count), task.read("test", 500)
-    drawn = task.name == "portraits"
-    answers = halves(faces("train", count)) if drawn else F.one_hot(train.y, len(train.classes)).float()
-    teacher = train_teacher(train.x, answers, job, epochs=teacher_epochs)
-    vae = train_vae(train.x, teacher, job, epochs=epochs or task.vae_epochs, **task.vae)
+    """Train the teacher, where there is one, then the VAE, with the job's seed."""
+    train, test = task.read("train", n or task.n), task.read("test", 500)
+    if task.judge == "vgg19":
+        lr, loss = PAPER_RATE, paper_loss(job.device)
+    else:
+        lr, loss = RATE, VAELoss(ConvFeatures(_teacher(train, task, job, epochs=teacher_epochs)))
+    vae = train_vae(train.x, loss, job, epochs=epochs or task.vae_epochs, lr=lr, **task.vae)
     round_weights(vae)
-    dataset = f"{task.help}, {count} images, and 2 % black and 2 % white ones"
+    dataset = f"{task.help}, {len(train.x)} images, and 2 % black and 2 % white ones"
     return [Net(vae_name(task.name, job.seed), vae, dataset, metrics(vae, test.x.to(job.device)))]
 
 
+def _teacher(train: Samples, task: Task, job: Job, *, epochs: int) -> nn.Module:
+    drawn = task.name == "portraits"
+    answers = (
+        halves(faces("train", len(train.x))) if drawn else F.one_hot(train.y, len(train.classes)).float()
+    )
+    return train_teacher(train.x, answers, job, epochs=epochs)
+
+
 def make_classifier(task: Task, architecture: str, classes: int, seed: int) -> nn.Module:
-    """An untrained classifier with a smooth activation, so that its gradients have gradients (pitfall P10)."""
+    """A classifier before its training, with a smooth activation, so that its gradients have gradients (pitfall P10).
+
+    The networks of ImageNet come with theirs, ReLU: through them an attack sees the first derivatives and the
+    decoder, and where it fails that says less than for a smooth network.
+    """
+    if architecture in IMAGENET:
+        generator = torch.Generator().manual_seed(seed)
+        return HeadedClassifier(
+            architecture, classes=classes, generator=generator, **task.classifiers[architecture]
+        )
     plain: dict = {"mean": (0.5,) * task.channels, "std": (0.25,) * task.channels}
     if architecture == "resnet":
         plain = {"in_channels": task.channels}
@@ -133,7 +160,7 @@ def make_classifier(task: Task, architecture: str, classes: int, seed: int) -> n
 
 
 def build_classifiers(
-    job: Job, task: Task, *, n: int | None = None, epochs: int | None = None
+    job: Job, task: Task, *, n: int | None = None, epochs: int | tuple[int, int] | None = None
 ) -> Sequence[Net]:
     """Every architecture with the job's seed, trained on reconstructions and on the images themselves; the VAE is
     that of seed 0."""
@@ -146,12 +173,7 @@ def build_classifiers(
     for inputs in INPUTS:
         for architecture in task.classifiers:
             model = make_classifier(task, architecture, len(train.classes), job.seed).to(job.device)
-            fit(
-                model, images[inputs][0].to(job.device), train.y.to(job.device), epochs=epochs or task.epochs,
-                batch_size=BATCH, augment=RandomShift(2, flip=True), seed=job.seed,
-                checkpoint=job.checkpoint(f"{architecture}-{inputs}"),
-                progress=job.progress and f"{task.name} {architecture} {inputs}",
-            )  # fmt: skip
+            _train(model, images[inputs][0], train.y, epochs or task.epochs, job, f"{architecture}-{inputs}")
             round_weights(model)
             scores = {
                 f"test_accuracy_{name}": round(accuracy(model, x.to(job.device), test.y.to(job.device)), 4)
@@ -160,6 +182,21 @@ def build_classifiers(
             name = classifier_name(task.name, architecture, job.seed, inputs)
             nets.append(Net(name, model, f"{task.help}, {inputs}, {len(train.x)} images", scores))
     return nets
+
+
+def _train(
+    model: nn.Module, x: Tensor, y: Tensor, epochs: int | tuple[int, int], job: Job, stage: str
+) -> None:
+    """From the start, or the two stages of a network of ImageNet, which have an epoch number each."""
+    x, y = x.to(job.device), y.to(job.device)
+    options: dict = {"checkpoint": job.checkpoint(stage), "progress": job.progress and f"{job.name} {stage}"}
+    if isinstance(model, HeadedClassifier):
+        assert isinstance(epochs, tuple)
+        fine_tune(model, x, y, epochs=epochs, seed=job.seed, **options)
+    else:
+        assert isinstance(epochs, int)
+        shift = RandomShift(2, flip=True)
+        fit(model, x, y, epochs=epochs, batch_size=BATCH, augment=shift, seed=job.seed, **options)
 
 
 @torch.no_grad()
@@ -171,15 +208,14 @@ def reconstructed(vae: ConvVAE, images: Tensor, *, batch: int = 250) -> Tensor:
 
 
 def _recipes(task: Task) -> list[Recipe]:
-    shipped = "manifold_ig.safetensors"
     return [
         Recipe(
             f"manifold_ig-vae-{task.name}", f"convolutional VAE: {task.help}",
-            lambda job: build_vae(job, task), shipped,
+            lambda job: build_vae(job, task), task.file,
         ),
         Recipe(
-            f"manifold_ig-classifiers-{task.name}", f"three architectures on reconstructions and raw: {task.help}",
-            lambda job: build_classifiers(job, task), shipped,
+            f"manifold_ig-classifiers-{task.name}", f"classifiers on reconstructions and raw: {task.help}",
+            lambda job: build_classifiers(job, task), task.file,
         ),
     ]  # fmt: skip
 

@@ -23,23 +23,21 @@ from robustxai.manifold_ig.recipes import RECIPES, classifier_name, reconstructe
 from robustxai.manifold_ig.tasks import TASKS, Samples, Task
 from robustxai.nets import ConvVAE, folded, pretrained, recipes, zoo
 
-POOL = 250
-
 
 @dataclass
 class Study:
     """A set of `TASKS` by name.
 
-    seeds, architectures: of the classifiers that are compared. device: where networks and images live. solver: how
-    the converged geodesics are found; n_steps: segments of all paths but the released one. together: images in one pass
-    of a network; 32 of 64 pixels fit into the cache of a core, and more are slower there. cache: folder for networks
-    that are trained on first use, by default `manifold_ig` in the cache folder of `robustxai.data`. Raises ValueError
-    for an unknown name.
+    seeds, architectures: of the classifiers that are compared, all of the set's where none is named. device: where
+    networks and images live. solver: how the converged geodesics are found; n_steps: segments of all paths but the
+    released one. together: images in one pass of a network; 32 of 64 pixels fit into the cache of a core, and more are
+    slower there. cache: folder for networks that are trained on first use, by default `manifold_ig` in the cache folder
+    of `robustxai.data`. Raises ValueError for an unknown name or an architecture that the set does not have.
     """
 
     name: str
     seeds: tuple[int, ...] = (0, 1, 2)
-    architectures: tuple[str, ...] = ("resnet", "vgg", "inception")
+    architectures: tuple[str, ...] = ()
     device: torch.device | str = "cpu"
     n_steps: int = 20
     solver: dict[str, Any] = field(default_factory=lambda: {"coarse": 8, "polish": 0})
@@ -50,6 +48,10 @@ class Study:
     def __post_init__(self) -> None:
         if self.name not in TASKS:
             raise ValueError(f"name is {self.name!r}; accepted are {', '.join(TASKS)}")
+        self.architectures = self.architectures or tuple(self.task.classifiers)
+        if unknown := [a for a in self.architectures if a not in self.task.classifiers]:
+            known = ", ".join(self.task.classifiers)
+            raise ValueError(f"architectures has {unknown[0]!r}; accepted for {self.name} are {known}")
         self.memory: dict[bytes, Any] = {}
         self.networks: dict[str, nn.Module] = {}
         self.answers: dict[str, dict[str, Tensor]] = {}
@@ -95,7 +97,7 @@ class Study:
     @cached_property
     def pool(self) -> Samples:
         """The first test images."""
-        found = self.task.read("test", POOL)
+        found = self.task.read("test", self.task.pool)
         masks = None if found.masks is None else found.masks.to(self.device)
         return Samples(found.x.to(self.device), found.y.to(self.device), found.classes, masks)
 

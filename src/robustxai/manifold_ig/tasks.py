@@ -1,11 +1,13 @@
 """The image sets of the chapter: what is shown to the autoencoder and the classifiers, and how wide these are.
 
-Drawn faces at 64 pixels with known masks (shipped networks), and real sets behind `load`: six articles of
-Fashion-MNIST, padded to 32 pixels, and photographs of faces that smile or do not. Knows nothing about training.
+Drawn faces at 64 pixels with known masks (shipped networks); real sets behind `load`: six articles of Fashion-MNIST,
+padded to 32 pixels, and photographs of faces that smile or do not; and the paper's photographs of pets and flowers at
+192 pixels with the paper's sizes of networks, for a GPU. Knows nothing about training.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int64
@@ -14,6 +16,7 @@ from torch.nn import functional as F
 
 from robustxai.data import load
 from robustxai.data.scenes import Scenes, portraits
+from robustxai.manifold_ig import photographs
 
 SIZE = 64
 STREAMS = {"train": 1000, "test": 2000}
@@ -37,7 +40,11 @@ class Task:
     """A set of images and the sizes of its networks.
 
     read: (split, number of samples) -> samples. n, vae_epochs, vae: training images and epochs of the autoencoder,
-    and options of `ConvVAE`. n_classifier, epochs, classifiers: those of the classifiers, architecture -> options.
+    and options of `ConvVAE`. n_classifier, epochs, classifiers: those of the classifiers, architecture -> options; two
+    numbers of epochs are those of the head alone and of the whole, for networks of ImageNet. judge: whose features
+    are the perceptual part of the autoencoder's loss: "labels", a small network that learns the labels, or "vgg19",
+    as in the paper. pool: test images from which a study takes those that all its classifiers get right. file: where
+    trained networks are stored.
     """
 
     name: str
@@ -48,8 +55,11 @@ class Task:
     vae: dict = field(default_factory=dict)
     vae_epochs: int = 40
     n_classifier: int = 3000
-    epochs: int = 3
+    epochs: int | tuple[int, int] = 3
     classifiers: dict[str, dict] = field(default_factory=dict)
+    judge: str = "labels"
+    pool: int = 250
+    file: str = "manifold_ig.safetensors"
 
 
 def faces(split: str, n: int, *, size: int = SIZE) -> Scenes:
@@ -85,11 +95,26 @@ def _smiles(split: str, n: int) -> Samples:
     return Samples(found.x, found.y, found.classes, (rows[:, :, None] & columns[:, None, :]).float())
 
 
+def _photographs(name: str, split: str, n: int) -> Samples:
+    """Pets with masks of the animals, flowers without masks."""
+    return Samples(*photographs.read(name, split, n))
+
+
 SMALL = {
     "resnet": {"widths": (16, 24, 40, 40)},
     "vgg": {"widths": (12, 24, 32, 48), "hidden": 32},
     "inception": {"widths": (16, 32, 64, 80)},
 }
+IMAGENET = {
+    "resnet18": {"weights": "ResNet18_Weights.IMAGENET1K_V1"},
+    "vgg16": {"weights": "VGG16_Weights.IMAGENET1K_V1"},
+    "googlenet": {"weights": "GoogLeNet_Weights.IMAGENET1K_V1"},
+}
+PAPER = {
+    "vae": {"widths": (64, 128, 256, 512), "latent": 64, "skip_kernel": 3},  # 12 times fewer numbers than the image
+    "vae_epochs": 150, "epochs": (10, 7), "classifiers": IMAGENET, "judge": "vgg19", "pool": 1000,
+}  # fmt: skip
+"""Sizes of the paper's networks (spec 3.1, 3.2). Here the decoder's activation is smooth, as everywhere."""
 TASKS = {
     task.name: task
     for task in (
@@ -102,6 +127,16 @@ TASKS = {
         Task(
             "smiles64", "grey photographs of faces, 64 px: do they smile?", _smiles, 5895, channels=1,
             vae_epochs=20, n_classifier=4000, epochs=4, classifiers={k: SMALL[k] for k in ("resnet", "vgg")},
+        ),
+        *(
+            Task(
+                name, help, partial(_photographs, name), 6000, n_classifier=6000,
+                file=f"manifold_ig-{name}.safetensors", **PAPER,
+            )
+            for name, help in (
+                ("pets", "37 breeds of the Oxford-IIIT Pet set, 192 px"),
+                ("flowers", "102 kinds of Oxford Flowers, 192 px"),
+            )
         ),
     )
 }  # fmt: skip

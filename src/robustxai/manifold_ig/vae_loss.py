@@ -5,14 +5,20 @@ reconstruction, before their activation. Knows nothing about the data.
 """
 
 from collections.abc import Callable
+from urllib.error import URLError
 
 import torch
+import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.nets import ConvVAE
+from robustxai.nets.adapters import IMAGENET_MEAN, IMAGENET_STD
+from robustxai.nets.resnet import Normalize
 
 Features = Callable[[Tensor], list[Tensor]]
+VGG19 = "VGG19_Weights.IMAGENET1K_V1"
+SQUARE = sum(s**2 for s in IMAGENET_STD) / 3  # of a step of 1 in normalised images, in [0, 1]
 
 
 class _Enough(Exception):
@@ -78,6 +84,28 @@ class VAELoss:
         images = model.decode(mean + torch.randn_like(mean) * (0.5 * log_variance).exp())
         loss = self.kl * divergence(mean, log_variance) + self.mse * (images - x).square().mean()
         return loss if self.features is None else loss + self.perceptual * distance(self.features, images, x)
+
+
+def paper_loss(device: torch.device | str = "cpu", weights: str | None = VGG19) -> VAELoss:
+    """The paper's own terms: the perceptual one from all 16 convolutions of VGG-19, and weights that are 1 where images
+    are normalised as ImageNet's, here all divided by the same number so that the squared error is that of [0, 1].
+
+    weights: a torchvision enum's name (downloaded once), or None for random ones. Raises ValueError where they cannot
+    be fetched.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]):
+            vgg = torchvision.models.vgg19(weights=weights, **({} if weights else {"init_weights": False}))
+    except URLError as error:
+        raise ValueError(
+            f"weights are {weights}, which could not be fetched ({error.reason}); accepted is None"
+        ) from error
+    body = vgg.features.requires_grad_(False)
+    for module in body.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False  # the features are taken before it
+    judge = nn.Sequential(Normalize(IMAGENET_MEAN, IMAGENET_STD), body).eval().to(device)
+    return VAELoss(ConvFeatures(judge, layers=16), kl=SQUARE, mse=1.0, perceptual=SQUARE)
 
 
 def divergence(mean: Float[Tensor, " n *latent"], log_variance: Float[Tensor, " n *latent"]) -> Tensor:

@@ -1,0 +1,204 @@
+"""The paper's sets, read from made-up folders in torchvision's layout, and a study on them with networks of ImageNet's
+kind; no picture of the real sets and no downloaded weight is here."""
+
+from dataclasses import replace
+from functools import partial
+from urllib.error import URLError
+
+import pytest
+import torch
+from made_up import BREEDS, flowers, pets
+from PIL import Image
+
+from robustxai.data import NotAvailable
+from robustxai.manifold_ig import photographs, recipes, surveys, tasks
+from robustxai.manifold_ig.photographs import order, read
+from robustxai.manifold_ig.study import Study
+from robustxai.nets import ConvVAE, HeadedClassifier, pretrained, zoo
+from robustxai.nets.recipes import Recipe, run
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Both sets, in the folder that ROBUSTXAI_DATA names."""
+    root = flowers(pets(tmp_path / "data"), monkeypatch)
+    monkeypatch.setenv("ROBUSTXAI_DATA", str(root))
+    return root
+
+
+@pytest.mark.usefixtures("folder")
+def test_pets_with_their_masks():
+    x, y, classes, masks = read("pets", "train", 9)
+    assert x.shape == (9, 3, 192, 192) and masks is not None and masks.shape == (9, 192, 192)
+    assert classes == ("Abyssinian", "American Bulldog", "Bengal")
+    assert ((255 * x).round() == 255 * x).float().mean() > 0.99 and 0 <= x.min() and x.max() <= 1
+    inside, outside = masks.bool(), masks == 0
+    for image, label, on, off in zip(x, y, inside, outside, strict=True):
+        assert image[:, on].mean(1).argmax() == label  # the colour of the class is where the mask is
+        assert image[:, off].mean(1).std() < 0.1
+    assert set(masks.unique().tolist()) == {0, 1}
+    share = masks.mean((1, 2))  # the rim of the trimap is no animal: 20 x 15 of 40 x 30 pixels, not 22 x 17
+    torch.testing.assert_close(share, torch.full_like(share, 0.25), atol=0.02, rtol=0)
+
+
+@pytest.mark.usefixtures("folder")
+def test_flowers_have_no_masks():
+    x, y, classes, masks = read("flowers", "test", 6, size=24)
+    assert masks is None and x.shape == (6, 3, 24, 24)
+    assert len(classes) == 102 and classes[:2] == ("pink primrose", "hard-leaved pocket orchid")
+    assert (x[:, :, 8:16, 8:16].mean((2, 3)).argmax(1) == y).all()
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", photographs.SETS)
+def test_the_splits_are_disjoint_and_the_first_images_have_all_classes(name):
+    found = {split: read(name, split, 1000, size=40) for split in photographs.SPLITS}
+    assert {split: part[1].bincount().tolist() for split, part in found.items()} == {
+        "train": [14] * 3, "test": [6] * 3,
+    }  # fmt: skip
+    images = [{image.numpy().tobytes() for image in part[0]} for part in found.values()]
+    assert len(images[0]) == 42 and len(images[1]) == 18 and not images[0] & images[1]
+    for _, y, _, _ in found.values():
+        assert all(sorted(three.tolist()) == [0, 1, 2] for three in y.split(3))
+    again = read(name, "train", 4, size=40)
+    assert torch.equal(again[0], found["train"][0][:4]) and torch.equal(again[1], found["train"][1][:4])
+
+
+def test_a_class_with_more_images_comes_last():
+    labels = torch.tensor([0] * 10 + [1] * 20)
+    train = labels[order(labels, "train")]
+    assert train.bincount().tolist() == [7, 14] and (train[14:] == 1).all()
+    assert len({tuple(labels[order(labels, "train")][k : k + 2].tolist()) for k in range(0, 14, 2)}) == 2
+
+
+def test_only_as_many_pictures_as_asked_for_are_opened(folder, monkeypatch):
+    opened = []
+    whole = Image.open
+    monkeypatch.setattr(Image, "open", lambda file, *a, **k: opened.append(str(file)) or whole(file, *a, **k))
+    read("pets", "train", 2)
+    assert len([file for file in opened if file.endswith(".jpg")]) == 2
+    assert len([file for file in opened if file.endswith(".png")]) == 2
+
+
+def refuse(*arguments, **options):
+    raise URLError("no route to host")
+
+
+@pytest.mark.parametrize("name", photographs.SETS)
+def test_without_pictures_and_network_one_sentence_says_so(name, tmp_path, monkeypatch):
+    monkeypatch.delenv("ROBUSTXAI_DATA", raising=False)
+    monkeypatch.setattr("robustxai.data.fetch.cache", lambda: tmp_path)
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    with pytest.raises(
+        NotAvailable, match=rf"is not whole in .*{photographs.SETS[name].folder} and could not"
+    ):
+        read(name, "train", 1)
+
+
+def test_a_folder_that_is_not_whole_is_refused(folder, monkeypatch):
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    (folder / "oxford-iiit-pet" / "annotations" / "test.txt").unlink()
+    with pytest.raises(NotAvailable, match=r"^The Oxford-IIIT Pet set is not whole .*FileNotFoundError"):
+        read("pets", "train", 1)
+    (folder / "flowers-102" / "setid.mat").write_bytes(b"something else")
+    with pytest.raises(NotAvailable, match=r"^Oxford Flowers 102 is not whole .*URLError"):
+        read("flowers", "train", 1)
+
+
+@pytest.mark.usefixtures("as_shipped")
+def test_bad_input():
+    with pytest.raises(ValueError, match="name is 'birds'; accepted are pets, flowers"):
+        read("birds", "train", 1)
+    with pytest.raises(ValueError, match="split is 'val'; accepted are train, test"):
+        read("pets", "val", 1)
+    with pytest.raises(ValueError, match="architectures has 'vgg'; accepted for pets are resnet18, vgg16"):
+        Study("pets", architectures=("vgg",))
+
+
+def test_the_sizes_of_the_paper():
+    """A latent of 64 x 12 x 12, twelve times fewer numbers than the image. The encoder has the paper's 13.39 million
+    parameters; the decoder 12.19, not 13.35: its blocks narrow to half of what goes out, not of what comes in."""
+    for name in ("pets", "flowers"):
+        task = tasks.TASKS[name]
+        with torch.device("meta"):
+            vae = ConvVAE(**task.vae)
+        assert vae.factor == 16 and vae.arguments["latent"] * 12 * 12 * 12 == 3 * 192 * 192
+        halves = [sum(p.numel() for p in m.parameters()) for m in (vae.encoder, vae.decoder)]
+        heads = sum(p.numel() for m in (vae.mean, vae.log_variance) for p in m.parameters())
+        assert round((halves[0] + heads) / 1e6, 2) == 13.39 and round(halves[1] / 1e6, 2) == 12.19
+        assert tuple(task.classifiers) == ("resnet18", "vgg16", "googlenet") and task.epochs == (10, 7)
+        assert Study(name).architectures == tuple(task.classifiers)
+        assert {f"manifold_ig-vae-{name}", f"manifold_ig-classifiers-{name}"} <= set(recipes.RECIPES)
+
+
+SMALL = {"widths": (8, 8, 8, 8), "latent": 8, "blocks": 0, "skip_kernel": 3}
+
+
+def small(name, size=64, **options):
+    """A task of the paper with small pictures and networks, random weights, and one epoch of everything."""
+    return replace(
+        tasks.TASKS[name], name="few", read=lambda s, n: tasks.Samples(*read(name, s, n, size=size)),
+        vae=SMALL, vae_epochs=1, epochs=(1, 1), judge="labels", pool=18, **options,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def study(folder, tmp_path, monkeypatch):
+    """The pets with one network that is trained here."""
+    task = small("pets", size=32, classifiers={"resnet18": {"hidden": 8}})
+    monkeypatch.setitem(tasks.TASKS, "few", task)
+    for kind, build in (
+        ("vae", partial(recipes.build_vae, teacher_epochs=1)),
+        ("classifiers", recipes.build_classifiers),
+    ):
+        recipe = Recipe(f"manifold_ig-{kind}-few", "", lambda job, b=build: b(job, task), task.file)
+        monkeypatch.setitem(recipes.RECIPES, recipe.name, recipe)
+    found = Study("few", seeds=(0,), n_steps=4, evaluations=2, cache=tmp_path / "nets")
+    found.__dict__["agreed"] = torch.arange(6)  # whatever the barely trained network says
+    return found
+
+
+def test_a_study_of_photographs(study):
+    assert [key[:2] for key in study.each()] == [("resnet18", 0)]
+    entries = zoo(study.cache)
+    assert {entry.file for entry in entries.values()} == {"manifold_ig-pets.safetensors"}
+    assert entries["manifold_ig-vae-few-s0"].dataset.startswith("37 breeds of the Oxford-IIIT Pet set")
+    assert "42 images" in entries["manifold_ig-few-s0-resnet18-recon"].dataset
+    model = pretrained("manifold_ig-few-s0-resnet18-recon", weights_dir=study.cache)
+    assert isinstance(model, HeadedClassifier) and model.head[-1].out_features == len(BREEDS)
+    few = study.samples(2)
+    torch.testing.assert_close(study.classifier("resnet18", 0)(few.x), model(few.x), rtol=1e-3, atol=1e-4)
+    methods = study.methods(study.classifier("resnet18", 0))
+    assert set(surveys.CORE) < set(methods)
+    assert all(method(few.x, few.y).isfinite().all() for method in methods.values())
+
+
+@pytest.mark.slow
+def test_the_surveys_of_photographs(study):
+    few = study.samples(2)
+    runs = surveys.map_runs(study, few, draws=1, infidelity_draws=2, geometry=True, informed=0)
+    rows = runs["resnet18", 0]
+    assert {"IG", "IG-recon", "EIG", "MIG"} <= set(rows)
+    for method in surveys.CORE:
+        assert all(
+            rows[method][q].isfinite().all() for q in ("SENS_max", "energy inside", "gap / TV", "residual")
+        )
+    attacked = surveys.attack_runs(study, pairs=1, steps=2, skip=1)["resnet18", 0]
+    assert all(attacked["adaptive"][method]["shift"].isfinite().all() for method in surveys.CORE)
+    assert list(surveys.density_rows(study, few.x, weights=(0.0, 10.0))) == ["0", "10"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", photographs.SETS)
+def test_both_recipes_with_all_architectures(name, tmp_path):
+    """VGG-16 is large: half a gigabyte, and training keeps four of it."""
+    task = small(name, classifiers={a: {"hidden": 8} for a in tasks.IMAGENET}, n=4, n_classifier=4)
+    task = replace(task, epochs=(1, 0))
+    vae = Recipe("a", "", lambda job: recipes.build_vae(job, task, teacher_epochs=1), task.file)
+    nets = Recipe("b", "", lambda job: recipes.build_classifiers(job, task), task.file)
+    run(vae, out=tmp_path / "nets", progress=False)
+    stored = run(nets, out=tmp_path / "nets", seed=1, progress=False)
+    assert stored == [f"manifold_ig-few-s1-{a}-{i}" for i in recipes.INPUTS for a in tasks.IMAGENET]
+    for network in stored:
+        assert pretrained(network, weights_dir=tmp_path / "nets")(torch.rand(2, 3, 64, 64)).isfinite().all()
