@@ -7,7 +7,7 @@ import torch
 from tiny import Linear, bars, fingerprint, gen, images, net, sets, unchanged
 
 from robustxai.concepts import CAV, TCAV, corrected, permutation_test, state, t_test
-from robustxai.concepts.activations import activations, class_gradients
+from robustxai.concepts.activations import Cache, activations, class_gradients
 from robustxai.concepts.verdicts import set_means, set_test
 
 LAYERS = ["b2", "b3"]
@@ -111,6 +111,34 @@ def test_the_cache_notices_changed_images_and_weights():
         model.b2[0].weight.add_(0.3)
     fresh = TCAV(model, ["b3"]).score(X, 1, {"c": exemplars}, random)["c", "b3"]
     assert torch.equal(tcav.score(X, 1, {"c": exemplars}, random)["c", "b3"].cavs.vectors, fresh.cavs.vectors)
+
+
+def test_tools_of_one_network_share_what_they_have_computed():
+    model, random, passes = net(5), sets(), []
+    model.register_forward_pre_hook(lambda *_: passes.append(1))
+    cache, x, target = Cache(), images(9, 1), 1
+    tools = [{}, {"cav": CAV("mean")}, {"cav": CAV(pool=True)}, {"baseline": "pairs"}, {"of": "log_prob"}]
+    for options in tools:
+        for layers in (LAYERS, LAYERS[1:]):
+            shared = TCAV(model, layers, cache=cache, **options).score(x, target, CONCEPTS, random)
+            alone = TCAV(model, layers, **options).score(x, target, CONCEPTS, random)
+            for layer in layers:
+                a, b = shared["bars", layer], alone["bars", layer]
+                assert torch.equal(a.scores, b.scores) and torch.equal(a.random, b.random)
+                assert torch.equal(a.magnitude, b.magnitude)
+    passes.clear()
+    TCAV(model, LAYERS, cache=cache).score(x, target, CONCEPTS, random)
+    assert len(passes) == len(CONCEPTS)  # of the random sets and the class everything is known
+
+
+def test_what_is_not_kept_is_computed_again():
+    model, random, passes = net(6), sets(), []
+    model.register_forward_pre_hook(lambda *_: passes.append(1))
+    tool = TCAV(model, ["b3"])
+    for _ in range(2):
+        passes.clear()
+        tool.score(X, 1, CONCEPTS, random, keep=False)
+        assert len(passes) >= len(CONCEPTS) + len(random)
 
 
 def test_the_model_is_left_as_found():

@@ -86,6 +86,14 @@ def test_eps_0_changes_no_bit(name):
     )
 
 
+def test_eps_0_asks_for_no_gradient():
+    def objective(x, rows):
+        assert not x.requires_grad
+        return x.flatten(1).sum(1)
+
+    assert torch.equal(pgd(TOKENS, objective, eps=0.0).x, TOKENS)
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_model_and_other_images_are_left_as_found(name):
     before = fingerprint(MODEL)

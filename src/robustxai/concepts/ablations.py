@@ -46,7 +46,8 @@ def probes(study: Study, kind: str, seed: int, case: Case, *, attack: str = "pus
     for name, cav in PROBES.items():
         cells = study.judged(kind, seed, case, sets, cav=cav)
         found[name] = (cells["clean"], cells["attacked"])
-    tcav = TCAV(study.network(kind, seed), [study.layer], cav=study.cav, of="log_prob")
+    model = study.network(kind, seed)
+    tcav = TCAV(model, [study.layer], cav=study.cav, of="log_prob", cache=study.memory(model))
     given = study.given
     r = tcav.score(given.scored[case.target], given.index(case.target), sets, given.random, correction="none")
     return found | {"ridge, log-probability": (r["clean", study.layer], r["attacked", study.layer])}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robustxai.concepts.activations import Cache, Memory, fresh
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.defences import (
     CLEANERS,
@@ -57,15 +58,17 @@ def cleaned(
     layer: str = LAYER,
     cav: CAV | None = None,
     cleaners: Mapping[str, Cleaner] | None = None,
+    memory: Memory = fresh,
 ) -> list[Defended]:
     """No defence, every cleaner (of exemplars and random pictures alike), noise-averaged and median CAVs."""
-    ways: dict[str, tuple[Cleaner, CAV]] = {"none": (lambda x: x, cav or CAV())}
+    ways: dict[str, tuple[Cleaner | None, CAV]] = {"none": (None, cav or CAV())}
     ways |= {name: (f, cav or CAV()) for name, f in (CLEANERS if cleaners is None else cleaners).items()}
     ways |= {
         "noise-averaged CAV": (lambda x: noisy_copies(x), cav or CAV()),
-        "median CAV": (lambda x: x, CAV("median")),
+        "median CAV": (None, CAV("median")),
     }
-    return [_seen_through(model, given, case, sets, name, *way, layer) for name, way in ways.items()]
+    kept = memory(model)
+    return [_seen_through(model, given, case, sets, name, *way, layer, kept) for name, way in ways.items()]
 
 
 def _seen_through(
@@ -74,15 +77,20 @@ def _seen_through(
     case: Case,
     sets: Sets,
     name: str,
-    clean: Cleaner,
+    clean: Cleaner | None,
     cav: CAV,
     layer: str,
+    kept: Cache,
 ) -> Defended:
-    """The sets judged after cleaning them and the random pictures."""
+    """The sets judged after cleaning them and the random pictures, if there is a cleaner."""
     images, target = given.scored[case.target], given.index(case.target)
-    shown, random = {k: clean(x) for k, x in sets.items()}, [clean(s) for s in given.random]
-    tcav = TCAV(model, [layer], cav=cav)
-    r = tcav.score(images, target, shown, random, correction="none", keep=False)
+    shown, random = (
+        (sets, given.random)
+        if clean is None
+        else ({k: clean(x) for k, x in sets.items()}, [clean(s) for s in given.random])
+    )
+    tcav = TCAV(model, [layer], cav=cav, cache=kept)
+    r = tcav.score(images, target, shown, random, correction="none", keep=clean is None)
     return _found(name, {k: [r[k, layer]] for k in sets})
 
 
@@ -94,11 +102,13 @@ def voted(
     *,
     layers: Sequence[str],
     cav: CAV | None = None,
+    memory: Memory = fresh,
 ) -> Defended:
     """The majority over layers of one or more networks; the score is the mean over them."""
     cells: dict[str, list[Cell]] = {k: [] for k in sets}
     for model in models:
-        for name, by_layer in judge(TCAV(model, layers, cav=cav), given, case.target, sets).items():
+        tcav = TCAV(model, layers, cav=cav, cache=memory(model))
+        for name, by_layer in judge(tcav, given, case.target, sets).items():
             cells[name] += by_layer.values()
     plural = "s" * (len(models) > 1)
     return _found(f"vote of {len(models)} network{plural} x {len(layers)} layers", cells)
@@ -113,10 +123,12 @@ def several_sets(
     *,
     layer: str = LAYER,
     cav: CAV | None = None,
+    memory: Memory = fresh,
 ) -> Defended:
     """The majority over independently collected exemplar sets, of which only the first is attacked."""
     named = {**sets, **{str(i): x for i, x in enumerate(others)}}
-    cells = {k: c[layer] for k, c in judge(TCAV(model, [layer], cav=cav), given, case.target, named).items()}
+    tcav = TCAV(model, [layer], cav=cav, cache=memory(model))
+    cells = {k: c[layer] for k, c in judge(tcav, given, case.target, named).items()}
     rest = [cells[str(i)] for i in range(len(others))]
     return _found(f"vote of {len(rest) + 1} concept sets", {k: [cells[k], *rest] for k in sets})
 
@@ -130,13 +142,15 @@ def aware(
     layer: str = LAYER,
     eps: float = EPS,
     cav: CAV | None = None,
+    memory: Memory = fresh,
 ) -> Defended:
     """Half size, against an attacker who differentiates through it (the final check of spec section 8)."""
     moved = attacked(Behind(model, CLEANERS["half size"], halved), given, case, attack=attack,
                      layer=f"model.{layer}", eps=eps).x  # fmt: skip
     sets = {CLEAN: given.concepts[case.concept], attack: moved}
     clean, probe = CLEANERS["half size"], cav or CAV()
-    return _seen_through(model, given, case, sets, "half size, attacker aware", clean, probe, layer)
+    name, kept = "half size, attacker aware", memory(model)
+    return _seen_through(model, given, case, sets, name, clean, probe, layer, kept)
 
 
 def detected(

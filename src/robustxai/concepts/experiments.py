@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from robustxai.concepts.activations import Memory, fresh
 from robustxai.concepts.attacks import ClassGradientPush, Perturbed, TokenPushing
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import CONCEPTS, concept_sets, random_sets, scored_images
@@ -100,10 +101,16 @@ def materials(
 
 
 def clean_table(
-    model: nn.Module, given: Materials, *, cav: CAV, layers: Sequence[str] = LAYERS, **options
+    model: nn.Module,
+    given: Materials,
+    *,
+    cav: CAV,
+    layers: Sequence[str] = LAYERS,
+    memory: Memory = fresh,
+    **options,
 ) -> dict[str, TCAVResult]:
     """TCAV of all concepts at all layers, by class; each class is a family of its own for the correction."""
-    tcav = TCAV(model, layers, cav=cav)
+    tcav = TCAV(model, layers, cav=cav, cache=memory(model))
     return {
         c: tcav.score(x, given.index(c), given.concepts, given.random, **options)
         for c, x in given.scored.items()
@@ -155,12 +162,14 @@ def null_rate(
     layers: Sequence[str],
     cav: CAV | None = None,
     test: str = "runs",
+    memory: Memory = fresh,
 ) -> float:
     """How often a held-out random set is called significant at 5 % (spec A5), over null sets and layers.
 
     test: "runs" or "sets", as in `TCAV`.
     """
     sets = {str(i): s for i, s in enumerate(given.null)}
-    tcav = TCAV(model, layers, cav=cav, test=test, baseline="ring" if test == "runs" else "pairs")
+    baseline = "ring" if test == "runs" else "pairs"
+    tcav = TCAV(model, layers, cav=cav, test=test, baseline=baseline, cache=memory(model))
     states = [c.state for cells in judge(tcav, given, target, sets).values() for c in cells.values()]
     return sum(s != "not significant" for s in states) / len(states)

@@ -17,6 +17,7 @@ from torch import nn
 
 from robustxai.concepts import experiments as E
 from robustxai.concepts import folders, real
+from robustxai.concepts.activations import Cache
 from robustxai.concepts.attacks import Perturbed, controls, sign_noise
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import stream
@@ -150,6 +151,7 @@ class Study:
             raise ValueError(f"networks has {wrong[0]!r}; accepted for {self.name} are {', '.join(known)}")
         self._nets: dict[str, nn.Module] = {}
         self._tools: dict[tuple, TCAV] = {}
+        self._caches: dict[int, Cache] = {}
         self._moved: dict[tuple, Perturbed] = {}
 
     @property
@@ -195,11 +197,16 @@ class Study:
             for seed in self.seeds_of(kind):
                 yield kind, seed, self.network(kind, seed)
 
+    def memory(self, model: nn.Module) -> Cache:
+        """What all tools of one of the study's networks have computed: of one picture, everything at most once."""
+        return self._caches.setdefault(id(model), Cache())
+
     def tool(self, kind: str, seed: int, layer: str = "", cav: CAV | None = None) -> TCAV:
-        """The analyst's TCAV of one layer; it keeps the activations of random sets and class images."""
+        """The analyst's TCAV of one layer."""
         key = (kind, seed, layer or self.layer, cav or self.cav)
         if key not in self._tools:
-            self._tools[key] = TCAV(self.network(kind, seed), [key[2]], cav=key[3])
+            model = self.network(kind, seed)
+            self._tools[key] = TCAV(model, [key[2]], cav=key[3], cache=self.memory(model))
         return self._tools[key]
 
     def moved(

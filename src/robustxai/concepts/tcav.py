@@ -6,8 +6,9 @@ fitted at once; activations of images that were seen before are kept. Knows noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import combinations
 
 import torch
@@ -40,8 +41,9 @@ class TCAV:
     as many as sets), or from all pairs of sets ("pairs"). test: "runs", the t and the permutation test over CAVs, as is
     usual; they take CAVs that share the concept's exemplars for independent and call random sets significant far too
     often; "sets" compares the concept's mean magnitude with those of the random sets as concepts, and needs "pairs".
-    of: "logit", or "log_prob" as the reference implementation. Raises ValueError for a model in training mode, an
-    unknown layer or option.
+    of: "logit", or "log_prob" as the reference implementation. cache: where activations, gradients and random CAVs are
+    kept; tools of the same network can share one. Raises ValueError for a model in training mode, an unknown layer or
+    option.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class TCAV:
         test: str = "runs",
         of: str = "logit",
         chunk: int = 256,
+        cache: Cache | None = None,
     ) -> None:
         check_model(model, layers)
         if baseline not in BASELINES or of not in CLASS_SCORES:
@@ -67,7 +70,7 @@ class TCAV:
             )
         self.model, self.layers, self.cav = model, tuple(layers), cav or CAV()
         self.test, self.baseline, self.of, self.chunk = test, baseline, of, chunk
-        self._cache = Cache()
+        self._cache = Cache() if cache is None else cache
 
     def score(
         self,
@@ -85,12 +88,12 @@ class TCAV:
 
         concepts: name to exemplars (n, C, H, W). random: two or more disjoint sets of random images, the negatives
         of the CAVs and of the random CAVs. correction: "holm", "bonferroni" or "none", over all cells of this
-        call. level: of significance. keep: keep the activations of random sets and class images for later calls.
+        call. level: of significance. keep: keep what was computed of the random sets for later calls.
         Raises ValueError for sets of fewer than 5 images, mixed sizes, a concept equal to a random set, a layer
         without gradient to the logit, and constant activations.
         """
         self._check(images, concepts, random)
-        gradients = self._gradients(images, target, keep)
+        gradients = self._gradients(images, target)
         negatives = [self._activations(s, keep) for s in random]
         own = {layer: self._negatives(random, negatives, layer, keep) for layer in self.layers}
         cells = []
@@ -118,7 +121,7 @@ class TCAV:
         """Sign scores of the random CAVs at one layer."""
         self._check(images, {}, random)
         cavs = self._negatives(random, [self._activations(s, True) for s in random], layer, True)[1]
-        g = self._gradients(images, target, True)[layer]
+        g = self._gradients(images, target)[layer]
         return (cavs @ gradient_rows(g, pool=self.cav.pool).T > 0).to(g.dtype).mean(1)
 
     def _cell(
@@ -160,20 +163,30 @@ class TCAV:
         def make() -> Maps:
             return activations(self.model, x, self.layers, chunk=self.chunk)
 
-        return self._cache.get(self.model, x, ("activations",), make) if keep else make()
+        return self._by_layer(x, ("activations",), make) if keep else make()
 
-    def _gradients(self, x: Tensor, target: int, keep: bool) -> Maps:
+    def _gradients(self, x: Tensor, target: int) -> Maps:
         def make() -> Maps:
             return class_gradients(self.model, x, target, self.layers, of=self.of, chunk=self.chunk)
 
-        return self._cache.get(self.model, x, ("gradients", target), make) if keep else make()
+        return self._by_layer(x, ("gradients", target, self.of), make)
+
+    def _by_layer(self, x: Tensor, words: tuple[object, ...], make: Callable[[], Maps]) -> Maps:
+        """What the cache holds for each layer; one pass makes what is missing."""
+        made = lru_cache(make)
+        return {
+            layer: self._cache.get(self.model, x, (*words, layer), lambda layer=layer: made()[layer])
+            for layer in self.layers
+        }
 
     def _negatives(self, random: Sequence[Tensor], maps: Sequence[Maps], layer: str, keep: bool):
         """The negative sets of a layer, and the random CAVs (baseline, d)."""
 
-        def make() -> tuple[Negatives, Tensor]:
-            sets = [rows(m[layer], pool=self.cav.pool) for m in maps]
-            own = Negatives.of(sets)
+        def stacked() -> Negatives:
+            return Negatives.of([rows(m[layer], pool=self.cav.pool) for m in maps])
+
+        def random_cavs() -> Tensor:
+            sets = range(len(own.rows))
             if self.baseline == "ring":
                 pairs = [(i, (i + 1) % len(sets)) for i in range(len(sets))]
             else:
@@ -183,10 +196,15 @@ class TCAV:
                 others = torch.tensor([j for i, j in pairs if i == first])
                 part = Negatives(own.rows[others], own.own[others])
                 fitted.append(self.cav.fit(own.rows[first], part).vectors)
-            return own, torch.cat(fitted)
+            return torch.cat(fitted)
 
-        words = ("negatives", layer, *((id(s), s._version) for s in random))
-        return self._cache.get(self.model, random[0], words, make) if keep else make()
+        if not keep:
+            own = stacked()
+            return own, random_cavs()
+        words = (layer, *((id(s), s._version) for s in random))
+        own = self._cache.get(self.model, random[0], ("stacked", self.cav.pool, *words), stacked)
+        words = ("random CAVs", self.cav, self.baseline, *words)
+        return own, self._cache.get(self.model, random[0], words, random_cavs)
 
     def _check(self, images: Tensor, concepts: Mapping[str, Tensor], random: Sequence[Tensor]) -> None:
         check_model(self.model, self.layers)

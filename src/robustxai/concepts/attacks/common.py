@@ -151,7 +151,7 @@ def pgd(
             device = generator.device if generator is not None else x.device
             u = torch.rand(clean.shape, generator=generator, device=device, dtype=x.dtype).to(x.device)
             delta = (clean + (2 * u - 1) * e).clamp(0, 1) - clean
-        for _ in range(steps):
+        for _ in range(steps if float(e.max()) > 0 else 0):
             g = gradient(clean + delta, rows, objective)
             move = (e / 4 if step is None else step) * g.sign()
             delta = (clean + torch.minimum(torch.maximum(delta - move, -e), e)).clamp(0, 1) - clean
