@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from robustxai.data import fetch
 from robustxai.manifold_ig.experiments import methods
 from robustxai.manifold_ig.explainers import PathExplainer
+from robustxai.manifold_ig.recall import Recall
 from robustxai.manifold_ig.recipes import RECIPES, classifier_name, reconstructed, vae_name
 from robustxai.manifold_ig.tasks import TASKS, Samples, Task
 from robustxai.nets import ConvVAE, folded, pretrained, recipes, zoo
@@ -52,7 +53,7 @@ class Study:
         if unknown := [a for a in self.architectures if a not in self.task.classifiers]:
             known = ", ".join(self.task.classifiers)
             raise ValueError(f"architectures has {unknown[0]!r}; accepted for {self.name} are {known}")
-        self.memory: dict[bytes, Any] = {}
+        self.memory: dict[bytes, Any] = Recall()
         self.networks: dict[str, nn.Module] = {}
         self.answers: dict[str, dict[str, Tensor]] = {}
 

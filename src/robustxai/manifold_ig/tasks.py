@@ -112,7 +112,7 @@ IMAGENET = {
 }
 PAPER = {
     "vae": {"widths": (64, 128, 256, 512), "latent": 64, "skip_kernel": 3},  # 12 times fewer numbers than the image
-    "vae_epochs": 150, "epochs": (10, 7), "classifiers": IMAGENET, "judge": "vgg19", "pool": 1000,
+    "vae_epochs": 150, "epochs": (10, 7), "classifiers": IMAGENET, "judge": "vgg19", "pool": 2000,
 }  # fmt: skip
 """Sizes of the paper's networks (spec 3.1, 3.2). Here the decoder's activation is smooth, as everywhere."""
 TASKS = {

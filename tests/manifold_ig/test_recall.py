@@ -1,0 +1,36 @@
+"""A memory with a limit: the bytes it holds, what it forgets first, and that it changes no attribution."""
+
+import torch
+
+from robustxai.manifold_ig import ManifoldIG, geodesic
+from robustxai.manifold_ig.recall import LIMIT, Recall, weight
+
+
+def test_the_least_recently_used_goes_first_and_the_newest_stays():
+    memory = Recall(limit=100)
+    for key in (b"a", b"b", b"c"):
+        memory[key] = torch.zeros(10)  # 40 bytes each
+    assert sorted(memory) == [b"b", b"c"] and memory.size == 80
+    assert memory[b"b"].numel() == 10
+    memory[b"d"] = torch.zeros(10)
+    assert sorted(memory) == [b"b", b"d"]
+    memory[b"b"] = torch.zeros(1)
+    assert memory.size == 44 and sorted(memory) == [b"b", b"d"]
+    memory[b"e"] = torch.zeros(1000)
+    assert list(memory) == [b"e"] and memory.size == 4000
+    assert Recall().limit == LIMIT and not Recall()
+
+
+def test_the_bytes_of_a_geodesic(decoder):
+    path = geodesic(decoder, torch.zeros(1, 6), torch.ones(1, 6), 5, evaluations=2)
+    assert weight(path) == sum(t.nbytes for t in vars(path).values()) > path.images.nbytes
+
+
+def test_a_memory_that_forgets_changes_no_attribution(decoder, encoder, classifier):
+    x = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    found = []
+    for memory in (None, {}, Recall(), Recall(limit=1)):
+        method = ManifoldIG(classifier, encoder, decoder, n_steps=4, evaluations=3, memory=memory)
+        found.append(torch.cat([method(part) for part in (x, x[:1], x)]))
+    assert all(torch.equal(found[0], other) for other in found[1:])
+    assert len(memory) == 1
