@@ -7,6 +7,7 @@ from urllib.error import URLError
 
 import pytest
 import torch
+import torchvision
 from made_up import BREEDS, flowers, pets
 from PIL import Image
 
@@ -14,6 +15,7 @@ from robustxai.data import NotAvailable
 from robustxai.manifold_ig import photographs, recipes, surveys, tasks
 from robustxai.manifold_ig.photographs import order, read
 from robustxai.manifold_ig.study import Study
+from robustxai.manifold_ig.vae_loss import VAELoss
 from robustxai.nets import ConvVAE, HeadedClassifier, pretrained, zoo
 from robustxai.nets.recipes import Recipe, run
 
@@ -128,7 +130,16 @@ def test_the_sizes_of_the_paper():
         assert round((halves[0] + heads) / 1e6, 2) == 13.39 and round(halves[1] / 1e6, 2) == 12.19
         assert tuple(task.classifiers) == ("resnet18", "vgg16", "googlenet") and task.epochs == (10, 7)
         assert Study(name).architectures == tuple(task.classifiers)
+        for architecture, options in task.classifiers.items():
+            enum = torchvision.models.get_weight(options["weights"])
+            assert type(enum) is torchvision.models.get_model_weights(architecture)
         assert {f"manifold_ig-vae-{name}", f"manifold_ig-classifiers-{name}"} <= set(recipes.RECIPES)
+
+
+def test_large_images_are_decoded_in_smaller_parts():
+    for side, first in ((32, 250), (64, 250), (192, 27), (2000, 1)):
+        parts = recipes.in_parts(torch.zeros(300, 3, 1, 1).expand(-1, -1, side, side))
+        assert len(parts[0]) == first and sum(map(len, parts)) == 300
 
 
 SMALL = {"widths": (8, 8, 8, 8), "latent": 8, "blocks": 0, "skip_kernel": 3}
@@ -140,6 +151,18 @@ def small(name, size=64, **options):
         tasks.TASKS[name], name="few", read=lambda s, n: tasks.Samples(*read(name, s, n, size=size)),
         vae=SMALL, vae_epochs=1, epochs=(1, 1), judge="labels", pool=18, **options,
     )  # fmt: skip
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_autoencoder_of_photographs_is_judged_by_vgg19(tmp_path, monkeypatch):
+    asked, whole = [], recipes.fit
+    monkeypatch.setattr(recipes, "paper_loss", lambda device: asked.append(str(device)) or VAELoss(mse=1.0))
+    monkeypatch.setattr(recipes, "train_teacher", lambda *a, **k: pytest.fail("a network learns labels"))
+    monkeypatch.setattr(recipes, "fit", lambda *a, **k: asked.append(k["lr"]) or whole(*a, **k))
+    task = replace(small("pets", size=16), judge="vgg19", n=2)
+    recipe = Recipe("a", "", lambda job: recipes.build_vae(job, task), task.file)
+    assert run(recipe, out=tmp_path / "nets", progress=False) == ["manifold_ig-vae-few-s0"]
+    assert asked == ["cpu", 5e-4]
 
 
 @pytest.fixture

@@ -200,11 +200,16 @@ def _train(
 
 
 @torch.no_grad()
-def reconstructed(vae: ConvVAE, images: Tensor, *, batch: int = 250) -> Tensor:
-    """decode(encode(x)), in batches, on the images' device."""
+def reconstructed(vae: ConvVAE, images: Tensor) -> Tensor:
+    """decode(encode(x)), in parts, on the images' device."""
     device = next(vae.parameters()).device
     vae.eval()
-    return torch.cat([vae.decode(vae.encode(part.to(device))).to(images) for part in images.split(batch)])
+    return torch.cat([vae.decode(vae.encode(part.to(device))).to(images) for part in in_parts(images)])
+
+
+def in_parts(images: Tensor, *, count: int = 250, side: int = 64) -> tuple[Tensor, ...]:
+    """The images in parts of `count`, or of fewer where they are larger than `side` by `side`."""
+    return images.split(max(1, min(count, count * side**2 // images[0, 0].numel())))
 
 
 def _recipes(task: Task) -> list[Recipe]:

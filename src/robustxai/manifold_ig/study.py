@@ -20,7 +20,7 @@ from robustxai.data import fetch
 from robustxai.manifold_ig.experiments import methods
 from robustxai.manifold_ig.explainers import PathExplainer
 from robustxai.manifold_ig.recall import Recall
-from robustxai.manifold_ig.recipes import RECIPES, classifier_name, reconstructed, vae_name
+from robustxai.manifold_ig.recipes import RECIPES, classifier_name, in_parts, reconstructed, vae_name
 from robustxai.manifold_ig.tasks import TASKS, Samples, Task
 from robustxai.nets import ConvVAE, folded, pretrained, recipes, zoo
 
@@ -101,6 +101,12 @@ class Study:
         found = self.task.read("test", self.task.pool)
         masks = None if found.masks is None else found.masks.to(self.device)
         return Samples(found.x.to(self.device), found.y.to(self.device), found.classes, masks)
+
+    @cached_property
+    def codes(self) -> Tensor:
+        """The codes of the first test images."""
+        with torch.no_grad():
+            return torch.cat([self.vae.encode(part) for part in in_parts(self.pool.x)])
 
     @cached_property
     def rebuilt(self) -> Tensor:

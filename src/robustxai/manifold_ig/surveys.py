@@ -190,7 +190,7 @@ def density_rows(study: Study, x: Tensor, *, weights: Sequence[float] = (0.0, 10
     """Weight of the density penalty -> energy, penalty and autoencoder residual of the geodesics from black to x."""
     start = torch.zeros_like(x)
     with torch.no_grad():
-        density = AggregatedPosterior(torch.cat([study.vae.encode(part) for part in study.pool.x.split(250)]))
+        density = AggregatedPosterior(study.codes)
         ends = study.vae.encode(start), study.vae.encode(x)
     methods = core(study, study.classifier(study.architectures[0], study.seeds[0]))
     line = curve_bounds(path_of(methods["EIG"], x, start))
