@@ -132,3 +132,13 @@ def test_bad_input(monkeypatch):
         ValueError, match=r"could not be fetched \(no route to host\); with a network connection"
     ):
         HeadedClassifier("resnet18", classes=3, weights=ResNet18_Weights.DEFAULT)
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "googlenet"])
+def test_the_second_derivatives_are_zero(architecture):
+    """What an attack on a map would follow: the chapters say so of networks of ReLUs (pitfall P10 of `manifold_ig`)."""
+    model = HeadedClassifier(architecture, classes=3, generator=seeded()).eval()
+    x = images(1).requires_grad_()
+    (slope,) = torch.autograd.grad(model(x)[0, 0], x, create_graph=True)
+    (second,) = torch.autograd.grad((slope * images(1, seed=1)).sum(), x)
+    assert slope.abs().max() > 0 and not second.any()

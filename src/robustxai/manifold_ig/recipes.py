@@ -143,8 +143,8 @@ def _teacher(train: Samples, task: Task, job: Job, *, epochs: int) -> nn.Module:
 def make_classifier(task: Task, architecture: str, classes: int, seed: int) -> nn.Module:
     """A classifier before its training, with a smooth activation, so that its gradients have gradients (pitfall P10).
 
-    The networks of ImageNet come with theirs, ReLU: through them an attack sees the first derivatives and the
-    decoder, and where it fails that says less than for a smooth network.
+    The networks of ImageNet come with ReLU: an attack on their maps sees how a path moves and not how the gradients
+    along it change, so where it fails that says less than for a smooth network.
     """
     if architecture in IMAGENET:
         generator = torch.Generator().manual_seed(seed)
