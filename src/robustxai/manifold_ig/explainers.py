@@ -134,10 +134,10 @@ class PathExplainer:
             ValueError: bad images, baselines or target, a network in training mode, a decoder that does not
                 give images like `x`.
         """
+        way = self._found(x, target, baselines)
         if not return_convergence_delta:
-            return self._found(x, target, baselines).integral.values
-        result = self.explain(x, target, baselines)
-        return result.values, result.delta
+            return way.integral.values
+        return way.integral.values, self._judged(x, way).delta
 
     def __call__(self, x: Sample, target: Target = None) -> Sample:
         return self._found(x, target, None).integral.values

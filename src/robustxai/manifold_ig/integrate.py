@@ -13,7 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from robustxai.metrics import cosine
+from robustxai.manifold_ig.entrance import Segment, entered
+from robustxai.manifold_ig.turning import Turning
 
 Model = Callable[[Tensor], Tensor]
 Images = Float[Tensor, "points n *sample"]
@@ -93,7 +94,8 @@ def gradients(
     """grad F and F at each sample. Attached to the graph of `x` when `x` has one and gradients are on."""
     attached = torch.is_grad_enabled() and x.requires_grad
     with torch.inference_mode(False), torch.enable_grad():
-        x = x if attached else x.detach().clone().requires_grad_()
+        if not attached:
+            x = (x.clone() if x.is_inference() else x).detach().requires_grad_()
         f = class_scores(model(x), target, score)
         gradient = torch.autograd.grad(f.sum(), x, create_graph=attached, materialize_grads=True)[0]
     return gradient, f if attached else f.detach()
@@ -124,22 +126,13 @@ def weighted_gradients(
     No graph is kept unless the points or weights carry one (an attack differentiates the attribution). steady: with
     the noise of the gradients, which takes a tenth of the time of a small network.
     """
-    total, scores, noise = [], [], []
-    for rows in _split(range(points.shape[1]), internal_batch_size):
-        many = None if internal_batch_size is None else max(1, internal_batch_size // len(rows))
-        cut, parts, some, turning = slice(rows[0], rows[-1] + 1), [], [], Turning(steady)
-        for steps in _split(range(len(points)), many):
-            part = points[steps[0] : steps[-1] + 1, cut]
-            gradient, f = gradients(model, part.flatten(0, 1), target[cut].repeat(len(steps)), score)
-            weight = weights[steps[0] : steps[-1] + 1, cut]
-            slope = gradient.reshape(part.shape)
-            turning.see(slope)
-            parts.append((weight * slope).sum(0))
-            some.append(f.reshape(len(steps), len(rows)))
-        total.append(torch.stack(parts).sum(0))
-        scores.append(torch.cat(some))
-        noise.append(turning.mean())
-    return Integral(torch.cat(total), torch.cat(scores, 1), _joined(noise))
+    size = internal_batch_size or points.shape[:2].numel()
+
+    def some(cut: slice) -> Integral:
+        part = lambda times: (points[times, cut], weights[times, cut])  # noqa: E731
+        return _summed(model, part, len(points), target[cut], score, size, steady)
+
+    return _joined([some(cut) for cut in _cuts(points.shape[1], size)])
 
 
 def straight_integral(
@@ -156,66 +149,44 @@ def straight_integral(
 ) -> Integral:
     """(end - start) * sum_p w_p grad F(start + t_p (end - start)): Integrated Gradients (spec 3.8, item 1).
 
-    The points are made in passes of at most `internal_batch_size`, never all at once. rule: "midpoint",
-    "left", "right", "trapezoid" (steps + 1 points of total weight 1), "released" (as left) or
-    "gausslegendre".
+    The points are made in passes of at most `internal_batch_size`, never all at once; behind the network's first layer
+    where that is the same (see `entered`), unless `steady` asks for the gradients of single points. rule: "midpoint",
+    "left", "right", "trapezoid" (steps + 1 points of total weight 1), "released" (as left) or "gausslegendre".
     """
     t, w = (torch.as_tensor(v).to(end) for v in nodes(steps, rule))
-    total, scores, noise = [], [], []
-    for rows in _split(range(len(end)), internal_batch_size):
-        many = None if internal_batch_size is None else max(1, internal_batch_size // len(rows))
-        cut, parts, some, turning = slice(rows[0], rows[-1] + 1), [], [], Turning(steady)
-        for some_t, some_w in zip(t.split(many or len(t)), w.split(many or len(t)), strict=True):
-            shape = (-1, *[1] * end.ndim)
-            points = start[None, cut] + some_t.view(shape) * (end - start)[None, cut]
-            gradient, f = gradients(model, points.flatten(0, 1), target[cut].repeat(len(some_t)), score)
-            slope = gradient.reshape(points.shape)
-            turning.see(slope)
-            parts.append((slope * some_w.view(shape)).sum(0))
-            some.append(f.reshape(len(some_t), len(rows)))
-        total.append((end[cut] - start[cut]) * torch.stack(parts).sum(0))
-        scores.append(torch.cat(some))
-        noise.append(turning.mean())
-    return Integral(torch.cat(total), torch.cat(scores, 1), _joined(noise))
+    size = internal_batch_size or len(t) * len(end)
+
+    def some(cut: slice) -> Integral:
+        path = (Segment if steady else entered)(model, start[cut], end[cut])
+        own_t, own_w = (v.view(-1, *[1] * path.end.ndim) for v in (t, w))
+        part = lambda times: (path.start + own_t[times] * (path.end - path.start), own_w[times])  # noqa: E731
+        found = _summed(path.model, part, len(t), target[cut], score, size, steady)
+        return found._replace(values=(end[cut] - start[cut]) * path.pull(found.values))
+
+    few = max(1, size // min(len(t), 8))  # paths at a time, as their ends and their sum stay in memory
+    return _joined([some(cut) for cut in _cuts(len(end), few)])
 
 
-class Turning:
-    """Mean of 1 - cos between neighbouring gradients along a path, in [0, 2]; 0 is steady (spec 5, item 7).
-
-    Gradients (nodes, n, *sample) are seen in parts, in the order of the path, and none but the last is kept. A pair
-    with a zero gradient does not count.
-
-    >>> turning = Turning()
-    >>> turning.see(torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]]))
-    >>> turning.mean()
-    tensor([1.])
-    """
-
-    def __init__(self, asked: bool = True) -> None:
-        self.last: Tensor | None = None
-        self.pairs: list[Tensor] = []
-        self.blind = not asked
-
-    def see(self, slopes: Nodes) -> None:
-        """The next gradients; not looked at where nobody asked, or with a graph."""
-        self.blind |= slopes.requires_grad
-        if self.blind:
-            return
-        run = slopes if self.last is None else torch.cat((self.last, slopes))
-        if len(run) > 1:
-            flat = run.flatten(2)
-            turns = 1 - cosine(flat[:-1].flatten(0, 1), flat[1:].flatten(0, 1))
-            self.pairs.append(turns.unflatten(0, flat[1:].shape[:2]))
-        self.last = slopes[-1:].clone()
-
-    def mean(self) -> Float[Tensor, " n"] | None:
-        """(n,), nan where no pair counts; None where it was blind, or saw fewer than 2 gradients."""
-        return None if self.blind or not self.pairs else torch.cat(self.pairs).nanmean(0)
-
-
-def _joined(parts: list[Tensor | None]) -> Tensor | None:
-    there = [part for part in parts if part is not None]
-    return torch.cat(there) if len(there) == len(parts) else None
+def _summed(
+    model: Model,
+    part: Callable[[slice], tuple[Tensor, Tensor]],
+    times: int,
+    target: Tensor,
+    score: str,
+    size: int,
+    steady: bool,
+) -> Integral:
+    """sum_p weight_p * grad F(point_p) of some samples; `part` makes the points and weights of a pass."""
+    total, scores, turning = torch.zeros(()), [], Turning(steady)
+    for cut in _cuts(times, max(1, size // len(target))):
+        points, weights = part(cut)
+        slope, f = gradients(model, points.flatten(0, 1), target.repeat(len(points)), score)
+        slope = slope.reshape(points.shape)
+        turning.see(slope)
+        total = total + (weights * slope).sum(0)
+        scores.append(f.reshape(points.shape[:2]))
+        del points, slope  # not beside those of the next pass
+    return Integral(total, torch.cat(scores), turning.mean())
 
 
 def nodes(steps: int, rule: str) -> tuple[Tensor, Tensor]:
@@ -237,6 +208,13 @@ def nodes(steps: int, rule: str) -> tuple[Tensor, Tensor]:
     return (i + shifts[rule]) / steps, even
 
 
-def _split(items: range, size: int | None) -> list[range]:
-    size = size or max(1, len(items))
-    return [items[i : i + size] for i in range(0, len(items), size)]
+def _cuts(n: int, size: int) -> list[slice]:
+    return [slice(i, i + size) for i in range(0, n, size)]
+
+
+def _joined(parts: list[Integral]) -> Integral:
+    values, scores, noise = zip(*parts, strict=True)
+    seen = [one for one in noise if one is not None]
+    return Integral(
+        torch.cat(values), torch.cat(scores, 1), torch.cat(seen) if len(seen) == len(noise) else None
+    )

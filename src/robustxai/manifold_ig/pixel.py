@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.explainers import PathExplainer, Target, Way
-from robustxai.manifold_ig.integrate import RULES, Integral, Turning, gradients, weighted_gradients
+from robustxai.manifold_ig.integrate import RULES, Integral, gradients, weighted_gradients
+from robustxai.manifold_ig.turning import Turning
 
 TINY_BLUR = 0.01
 
