@@ -141,7 +141,7 @@ class _Reached(BaseException):
 
 
 class _Intercept(TorchFunctionMode):
-    """The first layers of a network that runs give `given`; without that, the run ends, with their output in `found`."""
+    """The first layers that run give `given`; without that, the run ends, with their output in `found`."""
 
     def __init__(self, layers: tuple[Kinds, ...], given: Tensor | None = None) -> None:
         super().__init__()

@@ -30,6 +30,7 @@ from robustxai.manifold_ig.paths import like
 
 Sample = Float[Tensor, "n *sample"]
 Target = int | Int[Tensor, " n"] | None
+Baselines = Float[Tensor, "*baseline"] | float | int | None
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class PathExplainer:
         self,
         x: Sample,
         target: Target = None,
-        baselines: Float[Tensor, "*baseline"] | float | int | None = None,
+        baselines: Baselines = None,
         return_convergence_delta: bool = False,
     ) -> Sample | tuple[Sample, Float[Tensor, " n"]]:
         """Attributions of the shape of `x`, and with `return_convergence_delta` also Captum's delta (n,).
@@ -142,12 +143,7 @@ class PathExplainer:
     def __call__(self, x: Sample, target: Target = None) -> Sample:
         return self._found(x, target, None).integral.values
 
-    def explain(
-        self,
-        x: Sample,
-        target: Target = None,
-        baselines: Float[Tensor, "*baseline"] | float | int | None = None,
-    ) -> Attribution:
+    def explain(self, x: Sample, target: Target = None, baselines: Baselines = None) -> Attribution:
         """The attribution with its diagnostics; arguments as in `attribute`."""
         return self._judged(x, self._watched()._found(x, target, baselines))
 
@@ -215,6 +211,9 @@ class PathExplainer:
 
 class IntegratedGradients(PathExplainer):
     """Integrated Gradients (Sundararajan et al. 2017): the straight line of pixels (spec 3.8, item 1).
+
+    A straight line stays straight through a first convolution or linear layer: gradients are added up behind it and
+    pulled back to the image once (see `entered`); one by one in `explain`, with the same sum up to rounding.
 
     Args:
         encoder, decoder: with both, the line goes between the reconstructions g(h(x')) and g(h(x)): the
