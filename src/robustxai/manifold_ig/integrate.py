@@ -159,7 +159,7 @@ def straight_integral(
     def some(cut: slice) -> Integral:
         path = (Segment if steady else entered)(model, start[cut], end[cut])
         own_t, own_w = (v.view(-1, *[1] * path.end.ndim) for v in (t, w))
-        part = lambda times: (path.start + own_t[times] * (path.end - path.start), own_w[times])  # noqa: E731
+        part = lambda times: (torch.lerp(path.start, path.end, own_t[times]), own_w[times])  # noqa: E731
         found = _summed(path.model, part, len(t), target[cut], score, size, steady)
         return found._replace(values=(end[cut] - start[cut]) * path.pull(found.values))
 
@@ -183,7 +183,7 @@ def _summed(
         slope, f = gradients(model, points.flatten(0, 1), target.repeat(len(points)), score)
         slope = slope.reshape(points.shape)
         turning.see(slope)
-        total = total + (weights * slope).sum(0)
+        total = sum(map(torch.mul, weights, slope), total)  # in memory, one product at a time
         scores.append(f.reshape(points.shape[:2]))
         del points, slope  # not beside those of the next pass
     return Integral(total, torch.cat(scores), turning.mean())
