@@ -53,17 +53,19 @@ def entered(model: Model, start: Samples, end: Samples) -> Segment:
     >>> entered(model, torch.zeros(1, 3), torch.ones(1, 3)).end.shape
     torch.Size([1, 2])
     """
-    way = _entrance(model, start.detach(), end.detach())
+    way, hidden = _entrance(model, start.detach(), end.detach())
     if way is None:
         return Segment(model, start, end)
-    with torch.set_grad_enabled(torch.is_grad_enabled() and (start.requires_grad or end.requires_grad)):
-        return Segment(way.rest, way.first(start), way.first(end), way.pull)
+    if torch.is_grad_enabled() and (start.requires_grad or end.requires_grad):
+        hidden = way.first(start), way.first(end)
+    return Segment(way.rest, hidden[0], hidden[1], way.pull)
 
 
 @torch.no_grad()
-def _entrance(model: Model, start: Tensor, end: Tensor) -> "Entrance | None":
+def _entrance(model: Model, start: Tensor, end: Tensor) -> "tuple[Entrance | None, tuple[Tensor, ...]]":
+    """The first entrance that fits, and h of `start` and `end`."""
     if hasattr(model, "_orig_mod"):  # torch.compile would compile anew for each interception
-        return None
+        return None, ()
     longest = int((end - start).flatten(1).abs().amax(1).argmax())
     expected = model(_points(start[longest], end[longest]))
     with torch.inference_mode(False):
@@ -71,9 +73,9 @@ def _entrance(model: Model, start: Tensor, end: Tensor) -> "Entrance | None":
     faster = [torch.channels_last] if end.ndim == 4 and end.device.type == "cpu" else []
     for layers, layout in product(((LAYERS, NORMS), (LAYERS,)), (*faster, torch.preserve_format)):
         way = Entrance(model, images, layers, layout)
-        if way.fits(start, end, longest, expected):
-            return way
-    return None
+        if hidden := way.fitting(start, end, longest, expected):
+            return way, hidden
+    return None, ()
 
 
 @dataclass(frozen=True)
@@ -109,19 +111,19 @@ class Entrance:
                 self.first(x), x, gradient, create_graph=attached, materialize_grads=True
             )[0]
 
-    def fits(self, start: Tensor, end: Tensor, longest: int, expected: Tensor) -> bool:
-        """Whether h is affine between images, and logits from it those `expected` at two points of the longest path."""
+    def fitting(self, start: Tensor, end: Tensor, longest: int, expected: Tensor) -> tuple[Tensor, ...]:
+        """h of `start` and `end`; nothing unless it is affine between and gives the logits `expected` at `_points`."""
         try:
             h0, h1, between = (self.first(x) for x in (start, end, torch.lerp(start, end, TIMES[0])))
             if h0.shape[:1] != end.shape[:1] or (h0.dtype, h0.device) != (end.dtype, end.device):
-                return False
-            if not _close(torch.lerp(h0, h1, TIMES[0]), between):
-                return False
-            return _close(self.rest(_points(h0[longest], h1[longest])), expected)
+                return ()
+            affine = _close(torch.lerp(h0, h1, TIMES[0]), between)
+            same = affine and _close(self.rest(_points(h0[longest], h1[longest])), expected)
+            return (h0, h1) if same else ()
         except (
             RuntimeError
         ):  # such as that of a network that flattens maps by `view`, where channels come last
-            return False
+            return ()
 
 
 def _points(start: Tensor, end: Tensor) -> Tensor:
