@@ -113,16 +113,15 @@ class Entrance:
 
     def fitting(self, start: Tensor, end: Tensor, longest: int, expected: Tensor) -> tuple[Tensor, ...]:
         """h of `start` and `end`; nothing unless it is affine between and gives the logits `expected` at `_points`."""
-        try:
-            h0, h1, between = (self.first(x) for x in (start, end, torch.lerp(start, end, TIMES[0])))
-            if h0.shape[:1] != end.shape[:1] or (h0.dtype, h0.device) != (end.dtype, end.device):
+        try:  # RuntimeError: such as that of a network that flattens maps by `view`, where channels come last
+            one = self.first(end[longest, None])
+            if one.shape[:1] != (1,) or (one.dtype, one.device) != (end.dtype, end.device):
                 return ()
+            h0, h1, between = (self.first(x) for x in (start, end, torch.lerp(start, end, TIMES[0])))
             affine = _close(torch.lerp(h0, h1, TIMES[0]), between)
             same = affine and _close(self.rest(_points(h0[longest], h1[longest])), expected)
             return (h0, h1) if same else ()
-        except (
-            RuntimeError
-        ):  # such as that of a network that flattens maps by `view`, where channels come last
+        except RuntimeError:
             return ()
 
 
