@@ -15,6 +15,7 @@ from robustxai.nets import (
     TorchvisionClassifier,
     folded,
 )
+from robustxai.nets.fold import Doubling
 
 
 def seeded(seed=0):
@@ -39,6 +40,7 @@ NETS = {
     "mini-inception": lambda: MiniInception(3, widths=(8,) * 5, generator=seeded()),
     "resnet9": lambda: ResNet9(classes=3, generator=seeded()),
     "vae": lambda: ConvVAE(widths=(8, 8, 8), generator=seeded()),
+    "vae with the paper's skips": lambda: ConvVAE(widths=(8, 8), skip_kernel=3, generator=seeded()),
     "resnet18": lambda: TorchvisionClassifier("resnet18", classes=3, generator=seeded()),
 }
 
@@ -77,3 +79,20 @@ def test_a_norm_that_is_not_behind_a_convolution_stays():
 def test_a_network_in_training_mode_is_refused():
     with pytest.raises(ValueError, match=r"^model is in training mode"):
         folded(NETS["resnet"]())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_doubling_is_nearest_neighbours_and_a_convolution(bias):
+    convolution = nn.Conv2d(3, 5, 3, padding=1, bias=bias).double()
+    x = torch.rand(2, 3, 4, 6, generator=seeded(1)).double().requires_grad_()
+    way = nn.Sequential(nn.Upsample(scale_factor=2.0, mode="nearest"), convolution)
+    ours, theirs = Doubling(convolution)(x), way(x)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    slopes = [torch.autograd.grad(y.cos().sum(), x)[0] for y in (ours, theirs)]
+    torch.testing.assert_close(*slopes, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("skip_kernel", "doubled"), [(1, 3), (3, 0)])
+def test_an_autoencoder_doubles_and_convolves_in_one_where_its_skips_allow_it(skip_kernel, doubled):
+    less = folded(ConvVAE(widths=(8, 8, 8), skip_kernel=skip_kernel, generator=seeded()).eval())
+    assert sum(isinstance(m, Doubling) for m in less.modules()) == doubled

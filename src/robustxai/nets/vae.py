@@ -33,7 +33,9 @@ class Residual(nn.Module):
         stride, half, act = 2 if resample == "down" else 1, outputs // 2, ACTIVATIONS[activation]
         if resample == "same":
             half = inputs // 2
-        self.up = resample == "up"
+        self.doubled: nn.Module = (
+            nn.Upsample(scale_factor=2.0, mode="nearest") if resample == "up" else nn.Identity()
+        )
         self.main = nn.Sequential(
             nn.Conv2d(inputs, half, 3, stride, 1), nn.BatchNorm2d(half, eps=1e-4), act(),
             nn.Conv2d(half, outputs, 3, 1, 1), nn.BatchNorm2d(outputs, eps=1e-4),
@@ -43,15 +45,16 @@ class Residual(nn.Module):
             self.skip = nn.Conv2d(inputs, outputs, 3, stride, 1)
             if skip_kernel == 1:
                 self.skip = nn.Sequential(nn.AvgPool2d(stride), nn.Conv2d(inputs, outputs, 1))
-        self.early_skip = self.up and skip_kernel == 1  # a 1x1 convolution commutes with nearest neighbours
+        # a 1x1 convolution commutes with nearest neighbours
+        self.early_skip = resample == "up" and skip_kernel == 1
         self.act = act()
 
     def forward(self, x: Tensor) -> Tensor:
-        skip = self.skip(x) if self.early_skip else None
-        if self.up:
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-        skip = self.skip(x) if skip is None else F.interpolate(skip, scale_factor=2.0, mode="nearest")
-        return self.act(self.main(x) + skip)
+        if self.early_skip:
+            skip = F.interpolate(self.skip(x), scale_factor=2.0, mode="nearest")
+            return self.act(self.main(self.doubled(x)) + skip)
+        x = self.doubled(x)
+        return self.act(self.main(x) + self.skip(x))
 
 
 class ConvVAE(nn.Module):
