@@ -114,3 +114,52 @@ def test_stopwatch_and_memory():
     block = torch.ones(32, 1024, 1024, dtype=torch.uint8)
     after = runtime.peak_memory_mb()
     assert math.isfinite(before) and 10 < before <= after and block.numel() == 32 * 2**20
+
+
+def convolved(seed: int) -> torch.Tensor:
+    """A gradient through two convolutions, with a mode that threads do not inherit."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(8, 3, 32, 32, generator=g).requires_grad_(torch.is_grad_enabled())
+    w, v = torch.randn(16, 3, 3, 3, generator=g), torch.randn(4, 16, 3, 3, generator=g)
+    y = torch.conv2d(torch.conv2d(x, w).tanh(), v).square().sum()
+    return torch.autograd.grad(y, x)[0] if y.requires_grad else y
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_side_by_side_gives_the_same_bits_for_any_number_of_workers(grad):
+    with torch.set_grad_enabled(grad):
+        alone = runtime.side_by_side(convolved, range(6), workers=1)
+        for workers in (2, 3, None):
+            together = runtime.side_by_side(convolved, iter(range(6)), workers=workers)
+            assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+    assert alone[0].shape == ((8, 3, 32, 32) if grad else ())
+
+
+def test_side_by_side_keeps_order_threads_and_errors():
+    threads = torch.get_num_threads()
+
+    def waits(item):
+        time.sleep(0.02 * (3 - item))
+        return item, torch.get_num_threads()
+
+    assert runtime.side_by_side(waits, range(3), workers=3) == [(0, 1), (1, 1), (2, 1)]
+    assert runtime.side_by_side(waits, []) == []
+    with pytest.raises(ZeroDivisionError):
+        runtime.side_by_side(lambda n: 1 // n, [1, 0, 2], workers=2)
+    with pytest.raises(ValueError, match="workers is 0: accepted are None and 1 or more"):
+        runtime.side_by_side(abs, [1], workers=0)
+    assert torch.get_num_threads() == threads
+
+
+def test_side_by_side_runs_at_the_same_time():
+    import threading
+
+    barrier = threading.Barrier(2, timeout=10)  # each call waits for the other
+    assert len(runtime.side_by_side(lambda _: barrier.wait(), range(2), workers=2)) == 2
+
+
+def test_the_cores_of_this_process(monkeypatch):
+    assert 1 <= runtime.cores() <= os.cpu_count()
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert runtime.cores() == 1

@@ -1,9 +1,13 @@
 """A memory with a limit: the bytes it holds, what it forgets first, and that it changes no attribution."""
 
+import time
+
+import pytest
 import torch
 
 from robustxai.manifold_ig import ManifoldIG, geodesic
 from robustxai.manifold_ig.recall import LIMIT, Recall, weight
+from robustxai.runtime import side_by_side
 
 
 def test_the_least_recently_used_goes_first_and_the_newest_stays():
@@ -34,3 +38,23 @@ def test_a_memory_that_forgets_changes_no_attribution(decoder, encoder, classifi
         found.append(torch.cat([method(part) for part in (x, x[:1], x)]))
     assert all(torch.equal(found[0], other) for other in found[1:])
     assert len(memory) == 1
+
+
+def test_threads_that_want_the_same_make_it_once():
+    memory, made = Recall(), []
+
+    def make(key):
+        time.sleep(0.02)
+        made.append(key)
+        return torch.full((2,), float(key[0]))
+
+    keys = [b"a", b"b", b"a", b"b", b"a"] * 4
+    found = side_by_side(lambda key: memory.made(key, lambda: make(key)), keys, workers=5)
+    assert sorted(made) == [b"a", b"b"] and [float(v[0]) for v in found] == [float(k[0]) for k in keys]
+
+
+def test_what_could_not_be_made_is_tried_again():
+    memory = Recall()
+    with pytest.raises(ZeroDivisionError):
+        memory.made(b"a", lambda: 1 / 0)
+    assert memory.made(b"a", lambda: torch.ones(1)) == 1

@@ -16,6 +16,7 @@ from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.explainers import Attribution, PathExplainer, Sample, Target, Way
 from robustxai.manifold_ig.geodesic import MODES, Geodesic, geodesic
 from robustxai.manifold_ig.metric import Decoder, Latents, decode
+from robustxai.manifold_ig.recall import Recall
 from robustxai.manifold_ig.sine import line
 
 Memory = dict[bytes, Any]
@@ -71,9 +72,12 @@ class LatentPathIG(PathExplainer):
         key = sha256(kind.encode())
         for z in codes:
             key.update(z.detach().cpu().numpy().tobytes())
-        if key.digest() not in self.memory:
-            self.memory[key.digest()] = make()
-        return self.memory[key.digest()]
+        name = key.digest()
+        if isinstance(self.memory, Recall):
+            return self.memory.made(name, make)
+        if name not in self.memory:
+            self.memory[name] = make()
+        return self.memory[name]
 
     def images(self, latents: Latents) -> Float[Tensor, "points n *image"]:
         """The decoded points of a path; from the memory, where there is one and no graph is wanted."""

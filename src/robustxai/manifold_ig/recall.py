@@ -1,8 +1,11 @@
 """A memory of paths that does not grow without end: what was used least recently is forgotten first.
 
-A path of 20 images at 192 pixels takes nine megabytes, and a study asks for thousands. Knows nothing about paths.
+A path of 20 images at 192 pixels takes nine megabytes, and a study asks for thousands. Networks that are explained
+side by side share it: what one is making the others wait for. Knows nothing about paths.
 """
 
+from collections.abc import Callable
+from threading import Lock, RLock
 from typing import Any
 
 from torch import Tensor
@@ -33,16 +36,34 @@ class Recall(dict[bytes, Any]):
     def __init__(self, limit: int = LIMIT) -> None:
         super().__init__()
         self.limit, self.size = limit, 0
+        self._own, self._making = RLock(), dict[bytes, Lock]()
 
     def __setitem__(self, key: bytes, value: Any) -> None:
-        if key in self:
-            self.size -= weight(self.pop(key))
-        super().__setitem__(key, value)
-        self.size += weight(value)
-        while self.size > self.limit and len(self) > 1:
-            self.size -= weight(self.pop(next(iter(self))))
+        with self._own:
+            if key in self:
+                self.size -= weight(self.pop(key))
+            super().__setitem__(key, value)
+            self.size += weight(value)
+            while self.size > self.limit and len(self) > 1:
+                self.size -= weight(self.pop(next(iter(self))))
 
     def __getitem__(self, key: bytes) -> Any:
-        value = self.pop(key)
-        super().__setitem__(key, value)
-        return value
+        with self._own:
+            value = self.pop(key)
+            super().__setitem__(key, value)
+            return value
+
+    def made(self, key: bytes, make: Callable[[], Any]) -> Any:
+        """The value of `key`, made where it is not there; threads that ask for one key at a time make it once."""
+        with self._own:
+            if key in self:
+                return self[key]
+            making = self._making.setdefault(key, Lock())
+        with making:
+            with self._own:
+                if key in self:
+                    return self[key]
+            self[key] = value = make()
+            with self._own:
+                self._making.pop(key, None)
+            return value
