@@ -93,6 +93,16 @@ def test_a_sample_does_not_depend_on_its_batch(name, classifier, encoder, decode
     torch.testing.assert_close(whole.trace, parts.trace, rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["IG", "MIG"])
+def test_all_explainers_can_be_looked_at_as_often(name, classifier, encoder, decoder):
+    explain, guide = explainers(classifier, encoder, decoder)[name]
+    attack = AttributionAttack(images(2, seed=9), eps=EPS, steps=7, lr=0.01, refresh=2, look=3)
+    found = attack.perturb(classifier, images(2), explain=explain, guide=guide)
+    assert found.trace.shape == (2, 4)  # steps 0, 3, 6 and the last
+    assert found.kept.all()
+    torch.testing.assert_close(found.loss, found.trace.amin(1), rtol=1e-5, atol=0)
+
+
 def test_the_loss_is_the_released_one_up_to_a_factor():
     """Spec 4.2: 1e17 MSE(m) + 1e6 MSE(p) at 192 pixels is 1e17 / d^2 times ours, d = 192^2."""
     assert RELEASED_WEIGHT == pytest.approx(1 / 73.6, rel=1e-3)
@@ -231,7 +241,8 @@ def test_maps():
     [
         (lambda m, x: AttributionAttack(), "images and maps are both given or both missing"),
         (lambda m, x: AttributionAttack(x, eps=0), "eps, lr and output_weight are 0"),
-        (lambda m, x: AttributionAttack(x, steps=0), "steps, refresh and batch_size are 0"),
+        (lambda m, x: AttributionAttack(x, steps=0), "steps, refresh, look and batch_size are 0"),
+        (lambda m, x: AttributionAttack(x, look=0), "steps, refresh, look and batch_size are 300, 25, 0"),
         (lambda m, x: AttributionAttack(x, keep="hope"), "keep is 'hope'; accepted are weigh, stop"),
         (lambda m, x: AttributionAttack(x[:2]).perturb(m, x), "images has shape"),
         (lambda m, x: AttributionAttack(maps=x[0, 0, :2]).perturb(m, x), "maps has shape"),

@@ -11,7 +11,7 @@ from robustxai.manifold_ig import AttributionAttack, KnownManifold, experiments,
 from robustxai.manifold_ig.robustness import pushed_rows
 from robustxai.metrics import pearson, topk_intersection
 
-NAMES = ("IG", "IG-recon", "EIG", "MIG released", "MIG")
+NAMES = ("IG", "IG-recon", "EIG", "EIG even", "MIG released", "MIG")
 
 
 @pytest.fixture
@@ -174,11 +174,33 @@ class Nudge:
         return SimpleNamespace(x=(x + 0.01 * self.goal / self.goal.amax()).requires_grad_())
 
 
+class Tracked(Nudge):
+    """Keeps what the network whose prediction counts says of the images."""
+
+    kept: list = []  # noqa: RUF012
+
+    def perturb(self, model, x, target, *, explain):
+        with torch.no_grad():
+            Tracked.kept.append(model(x))
+        assert not model.training
+        return super().perturb(model, x, target, explain=explain)
+
+
+def test_a_pushed_method_keeps_the_prediction_on_what_it_explains(setting):
+    methods, x, target = setting
+    for name in ("IG", "EIG"):
+        Tracked.kept.clear()
+        pushed_rows({name: methods[name]}, x, x.roll(1, 0), target, Tracked, k=10)
+        method = methods[name]
+        seen = x if method.encoder is None else method.decoder(method.encoder(x))
+        torch.testing.assert_close(Tracked.kept[0], method.model(seen))
+
+
 def test_pushed_rows(setting):
     methods, x, target = setting
     Nudge.seen.clear()
     rows = pushed_rows(methods, x, x.roll(1, 0), target, Nudge, k=10)
-    assert tuple(rows) == NAMES and Nudge.seen == [(3, 1, 8, 8)] * 5
+    assert tuple(rows) == NAMES and Nudge.seen == [(3, 1, 8, 8)] * len(NAMES)
     for name, row in rows.items():
         assert ((row["top 10 kept"] >= 0) & (row["top 10 kept"] <= 1)).all()
         goal = saliency(methods[name](x.roll(1, 0)))

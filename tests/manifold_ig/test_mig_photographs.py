@@ -12,7 +12,7 @@ from made_up import BREEDS, flowers, pets
 from PIL import Image
 
 from robustxai.data import NotAvailable
-from robustxai.manifold_ig import photographs, recipes, surveys, tasks
+from robustxai.manifold_ig import assaults, photographs, recipes, surveys, tasks
 from robustxai.manifold_ig.photographs import order, read
 from robustxai.manifold_ig.study import Study
 from robustxai.manifold_ig.vae_loss import VAELoss
@@ -177,7 +177,9 @@ def study(folder, tmp_path, monkeypatch):
         recipe = Recipe(f"manifold_ig-{kind}-few", "", lambda job, b=build: b(job, task), task.file)
         monkeypatch.setitem(recipes.RECIPES, recipe.name, recipe)
     found = Study("few", seeds=(0,), n_steps=4, evaluations=2, cache=tmp_path / "nets")
-    found.__dict__["agreed"] = torch.arange(6)  # whatever the barely trained network says
+    found.__dict__["agreed"] = found.__dict__["found"] = torch.arange(
+        6
+    )  # whatever the barely trained network says
     return found
 
 
@@ -206,9 +208,9 @@ def test_the_surveys_of_photographs(study):
         assert all(
             rows[method][q].isfinite().all() for q in ("SENS_max", "energy inside", "gap / TV", "residual")
         )
-    attacked = surveys.attack_runs(study, pairs=1, steps=2, skip=1)["resnet18", 0]
+    attacked = assaults.attack_runs(study, pairs=1, steps=2, skip=1)["resnet18", 0]
     assert all(attacked["adaptive"][method]["shift"].isfinite().all() for method in surveys.CORE)
-    assert list(surveys.density_rows(study, few.x, weights=(0.0, 10.0))) == ["0", "10"]
+    assert list(surveys.density_rows(study, few.x, weights=(0.0, 10.0)))[:2] == ["none", "penalty, weight 10"]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from robustxai.data.scenes import portraits
-from robustxai.manifold_ig import probes, recipes, surveys, tasks
+from robustxai.manifold_ig import assaults, probes, recipes, surveys, tasks
 from robustxai.manifold_ig.convergence import convergence, part_errors
 from robustxai.manifold_ig.study import Study
 from robustxai.manifold_ig.summaries import (
@@ -126,19 +126,22 @@ def test_a_study_trains_its_networks_once_and_agrees_on_its_images(study, monkey
     ]
     assert all(0 <= float(r["on raw images"][0]) <= 1 for r in rows)
     pool, rebuilt = study.pool, recipes.reconstructed(study.vae, study.pool.x)
-    good = pool.masks.flatten(1).any(1)
+    good = torch.ones_like(pool.y, dtype=torch.bool)
     for _, _, model in study.each():
         good &= (model(pool.x).argmax(1) == pool.y) & (model(rebuilt).argmax(1) == pool.y)
     assert study.agreed.tolist() == good.nonzero()[:, 0].tolist()
-    with pytest.raises(ValueError, match=r"^n is 999 after 0; accepted is up to"):
-        study.samples(999)
+    shown = good & pool.masks.flatten(1).any(1)
+    assert study.found.tolist() == shown.nonzero()[:, 0].tolist() and not shown.all()
+    for masked in (False, True):
+        with pytest.raises(ValueError, match=r"^n is 999 after 0; accepted is up to"):
+            study.samples(999, masked=masked)
 
 
 def test_the_methods_of_a_study_share_their_paths(study):
     x = study.pool.x[:2]
     _, first = (study.methods(model) for _, _, model in study.each())
     del first["MIG released"]
-    assert list(first) == ["IG", "IG-recon", "EIG", "MIG"]
+    assert list(first) == ["IG", "IG-recon", "EIG", "EIG even", "MIG"]
     for method in first.values():
         assert method(x).shape == x.shape
     kept = len(study.memory)
@@ -152,7 +155,7 @@ def test_the_methods_of_a_study_share_their_paths(study):
 @pytest.fixture
 def surveyed(study):
     """The study with three images that count as agreed, whatever its barely trained classifiers say."""
-    study.__dict__["agreed"] = torch.arange(6)
+    study.__dict__["agreed"] = study.__dict__["found"] = torch.arange(6)
     return study
 
 
@@ -160,8 +163,10 @@ def test_the_surveys_have_every_classifier_and_quantity(surveyed):
     few = surveyed.samples(2)
     runs = surveys.map_runs(surveyed, few, draws=1, infidelity_draws=2, geometry=True)
     assert list(runs) == [("resnet", 0), ("vgg", 0)]
-    assert {"IG", "BlurIG", "GuidedIG", "IG-recon", "EIG", "MIG"} == set(runs["resnet", 0])
-    assert set(surveys.CORE) == set(runs["vgg", 0]) and over_seeds(runs, "BlurIG", "SENS_max").n == 1
+    assert {"BlurIG", "GuidedIG", "MIG released", *surveys.CORE} == set(runs["resnet", 0])
+    assert {"MIG released", *surveys.CORE} == set(runs["vgg", 0]) and over_seeds(
+        runs, "BlurIG", "SENS_max"
+    ).n == 1
     assert all("DiffID" in row["IG"] for row in runs.values())
     assert "SIC" in runs["resnet", 0]["IG"] and "SIC" not in runs["vgg", 0]["IG"]
     for row in runs.values():
@@ -170,7 +175,7 @@ def test_the_surveys_have_every_classifier_and_quantity(surveyed):
     methods = surveys.core(surveyed, surveyed.classifier("resnet", 0))
     assert tuple(methods) == surveys.CORE
     starts = surveys.start_rows(surveyed, methods, few)
-    assert len(starts) == 5 and set(starts["white"]) == {
+    assert len(starts) == 6 and set(starts["white"]) == {
         "PCC of MIG with IG-recon", "PCC of MIG with EIG", *(f"inside, {n}" for n in surveys.CORE),
     }  # fmt: skip
     inputs = surveys.input_rows(surveyed, few)
@@ -181,27 +186,47 @@ def test_the_surveys_have_every_classifier_and_quantity(surveyed):
         torch.equal(a["PCC with the other"], b["PCC with the other"]) and (a["E / E_lin"] <= 1 + 1e-5).all()
     )
     density = surveys.density_rows(surveyed, few.x, weights=(0.0, 10.0))
-    assert list(density) == ["0", "10"] and all(v.shape == (2,) for v in density["10"].values())
+    assert list(density) == ["none", "penalty, weight 10", "variance in the metric"]
+    assert all(v.shape == (2,) and v.isfinite().all() for row in density.values() for v in row.values())
 
 
 def test_the_attacks_of_a_study(surveyed):
-    runs = surveys.attack_runs(surveyed, pairs=1, steps=2, skip=1)
+    runs = assaults.attack_runs(surveyed, pairs=1, steps=2, skip=1)
     assert list(runs) == [("resnet", 0)] and set(runs["resnet", 0]) == {"transfer", "noise", "adaptive"}
     assert set(runs["resnet", 0]["adaptive"]) == set(surveys.CORE)
-    read = {"GuidedIG", "EIG, bridge", "MIG, bridge", "EIG, anchor", "MIG, anchor"}
+    read = {"GuidedIG", "MIG released", "EIG, bridge", "MIG, bridge", "EIG, anchor", "MIG, anchor"}
     assert set(runs["resnet", 0]["transfer"]) == set(surveys.CORE) | read
     assert all(row["shift"].shape == (1,) for row in runs["resnet", 0]["transfer"].values())
-    row = surveys.derivative_rows(surveyed, pairs=2, skip=1, iterations=0)["MIG"]
+    bare = assaults.attack_runs(surveyed, pairs=1, steps=2, skip=1, read=False)["resnet", 0]["transfer"]
+    assert set(bare) == set(surveys.CORE)
+    assert assaults.attack_runs(surveyed, pairs=1, steps=2, skip=1, seeds=[5]) == {}
+    row = assaults.derivative_rows(surveyed, pairs=2, skip=1, iterations=0)["MIG"]
     for values in row.values():
         torch.testing.assert_close(values, torch.ones(2), rtol=1e-3, atol=1e-3)
 
 
 def test_the_answers_of_classifiers_are_asked_once(study):
-    right = study.right("vgg", 0, "raw")
+    given = study.predictions("raw")["vgg", 0]
     model = study.classifier("vgg", 0, "raw")
-    assert torch.equal(right["raw images"], model(study.pool.x).argmax(1) == study.pool.y)
-    assert torch.equal(right["reconstructions"], model(study.rebuilt).argmax(1) == study.pool.y)
-    assert study.right("vgg", 0, "raw") is right and study.classifier("vgg", 0, "raw") is model
+    assert torch.equal(given["raw images"], model(study.pool.x).argmax(1))
+    assert torch.equal(given["reconstructions"], model(study.rebuilt).argmax(1))
+    assert study.predictions("raw")["vgg", 0] is given and study.classifier("vgg", 0, "raw") is model
+    assert study.predictions()["vgg", 0] is not given
+    row = next(r for r in study.accuracies() if (r["architecture"], r["trained"]) == ("vgg", "raw"))
+    changed = (given["raw images"] != given["reconstructions"]).float().mean()
+    assert torch.equal(row["prediction changed"], changed[None])
+
+
+def test_pairs_are_the_same_images_one_by_one_and_together(surveyed):
+    surveyed.seeds = (0,)
+    one = list(assaults.attacked_pairs(surveyed, pairs=2, skip=1))
+    assert [(seed, len(v.x), len(w.x)) for seed, v, w in one] == [(0, 1, 1)] * 2
+    x = surveyed.pool.x
+    assert torch.equal(torch.cat([v.x for _, v, _ in one]), x[1:3])
+    assert torch.equal(torch.cat([w.x for _, _, w in one]), x[3:5])
+    surveyed.device = "meta"  # not a processor
+    ((_, victims, wanted),) = assaults.attacked_pairs(surveyed, pairs=2, skip=1)
+    assert torch.equal(victims.x, x[1:3]) and torch.equal(wanted.x, x[3:5])
 
 
 @pytest.mark.usefixtures("as_shipped")
@@ -231,7 +256,8 @@ def test_the_probes_of_a_study(surveyed):
                 rows[name]["gap to F(x)"], rows[name]["gap / TV"], atol=1e-4, rtol=1e-3
             )
     lent = probes.borrowed_runs(surveyed, pairs=1, steps=2, skip=1)
-    assert [name.split(",")[0] for name in lent["resnet", 0]] == [name for name, _ in probes.BORROWED]
+    assert [name.split(",")[0] for name in lent["resnet", 0]] == [*(n for n, _ in probes.BORROWED), "MIG"]
+    assert list(lent["resnet", 0])[-1] == "MIG, implicit"
     assert probes.borrowed_runs(surveyed, pairs=1, steps=2, skip=1, seeds=[7]) == {}
 
 

@@ -62,8 +62,10 @@ class AttributionAttack:
         output_weight: the default rarely flips a prediction; `RELEASED_WEIGHT` is the released one.
         keep: "weigh" goes on after a flip, pulled back by the output term; "stop" ends the sample there, as
             released. Either way no input with another prediction is a result.
-        refresh: a guide is asked for derivatives every so many steps, and inputs are looked at then; where the
-            explainer is its own guide, every step is looked at.
+        refresh: a guide is asked for derivatives every so many steps.
+        look: every so many steps the inputs are judged, and the best judged ones are the result. None: every
+            `refresh` steps with a guide, and every step without one, where it costs nothing; a comparison of
+            explainers should give all of them the same number.
         clip: range of valid inputs; None for no range.
         batch_size: inputs attacked at once; changes memory, not results.
 
@@ -81,6 +83,7 @@ class AttributionAttack:
         output_weight: float | int = 100.0,
         keep: str = "weigh",
         refresh: int = 25,
+        look: int | None = None,
         clip: tuple[float | int, float | int] | None = (0, 1),
         batch_size: int = 32,
     ):
@@ -91,14 +94,15 @@ class AttributionAttack:
                 f"eps, lr and output_weight are {eps}, {lr} and {output_weight}; accepted are None or above 0, "
                 "above 0, and 0 or more"
             )
-        if min(steps, refresh, batch_size) < 1:
+        if min(steps, refresh, batch_size, 1 if look is None else look) < 1:
             raise ValueError(
-                f"steps, refresh and batch_size are {steps}, {refresh} and {batch_size}; accepted are 1 or more"
+                f"steps, refresh, look and batch_size are {steps}, {refresh}, {look} and {batch_size}; accepted are "
+                "1 or more, and None for look"
             )
         if keep not in KEEP:
             raise ValueError(f"keep is {keep!r}; accepted are {', '.join(KEEP)}")
         self.images, self.maps, self.eps, self.steps, self.lr = images, maps, eps, steps, lr
-        self.output_weight, self.keep, self.refresh = output_weight, keep, refresh
+        self.output_weight, self.keep, self.refresh, self.look = output_weight, keep, refresh, look
         self.clip, self.batch_size = clip, batch_size
 
     @classmethod
@@ -185,7 +189,7 @@ class AttributionAttack:
         goal: Tensor,
     ) -> Attacked:
         kept = Predictions(networks, x, t)
-        d, every = goal.shape[1], 1 if guide is None else self.refresh
+        d, every = goal.shape[1], self.look or (1 if guide is None else self.refresh)
         rows = (-1, *[1] * (x.ndim - 1))
         v, alive = x.clone(), torch.ones_like(t, dtype=torch.bool)
         stuck = alive
@@ -194,7 +198,7 @@ class AttributionAttack:
         adam = torch.optim.Adam([point], lr=self.lr)
         for i in range(self.steps + 1):
             last, looked = i == self.steps, i % every == 0 or i == self.steps
-            if guide is not None and looked and not last:
+            if guide is not None and i % self.refresh == 0 and not last:
                 followed = guide(v)
             with torch.enable_grad():
                 point.data.copy_(v)

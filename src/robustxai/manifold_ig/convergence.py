@@ -14,7 +14,9 @@ from robustxai.manifold_ig.diagnostics import curve_ratios
 from robustxai.manifold_ig.explainers import IntegratedGradients
 from robustxai.manifold_ig.maps import saliency
 from robustxai.manifold_ig.metric import Decoder
+from robustxai.manifold_ig.recall import Recall
 from robustxai.metrics import bootstrap_interval, pearson
+from robustxai.runtime import side_by_side
 
 
 def convergence(
@@ -29,31 +31,36 @@ def convergence(
     **options,
 ) -> dict[str, list[Tensor]]:
     """For each budget of decoder evaluations: E / E_lin of the geodesic, the lower bound of spec 3.3.6 over E_lin,
-    and Pearson correlations of its map with those of EIG and of IG between the reconstructions; (n,) each.
+    Pearson correlations of its map with those of EIG and of IG between the reconstructions, and whether the solver's
+    stop rule held; (n,) each.
 
     options: of all explainers, `solver` among them. One evaluation decodes all points of the path once.
     """
     solver = options.pop("solver", None)
     own = {name: value for name, value in options.items() if name != "memory"}
-    options.setdefault("memory", {})  # a path is found once, for its energy and for its map
+    options.setdefault("memory", Recall())  # a path is found once, for its energy and for its map
     parts = (classifier, encoder, decoder)
     eig = saliency(LatentPathIG(*parts, **options).explain(x, target, baseline).values)
     pixels = saliency(IntegratedGradients(*parts, **own).explain(x, target, baseline).values)
     start = torch.full_like(x, baseline)
     line = ManifoldIG(*parts, evaluations=0, **options).geodesic(x, start).images
-    found: dict[str, list[Tensor]] = {
-        name: [] for name in ("E / E_lin", "bound / E_lin", "PCC with EIG", "PCC with IG-recon")
-    }
-    for budget in budgets:
+
+    def at(budget: int) -> dict[str, Tensor]:
         method = ManifoldIG(*parts, evaluations=budget, solver=solver if budget else None, **options)
-        path = method.geodesic(x, start).images
-        ratios = curve_ratios(path, line)
-        map_ = saliency(method.explain(x, target, baseline).values)
-        found["E / E_lin"].append(ratios.energy)
-        found["bound / E_lin"].append(ratios.bound * ratios.energy)
-        found["PCC with EIG"].append(pearson(map_, eig))
-        found["PCC with IG-recon"].append(pearson(map_, pixels))
-    return found
+        path = method.geodesic(x, start)
+        ratios = curve_ratios(path.images, line)
+        map_ = saliency(method.attribute(x, target, baseline))  # pyright: ignore[reportArgumentType]
+        return {
+            "E / E_lin": ratios.energy,
+            "bound / E_lin": ratios.bound * ratios.energy,
+            "PCC with EIG": pearson(map_, eig),
+            "PCC with IG-recon": pearson(map_, pixels),
+            "converged": path.converged.to(x),
+        }
+
+    rows = side_by_side(at, sorted(budgets, reverse=True))[::-1]  # the long ones first
+    order = [sorted(budgets).index(budget) for budget in budgets]
+    return {name: [rows[i][name] for i in order] for name in rows[0]}
 
 
 def part_errors(scenes: Scenes, rebuilt: Tensor, parts: Sequence[str]) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""What an explanation costs: decoder passes and seconds, counted around one call.
+"""What an attribution costs: decoder passes and seconds, counted around one call, without diagnostics.
 
 Nothing is taken from a method's memory of paths.
 """
@@ -38,7 +38,7 @@ def cost(method: PathExplainer, x: Tensor, target: Tensor, baseline: float) -> d
     if isinstance(again, LatentPathIG):
         again.memory = None
     begun = perf_counter()
-    again.explain(x, target, baseline)
+    again.attribute(x, target, baseline)
     values = perf_counter() - begun, getattr(counted, "forwards", 0), getattr(counted, "backwards", 0)
     names = ("seconds", "decoder forwards", "decoder backwards")
     return {k: x.new_full((len(x),), v / len(x)) for k, v in zip(names, values, strict=True)}

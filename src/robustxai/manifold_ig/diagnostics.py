@@ -15,7 +15,7 @@ from torch import Tensor
 from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
 from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.integrate import gradients
-from robustxai.manifold_ig.metric import curve_bounds
+from robustxai.manifold_ig.metric import curve_bounds, segments
 from robustxai.manifold_ig.paths import endpoints, straight
 from robustxai.manifold_ig.sine import line
 from robustxai.metrics import cosine
@@ -55,6 +55,28 @@ def autoencoder_residual(path: Path, autoencoder: Network, *, max_batch: int = 2
     flat = path.flatten(0, 1)
     off = [(part - autoencoder(part)).flatten(1).norm(dim=1) for part in flat.split(max_batch)]
     return torch.cat(off).unflatten(0, path.shape[:2])
+
+
+def by_length(path: Path, values: Float[Tensor, "inner n"]) -> PerPath:
+    """The mean of `values` at the inner points of a path, each weighted with the length of the path around it.
+
+    So a path that dwells on one image counts by the way that it makes there, and not by the time.
+
+    >>> by_length(torch.tensor([[[0.0]], [[1.0]], [[4.0]], [[4.0]]]), torch.tensor([[1.0], [2.0]]))
+    tensor([1.4286])
+    """
+    steps = segments(path)
+    around = (steps[:-1] + steps[1:]) / 2
+    return (values * around).sum(0) / around.sum(0)
+
+
+def along_length(path: Path, count: int) -> Float[Tensor, "count n *sample"]:
+    """`count` of the inner images of each path, those nearest to equal shares of its length."""
+    steps = segments(path)
+    at = steps.cumsum(0)[:-1] / steps.sum(0)
+    wanted = torch.arange(1, count + 1, device=path.device).to(path) / (count + 1)
+    index = 1 + (at[:, None] - wanted[:, None]).abs().argmin(0)
+    return path[index, torch.arange(path.shape[1], device=path.device)]
 
 
 def nearest_distance(path: Path, images: Float[Tensor, " m *sample"]) -> PerPoint:

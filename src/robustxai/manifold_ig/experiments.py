@@ -16,12 +16,15 @@ from robustxai.manifold_ig.at_once import at_once
 from robustxai.manifold_ig.cost import cost
 from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
 from robustxai.manifold_ig.diagnostics import (
+    along_length,
     autoencoder_residual,
+    by_length,
     curve_ratios,
     nearest_distance,
     path_of,
 )
 from robustxai.manifold_ig.diffid import diff_id
+from robustxai.manifold_ig.even import EvenPathIG
 from robustxai.manifold_ig.explainers import Attribution, IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.known_manifold import KnownManifold, manifold_distance
 from robustxai.manifold_ig.maps import saliency
@@ -41,6 +44,7 @@ from robustxai.metrics import (
     pointing_game,
     square_removal,
 )
+from robustxai.runtime import side_by_side
 
 Methods = Mapping[str, PathExplainer]
 Found = Mapping[str, Attribution]
@@ -72,11 +76,11 @@ def methods(
     first: str = "line",
     **options: Any,
 ) -> dict[str, PathExplainer]:
-    """The core comparison (spec 10.1): IG, IG-recon, EIG, MIG as released, MIG converged; with `neighbours` also
-    BlurIG and GuidedIG.
+    """The core comparison (spec 10.1): IG, IG-recon, EIG, the same at even speed, MIG as released, MIG solved; with
+    `neighbours` also BlurIG and GuidedIG.
 
-    solver, first: of the converged geodesics. memory: shared by all methods with a decoder. options: of all but the
-    released one: n_steps, rule, score, internal_batch_size.
+    evaluations, solver, first: of the solved geodesics. memory: shared by all methods with a decoder. options: of all
+    but the released one: n_steps, rule, score, internal_batch_size.
     """
     parts = (classifier, encoder, decoder)
     released = {k: v for k, v in options.items() if k == "internal_batch_size"}
@@ -87,6 +91,7 @@ def methods(
     return found | {
         "IG-recon": IntegratedGradients(*parts, **options),
         "EIG": LatentPathIG(*parts, memory=memory, **options),
+        "EIG even": EvenPathIG(*parts, memory=memory, **options),
         "MIG released": ManifoldIG.released(*parts, sweeps=sweeps, memory=memory, **released),
         "MIG": ManifoldIG(
             *parts, evaluations=evaluations, solver=solver, first=first, memory=memory, **options
@@ -190,13 +195,15 @@ def path_rows(
 ) -> Rows:
     """Table 7.3: energies and lengths over those of the `reference` path, completeness gap, autoencoder residual,
     gradient noise, likeness to the other maps; where `priced` the cost; with a known `manifold` the distance to it
-    (mean over `points` of those between the ends, evenly spaced), with `options` of `nearest_on_manifold`; with
+    (mean over `points` images at equal shares of the path's length), with `options` of `nearest_on_manifold`; with
     `known` images (m, ...) the distance to the nearest of them.
 
-    geometry: with what does not depend on the classifier. found: the attributions of x, where they are known.
+    Means along a path are by its length (see `by_length`): the latent line dwells on dark images, which are near to
+    everything, and a mean over its points would call that a virtue. geometry: with what does not depend on the
+    classifier. found: the attributions of x, where they are known.
     """
     start = torch.full_like(x, baseline)
-    whole = {n: m.explain(x, target, baseline) for n, m in methods.items()} if found is None else found
+    whole = found or _explained(methods, x, target, baseline)
     maps = {name: saliency(whole[name].values) for name in methods}
     paths = {name: path_of(method, x, start) for name, method in methods.items()}
     line, rows, off = paths[reference], Rows(), {}
@@ -208,12 +215,12 @@ def path_rows(
             ratios = curve_ratios(path, line)
             row |= {"E / E_lin": ratios.energy, "L / L_lin": ratios.length, "bound / E": ratios.bound}
             again = rebuilt(methods[reference], classified=False)
-            row["residual"] = autoencoder_residual(path[1:-1], again).mean(0)
+            row["residual"] = by_length(path, autoencoder_residual(path[1:-1], again))
         row["gap / TV"] = whole[name].completeness_gap
         steady = whole[name].noise
         row["gradient noise"] = torch.full_like(row["gap / TV"], torch.nan) if steady is None else steady
         if known is not None:
-            row["nearest image"] = nearest_distance(path[1:-1], known).mean(0)
+            row["nearest image"] = by_length(path, nearest_distance(path[1:-1], known))
         row |= {"distance": off[name]} if name in off else {}
         others = [other for other in ("EIG", "IG-recon") if other in maps]
         row |= {f"PCC with {other}": pearson(maps[name], maps[other]) for other in others}
@@ -221,13 +228,16 @@ def path_rows(
     return rows
 
 
+def _explained(methods: Methods, x: Tensor, target: Tensor, baseline: float) -> Found:
+    """The attributions by all methods, side by side."""
+    found = side_by_side(lambda method: method.explain(x, target, baseline), methods.values())
+    return dict(zip(methods, found, strict=True))
+
+
 def _distances(
     paths: Mapping[str, Tensor], manifold: KnownManifold, points: int, **options: object
 ) -> dict[str, Tensor]:
     """The mean distance of each path to the manifold, (n,), all paths in one search."""
-    some = []
-    for path in paths.values():
-        at = torch.linspace(0, len(path) - 1, points + 2).round().long()[1:-1]
-        some.append(path[at])
+    some = [along_length(path, points) for path in paths.values()]
     found = manifold_distance(torch.cat(some, 1), manifold, **options).mean(0)
     return dict(zip(paths, found.split([path.shape[1] for path in some]), strict=True))

@@ -4,17 +4,21 @@ attacker follows, the stop rule of the released solver.
 All on a `Study`, with the first architecture. Knows nothing about figures or claims.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robustxai.manifold_ig.adaptive import borrowed, frozen
+from robustxai.manifold_ig.assaults import attacked_pairs
 from robustxai.manifold_ig.at_once import at_once
 from robustxai.manifold_ig.attacks import AttributionAttack
 from robustxai.manifold_ig.decoded import ManifoldIG
+from robustxai.manifold_ig.experiments import joined
+from robustxai.manifold_ig.explainers import PathExplainer
+from robustxai.manifold_ig.implicit import implicit
 from robustxai.manifold_ig.integrate import class_scores
 from robustxai.manifold_ig.maps import saliency
 from robustxai.manifold_ig.metric import largest_eigenvalue
@@ -24,9 +28,12 @@ from robustxai.manifold_ig.study import Study
 from robustxai.manifold_ig.surveys import SHORT, Runs, core, endings
 from robustxai.manifold_ig.tasks import Samples
 from robustxai.metrics import max_sensitivity, optimised_sensitivity, pearson
+from robustxai.runtime import side_by_side
 
 BORROWED = (("EIG", "IG-recon"), ("MIG", "EIG"), ("GuidedIG", "IG"))
 """Attacked method, and the one whose derivative is followed in its place."""
+IMPLICIT = "implicit"
+Thing = TypeVar("Thing")
 
 
 def worst_runs(
@@ -41,16 +48,15 @@ def worst_runs(
     """Every seed, or some: the largest relative change of the map in a box of half side `radius`, of `draws` random
     changes ("random"), and found by `steps` uphill from the best of them ("optimised"); short paths as in the attacks.
     """
-    runs: Runs = {}
-    for seed in study.seeds if seeds is None else seeds:
-        rows: Rows = {}
-        for name, method in core(study, study.classifier(study.architectures[0], seed), **SHORT).items():
-            ask: dict[str, Any] = dict(x=samples.x, target=samples.y, radius=radius, draws=draws)
-            guide = frozen(method) if isinstance(method, ManifoldIG) else None
-            found = optimised_sensitivity(method, **ask, steps=steps, guide=guide)
-            rows[name] = {"random": max_sensitivity(method, **ask).value, "optimised": found.value}
-        runs[study.architectures[0], seed] = rows
-    return runs
+    ask: dict[str, Any] = dict(x=samples.x, target=samples.y, radius=radius, draws=draws)
+
+    def row(method: PathExplainer) -> dict[str, Tensor]:
+        guide = frozen(method) if isinstance(method, ManifoldIG) else None
+        found = optimised_sensitivity(method, **ask, steps=steps, guide=guide)
+        return {"random": max_sensitivity(method, **ask).value, "optimised": found.value}
+
+    chosen = study.seeds if seeds is None else seeds
+    return _by_seed(study, {s: core(study, _first(study, s), **SHORT) for s in chosen}, lambda _, m: row(m))
 
 
 def ending_runs(study: Study, samples: Samples, *, draws: int, inputs: str = "recon") -> Runs:
@@ -59,27 +65,27 @@ def ending_runs(study: Study, samples: Samples, *, draws: int, inputs: str = "re
 
     inputs: what the classifiers were trained on.
     """
-    runs: Runs = {}
     x, y = samples.x, samples.y
-    for seed in study.seeds:
-        model, rows = study.classifier(study.architectures[0], seed, inputs), Rows()
-        for name, method in endings(study, model).items():
-            found = method.explain(x, y)
-            with torch.no_grad():
-                whole = [class_scores(model(v), y, method.score) for v in (x, torch.zeros_like(x))]
-            along = torch.cat((found.start[None], found.scores, found.end[None])).diff(dim=0).abs().sum(0)
-            off = (found.values.flatten(1).sum(1) - (whole[0] - whole[1])).abs() / along
-            ask = partial(max_sensitivity, x=x, target=y, draws=draws)
-            change = at_once(ask, method, like=found.values, known=found.values).value
-            noise = torch.full_like(off, torch.nan) if found.noise is None else found.noise
-            rows[name] = {
-                "gap to F(x)": off,
-                "gap / TV": found.completeness_gap,
-                "gradient noise": noise,
-                "SENS_max": change,
-            }
-        runs[study.architectures[0], seed] = rows
-    return runs
+
+    def row(method: PathExplainer) -> dict[str, Tensor]:
+        found = method.explain(x, y)
+        with torch.no_grad():
+            whole = [class_scores(method.model(v), y, method.score) for v in (x, torch.zeros_like(x))]
+        along = torch.cat((found.start[None], found.scores, found.end[None])).diff(dim=0).abs().sum(0)
+        off = (found.values.flatten(1).sum(1) - (whole[0] - whole[1])).abs() / along
+        ask = partial(max_sensitivity, x=x, target=y, draws=draws)
+        change = at_once(ask, method, like=found.values, known=found.values).value
+        noise = torch.full_like(off, torch.nan) if found.noise is None else found.noise
+        return {
+            "gap to F(x)": off,
+            "gap / TV": found.completeness_gap,
+            "gradient noise": noise,
+            "SENS_max": change,
+        }
+
+    nets = {s: study.classifier(study.architectures[0], s, inputs) for s in study.seeds}
+    methods = {s: endings(study, model) for s, model in nets.items()}
+    return _by_seed(study, methods, lambda _, method: row(method))
 
 
 def borrowed_runs(
@@ -90,28 +96,36 @@ def borrowed_runs(
     skip: int,
     lr: float = 8e-3,
     looks: int = 5,
+    iterations: int = 3,
     seeds: Sequence[int] | None = None,
 ) -> Runs:
-    """The targeted attack with the values of one method and the derivative of another (BPDA), on `BORROWED`. Arguments
-    as in `surveys.attack_runs`, whose images these are; seeds: some of the study's.
+    """The targeted attack with the values of one method and the derivative of another (BPDA), on `BORROWED`; and on MIG
+    with the implicit derivative of its geodesics in place of a bend that is held fixed, by `iterations` of
+    `end_gradient`. Arguments as in `assaults.attack_runs`, whose images these are.
     """
-    runs: Runs = {}
-    for i, seed in enumerate(study.seeds):
-        if seeds is not None and seed not in seeds:
-            continue
-        found, rows = study.methods(_first(study, seed), neighbours=True, **SHORT), Rows()
-        victims, wanted = (study.samples(pairs, skip=skip + pairs * k) for k in (2 * i, 2 * i + 1))
-        x, y = victims.x, victims.y
-        for name, other in BORROWED:
-            method = found[name]
-            also = None if method.encoder is None else rebuilt(method)
-            attack = AttributionAttack(wanted.x, steps=steps, lr=lr, refresh=max(1, steps // looks))
-            guide = borrowed(method, found[other])
+    every = max(1, steps // looks)
+
+    def row(seed: int, way: tuple[str, str]) -> dict[str, Tensor]:
+        methods = study.methods(_first(study, seed), neighbours=True, **SHORT)
+        method, follow = methods[way[0]], way[1]
+        if follow == IMPLICIT:
+            assert isinstance(method, ManifoldIG)
+            guide = implicit(method, iterations=iterations)
+        else:
+            guide = borrowed(method, methods[follow])
+        also, found = None if method.encoder is None else rebuilt(method), []
+        for _, victims, wanted in attacked_pairs(study, pairs=pairs, skip=skip, seeds=[seed]):
+            attack = AttributionAttack(wanted.x, steps=steps, lr=lr, refresh=every)
+            x, y = victims.x, victims.y
             pushed = attack.perturb(method.model, x, y, explain=method, guide=guide, also=also)
-            clean = method.explain(x, y), saliency(method(wanted.x))
-            rows[f"{name}, derivative of {other}"] = moved(method, x, pushed.x, y, *clean)
-        runs[study.architectures[0], seed] = rows
-    return runs
+            found.append(
+                {"": moved(method, x, pushed.x, y, method.explain(x, y), saliency(method(wanted.x)))}
+            )
+        return joined(found)[""]
+
+    ways = {f"{name}, {other}": (name, other) for name, other in (*BORROWED, ("MIG", IMPLICIT))}
+    chosen = [seed for seed in study.seeds if seeds is None or seed in seeds]
+    return _by_seed(study, dict.fromkeys(chosen, ways), row)
 
 
 def released_rows(study: Study, samples: Samples, *, sweeps: int = 2, iterations: int = 8) -> Rows:
@@ -128,18 +142,20 @@ def released_rows(study: Study, samples: Samples, *, sweeps: int = 2, iterations
     steepest = largest_eigenvalue(study.vae.decode, nodes.flatten(0, 1), iterations=iterations)
     limit = 1 / (2 * NODES * float(steepest.max()))
     flat = saliency(ManifoldIG.released(*parts, sweeps=0, solver={"epsilon": 0.0}, memory=study.memory)(x, y))
-    rows: Rows = {}
-    for name, solver in released_versions(0.5 * limit).items():
+
+    def row(solver: dict[str, float]) -> dict[str, Tensor]:
         method = ManifoldIG.released(*parts, sweeps=sweeps, solver=solver, memory=study.memory)
         trace = method.geodesic(x, start).trace
         made = (trace.diff(dim=0) != 0).sum(0) if len(trace) > 1 else torch.zeros(len(x), device=x.device)
-        rows[name] = {
+        return {
             "sweeps": made.to(x),
             "step / limit": torch.full_like(trace[0], solver.get("step", STEP) / limit),
             "energy removed": 1 - trace[-1] / trace[0],
             "PCC with EIG": pearson(saliency(method(x, y)), flat),
         }
-    return rows
+
+    versions = released_versions(0.5 * limit)
+    return dict(zip(versions, side_by_side(row, versions.values()), strict=True))
 
 
 def released_versions(step: float) -> dict[str, dict[str, float]]:
@@ -150,3 +166,15 @@ def released_versions(step: float) -> dict[str, dict[str, float]]:
 
 def _first(study: Study, seed: int) -> nn.Module:
     return study.classifier(study.architectures[0], seed)
+
+
+def _by_seed(
+    study: Study, things: Mapping[int, Mapping[str, Thing]], row: Callable[[int, Thing], dict[str, Tensor]]
+) -> Runs:
+    """`row` of every seed and thing, side by side, as runs of the first architecture."""
+    jobs = [(seed, name, thing) for seed, some in things.items() for name, thing in some.items()]
+    found = side_by_side(lambda job: row(job[0], job[2]), jobs)
+    runs: Runs = {(study.architectures[0], seed): {} for seed in things}
+    for (seed, name, _), values in zip(jobs, found, strict=True):
+        runs[study.architectures[0], seed][name] = values
+    return runs

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robustxai.manifold_ig.adaptive import frozen
 from robustxai.manifold_ig.attacks import AttributionAttack
@@ -18,6 +18,7 @@ from robustxai.manifold_ig.explainers import Attribution, PathExplainer
 from robustxai.manifold_ig.maps import SaliencyOf, saliency
 from robustxai.metrics import pearson, ssim, topk_intersection
 from robustxai.metrics.predictions import predicted
+from robustxai.runtime import side_by_side
 
 Methods = Mapping[str, PathExplainer]
 Rows = dict[str, dict[str, Tensor]]
@@ -97,21 +98,35 @@ def pushed_rows(
     k: int = 100,
 ) -> Rows:
     """Another attack on explanations, crafted on each method: the share of its `k` largest values that stay, and the
-    numbers of `moved` towards the maps of `wanted` (n, ...).
+    numbers of `moved` towards the maps of `wanted` (n, ...). It keeps the prediction where the method explains, on the
+    image or on its reconstruction.
 
     attack: from the wanted maps (n, 1, h, w) to anything with
     `perturb(model, x, target, explain=...)` whose result has the inputs `x`. A geodesic is bent as at the clean
     image while the attack runs, and solved again where it is judged.
     """
-    rows: Rows = {}
-    for name, method in methods.items():
+
+    def pushed(method: PathExplainer) -> dict[str, Tensor]:
         before, goal = method.explain(x, target), saliency(method(wanted))
         followed = frozen(method)(x) if isinstance(method, ManifoldIG) else method
-        pushed = attack(goal).perturb(method.model, x, target, explain=SaliencyOf(followed)).x.detach()
-        after = saliency(method(pushed, target))
+        found = attack(goal).perturb(Seen(method), x, target, explain=SaliencyOf(followed)).x.detach()
+        after = saliency(method(found, target))
         row = {f"top {k} kept": topk_intersection(saliency(before.values), after, k=k)}
-        rows[name] = row | moved(method, x, pushed, target, before, goal)
-    return rows
+        return row | moved(method, x, found, target, before, goal)
+
+    return dict(zip(methods, side_by_side(pushed, methods.values()), strict=True))
+
+
+class Seen(nn.Module):
+    """The classifier as a method sees it: on the reconstruction, where the method explains one."""
+
+    def __init__(self, method: PathExplainer):
+        super().__init__()
+        self.classify = method.model if method.encoder is None else rebuilt(method)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classify(x)
 
 
 def _ssim(a: Tensor, b: Tensor) -> Tensor:

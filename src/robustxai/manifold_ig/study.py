@@ -23,6 +23,7 @@ from robustxai.manifold_ig.recall import Recall
 from robustxai.manifold_ig.recipes import RECIPES, classifier_name, in_parts, reconstructed, vae_name
 from robustxai.manifold_ig.tasks import TASKS, Samples, Task
 from robustxai.nets import ConvVAE, folded, pretrained, recipes, zoo
+from robustxai.runtime import side_by_side
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Study:
             raise ValueError(f"architectures has {unknown[0]!r}; accepted for {self.name} are {known}")
         self.memory: dict[bytes, Any] = Recall()
         self.networks: dict[str, nn.Module] = {}
-        self.answers: dict[str, dict[str, Tensor]] = {}
+        self._answers: dict[str, dict[str, Tensor]] = {}
 
     @property
     def task(self) -> Task:
@@ -113,38 +114,50 @@ class Study:
         """The reconstructions of the first test images."""
         return reconstructed(self.vae, self.pool.x)
 
-    def right(self, architecture: str, seed: int, inputs: str = "recon") -> dict[str, Tensor]:
-        """Which of the first test images a classifier gets right: "reconstructions" and "raw images", (n,) each."""
-        key = classifier_name(self.name, architecture, seed, inputs)
-        if key not in self.answers:
-            model, kinds = self.network(key), {"reconstructions": self.rebuilt, "raw images": self.pool.x}
-            with torch.no_grad():
-                self.answers[key] = {
-                    kind: torch.cat([model(part).argmax(1) for part in images.split(64)]) == self.pool.y
-                    for kind, images in kinds.items()
-                }
-        return self.answers[key]
+    def predictions(self, inputs: str = "recon") -> dict[tuple[str, int], dict[str, Tensor]]:
+        """(architecture, seed) -> the classes (n,) that the classifier gives the first test images: "reconstructions"
+        and "raw images"; all classifiers side by side."""
+        kinds = {"reconstructions": self.rebuilt, "raw images": self.pool.x}
+        keys = [(a, s) for a in self.architectures for s in self.seeds]
+        names = {key: classifier_name(self.name, *key, inputs) for key in keys}
+        models = {
+            name: self.network(name) for name in names.values()
+        }  # one by one, as they may have to be trained
+
+        @torch.no_grad()
+        def answer(name: str) -> dict[str, Tensor]:
+            model = models[name]
+            return {k: torch.cat([model(part).argmax(1) for part in v.split(64)]) for k, v in kinds.items()}
+
+        todo = [name for name in models if name not in self._answers]
+        self._answers |= zip(todo, side_by_side(answer, todo), strict=True)
+        return {key: self._answers[name] for key, name in names.items()}
 
     @cached_property
     def agreed(self) -> Tensor:
-        """Positions in the pool that every classifier gets right on the image and on its reconstruction, with
-        something to be found in the mask, where there are masks."""
+        """Positions in the pool that every classifier gets right on the image and on its reconstruction."""
         good = torch.ones_like(self.pool.y, dtype=torch.bool)
-        if self.pool.masks is not None:
-            good &= self.pool.masks.flatten(1).any(1)
-        for architecture in self.architectures:
-            for seed in self.seeds:
-                for right in self.right(architecture, seed).values():
-                    good &= right
+        for classes in self.predictions().values():
+            for given in classes.values():
+                good &= given == self.pool.y
         return good.nonzero()[:, 0]
 
-    def samples(self, n: int, *, skip: int = 0) -> Samples:
-        """n of the agreed images after the first `skip`. Raises ValueError where there are fewer."""
-        rows = self.agreed[skip : skip + n]
+    @cached_property
+    def found(self) -> Tensor:
+        """The agreed positions whose mask says where something is to be found; all where there are no masks."""
+        if self.pool.masks is None:
+            return self.agreed
+        return self.agreed[self.pool.masks[self.agreed].flatten(1).any(1)]
+
+    def samples(self, n: int, *, skip: int = 0, masked: bool = False) -> Samples:
+        """n of the agreed images after the first `skip`; `masked`: of those with something in the mask.
+
+        Raises ValueError where there are fewer.
+        """
+        good = self.found if masked else self.agreed
+        rows = good[skip : skip + n]
         if len(rows) < n:
-            raise ValueError(
-                f"n is {n} after {skip}; accepted is up to {len(self.agreed)} together on this set"
-            )
+            raise ValueError(f"n is {n} after {skip}; accepted is up to {len(good)} together on this set")
         masks = None if self.pool.masks is None else self.pool.masks[rows]
         return Samples(self.pool.x[rows], self.pool.y[rows], self.pool.classes, masks)
 
@@ -157,14 +170,18 @@ class Study:
         return methods(model, self.vae.encode, self.vae.decode, **(settings | options))
 
     def accuracies(self) -> list[dict[str, object]]:
-        """One row an architecture and kind of training: test accuracy on reconstructions and on images by seed."""
+        """One row an architecture and kind of training: test accuracy on reconstructions and on images by seed, and
+        the share of images whose reconstruction changes the prediction."""
         rows = []
         for architecture in self.architectures:
             for inputs in ("recon", "raw"):
-                right = [self.right(architecture, seed, inputs) for seed in self.seeds]
+                found = self.predictions(inputs)
+                given = [found[architecture, seed] for seed in self.seeds]
                 scores = {
-                    f"on {kind}": torch.stack([one[kind].float().mean() for one in right])
-                    for kind in right[0]
+                    f"on {kind}": torch.stack([(one[kind] == self.pool.y).float().mean() for one in given])
+                    for kind in given[0]
                 }
+                other = [one["reconstructions"] != one["raw images"] for one in given]
+                scores["prediction changed"] = torch.stack([o.float().mean() for o in other])
                 rows.append(dict[str, object](architecture=architecture, trained=inputs) | scores)
         return rows

@@ -1,0 +1,41 @@
+"""EvenPathIG: the line of codes at constant speed, what is left of a geodesic whose path must not bend.
+
+The latent line is dark for most of its time and then draws a face all at once; energy punishes that. Moving its points
+to equal distances of their images finds no new path, and takes most of the energy that a geodesic takes: so this is
+what a geodesic has to be compared with.
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from robustxai.manifold_ig.decoded import ManifoldIG
+from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed
+from robustxai.manifold_ig.metric import Decoder
+
+
+class EvenPathIG(ManifoldIG):
+    """`LatentPathIG` with its points moved along the decoded curve to equal steps; other arguments as there.
+
+    rounds: of moving the points, each decodes them once.
+    """
+
+    def __init__(
+        self, model: nn.Module, encoder: Decoder, decoder: Decoder, *, rounds: int = 6, **options: Any
+    ):
+        super().__init__(model, encoder, decoder, evaluations=0, **options)
+        if rounds < 1:
+            raise ValueError(f"rounds is {rounds}; accepted are 1 and more")
+        self.rounds = rounds
+
+    def geodesic(self, x: Tensor, start: Tensor, *, warm: Tensor | Geodesic | None = None) -> Geodesic:
+        """The latent lines between the codes of `start` and of `x` at constant speed; `warm` is not used."""
+        line = super().geodesic(x, start)
+
+        def find() -> Geodesic:
+            assert self.decoder is not None
+            return at_constant_speed(
+                self.decoder, line, rounds=self.rounds, max_batch=self.internal_batch_size
+            )
+
+        return self._recalled(f"even {self.n_steps} {self.rounds}", find, line.latents)
