@@ -58,7 +58,6 @@ from robustxai.manifold_ig.paths import (
     blur_path,
     endpoints,
     guided_path,
-    latent_line,
     straight,
 )
 from robustxai.manifold_ig.pixel import BlurIG, GuidedIG
@@ -113,7 +112,6 @@ __all__ = [
     "guided_path",
     "implicit",
     "largest_eigenvalue",
-    "latent_line",
     "manifold_distance",
     "metric_product",
     "nearest_distance",
