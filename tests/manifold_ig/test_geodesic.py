@@ -7,7 +7,7 @@ import torch
 from curved import blob, blob_pairs, generator, polar, sphere
 
 from robustxai.manifold_ig import sine
-from robustxai.manifold_ig.geodesic import at_constant_speed, geodesic
+from robustxai.manifold_ig.geodesic import EVEN, at_constant_speed, geodesic
 from robustxai.manifold_ig.lbfgs import minimise
 from robustxai.manifold_ig.metric import (
     curve_bounds,
@@ -64,7 +64,7 @@ def test_energy_bounds_and_ends(seed, decoder):  # T2, T3, T12
         assert (energy >= half_length * (1 - 1e-5)).all() and (half_length >= half_chord * (1 - 1e-5)).all()
         assert (path.speed_variation < 0.07).all()
         assert torch.equal(path.latents[0], z0) and torch.equal(path.latents[-1], z1)
-        torch.testing.assert_close(path.images[-1], function(z1))
+        assert torch.equal(path.images[0], function(z0)) and torch.equal(path.images[-1], function(z1))
         assert (path.trace.diff(dim=0) <= 0).all() and path.finite.all()
         assert not path.images.requires_grad and not path.latents.requires_grad
 
@@ -133,6 +133,22 @@ def test_constant_speed_lowers_the_energy_and_keeps_the_curve():
     assert float(path.speed_variation) > 0.5 and float(even.speed_variation) < 0.01
     assert float(even.energy) == pytest.approx(1.5**2 / 2, rel=1e-3)
     torch.testing.assert_close(even.images.norm(dim=2), torch.ones(40, 1))
+
+
+def test_a_curve_that_is_even_stays_as_it_is_whatever_lies_beside_it():
+    """In float64, so that nothing but the rule can tell a batch from single curves."""
+    z0, z1 = (z.double() for z in blob_pairs(8, 2))
+    path = geodesic(blob, z0, z1, 11, evaluations=12, tolerance=0, constant_speed=False)
+    even = path.energy <= (1 + EVEN) * path.length.square() / 2
+    assert even.any() and not even.all()
+    together = at_constant_speed(blob, path)
+    assert torch.equal(together.latents[:, even], path.latents[:, even])
+    assert (together.energy <= path.energy).all() and (together.energy < path.energy).sum() >= 4
+    whole = geodesic(blob, z0, z1, 11, evaluations=12, tolerance=0)
+    for i in range(8):
+        alone = geodesic(blob, z0[i : i + 1], z1[i : i + 1], 11, evaluations=12, tolerance=0)
+        torch.testing.assert_close(alone.images[:, 0], whole.images[:, i], rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(alone.energy[0], whole.energy[i], rtol=1e-10, atol=0)
 
 
 def test_a_penalty_moves_the_curve_away():
@@ -208,6 +224,34 @@ def test_lbfgs_solves_quadratic_problems_of_different_scale_side_by_side():
         (dict(z1=torch.full((2, 2), math.nan)), "NaN or infinite; accepted are finite codes"),
         (dict(decoder=torch.nn.BatchNorm1d(2)), "decoder is in training mode"),
         (dict(decoder=lambda z: z.sum()), "accepted is one image a code"),
+        (dict(n_points=5.5), "n_points is 5.5; accepted is 2 or more"),
+        (
+            dict(z0=torch.zeros(2, 2).int(), z1=torch.ones(2, 2).int()),
+            "have types torch.int32 and torch.int32",
+        ),
+        (dict(z1=torch.ones(2, 2).double()), "have types torch.float32 and torch.float64; accepted is one"),
+        (
+            dict(start=torch.zeros(5, 2, 3)),
+            r"start has shape \(5, 2, 3\) .*accepted are floats \(points, 2, 2\)",
+        ),
+        (dict(start=torch.zeros(1, 2, 2)), r"start has shape \(1, 2, 2\)"),
+        (dict(start=torch.zeros(5, 2, 2).int()), "start has .* type torch.int32"),
+        (
+            dict(penalty=lambda z: z),
+            r"penalty gives \(2, 2\) for codes of shape \(2, 2\); accepted is \(2,\)",
+        ),
+        (dict(penalty=lambda z: 1.0), r"penalty gives float .*accepted is \(2,\)"),
+        (dict(history=0), "history is 0; accepted are whole numbers from 1"),
+        (dict(max_batch=-1), "max_batch is -1; accepted are whole numbers from 1"),
+        (dict(coarse=4, polish=-3), "polish is -3; accepted are whole numbers from 0"),
+        (dict(coarse=2), "coarse is 2; accepted are whole numbers from 3"),
+        (dict(coarse=2.5), "coarse is 2.5; accepted are whole numbers"),
+        (dict(modes=0), "evaluations and modes are 40 and 0"),
+        (dict(tolerance=-1e-3), "tolerance is -0.001; accepted are finite numbers from 0"),
+        (dict(weight=math.nan), "weight is nan; accepted are finite numbers"),
+        (dict(mode="released", sweeps=-1, epsilon=0), "sweeps is -1; accepted are whole numbers from 0"),
+        (dict(mode="released", step=0.0), "step is 0.0; accepted are finite numbers above 0"),
+        (dict(mode="released", epsilon=-1.0), "epsilon is -1.0; accepted are finite numbers from 0"),
     ],
 )
 def test_bad_input_is_one_sentence(change, words):
@@ -215,3 +259,25 @@ def test_bad_input_is_one_sentence(change, words):
     with pytest.raises(ValueError, match=words) as caught:
         geodesic(**arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("as_shipped")
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (dict(sweeps=-1, epsilon=0), "sweeps is -1; accepted are whole numbers from 0"),
+        (dict(sweeps=2.5), "sweeps is 2.5"),
+        (dict(step=math.inf), "step is inf; accepted are finite numbers above 0"),
+        (dict(epsilon=-1), "epsilon is -1"),
+        (dict(nodes=2), "nodes is 2; accepted are whole numbers from 3"),
+    ],
+)
+def test_the_released_algorithm_refuses_what_would_not_end(change, words):
+    with pytest.raises(ValueError, match=words):
+        released_geodesic_reference(lambda z: z, torch.zeros(2, 2), torch.ones(2, 2), **change)
+
+
+def test_even_rounds_are_counted():
+    path = geodesic(polar, torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.5]]), 6, evaluations=2)
+    with pytest.raises(ValueError, match="rounds is -1; accepted are whole numbers from 0"):
+        at_constant_speed(polar, path, rounds=-1)

@@ -19,6 +19,7 @@ from robustxai.manifold_ig.integrate import (
     straight_integral,
     weighted_gradients,
 )
+from robustxai.manifold_ig.metric import decode
 
 FORM_A = ("midpoint", "trapezoid", "left")
 
@@ -115,7 +116,7 @@ def test_completeness_of_form_a_and_the_failure_of_form_b():  # T8
     model = lambda y: (y.flatten(1) @ weight).sin() * 3 + (y.flatten(1).square() @ weight)  # noqa: E731
     gaps = {}
     for steps in (20, 80):
-        path = paths.latent_line(blob, z0, z1, steps + 1)
+        path = decode(blob, paths.straight(z0, z1, steps + 1))
         f = torch.stack([model(y)[:, 0] for y in path])
         variation = f.diff(dim=0).abs().sum(0)
         for rule in ("midpoint", "released"):
@@ -163,6 +164,9 @@ def test_baselines():
         (lambda: as_target(torch.tensor([0, -1]), torch.zeros(2, 4)), "target holds class -1"),
         (lambda: as_target(torch.zeros(3).long(), torch.zeros(2, 4)), r"target has shape \(3,\)"),
         (lambda: as_target(torch.zeros(2), torch.zeros(2, 4)), "torch.float32; accepted are an int"),
+        (lambda: as_target("cat", torch.zeros(2, 4)), "target is 'cat'; accepted are an int"),
+        (lambda: as_target([[0], [1, 2]], torch.zeros(2, 4)), r"target is \[\[0\], \[1, 2\]\]"),
+        (lambda: as_target(0, torch.zeros(4)), r"model returned \(4,\); accepted are logits of shape"),
         (lambda: class_scores(torch.zeros(2, 4), torch.zeros(2).long(), "ce"), "score is 'ce'"),
         (lambda: as_baseline(torch.zeros(3, 8, 9), images(2)), r"baselines has shape \(3, 8, 9\)"),
         (lambda: as_baseline(math.inf, images(2)), "baselines holds numbers that are NaN or infinite"),
@@ -182,5 +186,7 @@ def test_what_has_been_gathered_ends_as_the_trapezoid_rule(classifier):
     whole = weighted_gradients(classifier, *quadrature(path, "trapezoid"), target).values
     assert sofar.shape == path.shape and not sofar[0].any()
     torch.testing.assert_close(sofar[-1], whole, rtol=1e-4, atol=1e-6)
+    few = accumulated(classifier, path, target, internal_batch_size=3)
+    torch.testing.assert_close(few, sofar)
     half = weighted_gradients(classifier, *quadrature(path[:3], "trapezoid"), target).values
     torch.testing.assert_close(sofar[2], half, rtol=1e-4, atol=1e-6)

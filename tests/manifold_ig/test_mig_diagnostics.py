@@ -12,8 +12,8 @@ from robustxai.manifold_ig import (
     ManifoldIG,
     autoencoder_residual,
     curve_ratios,
+    decode,
     gradient_noise,
-    latent_line,
     nearest_distance,
     path_of,
     straight,
@@ -143,7 +143,7 @@ def test_gradient_noise_of_a_quadratic_has_a_closed_form():
 
 def test_curve_ratios(decoder, encoder):
     z0, z1 = encoder(images()), encoder(images(seed=5))
-    line = latent_line(decoder, z0, z1, 9).detach()
+    line = decode(decoder, straight(z0, z1, 9)).detach()
     same = curve_ratios(line, line)
     torch.testing.assert_close(same.energy, torch.ones(4))
     torch.testing.assert_close(same.length, torch.ones(4))

@@ -62,12 +62,28 @@ def test_path_rows(setting):
     assert (rows["MIG"]["bound / E"] > rows["EIG"]["bound / E"]).all()
     for name in ("EIG", "MIG"):
         assert rows[name]["gap / TV"].mean() < rows["MIG released"]["gap / TV"].mean()
-    assert (
-        rows["EIG"]["decoder forwards"].tolist() == [9 + 1 + 1 / 3] * 3
-        or rows["EIG"]["decoder forwards"].min() >= 9
-    )
-    assert (rows["IG"]["decoder forwards"] == 0).all() and (rows["EIG"]["decoder backwards"] == 0).all()
-    assert (rows["MIG"]["decoder backwards"] >= 7 * 2).all()
+    counted = {n: [3 * row[f"decoder {way}"] for way in ("forwards", "backwards")] for n, row in rows.items()}
+    rebuilt, points, inner, nodes = 3, 3 * 9, 3 * 7, 3 * 20  # images decoded for three explained ones
+    stop_rule = (
+        (nodes - 6) * 4,
+        nodes - 6,
+    )  # three passes and a product with J^T at each node between the ends
+    expected = {
+        "IG": (0, 0),
+        "IG-recon": (2 * rebuilt + rebuilt, 0),
+        "EIG": (points + rebuilt, 0),
+        "MIG released": (
+            nodes + stop_rule[0] + nodes + rebuilt,
+            stop_rule[1],
+        ),  # it stops before the first sweep
+        "MIG": (
+            6 + 7 * inner + inner + rebuilt,
+            7 * inner,
+        ),  # ends, first and 6 more evaluations, the curve found
+    }
+    for name, counts in expected.items():
+        for found, count in zip(counted[name], counts, strict=True):
+            torch.testing.assert_close(found, torch.full((3,), float(count)))
     for row in rows.values():
         assert all(v.shape == (3,) and v.isfinite().all() for v in row.values())
 

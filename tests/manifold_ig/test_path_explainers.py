@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -23,6 +24,7 @@ from robustxai.manifold_ig import (
     paths,
 )
 
+EIG, MIG = LatentPathIG, ManifoldIG
 TARGET = torch.tensor([0, 3, 2, 1])
 
 
@@ -91,8 +93,8 @@ def test_no_evaluations_make_the_manifold_path_the_latent_line(classifier, encod
     bent = ManifoldIG(classifier, encoder, decoder, n_steps=9)
     assert (bent(images(), TARGET) - line(images(), TARGET)).abs().max() > 5e-4
     found = bent.explain(images(), TARGET).geodesic
-    assert found is not None and (found.energy < curve_energy(paths.latent_line(
-        decoder, found.latents[0], found.latents[-1], 10))).all()  # fmt: skip
+    assert found is not None and (found.energy < curve_energy(paths.straight(
+        found.latents[0], found.latents[-1], 10), decoder=decoder)).all()  # fmt: skip
 
 
 def test_affine_autoencoders_make_all_decoded_methods_the_same(classifier):  # T4
@@ -290,12 +292,89 @@ def test_paths_that_are_not_finite_are_flagged(classifier, encoder, decoder):
         (lambda m, e, d: BlurIG(m, sigma_max=0), {}, "sigma_max is 0"),
         (lambda m, e, d: BlurIG(m, spacing="log"), {}, "spacing is 'log'"),
         (lambda m, e, d: GuidedIG(m, fraction=0), {}, "fraction and max_dist are 0"),
+        (lambda m, e, d: IntegratedGradients(m, n_steps=2.5), {}, "n_steps and internal_batch_size are 2.5"),
+        (lambda m, e, d: EIG(m, e, d, internal_batch_size=0), {}, "n_steps and internal_batch_size are 50 and 0"),
+        (lambda m, e, d: IntegratedGradients(m), dict(target="cat"), "target is 'cat'; accepted are an int and"),
+        (lambda m, e, d: EIG(lambda x: m(x)[:, 0], e, d), {}, r"model returned \(4,\); accepted are logits"),
+        (lambda m, e, d: EIG(lambda x: m(x)[:, 0], e, d), dict(target=1), r"model returned \(1,\)"),
+        (lambda m, e, d: IntegratedGradients(lambda x: (m(x), 0)), {}, "model returned tuple"),
+        (lambda m, e, d: EIG(m, e, d, bridge_points=0), {}, "bridge_points is 0; accepted are whole numbers"),
+        (lambda m, e, d: EIG(m, e, d, bend=torch.zeros(51, 2, 6)), {}, r"bend .*for these images is \(51, 4, 6\)"),
+        (lambda m, e, d: MIG(m, e, d, evaluations=-1), {}, "evaluations is -1; accepted are whole numbers from 0"),
+        (lambda m, e, d: MIG.released(m, e, d, n_steps=2), {}, "n_steps is 2; accepted is 3 or more nodes"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_sentence(build, arguments, words, classifier, encoder, decoder):
     with pytest.raises(ValueError, match=words) as caught:
         build(classifier, encoder, decoder).attribute(**dict(x=images()) | arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("as_shipped")
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda *nets: MIG(*nets, solver=dict(tol=1)), "solver has the option 'tol'; accepted are modes, history"),
+        (lambda *nets: MIG(*nets, solver=dict(n_points=9)), "solver has the option 'n_points'"),
+        (lambda *nets: MIG(*nets, solver=dict(polish=-3)), "polish is -3; accepted are whole numbers from 0"),
+        (lambda *nets: MIG(*nets, solver=dict(modes=0)), "evaluations and modes are 0 and 0"),
+        (lambda *nets: MIG(*nets, solver=dict(penalty=1.0)), "penalty is 1.0; accepted are None and a function"),
+        (lambda *nets: MIG.released(*nets, sweeps=-1), "sweeps is -1; accepted are whole numbers from 0"),
+        (lambda *nets: EIG(*nets, bend=torch.zeros(3, 4, 6)), r"bend has shape \(3, 4, 6\); accepted is \(51, n"),
+    ],
+)  # fmt: skip
+def test_what_no_image_could_mend_is_refused_when_a_method_is_made(
+    build, words, classifier, encoder, decoder
+):
+    with pytest.raises(ValueError, match=words) as caught:
+        build(classifier, encoder, decoder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_pass_of_a_network_is_larger_than_the_bound(name, classifier, encoder, decoder):
+    """Six points between the ends fit into one pass, so that the solver need not take a whole curve."""
+    sizes = {"classifier": [], "encoder": [], "decoder": []}
+    hooks = [
+        net.register_forward_pre_hook(lambda _, args, key=key: sizes[key].append(len(args[0])))
+        for key, net in (("classifier", classifier), ("encoder", encoder), ("decoder", decoder))
+    ]
+    steps = {} if name == "MIG-released" else {"n_steps": 7}
+    try:
+        bounded = make(name, classifier, encoder, decoder, internal_batch_size=6, **steps)
+        few = bounded.explain(images(20, 8), baselines=None if name == "Blur" else images(20, 9))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    most = {key: max(found, default=0) for key, found in sizes.items()}
+    if name == "MIG-released":
+        most.pop("decoder")  # the reference moves the nodes of all curves side by side
+    assert all(size <= 6 for size in most.values()) and most["classifier"] > 0, most
+    whole = make(name, classifier, encoder, decoder, internal_batch_size=None, **steps).explain(
+        images(20, 8), baselines=None if name == "Blur" else images(20, 9)
+    )
+    scale = float(whole.values.abs().max())
+    torch.testing.assert_close(few.values, whole.values, rtol=1e-3, atol=1e-4 * scale)
+    torch.testing.assert_close(few.completeness_gap, whole.completeness_gap, rtol=1e-2, atol=1e-4)
+
+
+def test_the_gap_of_a_constant_is_zero(encoder, decoder):
+    """Nothing to explain and nothing explained: 0 / 0 is no gap. What is given to a constant is an infinite one."""
+    still = nn.Sequential(nn.Flatten(), nn.Linear(192, 4)).eval()
+    with torch.no_grad():
+        still[1].weight.zero_()
+    found = LatentPathIG(still, encoder, decoder, n_steps=4).explain(images(), TARGET)
+    assert torch.equal(found.completeness_gap, torch.zeros(4))
+    wrong = replace(found, values=torch.ones_like(found.values))
+    assert wrong.completeness_gap.isinf().all()
+
+
+def test_decoded_paths_end_at_the_reconstruction_to_the_bit(classifier, encoder, decoder):  # T12
+    x = images()
+    ends = make("IG-recon", classifier, encoder, decoder).explain(x, TARGET).ends
+    found = make("MIG", classifier, encoder, decoder).explain(x, TARGET)
+    assert torch.equal(found.ends[1], ends[1]) and torch.equal(found.ends[1], decoder(encoder(x)))
+    assert found.geodesic is not None and torch.equal(found.geodesic.latents[-1], encoder(x))
 
 
 def test_a_shared_memory_finds_each_path_once_and_changes_nothing():

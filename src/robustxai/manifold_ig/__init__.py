@@ -18,6 +18,7 @@ from robustxai.manifold_ig.diagnostics import (
     nearest_distance,
     path_of,
 )
+from robustxai.manifold_ig.even import EvenPathIG
 from robustxai.manifold_ig.explainers import Attribution, IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed, geodesic
 from robustxai.manifold_ig.implicit import implicit
@@ -58,7 +59,6 @@ from robustxai.manifold_ig.paths import (
     blur_path,
     endpoints,
     guided_path,
-    latent_line,
     straight,
 )
 from robustxai.manifold_ig.pixel import BlurIG, GuidedIG
@@ -79,6 +79,7 @@ __all__ = [
     "BlurIG",
     "Bounds",
     "ConvFeatures",
+    "EvenPathIG",
     "Geodesic",
     "GuidedIG",
     "IntegratedGradients",
@@ -113,7 +114,6 @@ __all__ = [
     "guided_path",
     "implicit",
     "largest_eigenvalue",
-    "latent_line",
     "manifold_distance",
     "metric_product",
     "nearest_distance",

@@ -11,7 +11,6 @@ from torch import Tensor
 from robustxai.manifold_ig.baselines import as_baseline
 from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
 from robustxai.manifold_ig.maps import Explain
-from robustxai.manifold_ig.sine import line
 
 
 def frozen(
@@ -26,17 +25,7 @@ def frozen(
     """
 
     def guide(x: Tensor) -> LatentPathIG:
-        start = as_baseline(baselines, x)
-        if method.mode == "fast":
-            return method.freeze(x, start)
-        latents = method.geodesic(x.detach(), start).latents
-        bend = latents - line(latents[0], latents[-1], len(latents))
-        assert method.encoder is not None and method.decoder is not None
-        return LatentPathIG(
-            method.model, method.encoder, method.decoder, endpoint=method.endpoint, bend=bend,
-            bridge_points=method.bridge_points, n_steps=len(bend) - 1, rule=method.rule, score=method.score,
-            internal_batch_size=method.internal_batch_size,
-        )  # fmt: skip
+        return method.held(method.geodesic(x.detach(), as_baseline(baselines, x)))
 
     return guide
 

@@ -12,9 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustxai.checks import check_count, check_name
 from robustxai.manifold_ig import paths
+from robustxai.manifold_ig.contracts import MODES, check_solver
 from robustxai.manifold_ig.explainers import Attribution, PathExplainer, Sample, Target, Way
-from robustxai.manifold_ig.geodesic import MODES, Geodesic, geodesic
+from robustxai.manifold_ig.geodesic import Geodesic, geodesic
 from robustxai.manifold_ig.metric import Decoder, Latents, decode
 from robustxai.manifold_ig.recall import Recall
 from robustxai.manifold_ig.sine import line
@@ -30,9 +32,12 @@ class LatentPathIG(PathExplainer):
         encoder, decoder: x -> code (n, *latent) and code -> image of the shape of x, any callables.
         endpoint: "recon" ends at the reconstruction, "bridge" goes on to the raw image on a straight line of
             `bridge_points`, "anchor" puts the raw images in place of the ends (spec 3.5).
-        bend: (n_steps + 1, n, *latent), added to the line of codes: a frozen geodesic.
+        bend: (n_steps + 1, n, *latent), added to the line of codes of n images: a frozen geodesic.
         memory: a dictionary that keeps the paths by their ends. A path knows the decoder and not the classifier:
             explainers of several classifiers on one autoencoder that share a dictionary find each path once.
+
+    Raises ValueError for an unknown endpoint, fewer than 1 bridge point, or a bend of another length; at a call for
+    images whose codes do not fit the bend.
     """
 
     def __init__(
@@ -50,6 +55,11 @@ class LatentPathIG(PathExplainer):
         super().__init__(model, **options)
         if endpoint not in paths.ENDPOINTS:
             raise ValueError(f"endpoint is {endpoint!r}; accepted are {', '.join(paths.ENDPOINTS)}")
+        check_count("bridge_points", bridge_points)
+        if bend is not None and (bend.ndim < 3 or len(bend) != self.n_steps + 1):
+            raise ValueError(
+                f"bend has shape {tuple(bend.shape)}; accepted is ({self.n_steps + 1}, n, ...), a point a step and one"
+            )
         self.encoder, self.decoder, self.bend = encoder, decoder, bend
         self.endpoint, self.bridge_points, self.memory = endpoint, bridge_points, memory
 
@@ -57,13 +67,22 @@ class LatentPathIG(PathExplainer):
         """Codes of `start` and of `x`; a start that all share is encoded once."""
         assert self.encoder is not None
         one = start[:1] if bool((start == start[:1]).all()) else start
-        z0 = self.encoder(one)
-        return z0.expand(len(start), *z0.shape[1:]), self.encoder(x)
+        z0 = self._in_passes(self.encoder, one)
+        return z0.expand(len(start), *z0.shape[1:]), self._in_passes(self.encoder, x)
+
+    def latents(self, x: Tensor, start: Tensor) -> Latents:
+        """The codes along the path from `start` to `x`, bent where there is a bend."""
+        latents = line(*self._codes(x, start), self.n_steps + 1)
+        if self.bend is None:
+            return latents
+        if self.bend.shape != latents.shape:
+            raise ValueError(
+                f"bend has shape {tuple(self.bend.shape)}; accepted for these images is {tuple(latents.shape)}"
+            )
+        return latents + self.bend
 
     def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
-        z0, z1 = self._codes(x, start)
-        latents = line(z0, z1, self.n_steps + 1)
-        return self._decoded(latents if self.bend is None else latents + self.bend, x, start, target)
+        return self._decoded(self.latents(x, start), x, start, target)
 
     def _recalled(self, kind: str, make: Callable[[], Any], *codes: Tensor) -> Any:
         """What `make` made for these codes before, if there is a memory."""
@@ -106,10 +125,13 @@ class ManifoldIG(LatentPathIG):
         first: where the solver begins: "line", the line of codes, or "encoded", the codes of the pixel line between
             the reconstructions, which a geodesic is drawn to, where that has less energy.
         mode: "fast", or "released" for the authors' algorithm with `n_steps` nodes.
-        solver: further options of `geodesic`: tolerance, coarse, modes, constant_speed, penalty, weight; and
-            step, epsilon, sweeps for the released algorithm.
+        solver: further options of `geodesic`: modes, history, tolerance, coarse, polish, constant_speed, penalty,
+            weight; and step, epsilon, sweeps for the released algorithm.
         geometry: another map from codes whose metric is used in place of the decoder's, such as
             `VarianceDecoder`; the images of the path are the decoder's.
+
+    Raises ValueError for an unknown mode or first guess, a negative budget, or an option of `solver` that is unknown
+    or out of range.
 
     Where `x` requires a gradient, the bend of the geodesic is held fixed while its ends move with the codes
     (spec 4.4, item 2); `freeze` gives the explainer with that bend alone.
@@ -129,10 +151,12 @@ class ManifoldIG(LatentPathIG):
         **options: Any,
     ):
         super().__init__(model, encoder, decoder, **options)
-        if mode not in MODES:
-            raise ValueError(f"mode is {mode!r}; accepted are {', '.join(MODES)}")
-        if first not in FIRST:
-            raise ValueError(f"first is {first!r}; accepted are {', '.join(FIRST)}")
+        check_name("mode", mode, MODES)
+        check_name("first", first, FIRST)
+        check_count("evaluations", evaluations, 0)
+        if mode == "released" and self.n_steps < 3:
+            raise ValueError(f"n_steps is {self.n_steps}; accepted is 3 or more nodes in mode 'released'")
+        check_solver(dict(solver or {}))
         self.evaluations, self.mode, self.solver, self.first = evaluations, mode, dict(solver or {}), first
         self.geometry = geometry
 
@@ -196,7 +220,10 @@ class ManifoldIG(LatentPathIG):
         """
         if self.mode != "fast":
             raise ValueError(f"mode is {self.mode!r}; freeze accepts mode 'fast' only")
-        found = self.geodesic(x.detach(), start)
+        return self.held(self.geodesic(x.detach(), start))
+
+    def held(self, found: Geodesic) -> LatentPathIG:
+        """LatentPathIG with the bend of `found`; in mode "released" it goes on to the code of x."""
         assert self.encoder is not None and self.decoder is not None
         return LatentPathIG(
             self.model, self.encoder, self.decoder, endpoint=self.endpoint, bridge_points=self.bridge_points,

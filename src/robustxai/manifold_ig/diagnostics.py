@@ -14,11 +14,9 @@ from torch import Tensor
 
 from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
 from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
-from robustxai.manifold_ig.integrate import gradients
+from robustxai.manifold_ig.integrate import weighted_gradients
 from robustxai.manifold_ig.metric import curve_bounds, segments
 from robustxai.manifold_ig.paths import endpoints, straight
-from robustxai.manifold_ig.sine import line
-from robustxai.metrics import cosine
 
 Path = Float[Tensor, "points n *sample"]
 PerPoint = Float[Tensor, "points n"]
@@ -100,12 +98,12 @@ def gradient_noise(
     """
     if len(path) < 2:
         raise ValueError(f"path has {len(path)} point; accepted are paths of 2 points or more")
-    classes = target.repeat(len(path)).split(internal_batch_size)
-    images = path.flatten(0, 1).split(internal_batch_size)
-    parts = [gradients(model, *pair, score)[0].detach() for pair in zip(images, classes, strict=True)]
-    slopes = torch.cat(parts).unflatten(0, path.shape[:2]).flatten(2)
-    turns = 1 - cosine(slopes[:-1].flatten(0, 1), slopes[1:].flatten(0, 1))
-    return turns.unflatten(0, (len(path) - 1, path.shape[1])).nanmean(0)
+    integral = weighted_gradients(
+        model, path.detach(), path.new_zeros(()).expand_as(path), target, score=score,
+        internal_batch_size=internal_batch_size, steady=True,
+    )  # fmt: skip
+    assert integral.noise is not None
+    return integral.noise
 
 
 @torch.no_grad()
@@ -122,8 +120,7 @@ def path_of(
     if isinstance(method, ManifoldIG):
         path = method.geodesic(x, start).images
     elif isinstance(method, LatentPathIG):
-        latents = line(*method._codes(x, start), method.n_steps + 1)
-        path = method.images(latents if method.bend is None else latents + method.bend)
+        path = method.images(method.latents(x, start))
     else:
         raise ValueError(
             f"method is {type(method).__name__}; accepted are IntegratedGradients, LatentPathIG and ManifoldIG"

@@ -19,6 +19,7 @@ from robustxai.manifold_ig.integrate import (
     RULES,
     SCORES,
     Integral,
+    as_logits,
     as_target,
     class_scores,
     quadrature,
@@ -63,9 +64,11 @@ class Attribution:
 
     @property
     def completeness_gap(self) -> Float[Tensor, " n"]:
-        """|delta| over the total variation of F along the path (spec 5, item 1)."""
+        """|delta| over the total variation of F along the path (spec 5, item 1); 0 where both are 0, as for an F
+        that is constant."""
         along = torch.cat((self.start[None], self.scores, self.end[None]))
-        return self.delta.abs() / along.diff(dim=0).abs().sum(0)
+        gap = self.delta.abs() / along.diff(dim=0).abs().sum(0)
+        return torch.where(self.delta == 0, torch.zeros_like(gap), gap)
 
 
 @dataclass
@@ -87,9 +90,10 @@ class PathExplainer:
         n_steps: segments of the path.
         rule: quadrature along the path, see `integrate.quadrature`.
         score: the explained scalar, the target's "logit" or its probability "prob".
-        internal_batch_size: most images in one pass of a network; None for no limit.
+        internal_batch_size: most images in one pass of a network; None for no limit. It bounds passes, not paths:
+            the images of decoded paths are in memory, n_steps + 1 for each sample.
 
-    Raises ValueError for an unknown rule or score and fewer than 1 step.
+    Raises ValueError for an unknown rule or score, fewer than 1 step, or passes of fewer than 1 image.
     """
 
     encoder: Decoder | None = None
@@ -110,7 +114,8 @@ class PathExplainer:
             raise ValueError(f"rule is {rule!r}; accepted are {', '.join(self.rules)}")
         if score not in SCORES:
             raise ValueError(f"score is {score!r}; accepted are {', '.join(SCORES)}")
-        if n_steps < 1 or (internal_batch_size is not None and internal_batch_size < 1):
+        counts = (n_steps, 1 if internal_batch_size is None else internal_batch_size)
+        if any(not isinstance(count, int) or count < 1 for count in counts):
             raise ValueError(
                 f"n_steps and internal_batch_size are {n_steps} and {internal_batch_size}; accepted is 1 or more"
             )
@@ -160,11 +165,11 @@ class PathExplainer:
 
     def _judged(self, x: Tensor, way: Way) -> Attribution:
         with torch.no_grad():
-            start, end = (class_scores(self.model(e), way.target, self.score) for e in way.ends)
+            start, end = (class_scores(self._logits(e), way.target, self.score) for e in way.ends)
             changed = torch.zeros_like(way.finite)
             if self.encoder is not None and self.decoder is not None:
-                rebuilt = self.decoder(self.encoder(x))
-                changed = as_target(None, self.model(rebuilt)) != as_target(None, self.model(x))
+                rebuilt = self._rebuilt(x)
+                changed = as_target(None, self._logits(rebuilt)) != as_target(None, self._logits(x))
             finite = way.finite & way.integral.values.flatten(1).isfinite().all(1)
         return Attribution(
             way.integral.values, way.target, start, end, way.integral.scores.detach(), way.ends.detach(),
@@ -174,10 +179,18 @@ class PathExplainer:
     def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
         raise NotImplementedError
 
+    def _in_passes(self, network: Decoder, x: Tensor) -> Tensor:
+        """What a network gives for all samples, `internal_batch_size` of them at a time."""
+        parts = x.split(self.internal_batch_size or len(x))
+        return network(x) if len(parts) == 1 else torch.cat([network(part) for part in parts])
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return as_logits(self._in_passes(self.model, x))
+
     def _target(self, end: Tensor, target: Target) -> Tensor:
         """Class indices; one image tells how many classes there are where they are given."""
         with torch.no_grad():
-            logits = self.model(end if target is None else end[:1])
+            logits = self._logits(end if target is None else end[:1])
             return as_target(target, logits.expand(len(end), -1))
 
     def _along(self, images: Tensor, target: Target, found: Geodesic | None = None) -> Way:
@@ -195,7 +208,8 @@ class PathExplainer:
 
     def _rebuilt(self, x: Tensor) -> Tensor:
         assert self.encoder is not None and self.decoder is not None
-        return like(decode(self.decoder, self.encoder(x)[None], max_batch=self.internal_batch_size), x)[0]
+        codes = self._in_passes(self.encoder, x)
+        return like(decode(self.decoder, codes[None], max_batch=self.internal_batch_size), x)[0]
 
     def _check(self, x: Tensor, baselines: Tensor | float | None) -> None:
         for part, name in ((self.model, "model"), (self.encoder, "encoder"), (self.decoder, "decoder")):

@@ -5,13 +5,23 @@ released algorithm is a mode of the same call. Any callable from codes to images
 about classifiers or attributions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from robustxai.checks import check_count, check_name
 from robustxai.manifold_ig import sine
+from robustxai.manifold_ig.contracts import (
+    MODES,
+    check_budget,
+    check_ends,
+    check_options,
+    check_penalty,
+    check_points,
+    check_start,
+)
 from robustxai.manifold_ig.lbfgs import minimise
 from robustxai.manifold_ig.metric import (
     Codes,
@@ -27,10 +37,9 @@ from robustxai.manifold_ig.metric import (
     segments,
     speed_variation,
 )
-from robustxai.manifold_ig.objective import Objective, Penalty
+from robustxai.manifold_ig.objective import Objective, Penalty, decoded_ends
 from robustxai.manifold_ig.released import EPSILON, STEP, SWEEPS, released_geodesic_reference
 
-MODES = ("fast", "released")
 EVEN = 5e-4
 
 
@@ -92,34 +101,47 @@ def geodesic(
     mode "fast": Z(t) = line + sum_k a_k sin(k pi t)/k, minimised by L-BFGS with its own state for each curve.
     evaluations: budget of decoder passes (forward and backward over all points) after the first. modes:
     number of sines, all N - 1 by default. tolerance: a curve has converged when its energy fell by less than
-    this share over 5 evaluations. coarse: points of a coarser curve that is solved first; then `polish` is
-    the budget at full resolution (None: `evaluations` again; 0: the sines of the coarse curve, with its
-    trace, are the result: the cheapest way to many points). start: a curve of a similar pair, whose bend is
-    tried as a warm start. constant_speed: move the points along the curve to equal speed at the end (not
-    with 0 evaluations). penalty: codes (m, *latent) to (m,); the objective is then E + `weight` * mean
-    penalty of the inner points. max_batch: most codes decoded at once.
+    this share over 5 evaluations. coarse: points of a coarser curve that is solved first, where that is fewer
+    than `n_points`; then `polish` is the budget at full resolution (None: `evaluations` again; 0: the sines of
+    the coarse curve, with its trace, are the result: the cheapest way to many points). start: a curve of a
+    similar pair, (points, n, *latent), whose bend is tried as a warm start. constant_speed: move the points
+    along the curve to equal speed at the end (not with 0 evaluations). penalty: codes (m, *latent) to (m,);
+    the objective is then E + `weight` * mean penalty of the inner points. max_batch: most codes decoded at once;
+    the solver takes a whole curve where that has more.
 
     mode "released": the authors' algorithm with `step`, `epsilon`, `sweeps`; its last point is z1 only to
-    19/20 for 20 points. Decoder and its parameters are left as they were; the result carries no graph.
+    19/20 for 20 points. Decoder and its parameters are left as they were; the result carries no graph. The images
+    at the ends are those that the decoder gives for the codes of all ends alone, to the bit.
 
-    Raises ValueError for codes of different shapes or equal ends, fewer than 2 points, an unknown mode, a
-    decoder in training mode or without one image a code.
+    Raises ValueError for codes of different shapes or types or equal ends, fewer than 2 points, an unknown mode,
+    options out of range, a start or penalty of another shape, a decoder in training mode or without one image
+    a code.
 
     >>> bowl = lambda z: torch.cat((z, z.square().sum(1, keepdim=True)), 1)
     >>> path = geodesic(bowl, torch.tensor([[-1.0, 0.2]]), torch.tensor([[1.0, 0.2]]), n_points=11)
     >>> path.images.shape, bool(path.energy < path.trace[0])
     (torch.Size([11, 1, 3]), True)
     """
-    _check(decoder, z0, z1, n_points, mode, evaluations, modes)
+    check_mode(decoder, "decoder")
+    check_ends(z0, z1)
+    check_name("mode", mode, MODES)
+    check_points(n_points, mode)
+    check_budget(evaluations, modes)
+    check_options(
+        history=history, tolerance=tolerance, coarse=coarse, polish=polish, weight=weight, max_batch=max_batch
+    )
+    guess = start.latents if isinstance(start, Geodesic) else start
+    check_start(guess, z0)
     z0, z1 = z0.detach(), z1.detach()
     if mode == "released":
         path = released_geodesic_reference(
             decoder, z0, z1, nodes=n_points, step=step, epsilon=epsilon, sweeps=sweeps
         )
-        return _measured(decoder, path.latents, path.trace, path.converged, path.finite, max_batch)
+        ends = decoded_ends(decoder, path.latents[0], path.latents[-1], max_batch)
+        return _measured(decoder, path.latents, ends, max_batch, path.trace, path.converged, path.finite)
+    check_penalty(penalty, z0)
     objective = Objective(decoder, z0, z1, penalty, weight, max_batch)
-    guess = start.latents if isinstance(start, Geodesic) else start
-    if coarse is None or not 2 < coarse < n_points:
+    if coarse is None or coarse >= n_points:
         found = _solve(objective, n_points, guess, evaluations, modes, history, tolerance)
     else:
         found = _solve(objective, coarse, guess, evaluations, modes, history, tolerance)
@@ -128,8 +150,8 @@ def geodesic(
             found = (fine, *found[1:])
         else:
             found = _solve(objective, n_points, found[0], polish or evaluations, modes, history, tolerance)
-    latents, trace, converged, finite = found
-    result = _measured(decoder, latents, trace, converged, finite, max_batch)
+    latents, *how = found
+    result = _measured(decoder, latents, objective.ends, max_batch, *how)
     even = constant_speed and evaluations > 0
     return at_constant_speed(decoder, result, max_batch=max_batch) if even else result
 
@@ -140,20 +162,25 @@ def at_constant_speed(
 ) -> Geodesic:
     """Move the points along each curve until its images follow at equal steps; the ends stay.
 
-    A curve is changed only where that lowers its energy (E >= L^2/2, equal at constant speed); no more rounds are made
-    where less than `EVEN` of it is left to gain.
+    A curve is changed only where that lowers its energy (E >= L^2/2, equal at constant speed), and stays as it is
+    where less than `EVEN` of it is left to gain, whatever the curves beside it do. Raises ValueError for negative
+    `rounds` or a `max_batch` below 1.
     """
+    check_count("rounds", rounds, 0)
+    check_options(max_batch=max_batch)
+    active = torch.ones_like(path.energy, dtype=torch.bool)
     for _ in range(rounds if len(path.latents) > 2 else 0):
-        if (path.energy <= (1 + EVEN) * path.length.square() / 2).all():
+        active &= path.energy > (1 + EVEN) * path.length.square() / 2
+        rows = active.nonzero()[:, 0]
+        if len(rows) == 0:
             break
-        times = sine.even_times(segments(path.images))
-        moved = _measured(
-            decoder, sine.at_times(path.latents, times), path.trace, path.converged, path.finite, max_batch
-        )
-        better = moved.energy < path.energy
-        if not better.any():
-            break
-        path = _choose(better, moved, path)
+        images = path.images[:, rows]
+        latents = sine.at_times(path.latents[:, rows], sine.even_times(segments(images)))
+        own = path.trace[:, rows], path.converged[rows], path.finite[rows]
+        moved = _measured(decoder, latents, images[[0, -1]], max_batch, *own)
+        better = moved.energy < path.energy[rows]
+        active[rows] = better
+        path = _replaced(path, rows[better], moved, better)
     return path
 
 
@@ -188,45 +215,22 @@ def _solve(objective, n_points, guess, evaluations, modes, history, tolerance):
 
 
 @torch.no_grad()
-def _measured(decoder, latents, trace, converged, finite, max_batch) -> Geodesic:
-    images = decode(decoder, latents, max_batch=max_batch)
+def _measured(decoder, latents, ends, max_batch, trace, converged, finite) -> Geodesic:
+    """The curves with their images, of which those at the ends are known."""
+    inner = [decode(decoder, latents[1:-1], max_batch=max_batch)] if len(latents) > 2 else []
+    images = torch.cat((ends[:1], *inner, ends[1:]))
     energy = curve_energy(images)
     return Geodesic(
         latents, images, energy, curve_length(images), trace, converged, finite & energy.isfinite()
     )
 
 
-def _choose(better: Tensor, moved: Geodesic, path: Geodesic) -> Geodesic:
-    """Row by row, the moved curve where `better` and the old one elsewhere."""
-
-    def pick(new: Tensor, old: Tensor) -> Tensor:
-        return torch.where(better.view(1, -1, *[1] * (new.ndim - 2)), new, old)
-
-    latents, images = pick(moved.latents, path.latents), pick(moved.images, path.images)
-    return Geodesic(
-        latents, images, curve_energy(images), curve_length(images), path.trace, path.converged, path.finite
+def _replaced(path: Geodesic, rows: Tensor, moved: Geodesic, better: Tensor) -> Geodesic:
+    """The curves with those of `moved` that are `better` in place of `rows`."""
+    return replace(
+        path,
+        latents=path.latents.index_copy(1, rows, moved.latents[:, better]),
+        images=path.images.index_copy(1, rows, moved.images[:, better]),
+        energy=path.energy.index_copy(0, rows, moved.energy[better]),
+        length=path.length.index_copy(0, rows, moved.length[better]),
     )
-
-
-def _check(decoder, z0, z1, n_points, mode, evaluations, modes) -> None:
-    check_mode(decoder, "decoder")
-    if z0.shape != z1.shape or z0.ndim < 2 or len(z0) == 0:
-        raise ValueError(
-            f"z0 and z1 have shapes {tuple(z0.shape)} and {tuple(z1.shape)}; accepted are equal (n, ...)"
-        )
-    if mode not in MODES:
-        raise ValueError(f"mode is {mode!r}; accepted are {', '.join(MODES)}")
-    least = 3 if mode == "released" else 2
-    if n_points < least:
-        raise ValueError(f"n_points is {n_points}; accepted is {least} or more in mode {mode!r}")
-    if evaluations < 0 or (modes is not None and modes < 1):
-        raise ValueError(
-            f"evaluations and modes are {evaluations} and {modes}; accepted are 0 or more and 1 or more"
-        )
-    if not (z0.isfinite().all() and z1.isfinite().all()):
-        raise ValueError("z0 or z1 holds numbers that are NaN or infinite; accepted are finite codes")
-    same = (z0 == z1).flatten(1).all(1)
-    if same.any():
-        raise ValueError(
-            f"z0 and z1 are equal in row {int(same.nonzero()[0])}; accepted are two different ends"
-        )

@@ -33,15 +33,26 @@ class Integral(NamedTuple):
     noise: Float[Tensor, " n"] | None = None
 
 
+def as_logits(logits: Tensor) -> Float[Tensor, "n classes"]:
+    """What a model returned, where that is logits (n, classes); ValueError otherwise."""
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(f"model returned {shape}; accepted are logits of shape (n, classes)")
+    return logits
+
+
 def as_target(target: int | Tensor | None, logits: Float[Tensor, "n classes"]) -> Int[Tensor, " n"]:
     """Class indices (n,); None is the prediction on `logits`. A single logit is a sigmoid with classes 0, 1.
 
-    Raises ValueError for another shape or type, or a class out of range.
+    Raises ValueError for logits or a target of another shape or type, or a class out of range.
     """
-    n, classes = logits.shape
+    n, classes = as_logits(logits).shape
     if target is None:
         return (logits[:, 0] > 0).long() if classes == 1 else logits.argmax(1)
-    index = torch.as_tensor(target, device=logits.device)
+    try:
+        index = torch.as_tensor(target, device=logits.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"target is {target!r}; accepted are an int and integers of shape ({n},)") from None
     if index.is_floating_point() or index.dtype == torch.bool or index.shape not in ((), (n,)):
         raise ValueError(
             f"target has shape {tuple(index.shape)} and type {index.dtype}; "
@@ -102,11 +113,23 @@ def gradients(
 
 
 def accumulated(
-    model: Model, images: Images, target: Int[Tensor, " n"], score: str = "logit"
+    model: Model,
+    images: Images,
+    target: Int[Tensor, " n"],
+    score: str = "logit",
+    *,
+    internal_batch_size: int | None = None,
 ) -> Float[Tensor, "points n *sample"]:
-    """The attribution gathered from the start of the path to each of its points (form A, trapezoid rule)."""
+    """The attribution gathered from the start of the path to each of its points (form A, trapezoid rule).
+
+    internal_batch_size: most points in a pass of the model; None for all at once.
+    """
     flat, classes = images.flatten(0, 1), target.repeat(len(images))
-    slope = gradients(model, flat, classes, score)[0].detach().reshape(images.shape)
+    parts = [
+        gradients(model, flat[cut], classes[cut], score)[0].detach()
+        for cut in _cuts(len(flat), internal_batch_size or len(flat))
+    ]
+    slope = torch.cat(parts).reshape(images.shape)
     pieces = (slope[1:] + slope[:-1]) / 2 * images.diff(dim=0)
     return torch.cat((torch.zeros_like(pieces[:1]), pieces.cumsum(0)))
 
@@ -126,13 +149,33 @@ def weighted_gradients(
     No graph is kept unless the points or weights carry one (an attack differentiates the attribution). steady: with
     the noise of the gradients, which takes a tenth of the time of a small network.
     """
-    size = internal_batch_size or points.shape[:2].numel()
+    part = lambda times, rows: (points[times, rows], weights[times, rows])  # noqa: E731
+    return made_gradients(
+        model, part, len(points), target, score=score, internal_batch_size=internal_batch_size, steady=steady
+    )
 
-    def some(cut: slice) -> Integral:
-        part = lambda times: (points[times, cut], weights[times, cut])  # noqa: E731
-        return _summed(model, part, len(points), target[cut], score, size, steady)
 
-    return _joined([some(cut) for cut in _cuts(points.shape[1], size)])
+def made_gradients(
+    model: Model,
+    part: Callable[[slice, slice], tuple[Tensor, Tensor]],
+    times: int,
+    target: Int[Tensor, " n"],
+    *,
+    score: str = "logit",
+    internal_batch_size: int | None = None,
+    steady: bool = False,
+) -> Integral:
+    """As `weighted_gradients`, with points and weights that are made as they are asked for, never all at once.
+
+    part: from a slice of the `times` points of each path, and one of the samples, to these points and their weights.
+    """
+    size = internal_batch_size or times * len(target)
+
+    def some(rows: slice) -> Integral:
+        own = lambda cut: part(cut, rows)  # noqa: E731
+        return _summed(model, own, times, target[rows], score, size, steady)
+
+    return _joined([some(rows) for rows in _cuts(len(target), size)])
 
 
 def straight_integral(

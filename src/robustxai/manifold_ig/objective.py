@@ -14,6 +14,12 @@ from robustxai.manifold_ig.metric import Decoder, curve_energy, decode
 Penalty = Callable[[Tensor], Tensor]
 
 
+@torch.no_grad()
+def decoded_ends(decoder: Decoder, z0: Tensor, z1: Tensor, max_batch: int | None) -> Tensor:
+    """The images of the ends, (2, n, *image), each as the decoder gives it for these codes alone, to the bit."""
+    return torch.cat([decode(decoder, z[None], max_batch=max_batch) for z in (z0, z1)])
+
+
 class Objective:
     """E + weight * mean penalty of curves given by sine coefficients, with its gradient, row by row."""
 
@@ -28,8 +34,7 @@ class Objective:
     ) -> None:
         self.decoder, self.z0, self.z1 = decoder, z0, z1
         self.penalty, self.weight, self.max_batch = penalty, weight, max_batch
-        with torch.no_grad():
-            self.ends = decode(decoder, torch.stack((z0, z1)), max_batch=max_batch)
+        self.ends = decoded_ends(decoder, z0, z1, max_batch)
 
     def __call__(self, a: Tensor, rows: Tensor, n_points: int) -> tuple[Tensor, Tensor]:
         size = max(1, self.max_batch // (n_points - 2)) if self.max_batch else len(rows)

@@ -1,17 +1,16 @@
 """Paths of images from a baseline to an input, points first: (points, n, *image).
 
-Straight lines, decoded latent lines, blur paths and guided paths, and the bridges that join a path between
-reconstructions to the raw images. The geodesic is in `geodesic`. Knows nothing about attributions.
+Straight lines, blur paths and guided paths, and the bridges that join a path between reconstructions to the raw
+images. Decoded lines are in `decoded`, geodesics in `geodesic`. Knows nothing about attributions.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.manifold_ig.metric import Codes, Decoder, Latents, decode
 from robustxai.manifold_ig.sine import line
 
 Sample = Float[Tensor, "n *sample"]
@@ -22,17 +21,6 @@ ENDPOINTS = ("recon", "bridge", "anchor")
 def straight(start: Sample, end: Sample, n_points: int) -> Path:
     """The straight line from `start` to `end`, both exact: the path of Integrated Gradients."""
     return line(start, end, n_points)
-
-
-def latent_line(
-    decoder: Decoder, z0: Codes, z1: Codes, n_points: int, *, bend: Latents | None = None
-) -> Float[Tensor, "points n *image"]:
-    """The decoded straight line of codes (EIG), or line + `bend` (points, n, *latent), a frozen geodesic.
-
-    Differentiable in the codes.
-    """
-    latents = line(z0, z1, n_points)
-    return decode(decoder, latents if bend is None else latents + bend)
 
 
 def endpoints(
@@ -112,20 +100,32 @@ def guided_path(
     far, in time, features may be from the straight line (1: unbounded). Each step spends the same L1
     distance. Returns the images (steps + 1, n, *sample) and the gradients at all but the last.
     """
+    way = list(guided_steps(gradient, start, end, steps=steps, fraction=fraction, max_dist=max_dist))
+    return torch.stack([start, *(after for _, _, after in way)]), torch.stack([slope for _, slope, _ in way])
+
+
+def guided_steps(
+    gradient: Callable[[Tensor], Tensor],
+    start: Sample,
+    end: Sample,
+    *,
+    steps: int,
+    fraction: float | int,
+    max_dist: float | int,
+) -> Iterator[tuple[Sample, Sample, Sample]]:
+    """The steps of `guided_path` one by one: the images before, the gradient there, the images after."""
     shape, goal, origin = end.shape, end.flatten(1), start.flatten(1)
     span = goal - origin
     total = span.abs().double().sum(1)
-    x, images, slopes = origin.clone(), [start], []
+    x = origin.clone()
     for step in range(steps):
-        images_now = x.reshape(shape)
-        slope = gradient(images_now).flatten(1)
-        slopes.append(slope.reshape(shape))
+        before = x.reshape(shape)
+        slope = gradient(before)
         time = (step + 1) / steps
         low = origin + max(time - max_dist, 0.0) * span
         high = origin + min(time + max_dist, 1.0) * span
-        x = _spend(x, slope.abs(), low, high, goal, total * (1 - time), fraction)
-        images.append(x.reshape(shape))
-    return torch.stack(images), torch.stack(slopes)
+        x = _spend(x, slope.flatten(1).abs(), low, high, goal, total * (1 - time), fraction)
+        yield before, slope, x.reshape(shape)
 
 
 def _spend(x, size, low, high, goal, target, fraction):

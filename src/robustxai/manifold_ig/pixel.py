@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.explainers import PathExplainer, Target, Way
-from robustxai.manifold_ig.integrate import RULES, Integral, gradients, weighted_gradients
+from robustxai.manifold_ig.integrate import RULES, Integral, gradients, made_gradients
 from robustxai.manifold_ig.turning import Turning
 
 TINY_BLUR = 0.01
@@ -22,7 +22,8 @@ class BlurIG(PathExplainer):
         rule: "derivative", the definition: gradient at sigma_i times the change of the image per sigma (from
             sigma_i to sigma_i + 0.01) times the step; or a rule of form A.
 
-    The path's start is the blurred image, so `baselines` must be None.
+    The path's start is the blurred image, so `baselines` must be None. With "derivative" the blurred images are
+    made for each pass; with a rule of form A those of the whole path are in memory.
     """
 
     rules = ("derivative", *RULES)
@@ -55,11 +56,16 @@ class BlurIG(PathExplainer):
         if self.rule != "derivative":
             return self._along(paths.blur_path(x, scales), target)
         index = self._target(x, target)
-        points = torch.stack([paths.blur(x, sigma) for sigma in scales[:-1]])
-        change = torch.stack([paths.blur(x, sigma + TINY_BLUR) for sigma in scales[:-1]]) - points
-        widths = torch.tensor(scales, dtype=torch.float64).diff().to(x).view(-1, 1, 1, 1, 1)
-        integral = weighted_gradients(
-            self.model, points, -widths * change / TINY_BLUR, index, score=self.score,
+        widths = torch.tensor(scales, dtype=torch.float64).diff().tolist()
+
+        def part(times: slice, rows: slice) -> tuple[Tensor, Tensor]:
+            points = [paths.blur(x[rows], sigma) for sigma in scales[:-1][times]]
+            more = [paths.blur(x[rows], sigma + TINY_BLUR) for sigma in scales[:-1][times]]
+            own = zip(widths[times], points, more, strict=True)
+            return torch.stack(points), torch.stack([-w * (b - a) / TINY_BLUR for w, a, b in own])
+
+        integral = made_gradients(
+            self.model, part, self.n_steps, index, score=self.score,
             internal_batch_size=self.internal_batch_size, steady=self.steady,
         )  # fmt: skip
         integral = Integral(
@@ -76,7 +82,7 @@ class GuidedIG(PathExplainer):
         n_steps, fraction, max_dist: as in `paths.guided_path`.
 
     The path depends on comparisons of gradients, so the attribution carries no graph. The gradient at the
-    start of each step is used, which is the rule "left".
+    start of each step is used, which is the rule "left". Of the path, one step is in memory.
     """
 
     rules = ("left",)
@@ -109,11 +115,13 @@ class GuidedIG(PathExplainer):
             scores.append(torch.cat([f for _, f in parts]))
             return torch.cat([gradient for gradient, _ in parts])
 
-        images, slopes = paths.guided_path(
+        turning, values = Turning(self.steady), torch.zeros_like(x)
+        finite, after = torch.ones_like(index, dtype=torch.bool), start
+        for before, gradient, after in paths.guided_steps(
             slope, start, x, steps=self.n_steps, fraction=self.fraction, max_dist=self.max_dist
-        )
-        turning = Turning(self.steady)
-        turning.see(slopes)
-        values = (images.diff(dim=0) * slopes).sum(0)
+        ):
+            turning.see(gradient[None])
+            values += (after - before) * gradient
+            finite &= after.flatten(1).isfinite().all(1)
         integral = Integral(values, torch.stack(scores), turning.mean())
-        return Way(images[[0, -1]], integral, index, images.flatten(2).isfinite().all(2).all(0))
+        return Way(torch.stack((start, after)), integral, index, finite)

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from robustxai.checks import check_count
+from robustxai.manifold_ig.contracts import check_sweeps
 from robustxai.manifold_ig.metric import Codes, Decoder, Latents, curve_energy, decode, pull
 
 STEP, EPSILON, SWEEPS, NODES = 5e-5, 1000.0, 300, 20
@@ -56,8 +58,11 @@ def released_geodesic_reference(
 
     Before each sweep S = sum_i ||eta_i||^2 is computed; a curve stops when S <= `epsilon` and never moves
     again; an `epsilon` of 0 is no stop rule. Node i sees the already moved node i - 1. `sweeps` is the budget: 300 in
-    the released settings, 2 in the released demonstration. The end nodes never move.
+    the released settings, 2 in the released demonstration, 0 the line. The end nodes never move. Raises ValueError for
+    fewer than 3 nodes, a step that is not above 0, or a negative `epsilon` or `sweeps`.
     """
+    check_count("nodes", nodes, 3)
+    check_sweeps(step=step, epsilon=epsilon, sweeps=sweeps)
     z = released_line(z0, z1, nodes)
     active = torch.ones(len(z0), dtype=torch.bool, device=z0.device)
     converged, done = ~active, 0
@@ -72,7 +77,7 @@ def released_geodesic_reference(
             )
         converged |= active & (square <= epsilon)
         active &= finite & (square > epsilon)
-        if done == sweeps or not active.any():
+        if done >= sweeps or not active.any():
             break
         moved = z.clone()
         for i in range(1, nodes - 1):

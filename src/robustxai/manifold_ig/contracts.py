@@ -1,0 +1,120 @@
+"""What the geodesic solvers accept, and the sentences that say so: checked once, at a public door.
+
+Knows the names of options and nothing about what is done with them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robustxai.checks import check_count, check_number, check_positive
+
+MODES = ("fast", "released")
+OPTIONS = (
+    "modes", "history", "tolerance", "coarse", "polish", "constant_speed", "penalty", "weight",
+    "step", "epsilon", "sweeps",
+)  # fmt: skip
+
+
+def check_ends(z0: Tensor, z1: Tensor) -> None:
+    """The ends are finite codes (n, *latent) of one floating type and one device, and differ in every row."""
+    if z0.shape != z1.shape or z0.ndim < 2 or len(z0) == 0:
+        raise ValueError(
+            f"z0 and z1 have shapes {tuple(z0.shape)} and {tuple(z1.shape)}; accepted are equal (n, ...)"
+        )
+    if z0.dtype != z1.dtype or not z0.is_floating_point():
+        raise ValueError(f"z0 and z1 have types {z0.dtype} and {z1.dtype}; accepted is one floating type")
+    if z0.device != z1.device:
+        raise ValueError(f"z0 and z1 are on {z0.device} and {z1.device}; accepted is one device")
+    if not (z0.isfinite().all() and z1.isfinite().all()):
+        raise ValueError("z0 or z1 holds numbers that are NaN or infinite; accepted are finite codes")
+    same = (z0 == z1).flatten(1).all(1)
+    if same.any():
+        raise ValueError(
+            f"z0 and z1 are equal in row {int(same.nonzero()[0])}; accepted are two different ends"
+        )
+
+
+def check_points(n_points: int, mode: str) -> None:
+    """A curve has 2 points or more; the released algorithm needs one between its ends."""
+    least = 3 if mode == "released" else 2
+    if not _whole(n_points, least):
+        raise ValueError(f"n_points is {n_points}; accepted is {least} or more in mode {mode!r}")
+
+
+def check_budget(evaluations: int, modes: int | None) -> None:
+    """Evaluations are 0 or more, and modes 1 or more where they are given."""
+    if not _whole(evaluations, 0) or not (modes is None or _whole(modes, 1)):
+        raise ValueError(
+            f"evaluations and modes are {evaluations} and {modes}; accepted are 0 or more and 1 or more"
+        )
+
+
+def check_options(
+    *,
+    history: int = 20,
+    tolerance: float | int = 1e-4,
+    coarse: int | None = None,
+    polish: int | None = None,
+    weight: float | int = 1.0,
+    max_batch: int | None = None,
+) -> None:
+    """The numbers that steer the fast solver."""
+    check_count("history", history)
+    check_number("tolerance", tolerance)
+    check_number("weight", weight)
+    for name, value, low in (("coarse", coarse, 3), ("polish", polish, 0), ("max_batch", max_batch, 1)):
+        if value is not None:
+            check_count(name, value, low)
+
+
+def check_sweeps(*, step: float | int = 1.0, epsilon: float | int = 0.0, sweeps: int = 0) -> None:
+    """The numbers that steer the released algorithm."""
+    check_positive("step", step)
+    check_number("epsilon", epsilon)
+    check_count("sweeps", sweeps, 0)
+
+
+def check_start(start: Tensor | None, z0: Tensor) -> None:
+    """A warm start is curves (points, n, *latent) between codes like `z0`."""
+    if start is None:
+        return
+    if not start.is_floating_point() or start.shape[1:] != z0.shape or len(start) < 2:
+        raise ValueError(
+            f"start has shape {tuple(start.shape)} and type {start.dtype}; accepted are floats "
+            f"(points, {', '.join(map(str, z0.shape))}), 2 points or more"
+        )
+
+
+@torch.no_grad()
+def check_penalty(penalty: Callable[[Tensor], Tensor] | None, z0: Tensor) -> None:
+    """A penalty gives one number for each code; it is asked once, about `z0`."""
+    if penalty is None:
+        return
+    paid = penalty(z0)
+    if not isinstance(paid, Tensor) or paid.shape != z0.shape[:1]:
+        shape = tuple(paid.shape) if isinstance(paid, Tensor) else type(paid).__name__
+        raise ValueError(
+            f"penalty gives {shape} for codes of shape {tuple(z0.shape)}; accepted is ({len(z0)},), one number a code"
+        )
+
+
+def check_solver(options: dict[str, Any]) -> None:
+    """The further options of `geodesic` that an explainer passes on, by name and by value."""
+    if unknown := [name for name in options if name not in OPTIONS]:
+        raise ValueError(f"solver has the option {unknown[0]!r}; accepted are {', '.join(OPTIONS)}")
+    released = {k: v for k, v in options.items() if k in ("step", "epsilon", "sweeps")}
+    own = ("history", "tolerance", "coarse", "polish", "weight")
+    check_options(**{k: v for k, v in options.items() if k in own})
+    check_sweeps(**released)
+    check_budget(0, options.get("modes"))
+    if not (options.get("penalty") is None or callable(options["penalty"])):
+        raise ValueError(
+            f"penalty is {options['penalty']!r}; accepted are None and a function from codes to numbers"
+        )
+
+
+def _whole(value: object, low: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= low
