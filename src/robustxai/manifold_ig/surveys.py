@@ -3,7 +3,7 @@
 What the notebook asks of the drawn faces and of every further set alike. Knows nothing about figures or claims.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,6 +66,8 @@ def map_runs(
         i, (architecture, _, net) = item
         beside = architecture == study.architectures[0]
         methods = {n: m for n, m in study.methods(net, neighbours=beside).items() if n != "EIG even"}
+        if i % 2:  # two that run side by side do not wait for one another's geodesics
+            methods = dict(reversed(methods.items()))
         found = {name: method.explain(samples.x, samples.y) for name, method in methods.items()}
         quality = quality_rows(
             methods, samples.x, samples.y, masks=samples.masks, draws=infidelity_draws, sensitivity_draws=draws,
@@ -138,18 +140,24 @@ def input_rows(study: Study, samples: Samples) -> Rows:
     return rows
 
 
-def begin_rows(study: Study, samples: Samples, *, evaluations: int | None = None, **manifold: Any) -> Rows:
+def begin_rows(
+    study: Study,
+    samples: Samples,
+    *,
+    evaluations: int | None = None,
+    manifold: Mapping[str, Any] | None = None,
+) -> Rows:
     """Where the search for a geodesic begins -> what it finds: energy over that of the latent line, residual of the
     autoencoder, and likeness of the map to those of EIG, IG-recon, and MIG from the other beginning; with `manifold`,
-    options of `path_rows`, also the distance to it.
+    the options of `path_rows` for one, also the distance to it.
 
     evaluations: of the search from the latent line; None for as many as the other has.
     """
     net, rows = study.classifier(study.architectures[0], study.seeds[0]), {}
-    found = core(study, net)
+    x, y, found = samples.x, samples.y, core(study, net)
     lined = study.methods(net, first="line", evaluations=evaluations or study.evaluations)["MIG"]
     found = {n: m for n, m in found.items() if n != "MIG"} | {"encoded": found["MIG"], "line": lined}
-    along = path_rows(found, samples.x, samples.y, priced=False, **manifold)
+    along = path_rows(found, samples.x, samples.y, priced=False, **(manifold or {}))
     maps = {n: saliency(found[n](samples.x, samples.y)) for n in ("line", "encoded")}
     told = ["E / E_lin", "residual", *(["distance"] if manifold else []), "PCC with EIG", "PCC with IG-recon"]
     for name, title in (("line", "latent line"), ("encoded", "encoded pixel line")):
