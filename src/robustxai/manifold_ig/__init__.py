@@ -53,6 +53,7 @@ from robustxai.manifold_ig.metric import (
     push,
     speed_variation,
 )
+from robustxai.manifold_ig.noisy import GradientSHAP, SmoothGradIG
 from robustxai.manifold_ig.paths import (
     ENDPOINTS,
     blur_path,
@@ -79,6 +80,7 @@ __all__ = [
     "Bounds",
     "ConvFeatures",
     "Geodesic",
+    "GradientSHAP",
     "GuidedIG",
     "IntegratedGradients",
     "KnownManifold",
@@ -88,6 +90,7 @@ __all__ = [
     "ReleasedPath",
     "SaliencyOf",
     "ShuffledChange",
+    "SmoothGradIG",
     "VAELoss",
     "VarianceDecoder",
     "accumulated",
