@@ -54,6 +54,7 @@ from robustxai.manifold_ig.metric import (
     push,
     speed_variation,
 )
+from robustxai.manifold_ig.noisy import GradientSHAP, SmoothGradIG
 from robustxai.manifold_ig.paths import (
     ENDPOINTS,
     blur_path,
@@ -81,6 +82,7 @@ __all__ = [
     "ConvFeatures",
     "EvenPathIG",
     "Geodesic",
+    "GradientSHAP",
     "GuidedIG",
     "IntegratedGradients",
     "KnownManifold",
@@ -90,6 +92,7 @@ __all__ = [
     "ReleasedPath",
     "SaliencyOf",
     "ShuffledChange",
+    "SmoothGradIG",
     "VAELoss",
     "VarianceDecoder",
     "accumulated",

@@ -161,7 +161,10 @@ class PathExplainer:
         """The attribution without its diagnostics, which cost passes that an attack need not pay."""
         self._check(x, baselines)
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
-            return self._way(x, as_baseline(baselines, x), target, **more)
+            return self._way(x, self._begin(baselines, x), target, **more)
+
+    def _begin(self, baselines: Tensor | float | None, x: Tensor) -> Tensor:
+        return as_baseline(baselines, x)
 
     def _judged(self, x: Tensor, way: Way) -> Attribution:
         with torch.no_grad():
