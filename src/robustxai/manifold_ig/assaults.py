@@ -80,11 +80,13 @@ def attacked_pairs(
 
 
 def readers(study: Study, seed: int) -> dict[str, PathExplainer]:
-    """GuidedIG, MIG as released, and EIG and MIG with their ends treated otherwise: what reads an attack without being
-    attacked."""
+    """What reads an attack without being attacked: GuidedIG, EIG and MIG with their ends treated otherwise, and for the
+    first seed MIG as released, whose solver takes as long as all the others."""
     model = study.classifier(study.architectures[0], seed)
     methods = study.methods(model, neighbours=True, **SHORT)
-    found = {name: methods[name] for name in ("GuidedIG", RELEASED)}
+    found = {
+        name: methods[name] for name in ("GuidedIG", RELEASED) if name != RELEASED or seed == study.seeds[0]
+    }
     return found | {n: m for n, m in endings(study, model, **SHORT).items() if m.endpoint != "recon"}
 
 

@@ -16,18 +16,19 @@ from robustxai.manifold_ig.diagnostics import autoencoder_residual, by_length, p
 from robustxai.manifold_ig.experiments import path_rows, quality_rows
 from robustxai.manifold_ig.explainers import PathExplainer
 from robustxai.manifold_ig.geodesic import geodesic
-from robustxai.manifold_ig.maps import saliency
+from robustxai.manifold_ig.maps import Explain, saliency
 from robustxai.manifold_ig.metric import curve_bounds, decode
 from robustxai.manifold_ig.paths import ENDPOINTS
 from robustxai.manifold_ig.robustness import Rows
 from robustxai.manifold_ig.study import Study
 from robustxai.manifold_ig.tasks import Samples
-from robustxai.metrics import energy_inside, pearson
+from robustxai.metrics import energy_inside, infidelity, max_sensitivity, pearson, square_removal
 from robustxai.runtime import side_by_side
 
 CORE = ("IG", "IG-recon", "EIG", "MIG")
 """The methods with form A, from the pixel line to the geodesic."""
 RELEASED = "MIG released"
+PER_UNIT = ("Saliency", "SmoothGrad")
 Runs = dict[tuple[str, int], Rows]
 SHORT: dict[str, Any] = {"n_steps": 8, "solver": {"coarse": 6, "polish": 0}, "evaluations": 10}
 """Shorter paths for attacks, which ask for hundreds of them."""
@@ -95,6 +96,38 @@ def endings(study: Study, model: nn.Module, **options: Any) -> dict[str, LatentP
     return found
 
 
+def other_rows(model: nn.Module, explainers: Mapping[str, Explain], samples: Samples, *, draws: int) -> Rows:
+    """Any signed explainers of the images themselves: unexplained squares, SENS_max, and the share inside the masks.
+
+    Those named in `PER_UNIT` give slopes, which are multiplied by what is removed; the others' values are shares of the
+    score already, of images that start at black. draws: behind SENS_max.
+    """
+    x, y = samples.x, samples.y
+
+    def row(name: str) -> dict[str, Tensor]:
+        explain, remove = explainers[name], square_removal(fill=0.0)
+        values = explain(x, y)
+        told = infidelity(
+            model,
+            x,
+            values,
+            y,
+            perturb=remove,
+            baseline=None if name in PER_UNIT else 0.0,
+            draws=25,
+            score="logit",
+        )
+        change = max_sensitivity(explain, x, y, draws=draws).value
+        found = {"unexplained squares": told.scaled / told.null, "SENS_max": change}
+        return (
+            found
+            if samples.masks is None
+            else found | {"energy inside": energy_inside(saliency(values), samples.masks)}
+        )
+
+    return dict(zip(explainers, side_by_side(row, explainers), strict=True))
+
+
 def start_rows(study: Study, methods: dict[str, PathExplainer], samples: Samples) -> Rows:
     """Start of the path -> quantity: likeness of MIG's map to the others, and shares inside the masks.
 
@@ -157,9 +190,13 @@ def begin_rows(
     x, y, found = samples.x, samples.y, core(study, net)
     lined = study.methods(net, first="line", evaluations=evaluations or study.evaluations)["MIG"]
     found = {n: m for n, m in found.items() if n != "MIG"} | {"encoded": found["MIG"], "line": lined}
-    along = path_rows(found, samples.x, samples.y, priced=False, **(manifold or {}))
-    maps = {n: saliency(found[n](samples.x, samples.y)) for n in ("line", "encoded")}
+    along = path_rows(found, x, y, priced=False)
+    ends = {n: found[n] for n in ("line", "encoded")}
+    maps = {n: saliency(method(x, y)) for n, method in ends.items()}
     told = ["E / E_lin", "residual", *(["distance"] if manifold else []), "PCC with EIG", "PCC with IG-recon"]
+    if manifold:
+        away = path_rows(ends, x, y, priced=False, geometry=False, **manifold)
+        along = {n: row | {"distance": away[n]["distance"]} for n, row in along.items() if n in ends}
     for name, title in (("line", "latent line"), ("encoded", "encoded pixel line")):
         row = {k: along[name][k] for k in told}
         rows[title] = row | {"PCC with the other": pearson(maps["line"], maps["encoded"])}
