@@ -5,6 +5,7 @@ import torch
 from curved import Classifier, generator, module
 from torch import nn
 from torch.nn import functional as F
+from torchvision.models import resnet18
 
 from robustxai.manifold_ig.entrance import entered
 from robustxai.manifold_ig.explainers import IntegratedGradients
@@ -258,3 +259,23 @@ def test_a_compiled_network_is_asked_about_images():
     network, (start, end) = module(3, Classifier).double(), ends(size=8)
     network._orig_mod = network.body  # what torch.compile leaves, without its seconds
     assert entered(network, start, end).model is network
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_network_that_works_in_place_behind_its_first_layer(inside):
+    """torchvision's own: conv, norm, ReLU(inplace=True)."""
+    torch.manual_seed(0)
+    model = resnet18(num_classes=3).eval()
+    assert model.relu.inplace
+    plain = resnet18(num_classes=3).eval()
+    plain.load_state_dict(model.state_dict())
+    for part in plain.modules():
+        if isinstance(part, nn.ReLU):
+            part.inplace = False
+    x = torch.rand(2, 3, 32, 32, generator=generator(0))
+    target = torch.tensor([0, 2])
+    if inside:
+        assert not torch.equal(entered(model, torch.zeros_like(x), x).start, torch.zeros_like(x))
+    with torch.set_grad_enabled(inside):
+        found = IntegratedGradients(model, n_steps=6)(x, target)
+    torch.testing.assert_close(found, IntegratedGradients(plain, n_steps=6)(x, target), rtol=1e-4, atol=1e-6)

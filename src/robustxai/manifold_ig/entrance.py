@@ -98,8 +98,8 @@ class Entrance:
         return intercept.found.to(memory_format=self.layout)
 
     def rest(self, h: Tensor) -> Tensor:
-        """Logits from h."""
-        with _Intercept(self.layers, h.to(memory_format=self.layout)):
+        """Logits from h, which stays as it is: the next layer may be a ReLU that works in place."""
+        with _Intercept(self.layers, h.clone(memory_format=self.layout)):
             return self.model(self.images[:1].expand(len(h), *self.images.shape[1:]))
 
     def pull(self, gradient: Tensor) -> Tensor:
