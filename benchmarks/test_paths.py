@@ -1,10 +1,15 @@
-"""What paths cost: IG against captum, the geodesic solver against the released algorithm, ManifoldIG against IG.
+"""What paths cost: IG against captum in time and memory, the geodesic solver against the released algorithm, ManifoldIG
+against IG.
 
 The networks have random weights: time does not depend on what they have learned. The released algorithm is timed
 without its repeated evaluations of the stop rule, in favour of the released algorithm.
 """
 
 import copy
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import captum.attr
 import pytest
@@ -23,6 +28,7 @@ from robustxai.nets import CompactResNet, ConvVAE, TorchvisionClassifier, folded
 
 CHAPTER = "manifold_ig"
 STEPS, SIZE, BATCH, CHUNK = 50, 64, 8, 64
+MEMORY = "bytes of tensors held at once in Integrated Gradients, 50 steps, 8 images of 64 px, passes of 64"
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -31,6 +37,13 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def images() -> Tensor:
     return torch.rand(BATCH, 3, SIZE, SIZE, generator=generator())
+
+
+def captums(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """Captum's Integrated Gradients, midpoint rule, in passes of the same size."""
+    method = captum.attr.IntegratedGradients(model)
+    options = dict(n_steps=STEPS, method="riemann_middle", internal_batch_size=CHUNK)
+    return lambda x, target: method.attribute(x, target=target, **options)
 
 
 CLASSIFIERS = {
@@ -43,7 +56,7 @@ CLASSIFIERS = {
 @pytest.mark.parametrize("name", CLASSIFIERS)
 @pytest.mark.benchmark(group="Integrated Gradients, 50 steps, 8 images of 64 px, passes of 64 images")
 def test_integrated_gradients_against_captum(name, form, against):
-    """The same rule, steps and largest pass, hence about the same peak of activations in memory.
+    """The same rule, steps and largest pass; `test_memory_against_captum` has the memory that both take.
 
     Captum explains the network as it is. So do we, and then the network with its batch norms folded, as the chapter
     does: the time of folding is within, and in both that of finding and verifying a way in behind the first layer. The
@@ -55,13 +68,7 @@ def test_integrated_gradients_against_captum(name, form, against):
         network = folded(model) if form == "folded" else model
         return IntegratedGradients(network, n_steps=STEPS, internal_batch_size=CHUNK)(x, target)
 
-    theirs = captum.attr.IntegratedGradients(model)
-
-    def captums() -> Tensor:
-        return theirs.attribute(
-            x, target=target, n_steps=STEPS, method="riemann_middle", internal_batch_size=CHUNK
-        )
-
+    theirs = captums(model)
     exact = copy.deepcopy(model).double()  # in float32, rounding flips some ReLUs
     network = folded(exact) if form == "folded" else exact
     options = dict(
@@ -72,7 +79,37 @@ def test_integrated_gradients_against_captum(name, form, against):
         x[:2].double(), target=target[:2], n_steps=STEPS, method="gausslegendre"
     )
     assert (mine - other).abs().max() < 1e-4 * other.abs().max()
-    against(captums, ours, rounds=7, name=f"captum / ours, {name} {form}", target="1.2 or more")
+    against(
+        lambda: theirs(x, target), ours, rounds=7, name=f"captum / ours, {name} {form}", target="1.2 or more"
+    )
+
+
+@pytest.mark.parametrize("form", ["as it is", "folded"])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.benchmark(group=MEMORY)
+def test_memory_against_captum(name, form, benchmark):
+    """The ratio is that of bytes, not of times: what both hold at once beside the network and the images."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "ace"))
+    from peak import PeakBytes
+
+    model, x, target = CLASSIFIERS[name](), images(), torch.arange(BATCH) % 10
+    network = folded(model) if form == "folded" else model
+    method, theirs = IntegratedGradients(network, n_steps=STEPS, internal_batch_size=CHUNK), captums(model)
+    peaks = []
+    for run in (lambda: method(x, target), lambda: theirs(x, target)):
+        with PeakBytes() as memory:
+            run()
+        peaks.append(memory.peak)
+    start = time.process_time()
+    theirs(x, target)
+    reference = time.process_time() - start
+    benchmark.pedantic(lambda: method(x, target), rounds=1)
+    ratio = peaks[0] / peaks[1]
+    benchmark.extra_info.update(
+        chapter=CHAPTER, name=f"ours / captum, {name} {form}, bytes", n=1, ratio=ratio, low=ratio, high=ratio,
+        target="1 or less", reference_seconds=reference, bytes=peaks,
+    )  # fmt: skip
+    print(f"\n{name} {form}: {peaks[0] / 2**20:.1f} MiB ours, {peaks[1] / 2**20:.1f} MiB captum's")
 
 
 class Blobs(nn.Module):
@@ -101,7 +138,7 @@ def test_solver_against_the_released_algorithm(against):
         return geodesic(decoder, start[0], start[-1], 12, evaluations=10)
 
     slow, quick = released().trace[-1], fast().energy
-    assert quick.mean() <= slow.mean() and (quick <= slow).float().mean() >= 0.75
+    assert quick.mean() <= slow.mean() and (quick <= slow).float().mean() >= 0.8
     against(
         released, fast, rounds=3, name="released, 300 sweeps / solver, 10 evaluations", target="50 or more"
     )
