@@ -195,7 +195,7 @@ def begin_rows(
     maps = {n: saliency(method(x, y)) for n, method in ends.items()}
     told = ["E / E_lin", "residual", *(["distance"] if manifold else []), "PCC with EIG", "PCC with IG-recon"]
     if manifold:
-        away = path_rows(ends, x, y, priced=False, geometry=False, **manifold)
+        away = path_rows(ends, x, y, priced=False, geometry=False, reference="line", **manifold)
         along = {n: row | {"distance": away[n]["distance"]} for n, row in along.items() if n in ends}
     for name, title in (("line", "latent line"), ("encoded", "encoded pixel line")):
         row = {k: along[name][k] for k in told}
