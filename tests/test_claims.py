@@ -325,3 +325,23 @@ def test_numbers_as_text(value, text):
 def test_the_undefined_interval_of_a_single_seed_is_none(run):
     run.check("toy.drop", 0.0, interval=(math.nan, math.nan), seeds=1)
     assert run.done["toy.drop"]["interval"] is None and run.done["toy.drop"]["verdict"] == "reproduced"
+
+
+def test_stored_results_of_the_checkout(tmp_path, monkeypatch):
+    monkeypatch.setattr("robustxai.runtime.checkout", lambda: tmp_path)
+    monkeypatch.setenv("ROBUSTXAI_RESULTS", str(tmp_path / "elsewhere"))
+    for profile in ("real", "bench"):
+        assert claims.stored("toy", profile) is None
+        file = tmp_path / "results" / profile / "toy.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"profile": profile}))
+        assert claims.stored("toy", profile) == {"profile": profile}
+    monkeypatch.setattr("robustxai.runtime.checkout", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    assert claims.stored("toy", "real") == {"profile": "real"}
+    with pytest.raises(ValueError, match="profile='slow' is not known: use one of quick, real, gpu, bench"):
+        claims.stored("toy", "slow")
+    for broken in ("[1]", "{"):
+        (tmp_path / "results" / "real" / "toy.json").write_text(broken)
+        with pytest.raises(ValueError, match=r"results/real/toy\.json is not a JSON object"):
+            claims.stored("toy", "real")

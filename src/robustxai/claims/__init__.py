@@ -20,6 +20,7 @@ from robustxai.claims.coverage import Coverage, coverage
 from robustxai.claims.ledger import PROFILES, Claim, ledger, of_chapter
 from robustxai.claims.rules import judge
 from robustxai.claims.run import VERDICTS, Run, results_path
+from robustxai.claims.stored import stored
 
 __all__ = [
     "PROFILES",
@@ -37,6 +38,7 @@ __all__ = [
     "share",
     "skip",
     "start",
+    "stored",
     "table",
 ]
 

@@ -1,0 +1,34 @@
+"""Results that a checkout brings along: what an earlier run of a chapter found, or its benchmarks.
+
+A notebook shows them beside what it measures itself. Judges nothing and runs nothing.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from robustxai import runtime
+from robustxai.claims.ledger import PROFILES
+
+STORED = (*PROFILES, "bench")
+
+
+def stored(chapter: str, profile: str) -> dict[str, Any] | None:
+    """The content of `results/<profile>/<chapter>.json` of the checkout, or None where that file is not.
+
+    profile: "quick", "real", "gpu", or "bench" for the benchmarks. An installed copy looks in the current folder; a
+    run's own ROBUSTXAI_RESULTS is not looked at, as it holds what this run writes.
+    Raises ValueError for another profile, and for a file that is no JSON object.
+    """
+    if profile not in STORED:
+        raise ValueError(f"profile={profile!r} is not known: use one of {', '.join(STORED)}.")
+    path = (runtime.checkout() or Path()) / "results" / profile / f"{chapter}.json"
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise ValueError(f"results/{profile}/{chapter}.json is not a JSON object: run the chapter again.")
+    return content
