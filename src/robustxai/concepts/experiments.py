@@ -148,10 +148,14 @@ def attacked(
 
 
 def exceeds_controls(cells: Mapping[str, Cell], sign: int) -> bool:
-    """The attacked score is beyond every control's by more than one standard deviation of the attacked runs."""
+    """The attacked score is beyond every control's by more than one standard deviation over runs, the larger of the
+    two: scores that end at 0 or 1 do not vary, and must not make any difference look certain."""
     mine = cells["attacked"]
-    others = [c.mean for name, c in cells.items() if name not in ("clean", "attacked")]
-    return all(sign * (mine.mean - other) > float(mine.scores.std()) for other in others)
+    others = [c for name, c in cells.items() if name not in ("clean", "attacked")]
+    return all(
+        sign * (mine.mean - other.mean) > max(float(mine.scores.std()), float(other.scores.std()))
+        for other in others
+    )
 
 
 def null_rate(
