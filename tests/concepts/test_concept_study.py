@@ -184,7 +184,7 @@ def test_transfer_has_all_levels_and_controls(study):
     same = dict.fromkeys(found[0].cells, found[0].cells["clean"])
     assert not exceeds_controls(same, 1)
     some = found[0].clean
-    ends, mixed = torch.ones(4), torch.tensor([0.0, 1.0, 1.0, 1.0])
+    ends, mixed = torch.ones(3), torch.tensor([0.0, 1.0, 1.0])
     cells = {"clean": some, "attacked": replace(some, scores=ends), "permuted": replace(some, scores=mixed)}
     assert not exceeds_controls(cells, 1)  # the control's own spread is larger than the difference
     cells["permuted"] = replace(some, scores=0.5 + 0.01 * mixed)

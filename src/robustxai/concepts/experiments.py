@@ -109,12 +109,13 @@ def clean_table(
     memory: Memory = fresh,
     **options,
 ) -> dict[str, TCAVResult]:
-    """TCAV of all concepts at all layers, by class; each class is a family of its own for the correction."""
+    """TCAV of all concepts at all layers, bare cells by class; each class is a family of its own for the correction."""
     tcav = TCAV(model, layers, cav=cav, cache=memory(model))
-    return {
-        c: tcav.score(x, given.index(c), given.concepts, given.random, **options)
-        for c, x in given.scored.items()
-    }
+    found = {}
+    for c, x in given.scored.items():
+        result = tcav.score(x, given.index(c), given.concepts, given.random, **options)
+        found[c] = TCAVResult(tuple(cell.bare for cell in result.cells))
+    return found
 
 
 def judge(

@@ -65,6 +65,11 @@ class Cell:
         """The same cell with the verdict of the test over sets, at 5 % and without correction."""
         return replace(self, p=self.p_sets, state=state(self.mean, self.p_sets))
 
+    @property
+    def bare(self) -> Cell:
+        """The same cell without its CAVs, which are nearly all of its memory."""
+        return replace(self, cavs=self.cavs.none)
+
     def __str__(self) -> str:
         low, high = self.interval.low, self.interval.high
         line = f"{self.concept} at {self.layer}: {self.mean:.2f} [{low:.2f}, {high:.2f}], p {self.p:.2g}, {self.state}"

@@ -190,6 +190,7 @@ class Study:
     def with_controls(
         self, perturbed: Perturbed, kind: str, seed: int, case: E.Case, *, layer: str = ""
     ) -> dict[str, Cell]:
-        """Cells on one network of clean exemplars, attacked ones, and every control of the same size (spec 6)."""
+        """Bare cells on one network of clean exemplars, attacked ones, and every control of the same size (spec 6)."""
         sets = {"clean": perturbed.clean, "attacked": perturbed.x, **controls(perturbed)}
-        return self.judged(kind, seed, case, sets, layer=layer, both=True)
+        cells = self.judged(kind, seed, case, sets, layer=layer, both=True)
+        return {name: cell.bare for name, cell in cells.items()}

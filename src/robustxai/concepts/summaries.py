@@ -35,10 +35,12 @@ def over(values: Iterable[float]) -> Triple:
     return (i.value, i.low, i.high)
 
 
-def spread(values: Iterable[float]) -> Triple | str:
-    """As `over`; of fewer than `FEW` values, the values themselves."""
+def spread(values: Iterable[float], *, bounds: bool = True) -> Triple | float | str:
+    """As `over`, or the mean without its bounds; of fewer than `FEW` values, the values themselves."""
     found = list(values)
-    return over(found) if len(found) >= FEW else ", ".join(f"{v:.3f}" for v in found)
+    if len(found) < FEW:
+        return ", ".join(f"{v:.3f}" for v in found)
+    return over(found) if bounds else over(found)[0]
 
 
 def share(hits: Sequence[bool]) -> str:
@@ -182,7 +184,7 @@ def by_level(found: Sequence[Transferred]) -> list[dict]:
             counted = [t for t in here if t.counts]
             rows.append(
                 {"judged on": level, "clean": spread(t.clean.mean for t in here)}
-                | {name: spread(t.control(name) for t in here) for name in CONTROLS}
+                | {name: spread([t.control(name) for t in here], bounds=False) for name in CONTROLS}
                 | {
                     "strongest": spread(t.strongest_control for t in here),
                     "attacked": spread(t.attacked.mean for t in here),
