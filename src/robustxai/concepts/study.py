@@ -168,7 +168,8 @@ class Study:
     def outcomes(self, attack: str = "push", cases: Sequence[E.Case] | None = None) -> list[Outcome]:
         """What the attack does to every case on every network, judged by both tests."""
         chosen = self.task.cases if cases is None else cases
-        return [o for found in self.on(lambda *net: self._outcomes(*net, attack, chosen)) for o in found]
+        parts = self.on(lambda kind, seed: self._outcomes(kind, seed, attack, chosen))
+        return [o for part in parts for o in part]
 
     def _outcomes(self, kind: str, seed: int, attack: str, cases: Sequence[E.Case]) -> list[Outcome]:
         found = []

@@ -71,14 +71,15 @@ def routes(study: Study, *, other_layer: str) -> Iterator[Route]:
 def transfer(
     study: Study, case: Case, *, attack: str = "push", other_layer: str = "b3", levels: Sequence[str] = LEVELS
 ) -> list[Transferred]:
-    """The case over all routes of these levels; "several networks" is the `ensemble` of
-    the other seeds, for one victim an architecture.
+    """The case over all routes of these levels; "several networks" is the `ensemble` of the other seeds, for one
+    victim an architecture.
 
     Attacks are made side by side, then the victims judge side by side.
     """
     found = [r for r in routes(study, other_layer=other_layer) if r.level in levels]
     sources = list(dict.fromkeys(r.surrogate for r in found))
-    made = dict(zip(sources, study.on(lambda *net: study.moved(*net, case, attack), sources), strict=True))
+    moved = study.on(lambda kind, seed: study.moved(kind, seed, case, attack), sources)
+    made = dict(zip(sources, moved, strict=True))
     jobs = [(r, made[r.surrogate]) for r in found]
     if LEVELS[4] in levels:
         seed = study.seeds[0]
