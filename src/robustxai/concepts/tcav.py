@@ -108,11 +108,13 @@ class TCAV:
                 "1 and more"
             )
         gradients = self._gradients(images, target)
-        negatives = [self._activations(s, keep) for s in random]
-        own = {layer: self._negatives(random, negatives, layer, keep) for layer in self.layers}
+        maps_of = lru_cache(
+            lambda: [self._activations(s) for s in random]
+        )  # only if they are not known already
+        own = {layer: self._negatives(random, maps_of, layer, keep) for layer in self.layers}
         cells = []
         for name, exemplars in concepts.items():
-            maps = self._activations(exemplars, False)
+            maps = self._activations(exemplars)
             for layer in self.layers:
                 with_layer = f"concept {name!r} at layer {layer!r}"
                 check_varied(with_layer, maps[layer])
@@ -165,28 +167,23 @@ class TCAV:
             float(fitted.accuracy.mean()), fitted.stability, warning, fitted,
         )  # fmt: skip
 
-    def _activations(self, x: Tensor, keep: bool) -> Maps:
-        def make() -> Maps:
-            return activations(self.model, x, self.layers, chunk=self.chunk)
-
-        return self._by_layer(x, ("activations",), make) if keep else make()
+    def _activations(self, x: Tensor) -> Maps:
+        return activations(self.model, x, self.layers, chunk=self.chunk)
 
     def _gradients(self, x: Tensor, target: int) -> Maps:
-        def make() -> Maps:
-            return class_gradients(self.model, x, target, self.layers, of=self.of, chunk=self.chunk)
-
-        return self._by_layer(x, ("gradients", target, self.of), make)
-
-    def _by_layer(self, x: Tensor, words: tuple[object, ...], make: Callable[[], Maps]) -> Maps:
         """What the cache holds for each layer; one pass makes what is missing."""
-        made = lru_cache(make)
+        made = lru_cache(
+            lambda: class_gradients(self.model, x, target, self.layers, of=self.of, chunk=self.chunk)
+        )
         return {
-            layer: self._cache.get(self.model, x, (*words, layer), lambda layer=layer: made()[layer])
+            layer: self._cache.get(
+                self.model, x, ("gradients", target, self.of, layer), lambda layer=layer: made()[layer]
+            )
             for layer in self.layers
         }
 
     def _negatives(
-        self, random: Sequence[Tensor], maps: Sequence[Maps], layer: str, keep: bool
+        self, random: Sequence[Tensor], maps_of: Callable[[], Sequence[Maps]], layer: str, keep: bool
     ) -> tuple[Negatives, dict[str, Tensor]]:
         """The negative sets of a layer, and the random CAVs (baseline, d) by baseline."""
 
@@ -194,9 +191,11 @@ class TCAV:
             if not keep:
                 return make()
             words = (*words, layer, *((id(s), s._version) for s in random))
-            return self._cache.get(self.model, random[0], words, make)
+            every = tuple(random)  # kept with the value, so that no id is used again
+            return self._cache.get(self.model, random[0], words, lambda: (every, make()))[1]
 
         def stacked() -> Negatives:
+            maps = maps_of()
             for i, m in enumerate(maps):
                 check_varied(f"random set {i} at layer {layer!r}", m[layer])
             return Negatives.of([rows(m[layer], pool=self.cav.pool) for m in maps])
