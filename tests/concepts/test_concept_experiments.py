@@ -59,6 +59,12 @@ def test_cases_are_possible():
 def test_clean_table_and_null_rate():
     table = clean_table(MODEL, GIVEN, cav=CAV(), layers=("b3",), permutations=99)
     assert set(table) == {"zebra", "honeycomb"} and len(table["zebra"].cells) == len(GIVEN.concepts)
+    whole = TCAV(MODEL, ["b3"]).score(
+        GIVEN.scored["zebra"], GIVEN.index("zebra"), GIVEN.concepts, GIVEN.random, permutations=99
+    )
+    for bare, cell in zip(table["zebra"].cells, whole.cells, strict=True):
+        assert torch.equal(bare.scores, cell.scores) and (bare.p, bare.state) == (cell.p, cell.state)
+        assert not len(bare.cavs.vectors) and len(cell.cavs.vectors) == 3  # what takes the memory
     for test in ("runs", "sets"):
         assert 0 <= null_rate(MODEL, GIVEN, "zebra", layers=("b3",), test=test) <= 1
 

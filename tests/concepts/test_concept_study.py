@@ -7,8 +7,9 @@ import torch
 from tiny import net
 
 from robustxai.concepts import ablations, summaries
+from robustxai.concepts.defence_study import ATTACKS, CLEAN, defended
 from robustxai.concepts.experiments import CASES, clean_table, exceeds_controls, materials
-from robustxai.concepts.facet_study import judge_for
+from robustxai.concepts.facet_study import facet_swap, facet_swaps, judge_for
 from robustxai.concepts.measures import turned_by
 from robustxai.concepts.outcomes import Flip, needed
 from robustxai.concepts.study import Study
@@ -234,3 +235,39 @@ def test_the_judge_is_another_network_and_best_one_that_nobody_here_trained(stud
     monkeypatch.setattr("robustxai.concepts.facet_study.JUDGE_LAYER", "b3")
     assert of(judge_for(photographs, "inception", 1), photographs._nets["squeezenet"])
     assert of(judge_for(photographs, "squeezenet", 0), photographs._nets["plain 0"])
+
+
+def test_every_defence_has_a_row(study):
+    more = [GIVEN.goal["corgi"], GIVEN.goal["corgi"].flip(0)]
+    tried = study.on(
+        lambda *net: defended(study, *net, CORGIS, more, layers=("b2", "b3")), [("plain", 0), ("plain", 1)]
+    )
+    found = [rows for rows, _ in tried]
+    assert all(0 <= caught[a] <= 1 for _, caught in tried for a in ATTACKS)
+    rows = summaries.by_defence(found)
+    assert [r["defence"] for r in rows] == list(found[0]) and "vote of 3 concept sets, 2 attacked" in found[0]
+    for row, name in zip(rows, found[0], strict=True):
+        here = [f[name] for f in found]
+        assert row["push"][0] == pytest.approx(sum(d.score["push"] for d in here) / 2)
+        assert row["restores it, push"] == f"{sum(d.restores('push') for d in here)} of 2"
+    kept = replace(
+        found[0]["none"], state={CLEAN: "important", "push": "important", "gradient": "anti-important"}
+    )
+    assert kept.restores("push") and not kept.restores("gradient")
+    assert not replace(kept, state=dict.fromkeys((CLEAN, "push"), "not significant")).restores("push")
+
+
+def test_every_network_draws_facets_for_a_judge_of_its_own(study, monkeypatch):
+    monkeypatch.setattr(
+        "robustxai.concepts.facet_study.lesson", lambda texture, n, size: GIVEN.concepts[texture]
+    )
+    swaps = facet_swaps(study, n=2, steps=2, attack_steps=2)
+    assert list(swaps) == study.members
+    first = {"A", "B", "none", "noise", "fresh", "replace", "destroy"}
+    for (kind, seed), swap in swaps.items():
+        assert set(swap.pictures) == (first if seed == 0 else {"A", "B", "replace"})
+        alone = facet_swap(
+            study.network(kind, seed), judge_for(study, kind, seed), GIVEN, n=2, steps=2, attack_steps=2
+        )
+        assert torch.equal(alone.pictures["replace"].images, swap.pictures["replace"].images)
+        assert swap.way("replace") == pytest.approx(alone.way("replace"), abs=1e-4)
