@@ -18,6 +18,7 @@ from robustxai.nets import TorchvisionClassifier
 CHAPTER = "concepts"
 GROUP = "TCAV, ResNet-18, 64 px"
 N = 50
+CAVS, ROWS, FEATURES = 20, 100, 8192
 LAYERS = ("body.layer1", "body.layer2", "body.layer3")  # behind layer4 there is only a linear head
 
 
@@ -92,7 +93,7 @@ def test_against_the_bare_cost(estimator, against):
 @pytest.mark.benchmark(group=GROUP)
 def test_captum_against_the_bare_cost(against):
     work = Work(1, 5, LAYERS[:2])
-    against(work.captum, work.bare, rounds=3,
+    against(work.captum, work.bare, rounds=5,
             name="captum, 1 concept, 5 random sets, 2 layers / forwards and one backward")  # fmt: skip
 
 
@@ -100,24 +101,33 @@ def test_captum_against_the_bare_cost(against):
 @pytest.mark.benchmark(group=GROUP)
 def test_against_captum(estimator, against):
     work = Work(5, 20, LAYERS)
-    against(lambda: work.ours(estimator), work.captum, rounds=2,
+    against(lambda: work.ours(estimator), work.captum, rounds=5 if estimator == "sgd" else 3,
             name=f"ours ({estimator}) / captum, 5 concepts, 20 random sets, 3 layers",
             target="0.1 or less")  # fmt: skip
 
 
-@pytest.mark.benchmark(group="CAVs of one concept against 100 negative sets, 100 + 100 rows of 8,192")
-def test_cavs_at_once(against):
-    from sklearn.linear_model import SGDClassifier
+def theirs(estimator: str):
+    """What scikit-learn fits of the same kind."""
+    from sklearn.linear_model import RidgeClassifier, SGDClassifier
 
+    if estimator == "sgd":
+        return SGDClassifier(alpha=0.01, max_iter=1000, tol=1e-3, random_state=0)
+    return RidgeClassifier(alpha=float(FEATURES))  # about the mean diagonal of the Gram matrix, as ours
+
+
+@pytest.mark.parametrize("estimator", ["ridge", "sgd"])
+@pytest.mark.benchmark(group=f"{CAVS} CAVs of one concept, {ROWS} + {ROWS} rows of {FEATURES:,}")
+def test_cavs_at_once(estimator, against):
     generator = torch.Generator().manual_seed(0)
-    positive, negatives = torch.randn(100, 8192, generator=generator) + 0.1, []
-    negatives = [torch.randn(100, 8192, generator=generator) for _ in range(100)]
+    positive = torch.randn(ROWS, FEATURES, generator=generator) + 0.1
+    negatives = [torch.randn(ROWS, FEATURES, generator=generator) for _ in range(CAVS)]
+    train = round(ROWS * 2 / 3)  # ours holds a third out, too
 
     def one_by_one():
-        y = [1] * 67 + [0] * 67
-        for negative in negatives[:10]:  # a tenth of the work
-            rows = torch.cat((positive[:67], negative[:67])).numpy()
-            SGDClassifier(alpha=0.01, max_iter=1000, tol=1e-3, random_state=0).fit(rows, y)
+        y = [1] * train + [0] * train
+        for negative in negatives:
+            theirs(estimator).fit(torch.cat((positive[:train], negative[:train])).numpy(), y)
 
-    against(lambda: CAV("ridge").fit(positive, negatives), one_by_one, rounds=5,
-            name="100 ridge CAVs, batched / 10 CAVs of scikit-learn's SGDClassifier one by one")  # fmt: skip
+    name = type(theirs(estimator)).__name__
+    against(lambda: CAV(estimator).fit(positive, negatives), one_by_one, rounds=5,
+            name=f"ours ({estimator}), all at once / scikit-learn's {name}, one by one")  # fmt: skip

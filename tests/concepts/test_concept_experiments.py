@@ -1,6 +1,7 @@
 """The chapter's experiments on a tiny network and few pictures: shapes, honest wiring, and no leak of class images."""
 
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,8 +9,16 @@ from tiny import net
 
 from robustxai.concepts.attacks.distances import centroids, squared_distances
 from robustxai.concepts.cav import CAV
-from robustxai.concepts.defence_study import CLEAN, aware, cleaned, detected, several_sets, voted
-from robustxai.concepts.defences import CLEANERS, Behind, halved
+from robustxai.concepts.defence_study import (
+    CLEAN,
+    aware,
+    cleaned,
+    collected,
+    detected,
+    several_sets,
+    voted,
+)
+from robustxai.concepts.defences import CLEANERS, Behind, halved, vote
 from robustxai.concepts.experiments import (
     CASES,
     attacked,
@@ -50,6 +59,12 @@ def test_cases_are_possible():
 def test_clean_table_and_null_rate():
     table = clean_table(MODEL, GIVEN, cav=CAV(), layers=("b3",), permutations=99)
     assert set(table) == {"zebra", "honeycomb"} and len(table["zebra"].cells) == len(GIVEN.concepts)
+    whole = TCAV(MODEL, ["b3"]).score(
+        GIVEN.scored["zebra"], GIVEN.index("zebra"), GIVEN.concepts, GIVEN.random, permutations=99
+    )
+    for bare, cell in zip(table["zebra"].cells, whole.cells, strict=True):
+        assert torch.equal(bare.scores, cell.scores) and (bare.p, bare.state) == (cell.p, cell.state)
+        assert not len(bare.cavs.vectors) and len(cell.cavs.vectors) == 3  # what takes the memory
     for test in ("runs", "sets"):
         assert 0 <= null_rate(MODEL, GIVEN, "zebra", layers=("b3",), test=test) <= 1
 
@@ -62,8 +77,19 @@ def test_defences():
     assert rows[0].holds("push") == (rows[0].state[CLEAN] == rows[0].state["push"])
     one = voted([MODEL], GIVEN, CASE, sets, layers=("b3",))
     assert one.score == pytest.approx(rows[0].score) and one.state == rows[0].state
-    many = several_sets(MODEL, GIVEN, CASE, sets, [GIVEN.goal[CASE.concept]] * 2, layer="b3")
-    assert many.holds("push")  # two sets of three are not attacked
+    goal = GIVEN.goal[CASE.concept]
+    one = several_sets(MODEL, GIVEN, CASE, [sets, {CLEAN: goal}, {CLEAN: goal}], layer="b3")
+    named = {"first": sets[CLEAN], "pushed": sets["push"], "other": goal}
+    cell = {k: c["b3"] for k, c in judge(TCAV(MODEL, ["b3"]), GIVEN, CASE.target, named).items()}
+    assert one.name == "vote of 3 concept sets, 1 attacked"
+    assert one.state["push"] == vote([cell["pushed"].state, cell["other"].state, cell["other"].state])
+    assert one.score["push"] == pytest.approx((cell["pushed"].mean + 2 * cell["other"].mean) / 3)
+    assert one.score[CLEAN] == pytest.approx((cell["first"].mean + 2 * cell["other"].mean) / 3)
+    hit = collected(MODEL, GIVEN, CASE, goal, ["push"], layer="b3")
+    assert torch.equal(hit[CLEAN], goal) and not torch.equal(hit["push"], goal)
+    two = several_sets(MODEL, GIVEN, CASE, [sets, hit, {CLEAN: goal}], layer="b3")
+    assert two.name == "vote of 3 concept sets, 2 attacked"
+    assert two.score[CLEAN] == one.score[CLEAN] and two.score["push"] != one.score["push"]
     assert 0 <= detected(MODEL, GIVEN, CASE, sets["push"], layer="b3") <= 1
 
 
@@ -80,18 +106,22 @@ def test_the_aware_attacker_reaches_through_the_defence():
 def test_facets():
     judge = judge_of(OTHER, n=10, size=32, layer="b3")
     s = facet_swap(MODEL, judge, GIVEN, n=2, steps=3, attack_steps=2)
-    bare = facet_swap(MODEL, judge, GIVEN, aims=(), without=False, n=2, steps=3)
+    bare = facet_swap(MODEL, judge, GIVEN, aims=(), beside=(), without=False, n=2, steps=3)
     assert set(bare.pictures) == {"A", "B"} and torch.equal(bare.pictures["A"].images, s.pictures["A"].images)
-    assert set(s.pictures) == set(s.preference) == {"A", "B", "none", "replace", "destroy"}
+    assert set(s.pictures) == set(s.preference) == {"A", "B", "none", "noise", "fresh", "replace", "destroy"}
+    assert s.accuracy == judge.accuracy
     assert s.pictures["A"].images.shape == (2, 3, 32, 32) and s.likeness["A"] == pytest.approx(1)
-    assert s.likeness["replace"] < 1 and set(s.cosine) == {"replace", "destroy"}
+    assert s.likeness["replace"] < 1 and set(s.cosine) == {"noise", "fresh", "replace", "destroy"}
     assert s.way("A") == 0 and s.way("B") == pytest.approx(1)
     still = facet_swap(MODEL, judge, GIVEN, aims=("replace",), n=2, steps=3, attack_steps=2, eps=0.0)
     assert still.way("replace") == pytest.approx(0, abs=1e-5)
     assert torch.equal(still.pictures["replace"].images, still.pictures["A"].images)
     assert still.cosine["replace"][0] == pytest.approx(1, abs=1e-5) and len(FACETS) == 2
-    with pytest.raises(ValueError, match="aims has 'x'"):
-        facet_swap(MODEL, judge, GIVEN, aims=("x",))
+    for argument in ("aims", "beside"):
+        with pytest.raises(ValueError, match=f"{argument} has 'x'"):
+            facet_swap(MODEL, judge, GIVEN, **{argument: ("x",)})
+    for a, b, read in ((1.0, 0.0, True), (0.9, 0.1, True), (0.875, 0.0, False), (1.0, 0.125, False)):
+        assert replace(s, preference={"A": a, "B": b}).read is read
 
 
 def test_the_recipe_trains_two_networks(tmp_path):

@@ -7,10 +7,13 @@ import torch
 from tiny import net
 
 from robustxai.concepts import ablations, summaries
+from robustxai.concepts.defence_study import ATTACKS, CLEAN, defended
 from robustxai.concepts.experiments import CASES, clean_table, exceeds_controls, materials
-from robustxai.concepts.facet_study import judge_for
+from robustxai.concepts.facet_study import facet_swap, facet_swaps, judge_for
 from robustxai.concepts.measures import turned_by
-from robustxai.concepts.study import TASKS, Study
+from robustxai.concepts.outcomes import Flip, needed
+from robustxai.concepts.study import Study
+from robustxai.concepts.tasks import TASKS
 from robustxai.concepts.transfer import LEVELS, ensemble, routes, transfer
 from robustxai.concepts.world import NAMES
 
@@ -45,8 +48,11 @@ def test_a_network_from_elsewhere_has_one_seed():
     mixed = Study("textures", seeds=(0, 1), networks=("plain", "squeezenet"))
     found = list(routes(mixed, other_layer="b3"))
     assert len(found) == 2 * 4 + 3  # two seeds of one (same, layer, seed, architecture), one of the other
-    assert {v for level, s, v, _ in found if level == LEVELS[3] and s[0] == "plain"} == {("squeezenet", 0)}
-    assert {v for level, s, v, _ in found if level == LEVELS[3] and s[0] == "squeezenet"} == {("plain", 0)}
+    others = {
+        kind: {r.victim for r in found if r.level == LEVELS[3] and r.surrogate[0] == kind}
+        for kind in mixed.networks
+    }
+    assert others == {"plain": {("squeezenet", 0)}, "squeezenet": {("plain", 0)}}
 
 
 def test_attacks_are_remembered_and_the_class_gradient_knows_no_goal(study):
@@ -68,11 +74,57 @@ def test_outcomes_and_their_rows(study):
         assert not o.strong or o.flipped
     rows = summaries.by_case(found)
     assert len(rows) == 2 and all(len(r["attacked"]) == 3 for r in rows)
-    seen = summaries.traces(found, study)
-    for row in seen:
+    for o in found:
+        assert o.by_sets.clean.state == o.clean.by_sets.state and o.by_sets.network == o.network
+        assert set(o.cells) == {"clean", "noise", "attacked", "goal"} and o.clean.p_sets == o.clean.p_sets
+    for row in summaries.traces(found):
         assert row["largest change"] == pytest.approx(8, abs=1e-3) and 0 < row["SSIM"][0] < 1
-        assert -1 <= row["derivative, attacked"][0] < 1
+        assert 0 < row["L2"][0] <= 8 / 255 * (3 * 32 * 32) ** 0.5
         assert 0 <= row["other label"][0] <= 1 and 0 < row["distance left"][0] < 1
+    behind = summaries.evidence(found)
+    assert [r["exemplars"] for r in behind] == ["clean", "attacked"] * 2
+    for row in behind:
+        assert -1 <= row["derivative"][0] < 1 and 0 < row["p"] <= 1 and 0 < row["p by sets"] <= 1
+    turned = [r["cosine to the goal's"][0] for r in behind]
+    assert turned[1] > turned[0] and turned[3] > turned[2]  # pushed exemplars look like the goal to the probe
+
+
+def test_networks_work_side_by_side_and_give_what_one_thread_gives(study, monkeypatch):
+    def told(s):
+        return [
+            (o.network, o.seed, o.case.name, o.attacked.mean, o.attacked.p_sets)
+            for o in s.outcomes("push", (CORGIS,))
+        ], [
+            (t.level, t.victim, t.attacked.mean, t.strongest_control)
+            for t in transfer(s, CORGIS, other_layer="b2")
+        ]
+
+    many = told(study)
+    assert study.on(lambda kind, seed: f"{kind} {seed}") == [
+        "plain 0",
+        "plain 1",
+        "inception 0",
+        "inception 1",
+    ]
+    assert study.on(lambda kind, seed: seed, [("plain", 1)]) == [1]
+    monkeypatch.setattr("robustxai.runtime.cores", lambda: 1)
+    assert told(Tiny("menagerie", seeds=(0, 1), layer="b3")) == many
+
+
+def test_the_needed_share_is_the_smallest_from_which_all_larger_ones_work(study):
+    some = study.judged("plain", 0, STRIPES, {"c": GIVEN.concepts["striped"]})["c"]
+
+    def flips(clean, *states):
+        cells = [{"clean": replace(some, state=clean), "attacked": replace(some, state=s)} for s in states]
+        return dict(zip((0.0, 0.5, 1.0), (Flip(case=STRIPES, cells=c) for c in cells), strict=True))
+
+    yes, no = "important", "not significant"
+    assert needed([flips(yes, yes, no, no)]) == 0.5
+    assert needed([flips(yes, yes, no, no), flips(yes, yes, yes, no)]) == 1.0
+    assert needed([flips(yes, no, yes, no)]) == 1.0  # works by chance without an attack, and not at a half
+    assert needed([flips(yes, yes, no, no), flips(no, no, no, yes)]) == 0.5  # nothing to attack on the second
+    assert needed([flips(yes, yes, no, yes)]) != needed([flips(yes, yes, no, yes)])  # nan
+    assert needed([flips(no, no, no, no)]) != needed([])
 
 
 def test_the_smallest_budget_is_given_network_by_network(study):
@@ -100,21 +152,28 @@ def test_no_budget_changes_nothing(study):
 
 def test_settings(study):
     probes = ablations.probes(study, "plain", 0, CORGIS)
-    assert set(ablations.PROBES) < set(probes) and all(len(pair) == 2 for pair in probes.values())
+    assert set(ablations.PROBES) < set(probes) and all(
+        set(f.cells) == {"clean", "attacked"} for f in probes.values()
+    )
     induced, removed = (ablations.aims(study, "plain", 0, c, steps=(3,)) for c in (CORGIS, STRIPES))
     assert "towards images of the class" in induced and "away from its own centroid" in removed
     few = ablations.counts(study, "plain", 0, CORGIS, n=(6, 12))
-    assert torch.equal(few[12][0].scores, probes["ridge"][0].scores)
-    rows = summaries.by_setting([probes], 1)
+    assert torch.equal(few[12].clean.scores, probes["ridge"].clean.scores)
+    rows = summaries.by_setting([probes])
     assert [r["setting"] for r in rows] == list(probes)
+    assert [r["verdict as wanted"] for r in rows] == [
+        summaries.share(summaries.flips([f])) for f in probes.values()
+    ]
 
 
 def test_shares_universal_and_layers(study):
     cells = ablations.poisoned(study, "plain", 0, CORGIS, shares=(0.0, 0.5, 1.0))
     whole = study.judged("plain", 0, CORGIS, {"a": study.moved("plain", 0, CORGIS).x})["a"]
-    assert torch.equal(cells[1.0].scores, whole.scores)
-    assert turned_by(cells[0.5].cavs, cells[0.0].cavs) > turned_by(cells[1.0].cavs, cells[0.0].cavs)
-    assert list(ablations.universal(study, "plain", 0, CORGIS)) == ["clean", "universal", "per exemplar"]
+    assert torch.equal(cells[1.0].attacked.scores, whole.scores)
+    assert torch.equal(cells[0.0].attacked.scores, cells[1.0].clean.scores)
+    half, all_ = (turned_by(cells[s].attacked.cavs, cells[s].clean.cavs) for s in (0.5, 1.0))
+    assert half > all_
+    assert list(ablations.universal(study, "plain", 0, CORGIS)) == ["universal", "per exemplar"]
     table = ablations.layers(study, "plain", 0, CORGIS, judged=("b2", "b3"))
     assert set(table) == {"clean", "one layer", "all layers"} and set(table["clean"]) == {"b2", "b3"}
 
@@ -125,12 +184,22 @@ def test_transfer_has_all_levels_and_controls(study):
     assert all(len(t.cells) == 8 and list(t.cells)[:2] == ["clean", "attacked"] for t in found)
     same = dict.fromkeys(found[0].cells, found[0].cells["clean"])
     assert not exceeds_controls(same, 1)
+    some = found[0].clean
+    ends, mixed = torch.ones(3), torch.tensor([0.0, 1.0, 1.0])
+    cells = {"clean": some, "attacked": replace(some, scores=ends), "permuted": replace(some, scores=mixed)}
+    assert not exceeds_controls(cells, 1)  # the control's own spread is larger than the difference
+    cells["permuted"] = replace(some, scores=0.5 + 0.01 * mixed)
+    assert exceeds_controls(cells, 1) and not exceeds_controls(cells, -1)
     assert all(t.victim == t.surrogate for t in found if t.level in LEVELS[:2])
     assert all(t.victim != t.surrogate for t in found if t.level not in LEVELS[:2])
-    assert [r["judged on"] for r in summaries.by_level(found)] == list(LEVELS)
+    rows = summaries.by_level(found)
+    assert [r["judged on"] for r in rows] == list(LEVELS)
     alone = Tiny("menagerie", seeds=(0,), layer="b3")
     with pytest.raises(ValueError, match="seeds has one value"):
-        ensemble(alone, CORGIS, victim=("plain", 0))
+        ensemble(alone, CORGIS, without=0)
+    several = {t.victim: t for t in found if t.level == LEVELS[4]}
+    assert set(several) == {"plain 0", "inception 0"} and all("," in str(r["clean"]) for r in (rows[-1],))
+    assert [rows[0][name] for name in ("sign noise", "strongest")] and "by sets" in rows[0]
 
 
 def test_truth_has_a_row_a_class(study):
@@ -144,7 +213,12 @@ def test_the_judge_is_another_network_and_best_one_that_nobody_here_trained(stud
     monkeypatch.setattr(
         "robustxai.concepts.facet_study.lesson", lambda texture, n, size: GIVEN.concepts[texture]
     )
-    assert judge_for(study, "plain", 1).model is study.network("inception", 1)
+
+    def of(judge, network):
+        assert judge.model is not network  # a copy: two threads must not use one network
+        return all(map(torch.equal, judge.model.parameters(), network.parameters()))
+
+    assert of(judge_for(study, "plain", 1), study.network("inception", 1))
     with pytest.raises(ValueError, match="networks has one architecture"):
         judge_for(Tiny("menagerie", networks=("plain",)), "plain", 0)
     photographs = Tiny("textures", seeds=(0, 1), networks=("plain", "inception", "squeezenet"))
@@ -159,5 +233,41 @@ def test_the_judge_is_another_network_and_best_one_that_nobody_here_trained(stud
         Tiny, "network", lambda self, kind, seed: self._nets.get(kind) or self._nets[f"{kind} {seed}"]
     )
     monkeypatch.setattr("robustxai.concepts.facet_study.JUDGE_LAYER", "b3")
-    assert judge_for(photographs, "inception", 1).model is photographs._nets["squeezenet"]
-    assert judge_for(photographs, "squeezenet", 0).model is photographs._nets["plain 0"]
+    assert of(judge_for(photographs, "inception", 1), photographs._nets["squeezenet"])
+    assert of(judge_for(photographs, "squeezenet", 0), photographs._nets["plain 0"])
+
+
+def test_every_defence_has_a_row(study):
+    more = [GIVEN.goal["corgi"], GIVEN.goal["corgi"].flip(0)]
+    tried = study.on(
+        lambda *net: defended(study, *net, CORGIS, more, layers=("b2", "b3")), [("plain", 0), ("plain", 1)]
+    )
+    found = [rows for rows, _ in tried]
+    assert all(0 <= caught[a] <= 1 for _, caught in tried for a in ATTACKS)
+    rows = summaries.by_defence(found)
+    assert [r["defence"] for r in rows] == list(found[0]) and "vote of 3 concept sets, 2 attacked" in found[0]
+    for row, name in zip(rows, found[0], strict=True):
+        here = [f[name] for f in found]
+        assert row["push"][0] == pytest.approx(sum(d.score["push"] for d in here) / 2)
+        assert row["restores it, push"] == f"{sum(d.restores('push') for d in here)} of 2"
+    kept = replace(
+        found[0]["none"], state={CLEAN: "important", "push": "important", "gradient": "anti-important"}
+    )
+    assert kept.restores("push") and not kept.restores("gradient")
+    assert not replace(kept, state=dict.fromkeys((CLEAN, "push"), "not significant")).restores("push")
+
+
+def test_every_network_draws_facets_for_a_judge_of_its_own(study, monkeypatch):
+    monkeypatch.setattr(
+        "robustxai.concepts.facet_study.lesson", lambda texture, n, size: GIVEN.concepts[texture]
+    )
+    swaps = facet_swaps(study, n=2, steps=2, attack_steps=2)
+    assert list(swaps) == study.members
+    first = {"A", "B", "none", "noise", "fresh", "replace", "destroy"}
+    for (kind, seed), swap in swaps.items():
+        assert set(swap.pictures) == (first if seed == 0 else {"A", "B", "replace"})
+        alone = facet_swap(
+            study.network(kind, seed), judge_for(study, kind, seed), GIVEN, n=2, steps=2, attack_steps=2
+        )
+        assert torch.equal(alone.pictures["replace"].images, swap.pictures["replace"].images)
+        assert swap.way("replace") == pytest.approx(alone.way("replace"), abs=1e-4)

@@ -1,10 +1,12 @@
 """Facets: the parameterisation, the facet term by hand, plain visualisation as a special case, real architectures."""
 
+from math import nan
+
 import pytest
 import torch
 from tiny import bars, fingerprint, gen, images, net, unchanged
 
-from robustxai.concepts import CAV, FacetedVisualization, facet_probe
+from robustxai.concepts import CAV, FacetedVisualization, facet_probe, facet_score
 from robustxai.concepts.facets import fitted_to
 from robustxai.concepts.fourier import COLOURS, Painting, augmented
 
@@ -122,6 +124,7 @@ def test_torchvision_models(name, layer):
 
 
 def test_bad_input(as_shipped):
+    faceted = FacetedVisualization(MODEL, 0, **QUICK)
     for call, message in (
         (lambda: FacetedVisualization(MODEL, 0, steps=0), "steps, size and strength"),
         (lambda: FacetedVisualization(MODEL, 0, layer="b9"), "b9"),
@@ -129,6 +132,25 @@ def test_bad_input(as_shipped):
         (lambda: FacetedVisualization(MODEL, 9, **QUICK).render(n=1), "target is 9"),
         (lambda: FacetedVisualization(MODEL, 0, **QUICK).render({"b9": torch.zeros(1)}), "b9"),
         (lambda: facet_probe(MODEL, ["b2"], bars(3), [images(3)]), "3 examples"),
+        (lambda: facet_probe(MODEL, ["b2"], bars(12), []), "generic is empty"),
+        (
+            lambda: facet_probe(MODEL, ["b2"], bars(12), [images(12), images(12) * nan]),
+            "generic set 1 holds NaN",
+        ),
+        (lambda: facet_probe(MODEL, ["b2"], bars(12), [images(12, size=32)]), "generic set 0 has .*one size"),
+        (
+            lambda: facet_probe(MODEL, ["b2"], bars(1).expand(9, -1, -1, -1), [images(9)]),
+            "theme at layer 'b2' has",
+        ),
+        (lambda: faceted.render({}, n=1), "probe is empty"),
+        (lambda: faceted.render(n=0), "n is 0"),
+        (lambda: faceted.render({"b2": torch.ones(6, 4)}, n=1), r"'b2' has shape \(6, 4\)"),
+        (lambda: faceted.render({"b2": torch.full((6, 4, 4), nan)}, n=1), "not finite"),
+        (
+            lambda: faceted.render({"b2": torch.ones(5, 4, 4)}, n=1),
+            r"weights \(5, 4, 4\) for a layer that gives \(6, ",
+        ),
+        (lambda: facet_score(MODEL, images(2), {}), "probe is empty"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

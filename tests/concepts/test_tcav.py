@@ -1,6 +1,7 @@
 """TCAV against known derivatives, its exact invariants, the tests behind a verdict, captum, and bad input."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -89,7 +90,23 @@ def test_batches_and_calls_do_not_depend_on_each_other(pool):
         a, b = one["bars", layer], again["bars", layer]
         assert torch.equal(a.scores, b.scores) and torch.equal(a.random, b.random)
         torch.testing.assert_close(a.cavs.vectors, b.cavs.vectors, rtol=1e-3, atol=1e-4)
-    assert torch.equal(two.random_scores(X, 1, RANDOM, "b3"), one["bars", "b3"].random)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 7.0])
+def test_scores_do_not_change_when_cavs_are_multiplied_by_a_positive_constant(factor, monkeypatch):
+    plain = TCAV(MODEL, LAYERS, sets=True).score(X, 1, CONCEPTS, RANDOM)
+    fit = CAV.fit
+
+    def scaled(self, *sets):
+        fitted = fit(self, *sets)
+        return replace(fitted, vectors=factor * fitted.vectors)
+
+    monkeypatch.setattr(CAV, "fit", scaled)
+    other = TCAV(MODEL, LAYERS, sets=True).score(X, 1, CONCEPTS, RANDOM)
+    for a, b in zip(plain.cells, other.cells, strict=True):
+        assert torch.equal(a.scores, b.scores) and torch.equal(a.random, b.random) and a.state == b.state
+        torch.testing.assert_close(b.magnitude, factor * a.magnitude)
+        assert b.p_sets == pytest.approx(a.p_sets, rel=1e-3)
 
 
 def test_pooled_scores_are_derivatives_for_moving_all_positions_alike():
@@ -156,8 +173,12 @@ def test_a_probe_at_chance_warns_in_the_result():
 
 
 def test_baselines():
-    assert len(TCAV(MODEL, ["b3"], baseline="ring").random_scores(X, 0, RANDOM, "b3")) == 4
-    assert len(TCAV(MODEL, ["b3"], baseline="pairs").random_scores(X, 0, RANDOM, "b3")) == 6
+    ring, pairs = (
+        TCAV(MODEL, ["b3"], baseline=b).score(X, 0, CONCEPTS, RANDOM)["bars", "b3"].random
+        for b in ("ring", "pairs")
+    )
+    assert len(ring) == 4 and len(pairs) == 6
+    torch.testing.assert_close(ring[:3], pairs[[0, 3, 5]])  # sets 0, 1 and 2 against the next
 
 
 def test_sets_as_the_unit_of_the_test():
@@ -172,8 +193,15 @@ def test_sets_as_the_unit_of_the_test():
 
     assert set_test(0.9, null) == pytest.approx(2 * t.sf(0.4 / (0.1 * (4 / 3) ** 0.5), 2), rel=1e-4)
     assert math.isnan(set_test(0.9, torch.ones(5)))
-    cell = TCAV(MODEL, ["b3"], baseline="pairs", test="sets").score(X, 1, CONCEPTS, RANDOM)["bars", "b3"]
-    assert cell.p == min(1.0, 2 * cell.p_sets) or cell.p >= cell.p_sets
+    cells = TCAV(MODEL, ["b3"], baseline="pairs", test="sets").score(X, 1, CONCEPTS, RANDOM).cells
+    assert len(cells) == 2
+    assert [c.p for c in cells] == corrected([c.p_sets for c in cells]) != [c.p_sets for c in cells]
+    both = TCAV(MODEL, ["b3"], sets=True).score(X, 1, CONCEPTS, RANDOM).cells
+    ring = TCAV(MODEL, ["b3"]).score(X, 1, CONCEPTS, RANDOM).cells
+    assert [c.p_sets for c in both] == [c.p_sets for c in cells] and [c.p for c in both] == [
+        c.p for c in ring
+    ]
+    assert all(c.by_sets.p == c.p_sets and c.by_sets.state == state(c.mean, c.p_sets) for c in both)
     assert math.isnan(TCAV(MODEL, ["b3"]).score(X, 1, CONCEPTS, RANDOM)["bars", "b3"].p_sets)
 
 
@@ -259,6 +287,7 @@ def test_bad_input(as_shipped):
     ).eval()
     with torch.no_grad():
         constant[0].weight.zero_()
+    same = bars(1).expand(12, -1, -1, -1)
     for call, message in (
         (lambda: TCAV(MODEL, ["b9"]), "'b9' is not in the model; near names are"),
         (lambda: TCAV(MODEL, "b3"), "layers is 'b3'"),
@@ -275,7 +304,22 @@ def test_bad_input(as_shipped):
         (lambda: tcav.score(X, 1, {"int": (bars(12) * 255).to(torch.uint8)}, RANDOM), "floating"),
         (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, correction="fdr"), "correction is 'fdr'"),
         (lambda: TCAV(spare, ["spare"]).score(X, 1, CONCEPTS, RANDOM), "does not run"),
-        (lambda: TCAV(constant, ["0"]).score(X, 1, CONCEPTS, RANDOM), "same for all"),
+        (
+            lambda: TCAV(constant, ["0"]).score(X, 1, CONCEPTS, RANDOM),
+            "random set 0 at layer '0' has the same act",
+        ),
+        (lambda: tcav.score(X, 1, {"one": same}, RANDOM), "'one' at layer 'b2' has the same activations"),
+        (
+            lambda: tcav.score(X, 1, CONCEPTS, [*RANDOM[:2], same]),
+            "random set 2 at layer 'b2' has the same act",
+        ),
+        (lambda: tcav.score(X, 1, {"bytes": bars(12) * 255}, RANDOM), "'bytes' holds pixels from .* to 255"),
+        (lambda: tcav.score(X - 0.5, 1, CONCEPTS, RANDOM), "images holds pixels from -0\\."),
+        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, level=5), "level is 5"),
+        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, level=math.nan), "level is nan"),
+        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, permutations=0), "permutations 0"),
+        (lambda: TCAV(MODEL, LAYERS, chunk=0), "chunk is 0"),
+        (lambda: state(0.9, 0.01, level=5), "level is 5"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

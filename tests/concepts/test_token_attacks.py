@@ -1,5 +1,7 @@
 """Attacks on exemplars: the budget after rounding, eps 0, sweeps, better than noise, nothing else changed."""
 
+import math
+
 import pytest
 import torch
 from tiny import bars, fingerprint, gen, images, net, sets, unchanged
@@ -7,7 +9,6 @@ from tiny import bars, fingerprint, gen, images, net, sets, unchanged
 from robustxai.concepts import CAV, TCAV
 from robustxai.concepts.attacks import (
     ClassGradientPush,
-    FacetAttack,
     MultiLayerPushing,
     TokenPushing,
     UniversalPushing,
@@ -41,7 +42,7 @@ ATTACKS = {
     "pooled class": lambda **o: ClassGradientPush("b3", pool=True, **o).perturb(MODEL, TOKENS, CLASS, 1),
     "layers": lambda **o: MultiLayerPushing(["b2", "b4"], **o).perturb(MODEL, TOKENS, TOWARDS),
     "ensemble": lambda **o: MultiLayerPushing(["b3"], **o).perturb([MODEL, net(9)], TOKENS, TOWARDS),
-    "facet": lambda **o: FacetAttack(["b2", "b3"], **o).perturb(MODEL, TOKENS, TOWARDS),
+    "facet": lambda **o: MultiLayerPushing(["b2", "b3"], steps=40, **o).perturb(MODEL, TOKENS, TOWARDS),
     "universal": lambda **o: UniversalPushing("b3", **o).perturb(MODEL, TOKENS, TOWARDS),
 }
 
@@ -179,14 +180,17 @@ def test_measures():
     p = TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS)
     big, none = change(TOKENS, p.x), change(TOKENS, TOKENS)
     assert big.linf == pytest.approx(8, abs=1e-3) and 25 < big.psnr < 45 and 0 < big.ssim < 1
-    assert none.linf == 0 and none.psnr == float("inf") and none.ssim == pytest.approx(1)
+    delta = (p.x - TOKENS).flatten(1)
+    assert big.l2 == pytest.approx(float(delta.square().sum(1).sqrt().mean()), rel=1e-5)
+    assert none.linf == none.l2 == 0 and none.psnr == float("inf") and none.ssim == pytest.approx(1)
     assert label_changes(MODEL, TOKENS, TOKENS) == 0
     assert smallest_flip([4.0, 1.0, 2.0], ["b", "a", "b"], "a") == 2.0
     assert area([0.0, 2.0, 4.0], [0.0, 1.0, 1.0]) == 0.75
 
 
 def test_bad_input(as_shipped):
-    off = TOKENS + 0.3 / 255
+    off, big = TOKENS + 0.3 / 255, images(6, size=32)
+    shared = UniversalPushing("b3", steps=1).perturb(MODEL, TOKENS, TOWARDS)
     for call, message in (
         (lambda: TokenPushing("b3", variant="l1"), "variant is 'l1'"),
         (lambda: TokenPushing("b9").perturb(MODEL, TOKENS, TOWARDS), "'b9' is not in the model"),
@@ -196,7 +200,20 @@ def test_bad_input(as_shipped):
         (lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS, eps=-1.0), "eps is -1.0"),
         (lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS, eps=[]), "eps is"),
         (lambda: TokenPushing("b3", steps=0), "steps is 0"),
-        (lambda: FacetAttack(["b3"], start="middle"), "start 'middle'"),
+        (lambda: MultiLayerPushing(["b3"], start="middle"), "start 'middle'"),
+        (lambda: TokenPushing("b3", eps=math.nan), "eps is nan"),
+        (lambda: TokenPushing("b3", step=math.nan), "step nan"),
+        (lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS, eps=[EPS, math.nan]), "eps is .*nan"),
+        (lambda: TokenPushing("b3").perturb(MODEL, TOKENS * 255, TOWARDS), "x holds pixels from .* to 255"),
+        (lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS * 255), "towards holds pixels"),
+        (lambda: TokenPushing("b3").perturb(MODEL, TOKENS, big), "towards has .*32, 32.* and x .*16, 16"),
+        (lambda: MultiLayerPushing(["b3"]).perturb(MODEL, TOKENS, big), "towards has .*one size for all"),
+        (lambda: UniversalPushing("b3").perturb(MODEL, TOKENS, big), "towards has .*one size for all"),
+        (
+            lambda: ClassGradientPush("b3").perturb(MODEL, TOKENS, big, 1),
+            "class_images has .*one size for all",
+        ),
+        (lambda: shared.apply(big), "x has images of shape .*32.* and the perturbation"),
         (lambda: UniversalPushing("b3", chunk=0), "chunk is 0"),
         (lambda: ClassGradientPush("b3", step=-0.1), "step -0.1"),
         (lambda: MultiLayerPushing(["b3"], eps=2), "eps is 2"),

@@ -9,7 +9,6 @@ Images are in [0, 1], (n, C, H, W); a layer is named by its module path. An atta
 
 from .attacks import (
     ClassGradientPush,
-    FacetAttack,
     MultiLayerPushing,
     Perturbed,
     TokenPushing,
@@ -34,7 +33,6 @@ __all__ = [
     "TCAV",
     "Cell",
     "ClassGradientPush",
-    "FacetAttack",
     "FacetedVisualization",
     "FittedCAVs",
     "MultiLayerPushing",

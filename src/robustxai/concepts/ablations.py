@@ -1,6 +1,6 @@
 """One thing changed at a time: the attack's budget, aim, layer and steps, the analyst's probe, the number of exemplars.
 
-Each function gives cells by setting on one network. Knows nothing about how they are tabulated.
+Each function gives outcomes by setting on one network. Knows nothing about how they are tabulated.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import replace
 import torch
 
 from robustxai.concepts.attacks import MultiLayerPushing, TokenPushing, UniversalPushing
-from robustxai.concepts.attacks.common import Perturbed
 from robustxai.concepts.cav import CAV
-from robustxai.concepts.experiments import Case
+from robustxai.concepts.experiments import Case, judge
+from robustxai.concepts.outcomes import Flip
 from robustxai.concepts.results import Cell
 from robustxai.concepts.study import Study
 from robustxai.concepts.tcav import TCAV
@@ -27,7 +27,6 @@ PROBES = {
     "mean difference": CAV("mean"),
 }
 """The analyst's estimators; the attacker does not know which (ours is the first, the reference tool's is SGD)."""
-Pair = tuple[Cell, Cell]
 
 
 def budgets(
@@ -38,23 +37,28 @@ def budgets(
     return list(study.judged(kind, seed, case, sets).values())
 
 
-def probes(study: Study, kind: str, seed: int, case: Case, *, attack: str = "push") -> dict[str, Pair]:
-    """Cells (clean, attacked) by the analyst's probe, and with the log-probability instead of the logit."""
+def at_budget(study: Study, kind: str, seed: int, case: Case, *, eps: float, attack: str = "push") -> Flip:
+    """The case's outcome at another budget."""
+    p = study.moved(kind, seed, case, attack, eps=eps)
+    return Flip(case=case, cells=study.judged(kind, seed, case, {"clean": p.clean, "attacked": p.x}))
+
+
+def probes(study: Study, kind: str, seed: int, case: Case, *, attack: str = "push") -> dict[str, Flip]:
+    """Outcomes by the analyst's probe, and with the log-probability instead of the logit."""
     p = study.moved(kind, seed, case, attack)
     sets = {"clean": p.clean, "attacked": p.x}
     found = {}
     for name, cav in PROBES.items():
-        cells = study.judged(kind, seed, case, sets, cav=cav)
-        found[name] = (cells["clean"], cells["attacked"])
+        found[name] = Flip(case=case, cells=study.judged(kind, seed, case, sets, cav=cav))
     model = study.network(kind, seed)
     tcav = TCAV(model, [study.layer], cav=study.cav, of="log_prob", cache=study.memory(model))
     given = study.given
     r = tcav.score(given.scored[case.target], given.index(case.target), sets, given.random, correction="none")
-    return found | {"ridge, log-probability": (r["clean", study.layer], r["attacked", study.layer])}
+    return found | {"ridge, log-probability": Flip(case=case, cells={k: r[k, study.layer] for k in sets})}
 
 
-def aims(study: Study, kind: str, seed: int, case: Case, *, steps: Sequence[int] = (40,)) -> dict[str, Cell]:
-    """The attacked cell by what token pushing compares, where it aims and how long it runs (spec 4.2 to 4.4)."""
+def aims(study: Study, kind: str, seed: int, case: Case, *, steps: Sequence[int] = (40,)) -> dict[str, Flip]:
+    """Outcomes by what token pushing compares, where it aims and how long it runs (spec 4.2 to 4.4)."""
     model, given, eps = study.network(kind, seed), study.given, study.eps
     tokens, goal = given.concepts[case.concept], given.goal[case.towards]
 
@@ -62,6 +66,7 @@ def aims(study: Study, kind: str, seed: int, case: Case, *, steps: Sequence[int]
         return TokenPushing(study.layer, **options).perturb(model, tokens, towards, eps=eps).x
 
     sets = {
+        "clean": tokens,
         "whole maps, 20 steps": study.moved(kind, seed, case).x,
         "unit channels (GCAV)": pushed(variant="cosine"),
         "means over positions": pushed(variant="pooled"),
@@ -71,39 +76,45 @@ def aims(study: Study, kind: str, seed: int, case: Case, *, steps: Sequence[int]
         sets["towards images of the class"] = pushed(given.own[case.target])
     else:
         sets["away from its own centroid"] = pushed(None, away=True)
-    return study.judged(kind, seed, case, sets)
+    return beside_clean(case, study.judged(kind, seed, case, sets))
+
+
+def beside_clean(case: Case, cells: dict[str, Cell]) -> dict[str, Flip]:
+    """An outcome for each of the cells but "clean", which all are compared with."""
+    clean = cells["clean"]
+    return {
+        k: Flip(case=case, cells={"clean": clean, "attacked": c}) for k, c in cells.items() if k != "clean"
+    }
 
 
 def counts(
     study: Study, kind: str, seed: int, case: Case, *, n: Sequence[int], attack: str = "push"
-) -> dict[int, Pair]:
-    """Cells (clean, attacked) with the first n exemplars and as many random pictures."""
+) -> dict[int, Flip]:
+    """Outcomes with the first n exemplars and as many random pictures."""
     p = study.moved(kind, seed, case, attack)
     found = {}
     for few in n:
         given = replace(study.given, random=[s[:few] for s in study.given.random])
         tcav = TCAV(study.network(kind, seed), [study.layer], cav=study.cav)
-        r = tcav.score(
-            given.scored[case.target], given.index(case.target),
-            {"clean": p.clean[:few], "attacked": p.x[:few]}, given.random, correction="none",
-        )  # fmt: skip
-        found[few] = (r["clean", study.layer], r["attacked", study.layer])
+        sets = {"clean": p.clean[:few], "attacked": p.x[:few]}
+        cells = judge(tcav, given, case.target, sets)
+        found[few] = Flip(case=case, cells={k: cells[k][study.layer] for k in sets})
     return found
 
 
 def poisoned(
     study: Study, kind: str, seed: int, case: Case, *, shares: Sequence[float], attack: str = "push"
-) -> dict[float, Cell]:
-    """The case's cell when only the first share of the exemplars is attacked."""
+) -> dict[float, Flip]:
+    """Outcomes when only the first share of the exemplars is attacked."""
     p = study.moved(kind, seed, case, attack)
     cut = {s: round(s * len(p.clean)) for s in shares}
     sets = {str(s): torch.cat((p.x[:k], p.clean[k:])) for s, k in cut.items()}
-    cells = study.judged(kind, seed, case, sets)
-    return {s: cells[str(s)] for s in shares}
+    found = beside_clean(case, study.judged(kind, seed, case, {"clean": p.clean} | sets))
+    return {s: found[str(s)] for s in shares}
 
 
-def universal(study: Study, kind: str, seed: int, case: Case) -> dict[str, Cell]:
-    """Cells of the held-out half of the exemplars: clean, with the delta shared by the other half, one by one."""
+def universal(study: Study, kind: str, seed: int, case: Case) -> dict[str, Flip]:
+    """Outcomes of the held-out half of the exemplars: with the delta shared by the other half, and one by one."""
     tokens, goal = study.given.concepts[case.concept], study.given.goal[case.towards]
     half = len(tokens) // 2
     shared = UniversalPushing(study.layer).perturb(
@@ -111,7 +122,7 @@ def universal(study: Study, kind: str, seed: int, case: Case) -> dict[str, Cell]
     )
     each = study.moved(kind, seed, case).x[half:]
     sets = {"clean": tokens[half:], "universal": shared.apply(tokens[half:]), "per exemplar": each}
-    return study.judged(kind, seed, case, sets)
+    return beside_clean(case, study.judged(kind, seed, case, sets))
 
 
 def layers(
@@ -119,7 +130,7 @@ def layers(
 ) -> dict[str, dict[str, Cell]]:
     """Cells by attack ("clean", "one layer", "all layers") and by the layer that is judged (spec 4.6)."""
     p = study.moved(kind, seed, case)
-    broad: Perturbed = MultiLayerPushing(judged).perturb(
+    broad = MultiLayerPushing(judged).perturb(
         study.network(kind, seed), p.clean, study.given.goal[case.towards], eps=study.eps
     )
     sets = {"clean": p.clean, "one layer": p.x, "all layers": broad.x}

@@ -7,6 +7,7 @@ pass. Leaves parameters, their gradients, modes and hooks as they were. Knows no
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ Images = Float[Tensor, "n channel height width"]
 Maps = dict[str, Tensor]
 CLASS_SCORES = ("logit", "log_prob")
 CHUNK = 256
+ROUNDING = 1e-5  # of pixels at 0 and 1
 
 
 class _Enough(Exception):
@@ -42,14 +44,33 @@ def check_model(model: nn.Module, layers: Sequence[str]) -> None:
 
 
 def check_images(name: str, x: Tensor) -> None:
-    """Images (n, C, H, W), finite, floating, one or more. Raises ValueError that names the argument."""
+    """Images (n, C, H, W) in [0, 1], floating, one or more. Raises ValueError that names the argument."""
     if not isinstance(x, Tensor) or x.ndim != 4 or not len(x) or not x.is_floating_point():
         shape = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(f"{name} is {shape}; accepted are floating-point images (n, C, H, W), n 1 or more")
-    if not all(
-        t.isfinite() for t in x.aminmax()
-    ):  # NaN wins in both, and no mask of the images' size is made
+    low, high = map(float, x.aminmax())  # NaN wins in both, and no mask of the images' size is made
+    if not (isfinite(low) and isfinite(high)):
         raise ValueError(f"{name} holds NaN or infinite pixels; accepted are finite images in [0, 1]")
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise ValueError(f"{name} holds pixels from {low:.3g} to {high:.3g}; accepted are images in [0, 1]")
+
+
+def check_size(name: str, x: Tensor, other: str, y: Tensor) -> None:
+    """One size for both. Raises ValueError that names the arguments."""
+    if x.shape[1:] != y.shape[1:]:
+        raise ValueError(
+            f"{name} has images of shape {tuple(x.shape[1:])} and {other} {tuple(y.shape[1:])}; "
+            "accepted is one size for all"
+        )
+
+
+def check_varied(name: str, a: Tensor) -> None:
+    """Activations (n, *shape) that are not the same for all images. Raises ValueError."""
+    if len(a) > 1 and bool((a == a[:1]).all()):
+        raise ValueError(
+            f"{name} has the same activations for all images; accepted are different images, and a layer that "
+            "depends on them"
+        )
 
 
 @contextmanager

@@ -64,6 +64,13 @@ class FittedCAVs:
         return float(total / (runs * (runs - 1)))
 
     @property
+    def none(self) -> FittedCAVs:
+        """The same without any run."""
+        lists = (self.vectors, self.intercepts, self.accuracy, self.train)
+        vectors, intercepts, accuracy, train = (x.new_empty((0, *x.shape[1:])) for x in lists)
+        return FittedCAVs(vectors, intercepts, accuracy, self.tested, train)
+
+    @property
     def at_chance(self) -> bool:
         """The mean held-out accuracy is not above what guessing gives in 95 of 100 tests of this size."""
         return self.tested > 0 and float(self.accuracy.mean()) < 0.5 + 1.645 * 0.5 / self.tested**0.5

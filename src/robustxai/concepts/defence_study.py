@@ -6,7 +6,7 @@ Every function judges named sets of exemplars, "clean" among them, so that one c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +22,15 @@ from robustxai.concepts.defences import (
     outlier_scores,
     vote,
 )
-from robustxai.concepts.experiments import EPS, LAYER, Case, Materials, attacked, judge
+from robustxai.concepts.experiments import EPS, LAYER, LAYERS, Case, Materials, attacked, judge
 from robustxai.concepts.results import Cell
+from robustxai.concepts.study import Study
 from robustxai.concepts.tcav import TCAV
 
 Cleaner = Callable[[Tensor], Tensor]
 Sets = Mapping[str, Tensor]
 CLEAN = "clean"
+ATTACKS = ("push", "gradient")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class Defended:
     def holds(self, attack: str) -> bool:
         """The attacked exemplars get the verdict of the clean ones."""
         return self.state[attack] == self.state[CLEAN]
+
+    def restores(self, attack: str) -> bool:
+        """Attacked and clean exemplars both get the true verdict of a concept that was to be removed."""
+        return self.holds(attack) and self.state[CLEAN] == "important"
 
 
 def _found(name: str, cells: Mapping[str, Sequence[Cell]]) -> Defended:
@@ -118,19 +124,35 @@ def several_sets(
     model: nn.Module,
     given: Materials,
     case: Case,
-    sets: Sets,
-    others: Sequence[Tensor],
+    collections: Sequence[Sets],
     *,
     layer: str = LAYER,
     cav: CAV | None = None,
     memory: Memory = fresh,
 ) -> Defended:
-    """The majority over independently collected exemplar sets, of which only the first is attacked."""
-    named = {**sets, **{str(i): x for i, x in enumerate(others)}}
+    """The majority over independently collected exemplar sets; what is not attacked in a collection is "clean".
+
+    collections: sets by name, each with "clean"; the first has all names, those of the others were attacked too.
+    """
     tcav = TCAV(model, [layer], cav=cav, cache=memory(model))
-    cells = {k: c[layer] for k, c in judge(tcav, given, case.target, named).items()}
-    rest = [cells[str(i)] for i in range(len(others))]
-    return _found(f"vote of {len(rest) + 1} concept sets", {k: [cells[k], *rest] for k in sets})
+    cells = [{k: c[layer] for k, c in judge(tcav, given, case.target, sets).items()} for sets in collections]
+    hit = sum(len(sets) > 1 for sets in collections)
+    voting = {k: [c.get(k, c[CLEAN]) for c in cells] for k in collections[0]}
+    return _found(f"vote of {len(cells)} concept sets, {hit} attacked", voting)
+
+
+def collected(
+    model: nn.Module,
+    given: Materials,
+    case: Case,
+    tokens: Tensor,
+    attacks: Sequence[str],
+    *,
+    layer: str = LAYER,
+) -> dict[str, Tensor]:
+    """Another collection of the case's concept, "clean" and by attack: an attacker who reaches it, too."""
+    other = replace(given, concepts={**given.concepts, case.concept: tokens})
+    return {CLEAN: tokens} | {a: attacked(model, other, case, attack=a, layer=layer).x for a in attacks}
 
 
 def aware(
@@ -168,3 +190,22 @@ def detected(
     trusted, check = given.goal[case.concept][:half], given.goal[case.concept][half:]
     usual = outlier_scores(model, layer, torch.cat((tokens, check)), trusted)
     return detection_rate(outlier_scores(model, layer, moved, trusted), usual, false_alarms=false_alarms)
+
+
+def defended(
+    study: Study, kind: str, seed: int, case: Case, more: Sequence[Tensor], *, layers: Sequence[str] = LAYERS
+) -> tuple[dict[str, Defended], dict[str, float]]:
+    """Every defence that needs one network, by name, and the share of attacked exemplars that an outlier test finds.
+
+    more: two other collections of the concept. The case's own is attacked; in the last vote the first of `more`, too.
+    """
+    model, given = study.network(kind, seed), study.given
+    here = {"layer": study.layer, "memory": study.memory}
+    sets = {CLEAN: given.concepts[case.concept]} | {a: study.moved(kind, seed, case, a).x for a in ATTACKS}
+    hit, (second, third) = collected(model, given, case, more[0], ATTACKS, layer=study.layer), more
+    rows = cleaned(model, given, case, sets, cav=study.cav, **here)
+    rows.append(voted([model], given, case, sets, layers=layers, memory=study.memory))
+    rows.append(several_sets(model, given, case, [sets, {CLEAN: second}, {CLEAN: third}], **here))
+    rows.append(several_sets(model, given, case, [sets, hit, {CLEAN: third}], **here))
+    found = {a: detected(model, given, case, sets[a], layer=study.layer) for a in ATTACKS}
+    return {row.name: row for row in rows}, found

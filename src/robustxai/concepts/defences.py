@@ -6,7 +6,7 @@ it: measure that too. Knows nothing about particular attacks.
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur
 
 from robustxai.concepts.activations import activations, rows
-from robustxai.concepts.results import Cell
 
 Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]
@@ -44,8 +43,8 @@ def blur(x: Images, sigma: float | int = 1.0) -> Images:
 
 def fewer_bits(x: Images, bits: int = 4) -> Images:
     """Pixels rounded to 2^bits levels."""
-    if not 1 <= bits <= 8:
-        raise ValueError(f"bits is {bits}; accepted are 1 to 8")
+    if bits not in range(1, 9):
+        raise ValueError(f"bits is {bits}; accepted are whole numbers from 1 to 8")
     top = 2**bits - 1
     return (x * top).round() / top
 
@@ -106,17 +105,16 @@ CLEANERS: dict[str, Callable[[Images], Images]] = {
 def vote(states: Iterable[str]) -> str:
     """The verdict that more than half of the layers, networks or concept sets give, else "not significant".
 
+    Raises ValueError for no verdicts.
+
     >>> vote(["important", "important", "anti-important"])
     'important'
     """
     counted = Counter(states)
+    if not counted:
+        raise ValueError("states is empty; accepted are one verdict and more")
     state, count = counted.most_common(1)[0]
     return state if 2 * count > sum(counted.values()) else "not significant"
-
-
-def agreement(cells: Sequence[Cell]) -> float:
-    """The share of cells that give the most frequent verdict: 1 means that all layers or networks agree."""
-    return Counter(c.state for c in cells).most_common(1)[0][1] / len(cells)
 
 
 def outlier_scores(

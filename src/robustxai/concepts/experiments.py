@@ -109,12 +109,13 @@ def clean_table(
     memory: Memory = fresh,
     **options,
 ) -> dict[str, TCAVResult]:
-    """TCAV of all concepts at all layers, by class; each class is a family of its own for the correction."""
+    """TCAV of all concepts at all layers, bare cells by class; each class is a family of its own for the correction."""
     tcav = TCAV(model, layers, cav=cav, cache=memory(model))
-    return {
-        c: tcav.score(x, given.index(c), given.concepts, given.random, **options)
-        for c, x in given.scored.items()
-    }
+    found = {}
+    for c, x in given.scored.items():
+        result = tcav.score(x, given.index(c), given.concepts, given.random, **options)
+        found[c] = TCAVResult(tuple(cell.bare for cell in result.cells))
+    return found
 
 
 def judge(
@@ -148,10 +149,14 @@ def attacked(
 
 
 def exceeds_controls(cells: Mapping[str, Cell], sign: int) -> bool:
-    """The attacked score is beyond every control's by more than one standard deviation of the attacked runs."""
+    """The attacked score is beyond every control's by more than one standard deviation over runs, the larger of the
+    two: scores that end at 0 or 1 do not vary, and must not make any difference look certain."""
     mine = cells["attacked"]
-    others = [c.mean for name, c in cells.items() if name not in ("clean", "attacked")]
-    return all(sign * (mine.mean - other) > float(mine.scores.std()) for other in others)
+    others = [c for name, c in cells.items() if name not in ("clean", "attacked")]
+    return all(
+        sign * (mine.mean - other.mean) > max(float(mine.scores.std()), float(other.scores.std()))
+        for other in others
+    )
 
 
 def null_rate(

@@ -7,6 +7,7 @@ a probe on another network, says which of the two a picture shows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,14 +16,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.concepts.activations import activations, rows
-from robustxai.concepts.attacks import FacetAttack
+from robustxai.concepts.attacks import MultiLayerPushing, sign_noise
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import stream, textured
 from robustxai.concepts.experiments import EPS, GENERIC, Materials
 from robustxai.concepts.facets import FacetedVisualization, Rendered, facet_probe, facet_score
 from robustxai.concepts.foreign import FOREIGN
 from robustxai.concepts.measures import alike
-from robustxai.concepts.study import TASKS, Study
+from robustxai.concepts.study import Member, Study
+from robustxai.concepts.tasks import TASKS
 from robustxai.concepts.world import SIZE, photographed, turned
 from robustxai.data.scenes import menagerie, render_menagerie
 
@@ -30,18 +32,24 @@ UNIT, FACETS = TASKS["menagerie"].unit, TASKS["menagerie"].facets
 FACET_LAYERS = ("b3",)
 STRENGTH = 1000.0  # of the facet term, whose probes have length 1 here
 JUDGE_LAYER = "b4"
+LESSON = 200  # cats, and swatches, of either texture that a judge learns from
+ATTACK_STEPS = 40
 AIMS = ("replace", "destroy")
+CONTROLS = ("noise", "fresh")
+READS = 0.9  # share of clean pictures that a judge must read right, of either facet
 
 Images = Float[Tensor, "n 3 height width"]
 
 
 @dataclass(frozen=True)
 class FacetSwap:
-    """Pictures by name: "A" and "B" with the clean probes of two facets, "none" without, and one an attack on A.
+    """Pictures by name: "A" and "B" with the clean probes of two facets, "none" without, one an attack on A, and one
+    a control: "noise" of the attack's size on A's exemplars, "fresh" exemplars of A that nobody attacked.
 
     `preference`: the share of a name's pictures on which the judge prefers A. `margin` (n,): the judge's signed
-    distance, positive for A. `cosine`: of an attacked probe to A's and B's, mean over layers. `likeness`: mean SSIM
+    distance, positive for A. `cosine`: of another probe to A's and B's, mean over layers. `likeness`: mean SSIM
     of pictures to those of A, from the same seeds. `score`: mean facet score for the clean probe of A.
+    `accuracy`: of the judge, held out.
     """
 
     pictures: Mapping[str, Rendered]
@@ -50,6 +58,12 @@ class FacetSwap:
     cosine: Mapping[str, tuple[float, float]]
     likeness: Mapping[str, float]
     score: Mapping[str, float]
+    accuracy: float
+
+    @property
+    def read(self) -> bool:
+        """The judge reads the clean pictures of either facet right: else its word on attacked ones means nothing."""
+        return self.preference["A"] >= READS and 1 - self.preference["B"] >= READS
 
     def way(self, name: str) -> float:
         """How far a name's pictures went from those of A to those of B, by the judge's mean margins: 0 is A, 1 is B."""
@@ -94,7 +108,7 @@ def judge_of(
     model: nn.Module,
     *,
     facets: Sequence[str] = FACETS,
-    n: int = 200,
+    n: int = LESSON,
     size: int = SIZE,
     layer: str = JUDGE_LAYER,
 ) -> Judge:
@@ -106,8 +120,9 @@ def judge_of(
 def judge_for(study: Study, kind: str, seed: int) -> Judge:
     """The judge of a network's pictures: another architecture of the study, one of ImageNet's where there is one.
 
-    For drawn pictures it learns from `lesson`, for photographs from the attacker's exemplars of the two facets.
-    Raises ValueError when the study has no other architecture.
+    It has a copy of that network to itself. For drawn pictures it learns from `lesson`. For photographs it learns from
+    the exemplars that the attacker aims at: a weakness, as the attack and the judge then know the same pictures, but
+    the set has no others of these textures. Raises ValueError when the study has no other architecture.
     """
     rest = [k for k in study.networks if k != kind]
     if not rest:
@@ -115,7 +130,7 @@ def judge_for(study: Study, kind: str, seed: int) -> Judge:
             "networks has one architecture; accepted are two and more, as a judge takes no part in drawing"
         )
     other = next((k for k in rest if k in FOREIGN), rest[0])
-    model = study.network(other, study.seed_like(other, seed))
+    model = deepcopy(study.network(other, study.seed_like(other, seed)))
     if study.name == "menagerie":
         return judge_of(model, facets=study.task.facets)
     a, b = (study.given.goal[f] for f in study.task.facets)
@@ -136,12 +151,13 @@ def facet_swap(
     given: Materials,
     *,
     aims: Sequence[str] = AIMS,
+    beside: Sequence[str] = CONTROLS,
     without: bool = True,
     facets: Sequence[str] = FACETS,
     layers: Sequence[str] = FACET_LAYERS,
     eps: float = EPS,
     n: int = 8,
-    attack_steps: int = 40,
+    attack_steps: int = ATTACK_STEPS,
     unit: str = UNIT,
     strength: float = STRENGTH,
     steps: int = 96,
@@ -149,15 +165,19 @@ def facet_swap(
 ) -> FacetSwap:
     """Push the tokens of facet A towards B ("replace") or generic pictures ("destroy") and render with all probes.
 
-    without: render without a facet, too. options: of `FacetedVisualization`. Raises ValueError for an unknown aim.
+    beside: the controls. without: render without a facet, too. options: of `FacetedVisualization`. Raises ValueError
+    for an unknown aim or control.
     """
-    if unknown := [aim for aim in aims if aim not in AIMS]:
-        raise ValueError(f"aims has {unknown[0]!r}; accepted are {', '.join(map(repr, AIMS))}")
+    for argument, names, known in (("aims", aims, AIMS), ("beside", beside, CONTROLS)):
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"{argument} has {unknown[0]!r}; accepted are {', '.join(map(repr, known))}")
     a, b = facets
     tokens = given.concepts[a]
     goal = {"replace": given.goal[b], "destroy": given.goal[GENERIC]}
-    attack = FacetAttack(layers, eps=eps, steps=attack_steps)
-    sets = {"A": tokens, "B": given.concepts[b]}
+    attack = MultiLayerPushing(layers, eps=eps, steps=attack_steps)
+    noise = sign_noise(tokens, eps, generator=stream("facet noise", a))
+    control = {"noise": noise, "fresh": given.goal[a]}
+    sets = {"A": tokens, "B": given.concepts[b]} | {name: control[name] for name in beside}
     sets |= {aim: attack.perturb(model, tokens, goal[aim]).x for aim in aims}
     generic = list(given.random[:4])
     probes = {name: facet_probe(model, layers, x, generic) for name, x in sets.items()}
@@ -171,10 +191,28 @@ def facet_swap(
         pictures,
         {name: float((m > 0).float().mean()) for name, m in margin.items()},
         margin,
-        {aim: (_cosine(probes[aim], probes["A"]), _cosine(probes[aim], probes["B"])) for aim in aims},
+        {k: (_cosine(probes[k], probes["A"]), _cosine(probes[k], probes["B"])) for k in (*beside, *aims)},
         {name: alike(p.images, pictures["A"].images) for name, p in pictures.items()},
         {name: float(facet_score(model, p.images, probes["A"]).mean()) for name, p in pictures.items()},
+        judge.accuracy,
     )
+
+
+def facet_swaps(study: Study, **options) -> dict[Member, FacetSwap]:
+    """`facet_swap` on every network, each with its own judge; all aims, the controls and the pictures without a facet
+    on the first of each architecture only. options: of `facet_swap`."""
+    task, first = study.task, {kind: study.seeds_of(kind)[0] for kind in study.networks}
+    if study.name == "menagerie":
+        for texture in task.facets:
+            lesson(texture, LESSON, SIZE)  # before the threads start: all judges learn from it
+
+    def one(kind: str, seed: int) -> FacetSwap:
+        few = {} if seed == first[kind] else {"aims": AIMS[:1], "beside": (), "without": False}
+        judge = judge_for(study, kind, seed)
+        themes = {"unit": task.unit, "facets": task.facets}
+        return facet_swap(study.network(kind, seed), judge, study.given, **themes, **few, **options)
+
+    return dict(zip(study.members, study.on(one), strict=True))
 
 
 def _cosine(p: Mapping[str, Tensor], q: Mapping[str, Tensor]) -> float:

@@ -14,7 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.concepts.activations import activations, check_images, check_model, rows
+from robustxai.concepts.activations import (
+    activations,
+    check_images,
+    check_model,
+    check_size,
+    check_varied,
+    rows,
+)
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.fourier import Painting, augmented
 
@@ -43,9 +50,15 @@ def facet_probe(
     """Weights of a probe per layer, in the shape of the layer's map and of length 1: theme against generic pictures.
 
     generic: one or more sets; the probe is the mean of the CAVs. cav: logistic on all positions by default.
+    Raises ValueError for pictures of several sizes, no generic set, and a probe that pools.
     """
     check_model(model, layers)
     check_images("theme", theme)
+    if not len(generic):
+        raise ValueError("generic is empty; accepted are one or more sets of pictures")
+    for i, g in enumerate(generic):
+        check_images(f"generic set {i}", g)
+        check_size(f"generic set {i}", g, "theme", theme)
     cav = cav or CAV("logistic", test_share=0)
     if cav.pool:
         raise ValueError("cav pools positions; accepted are probes of all positions, CAV(pool=False)")
@@ -53,6 +66,7 @@ def facet_probe(
     there = [activations(model, g, layers) for g in generic]
     found = {}
     for name in layers:
+        check_varied(f"theme at layer {name!r}", here[name])
         w = cav.fit(rows(here[name], pool=False), [rows(g[name], pool=False) for g in there]).vectors.mean(0)
         found[name] = (w / w.norm()).reshape(here[name].shape[1:])
     return found
@@ -99,10 +113,14 @@ class FacetedVisualization:
         """n pictures from n initial spectra; the same seed gives the same start and transformations for any probe.
 
         probe: weights by layer (see `facet_probe`); None, or weights of zero, is plain feature visualisation.
+        Raises ValueError for no pictures, and a probe that is empty or does not fit its layer.
         """
-        probe = dict(probe or {})
-        if probe:
+        if n < 1:
+            raise ValueError(f"n is {n}; accepted are 1 and more pictures")
+        if probe is not None:
+            check_probe(probe)
             check_model(self.model, list(probe))
+        probe = dict(probe or {})
         device = next(self.model.parameters()).device
         generator = torch.Generator().manual_seed(seed)
         painting = Painting(n, self.size, generator=generator, device=device)
@@ -161,6 +179,7 @@ class FacetedVisualization:
 
 def facet_score(model: nn.Module, x: Images, probe: Probe) -> Float[Tensor, " n"]:
     """How much of the theme a picture holds: cosine of f_l(x) and the probe, mean over layers, in [-1, 1]."""
+    check_probe(probe)
     maps = activations(model, x, list(probe))
     parts = [
         nn.functional.cosine_similarity(a.flatten(1), fitted_to(probe[name], a).flatten(1))
@@ -169,8 +188,25 @@ def facet_score(model: nn.Module, x: Images, probe: Probe) -> Float[Tensor, " n"
     return torch.stack(parts).mean(0)
 
 
+def check_probe(probe: Probe) -> None:
+    """Raises ValueError for a probe without layers or with weights that are no finite map (C, h, w)."""
+    if not probe:
+        raise ValueError("probe is empty; accepted are weights by layer, or None for no facet")
+    for name, w in probe.items():
+        if w.ndim not in (1, 3) or not bool(w.isfinite().all()):
+            raise ValueError(
+                f"probe at layer {name!r} has shape {tuple(w.shape)} or weights that are not finite; accepted are "
+                "finite weights (channels, height, width) or (features,), as `facet_probe` gives"
+            )
+
+
 def fitted_to(w: Tensor, a: Tensor) -> Tensor:
-    """Probe weights resized bilinearly to the layer's current size."""
+    """Probe weights (C, h, w) resized bilinearly to the current size of a layer's map (n, C, H, W)."""
+    if a.ndim != w.ndim + 1 or w.shape[0] != a.shape[1]:
+        raise ValueError(
+            f"probe has weights {tuple(w.shape)} for a layer that gives {tuple(a.shape[1:])}; accepted are weights "
+            "of as many channels"
+        )
     w = w.to(a)[None]
     if w.shape[2:] == a.shape[2:]:
         return w

@@ -5,13 +5,14 @@ Knows nothing about networks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.concepts.cav import FittedCAVs
+from robustxai.concepts.verdicts import state
 from robustxai.metrics import Interval, bootstrap_interval
 
 
@@ -24,7 +25,7 @@ class Cell:
     |g| |v|, which does not saturate. `p_t`, `p_permutation`: two-sided, against
     `random`; `p`: the larger one, corrected for the number of cells. `state`: important, anti-important or not
     significant. `p_sets`: the concept's mean magnitude among those of the random sets taken as concepts (sign
-    scores end at 0 and 1); nan unless the baseline is "pairs". `accuracy`, `stability`: of the probes. `warning`:
+    scores end at 0 and 1); nan unless the tool was asked for it. `accuracy`, `stability`: of the probes. `warning`:
     why not to trust the cell, or empty.
     """
 
@@ -58,6 +59,16 @@ class Cell:
     def raw_p(self) -> float:
         """The larger of the two p values before correction; the permutation's where the t test is undefined."""
         return self.p_permutation if self.p_t != self.p_t else max(self.p_t, self.p_permutation)
+
+    @property
+    def by_sets(self) -> Cell:
+        """The same cell with the verdict of the test over sets, at 5 % and without correction."""
+        return replace(self, p=self.p_sets, state=state(self.mean, self.p_sets))
+
+    @property
+    def bare(self) -> Cell:
+        """The same cell without its CAVs, which are nearly all of its memory."""
+        return replace(self, cavs=self.cavs.none)
 
     def __str__(self) -> str:
         low, high = self.interval.low, self.interval.high

@@ -10,115 +10,30 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from robustxai.concepts import experiments as E
-from robustxai.concepts import folders, real
 from robustxai.concepts.activations import Cache
 from robustxai.concepts.attacks import Perturbed, controls, sign_noise
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import stream
 from robustxai.concepts.foreign import FOREIGN, foreign_network
+from robustxai.concepts.measures import label_changes, remaining_distance
+from robustxai.concepts.outcomes import Outcome
 from robustxai.concepts.recipes import NETWORKS, RECIPES, zoo_name
 from robustxai.concepts.results import Cell
+from robustxai.concepts.tasks import TASKS, Task
 from robustxai.concepts.tcav import TCAV
 from robustxai.data import fetch
 from robustxai.nets import folded, pretrained, recipes, zoo
+from robustxai.runtime import side_by_side
 
-
-@dataclass(frozen=True)
-class Task:
-    """A set: its materials for (n exemplars, runs, folder), its cases, and which concepts are true.
-
-    `induce`, `remove`: the cases that experiments with one case look at. `true`: (class, concept) pairs that should
-    be important; `absent`: a pair that should not. `unit`, `facets`: the class that is visualised, with two themes.
-    `stem`, `recipe`: of its networks; "" if none is trained for it.
-    """
-
-    help: str
-    materials: Callable[[int, int, Path | str | None], E.Materials]
-    cases: tuple[E.Case, ...]
-    induce: E.Case
-    remove: E.Case
-    true: tuple[tuple[str, str], ...]
-    absent: tuple[str, str]
-    unit: str
-    facets: tuple[str, str]
-    stem: str = ""
-    recipe: str = ""
-
-
-TASKS = {
-    "menagerie": Task(
-        "drawn animals and textures, 64 px",
-        lambda n, runs, _folder: E.materials(n, runs=runs),
-        E.CASES,
-        E.CASES[2],
-        E.CASES[3],
-        (("zebra", "striped"), ("honeycomb", "honeycombed"), ("appaloosa", "dotted")),
-        ("appaloosa", "striped"),
-        "patterned cat",
-        ("striped", "dotted"),
-        recipe="concepts-menagerie",
-    ),
-    "textures": Task(
-        "photographs of 25 classes and of textures, 64 px",
-        lambda n, runs, _folder: real.materials(n=n, runs=runs),
-        real.CASES,
-        real.CASES[0],
-        real.CASES[2],
-        (("spider web", "cobwebbed"),),
-        ("trolleybus", "cobwebbed"),
-        "spider web",
-        ("cobwebbed", "chequered"),
-        stem="textures",
-        recipe="concepts-textures",
-    ),
-    "imagenet": Task(
-        "photographs of zebras and honeycombs from a folder, textures of DTD, 224 px",
-        lambda n, runs, folder: folders.materials(folder, n=n, runs=runs),
-        folders.CASES,
-        folders.CASES[2],
-        folders.CASES[3],
-        (("zebra", "striped"), ("honeycomb", "honeycombed")),
-        ("zebra", "polka-dotted"),
-        "zebra",
-        ("striped", "polka-dotted"),
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one attack did on one network: cells of clean and attacked exemplars, and of noise of the same size."""
-
-    network: str
-    seed: int
-    case: E.Case
-    attack: str
-    clean: Cell
-    noise: Cell
-    attacked: Cell
-    perturbed: Perturbed
-
-    @property
-    def counts(self) -> bool:
-        """The clean verdict leaves something to attack: not important to induce, important to remove."""
-        return (self.clean.state == "important") is (self.case.sign < 0)
-
-    @property
-    def flipped(self) -> bool:
-        """The verdict became important (induce), or stopped being so (remove)."""
-        return self.counts and (self.attacked.state == "important") is (self.case.sign > 0)
-
-    @property
-    def strong(self) -> bool:
-        """A flip to the other end: a mean score of 0.9 and more (induce), or of 0.1 and less (remove)."""
-        mean = self.attacked.mean
-        return self.flipped and (mean >= 0.9 if self.case.sign > 0 else mean <= 0.1)
+Result = TypeVar("Result")
+Member = tuple[str, int]
+"""A network of a study: its kind and its seed."""
 
 
 @dataclass
@@ -170,7 +85,9 @@ class Study:
         name = kind if kind in FOREIGN else zoo_name(kind, seed, self.task.stem)
         if name not in self._nets:
             make = self._foreign if kind in FOREIGN else self._trained
-            self._nets[name] = folded(make(name, seed))
+            self._nets[name] = folded(make(name, seed)).to(
+                memory_format=torch.channels_last
+            )  # faster on CPUs
         return self._nets[name]
 
     def _foreign(self, kind: str, _seed: int) -> nn.Module:
@@ -191,22 +108,42 @@ class Study:
         """This seed where the architecture has it, else its only one."""
         return seed if seed in self.seeds_of(kind) else self.seeds_of(kind)[0]
 
+    @property
+    def members(self) -> list[Member]:
+        """Kind and seed of all networks."""
+        return [(kind, seed) for kind in self.networks for seed in self.seeds_of(kind)]
+
     def each(self) -> Iterator[tuple[str, int, nn.Module]]:
         """Kind, seed and network of all."""
-        for kind in self.networks:
-            for seed in self.seeds_of(kind):
-                yield kind, seed, self.network(kind, seed)
+        for kind, seed in self.members:
+            yield kind, seed, self.network(kind, seed)
+
+    def on(
+        self, function: Callable[[str, int], Result], members: Sequence[Member] | None = None
+    ) -> list[Result]:
+        """[function(kind, seed) for these members; None is all], side by side where the study is on the CPU.
+
+        `function` may use the network of its own call only: two threads must not put hooks on one. What calls share is
+        made before.
+        """
+        members = self.members if members is None else members
+        for kind, seed in members:
+            self.network(kind, seed)
+        _ = self.given
+        workers = None if torch.device(self.device).type == "cpu" else 1
+        return side_by_side(lambda member: function(*member), members, workers=workers)
 
     def memory(self, model: nn.Module) -> Cache:
         """What all tools of one of the study's networks have computed: of one picture, everything at most once."""
         return self._caches.setdefault(id(model), Cache())
 
-    def tool(self, kind: str, seed: int, layer: str = "", cav: CAV | None = None) -> TCAV:
-        """The analyst's TCAV of one layer."""
-        key = (kind, seed, layer or self.layer, cav or self.cav)
+    def tool(self, kind: str, seed: int, layer: str = "", cav: CAV | None = None, both: bool = False) -> TCAV:
+        """The analyst's TCAV of one layer; both: with the p value of the test over sets, too."""
+        key = (kind, seed, layer or self.layer, cav or self.cav, both)
         if key not in self._tools:
             model = self.network(kind, seed)
-            self._tools[key] = TCAV(model, [key[2]], cav=key[3], cache=self.memory(model))
+            cache = self.memory(model)
+            self._tools[key] = TCAV(model, [key[2]], cav=key[3], sets=both, cache=cache)
         return self._tools[key]
 
     def moved(
@@ -223,26 +160,38 @@ class Study:
         return self._moved[key]
 
     def judged(self, kind: str, seed: int, case: E.Case, sets: dict, **which) -> dict[str, Cell]:
-        """Cells of named exemplar sets for the case's class; which: `layer` and `cav` of `tool`."""
+        """Cells of named exemplar sets for the case's class; which: `layer`, `cav` and `both` of `tool`."""
         tcav = self.tool(kind, seed, **which)
         found = E.judge(tcav, self.given, case.target, sets)
         return {name: cells[tcav.layers[0]] for name, cells in found.items()}
 
     def outcomes(self, attack: str = "push", cases: Sequence[E.Case] | None = None) -> list[Outcome]:
-        """What the attack does to every case on every network."""
+        """What the attack does to every case on every network, judged by both tests."""
+        chosen = self.task.cases if cases is None else cases
+        parts = self.on(lambda kind, seed: self._outcomes(kind, seed, attack, chosen))
+        return [o for part in parts for o in part]
+
+    def _outcomes(self, kind: str, seed: int, attack: str, cases: Sequence[E.Case]) -> list[Outcome]:
         found = []
-        for kind, seed, _ in self.each():
-            for case in self.task.cases if cases is None else cases:
-                p = self.moved(kind, seed, case, attack)
-                noise = sign_noise(p.clean, self.eps, generator=stream("noise", case.name, seed))
-                sets = {"clean": p.clean, "noise": noise, "attacked": p.x}
-                c = self.judged(kind, seed, case, sets)
-                found.append(Outcome(kind, seed, case, attack, c["clean"], c["noise"], c["attacked"], p))
+        for case in cases:
+            p = self.moved(kind, seed, case, attack)
+            noise = sign_noise(p.clean, self.eps, generator=stream("noise", case.name, seed))
+            sets = {"clean": p.clean, "noise": noise, "attacked": p.x, "goal": self.given.goal[case.towards]}
+            cells = self.judged(kind, seed, case, sets, both=True)
+            model, goal = self.network(kind, seed), sets["goal"]
+            found.append(
+                Outcome(
+                    case=case, cells=cells, network=kind, seed=seed, attack=attack, perturbed=p,
+                    distance_left=remaining_distance(model, self.layer, p.clean, p.x, goal),
+                    other_label=label_changes(model, p.clean, p.x),
+                )
+            )  # fmt: skip
         return found
 
     def with_controls(
         self, perturbed: Perturbed, kind: str, seed: int, case: E.Case, *, layer: str = ""
     ) -> dict[str, Cell]:
-        """Cells on one network of clean exemplars, attacked ones, and every control of the same size (spec 6)."""
+        """Bare cells on one network of clean exemplars, attacked ones, and every control of the same size (spec 6)."""
         sets = {"clean": perturbed.clean, "attacked": perturbed.x, **controls(perturbed)}
-        return self.judged(kind, seed, case, sets, layer=layer)
+        cells = self.judged(kind, seed, case, sets, layer=layer, both=True)
+        return {name: cell.bare for name, cell in cells.items()}

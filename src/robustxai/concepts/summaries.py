@@ -8,24 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from math import isnan
+from statistics import median
+from typing import Any
 
-import torch
-
+from robustxai.concepts.attacks import CONTROLS
+from robustxai.concepts.defence_study import ATTACKS, CLEAN, Defended
 from robustxai.concepts.experiments import Case
 from robustxai.concepts.measures import (
     area,
     change,
-    label_changes,
-    remaining_distance,
     smallest_flip,
     turned_by,
 )
+from robustxai.concepts.outcomes import Flip, Outcome
 from robustxai.concepts.results import Cell, TCAVResult
-from robustxai.concepts.study import Outcome, Study
 from robustxai.concepts.transfer import LEVELS, Transferred
 from robustxai.metrics import t_interval
 
 Triple = tuple[float, float, float]
+FEW = 3  # values that a t interval needs here: of two it is wider than any score
 
 
 def over(values: Iterable[float]) -> Triple:
@@ -34,21 +35,28 @@ def over(values: Iterable[float]) -> Triple:
     return (i.value, i.low, i.high)
 
 
+def spread(values: Iterable[float], *, bounds: bool = True) -> Triple | float | str:
+    """As `over`, or the mean without its bounds; of fewer than `FEW` values, the values themselves."""
+    found = list(values)
+    if len(found) < FEW:
+        return ", ".join(f"{v:.3f}" for v in found)
+    return over(found) if bounds else over(found)[0]
+
+
 def share(hits: Sequence[bool]) -> str:
     """Of how many: "4 of 6"; a dash where nothing counts."""
     return f"{sum(hits)} of {len(hits)}" if hits else "–"
 
 
-def flips(outcomes: Iterable[Outcome | Transferred]) -> list[bool]:
+def flips(outcomes: Iterable[Flip]) -> list[bool]:
     """Whether the verdict flipped, of those whose clean verdict leaves something to attack."""
     return [o.flipped for o in outcomes if o.counts]
 
 
 def by_case(outcomes: Sequence[Outcome]) -> list[dict]:
-    """One row a case: mean scores over networks, verdicts that flip, the probes' held-out accuracy."""
+    """One row a case: mean scores over networks, verdicts that flip by either test, the probes' held-out accuracy."""
     rows = []
-    for name, group in groupby(sorted(outcomes, key=lambda o: o.case.name), key=lambda o: o.case.name):
-        found = list(group)
+    for name, found in grouped(outcomes):
         rows.append(
             {
                 "case": name,
@@ -56,6 +64,7 @@ def by_case(outcomes: Sequence[Outcome]) -> list[dict]:
                 "noise": over(o.noise.mean for o in found),
                 "attacked": over(o.attacked.mean for o in found),
                 "flipped": share(flips(found)),
+                "by sets": share(flips(o.by_sets for o in found)),
                 "to the other end": share([o.strong for o in found if o.counts]),
                 "accuracy, clean": over(o.clean.accuracy for o in found),
                 "accuracy, attacked": over(o.attacked.accuracy for o in found),
@@ -65,28 +74,57 @@ def by_case(outcomes: Sequence[Outcome]) -> list[dict]:
     return rows
 
 
-@torch.no_grad()
-def traces(outcomes: Sequence[Outcome], study: Study) -> list[dict]:
-    """What the attack did in numbers that do not end at 0 and 1, and what it left in the exemplars; one row a case.
+def grouped(outcomes: Sequence[Outcome]) -> list[tuple[str, list[Outcome]]]:
+    """Outcomes by case, in the order of their names."""
+    ordered = sorted(outcomes, key=lambda o: o.case.name)
+    return [(name, list(group)) for name, group in groupby(ordered, key=lambda o: o.case.name)]
 
-    Over networks: the mean directional derivative over |g| |v|, the share left of the squared distance to the goal's
-    centroid, the share of exemplars with another label, the largest change in 255ths, PSNR in dB, and SSIM.
+
+def evidence(outcomes: Sequence[Outcome]) -> list[dict]:
+    """What stands behind the verdicts; one row a case and "clean" or "attacked" exemplars.
+
+    The median p over networks by either test, mean and standard deviation of the scores of random CAVs, the standard
+    deviation of the concept's, its mean directional derivative over |g| |v|, and the cosine of its CAVs to those of
+    the pictures that token pushing aims at.
     """
     rows = []
-    for name, group in groupby(sorted(outcomes, key=lambda o: o.case.name), key=lambda o: o.case.name):
-        found = [(o, o.perturbed, study.network(o.network, o.seed)) for o in group]
-        sizes = [change(p.clean, p.x) for _, p, _ in found]
+    for name, found in grouped(outcomes):
+        for what in ("clean", "attacked"):
+            cells = [o.cells[what] for o in found]
+            rows.append(
+                {
+                    "case": name,
+                    "exemplars": what,
+                    "derivative": over(float(c.magnitude.mean()) for c in cells),
+                    "p": median(c.p for c in cells),
+                    "p by sets": median(c.p_sets for c in cells),
+                    "random CAVs": over(float(c.random.mean()) for c in cells)[0],
+                    "their sd": over(float(c.random.std()) for c in cells)[0],
+                    "sd over CAVs": over(float(c.scores.std()) for c in cells)[0],
+                    "cosine to the goal's": over(
+                        turned_by(o.cells[what].cavs, o.cells["goal"].cavs) for o in found
+                    ),
+                }
+            )
+    return rows
+
+
+def traces(outcomes: Sequence[Outcome]) -> list[dict]:
+    """What the attack left in the exemplars, and what a collector could notice; one row a case.
+
+    Over networks: the share left of the squared distance to the goal's centroid, the share of exemplars with another
+    label, the largest change in 255ths, the mean length of a change (of pixels in [0, 1]), PSNR in dB, and SSIM.
+    """
+    rows = []
+    for name, found in grouped(outcomes):
+        sizes = [change(o.perturbed.clean, o.perturbed.x) for o in found]
         rows.append(
             {
                 "case": name,
-                "derivative, clean": over(float(o.clean.magnitude.mean()) for o, *_ in found),
-                "derivative, attacked": over(float(o.attacked.magnitude.mean()) for o, *_ in found),
-                "distance left": over(
-                    remaining_distance(model, study.layer, p.clean, p.x, study.given.goal[o.case.towards])
-                    for o, p, model in found
-                ),
-                "other label": over(label_changes(model, p.clean, p.x) for _, p, model in found),
+                "distance left": over(o.distance_left for o in found),
+                "other label": over(o.other_label for o in found),
                 "largest change": max(s.linf for s in sizes),
+                "L2": over(s.l2 for s in sizes),
                 "PSNR": over(s.psnr for s in sizes),
                 "SSIM": over(s.ssim for s in sizes),
             }
@@ -121,38 +159,55 @@ def truth(tables: Sequence[dict[str, TCAVResult]], concepts: Sequence[str], laye
     ]
 
 
-def by_setting(cells: Sequence[dict], case_sign: int) -> list[dict]:
-    """Settings (rows) of one-thing-changed tables; `cells`: per network, setting -> cell or (clean, attacked)."""
+def by_setting(found: Sequence[Mapping[Any, Flip]]) -> list[dict]:
+    """Settings (rows) of one-thing-changed tables; found: per network, an outcome a setting."""
     rows = []
-    for name in cells[0]:
-        found = [c[name] for c in cells]
-        pairs = [f if isinstance(f, tuple) else (None, f) for f in found]
-        row: dict = {"setting": str(name)}
-        if pairs[0][0] is not None:
-            row["clean"] = over(clean.mean for clean, _ in pairs if clean is not None)
-        hit = [_reached(attacked, case_sign) for _, attacked in pairs]
-        rows.append(row | {"attacked": over(a.mean for _, a in pairs), "verdict as wanted": share(hit)})
+    for name in found[0]:
+        here = [f[name] for f in found]
+        rows.append(
+            {
+                "setting": str(name),
+                "clean": over(o.clean.mean for o in here),
+                "attacked": over(o.attacked.mean for o in here),
+                "verdict as wanted": share(flips(here)),
+            }
+        )
     return rows
 
 
-def _reached(cell: Cell, sign: int) -> bool:
-    return (cell.state == "important") is (sign > 0)
-
-
 def by_level(found: Sequence[Transferred]) -> list[dict]:
-    """One row a knowledge level: scores, the strongest control, flips, and flips beyond all controls."""
+    """One row a knowledge level: scores, every control and the strongest, flips, and flips beyond all controls."""
     rows = []
     for level in LEVELS:
         here = [t for t in found if t.level == level]
         if here:
+            counted = [t for t in here if t.counts]
             rows.append(
-                {
-                    "judged on": level,
-                    "clean": over(t.cells["clean"].mean for t in here),
-                    "strongest control": over(t.strongest_control for t in here),
-                    "attacked": over(t.cells["attacked"].mean for t in here),
+                {"judged on": level, "clean": spread(t.clean.mean for t in here)}
+                | {name: spread([t.control(name) for t in here], bounds=False) for name in CONTROLS}
+                | {
+                    "strongest": spread(t.strongest_control for t in here),
+                    "attacked": spread(t.attacked.mean for t in here),
                     "flipped": share(flips(here)),
-                    "and beyond all controls": share([t.real for t in here if t.counts]),
+                    "by sets": share(flips(t.by_sets for t in here)),
+                    "and beyond all controls": share([t.real for t in counted]),
                 }
             )
+    return rows
+
+
+def by_defence(found: Sequence[Mapping[str, Defended]]) -> list[dict]:
+    """One row a defence: scores of clean and attacked exemplars, and on how many networks the verdict is the true one.
+
+    found: per network, by name.
+    """
+    rows = []
+    for name in found[0]:
+        here = [f[name] for f in found]
+        rows.append(
+            {"defence": name}
+            | {what: over(d.score[what] for d in here) for what in (CLEAN, *ATTACKS)}
+            | {"keeps the clean verdict": share([d.state[CLEAN] == "important" for d in here])}
+            | {f"restores it, {a}": share([d.restores(a) for d in here]) for a in ATTACKS}
+        )
     return rows

@@ -10,18 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.concepts.activations import (
+    CHUNK,
     CLASS_SCORES,
     Cache,
     Maps,
     activations,
     check_images,
     check_model,
+    check_size,
+    check_varied,
     class_gradients,
     gradient_rows,
     rows,
@@ -41,8 +45,9 @@ class TCAV:
     as many as sets), or from all pairs of sets ("pairs"). test: "runs", the t and the permutation test over CAVs, as is
     usual; they take CAVs that share the concept's exemplars for independent and call random sets significant far too
     often; "sets" compares the concept's mean magnitude with those of the random sets as concepts, and needs "pairs".
-    of: "logit", or "log_prob" as the reference implementation. cache: where activations, gradients and random CAVs are
-    kept; tools of the same network can share one. Raises ValueError for a model in training mode, an unknown layer or
+    sets: give that second p value, `Cell.p_sets`, with any baseline. of: "logit", or "log_prob" as the reference
+    implementation. cache: where activations, gradients and random CAVs are kept; tools of the same network can share
+    one. Raises ValueError for a model in training mode, an unknown layer or
     option.
     """
 
@@ -54,8 +59,9 @@ class TCAV:
         cav: CAV | None = None,
         baseline: str = "ring",
         test: str = "runs",
+        sets: bool = False,
         of: str = "logit",
-        chunk: int = 256,
+        chunk: int = CHUNK,
         cache: Cache | None = None,
     ) -> None:
         check_model(model, layers)
@@ -68,7 +74,10 @@ class TCAV:
             raise ValueError(
                 f"test is {test!r} with baseline {baseline!r}; accepted are 'runs', and 'sets' with 'pairs'"
             )
+        if chunk < 1:
+            raise ValueError(f"chunk is {chunk}; accepted are 1 and more")
         self.model, self.layers, self.cav = model, tuple(layers), cav or CAV()
+        self.sets = sets or baseline == "pairs"
         self.test, self.baseline, self.of, self.chunk = test, baseline, of, chunk
         self._cache = Cache() if cache is None else cache
 
@@ -90,17 +99,25 @@ class TCAV:
         of the CAVs and of the random CAVs. correction: "holm", "bonferroni" or "none", over all cells of this
         call. level: of significance. keep: keep what was computed of the random sets for later calls.
         Raises ValueError for sets of fewer than 5 images, mixed sizes, a concept equal to a random set, a layer
-        without gradient to the logit, and constant activations.
+        without gradient to the logit, and activations that are the same for all images of a set.
         """
         self._check(images, concepts, random)
+        if not 0 < level < 1 or permutations < 1:
+            raise ValueError(
+                f"level is {level} and permutations {permutations}; accepted are a number between 0 and 1, and "
+                "1 and more"
+            )
         gradients = self._gradients(images, target)
-        negatives = [self._activations(s, keep) for s in random]
-        own = {layer: self._negatives(random, negatives, layer, keep) for layer in self.layers}
+        maps_of = lru_cache(
+            lambda: [self._activations(s) for s in random]
+        )  # only if they are not known already
+        own = {layer: self._negatives(random, maps_of, layer, keep) for layer in self.layers}
         cells = []
         for name, exemplars in concepts.items():
-            maps = self._activations(exemplars, False)
+            maps = self._activations(exemplars)
             for layer in self.layers:
                 with_layer = f"concept {name!r} at layer {layer!r}"
+                check_varied(with_layer, maps[layer])
                 try:
                     fitted = self.cav.fit(rows(maps[layer], pool=self.cav.pool), own[layer][0])
                 except ValueError as error:
@@ -115,33 +132,24 @@ class TCAV:
             )
         )
 
-    def random_scores(
-        self, images: Tensor, target: int, random: Sequence[Tensor], layer: str
-    ) -> Float[Tensor, " baseline"]:
-        """Sign scores of the random CAVs at one layer."""
-        self._check(images, {}, random)
-        cavs = self._negatives(random, [self._activations(s, True) for s in random], layer, True)[1]
-        g = self._gradients(images, target)[layer]
-        return (cavs @ gradient_rows(g, pool=self.cav.pool).T > 0).to(g.dtype).mean(1)
-
     def _cell(
         self,
         name: str,
         layer: str,
         target: int,
         fitted: FittedCAVs,
-        random: Tensor,
+        random: Mapping[str, Tensor],
         g: Tensor,
         permutations: int,
     ) -> Cell:
         derivative = fitted.directional(g)
         scores = (derivative > 0).to(g.dtype).mean(1)
         lengths = g.norm(dim=1).clamp_min(torch.finfo(g.dtype).tiny)
-        others = random @ g.T
-        baseline, magnitude = (others > 0).to(g.dtype).mean(1), (derivative / lengths).mean(1)
-        p_sets = float("nan")
-        if self.baseline == "pairs":
-            p_sets = set_test(float(magnitude.mean()), set_means((others / lengths).mean(1), total=0.0))
+        baseline = (random[self.baseline] @ g.T > 0).to(g.dtype).mean(1)
+        magnitude, p_sets = (derivative / lengths).mean(1), float("nan")
+        if self.sets:
+            null = set_means((random["pairs"] @ g.T / lengths).mean(1), total=0.0)
+            p_sets = set_test(float(magnitude.mean()), null)
         warning = ""
         if fitted.at_chance:
             warning = (
@@ -159,52 +167,48 @@ class TCAV:
             float(fitted.accuracy.mean()), fitted.stability, warning, fitted,
         )  # fmt: skip
 
-    def _activations(self, x: Tensor, keep: bool) -> Maps:
-        def make() -> Maps:
-            return activations(self.model, x, self.layers, chunk=self.chunk)
-
-        return self._by_layer(x, ("activations",), make) if keep else make()
+    def _activations(self, x: Tensor) -> Maps:
+        return activations(self.model, x, self.layers, chunk=self.chunk)
 
     def _gradients(self, x: Tensor, target: int) -> Maps:
-        def make() -> Maps:
-            return class_gradients(self.model, x, target, self.layers, of=self.of, chunk=self.chunk)
-
-        return self._by_layer(x, ("gradients", target, self.of), make)
-
-    def _by_layer(self, x: Tensor, words: tuple[object, ...], make: Callable[[], Maps]) -> Maps:
         """What the cache holds for each layer; one pass makes what is missing."""
-        made = lru_cache(make)
+        made = lru_cache(
+            lambda: class_gradients(self.model, x, target, self.layers, of=self.of, chunk=self.chunk)
+        )
         return {
-            layer: self._cache.get(self.model, x, (*words, layer), lambda layer=layer: made()[layer])
+            layer: self._cache.get(
+                self.model, x, ("gradients", target, self.of, layer), lambda layer=layer: made()[layer]
+            )
             for layer in self.layers
         }
 
-    def _negatives(self, random: Sequence[Tensor], maps: Sequence[Maps], layer: str, keep: bool):
-        """The negative sets of a layer, and the random CAVs (baseline, d)."""
+    def _negatives(
+        self, random: Sequence[Tensor], maps_of: Callable[[], Sequence[Maps]], layer: str, keep: bool
+    ) -> tuple[Negatives, dict[str, Tensor]]:
+        """The negative sets of a layer, and the random CAVs (baseline, d) by baseline."""
+
+        def held(words: tuple[object, ...], make: Callable[[], Any]) -> Any:
+            if not keep:
+                return make()
+            words = (*words, layer, *((id(s), s._version) for s in random))
+            every = tuple(random)  # kept with the value, so that no id is used again
+            return self._cache.get(self.model, random[0], words, lambda: (every, make()))[1]
 
         def stacked() -> Negatives:
+            maps = maps_of()
+            for i, m in enumerate(maps):
+                check_varied(f"random set {i} at layer {layer!r}", m[layer])
             return Negatives.of([rows(m[layer], pool=self.cav.pool) for m in maps])
 
-        def random_cavs() -> Tensor:
-            sets = range(len(own.rows))
-            if self.baseline == "ring":
-                pairs = [(i, (i + 1) % len(sets)) for i in range(len(sets))]
-            else:
-                pairs = list(combinations(range(len(sets)), 2))
-            fitted = []
-            for first in sorted({i for i, _ in pairs}):
-                others = torch.tensor([j for i, j in pairs if i == first])
-                part = Negatives(own.rows[others], own.own[others])
-                fitted.append(self.cav.fit(own.rows[first], part).vectors)
-            return torch.cat(fitted)
-
-        if not keep:
-            own = stacked()
-            return own, random_cavs()
-        words = (layer, *((id(s), s._version) for s in random))
-        own = self._cache.get(self.model, random[0], ("stacked", self.cav.pool, *words), stacked)
-        words = ("random CAVs", self.cav, self.baseline, *words)
-        return own, self._cache.get(self.model, random[0], words, random_cavs)
+        own = held(("stacked", self.cav.pool), stacked)
+        wanted = dict.fromkeys((self.baseline, *(("pairs",) if self.sets else ())))
+        return own, {
+            baseline: held(
+                ("random CAVs", self.cav, baseline),
+                lambda baseline=baseline: random_cavs(self.cav, own, baseline),
+            )
+            for baseline in wanted
+        }
 
     def _check(self, images: Tensor, concepts: Mapping[str, Tensor], random: Sequence[Tensor]) -> None:
         check_model(self.model, self.layers)
@@ -214,8 +218,17 @@ class TCAV:
         named |= {f"random set {i}": s for i, s in enumerate(random)}
         for name, x in named.items():
             check_images(name, x)
-            if x.shape[1:] != images.shape[1:]:
-                raise ValueError(
-                    f"{name} has images of shape {tuple(x.shape[1:])} and images {tuple(images.shape[1:])}; "
-                    "accepted is one size for all"
-                )
+            check_size(name, x, "images", images)
+
+
+def random_cavs(cav: CAV, own: Negatives, baseline: str) -> Float[Tensor, "baseline d"]:
+    """CAVs of random sets against each other: each against the next ("ring"), or all pairs i < j in order ("pairs")."""
+    sets = range(len(own.rows))
+    ring = [(i, (i + 1) % len(sets)) for i in range(len(sets))]
+    pairs = ring if baseline == "ring" else list(combinations(range(len(sets)), 2))
+    fitted = []
+    for first in sorted({i for i, _ in pairs}):
+        others = torch.tensor([j for i, j in pairs if i == first])
+        part = Negatives(own.rows[others], own.own[others])
+        fitted.append(cav.fit(own.rows[first], part).vectors)
+    return torch.cat(fitted)

@@ -5,41 +5,35 @@ A transfer counts where the verdict flips *and* the score is beyond all controls
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from robustxai.concepts.attacks import MultiLayerPushing, Perturbed
 from robustxai.concepts.experiments import Case, exceeds_controls
+from robustxai.concepts.outcomes import Flip
 from robustxai.concepts.results import Cell
-from robustxai.concepts.study import Study
+from robustxai.concepts.study import Member, Study
 
 LEVELS = ("same network", "another layer", "another seed", "another architecture", "several networks")
 
 
-@dataclass(frozen=True)
-class Transferred:
-    """What an attack on the surrogate did on the victim: cells by name, "clean", "attacked" and the controls."""
+@dataclass(frozen=True, kw_only=True)
+class Transferred(Flip):
+    """What an attack on the surrogate did on the victim; the cells also hold the controls."""
 
     level: str
     surrogate: str
     victim: str
-    case: Case
-    cells: Mapping[str, Cell]
-
-    @property
-    def counts(self) -> bool:
-        """On the victim, the clean verdict leaves something to attack."""
-        return (self.cells["clean"].state == "important") is (self.case.sign < 0)
-
-    @property
-    def flipped(self) -> bool:
-        """The victim's verdict flipped."""
-        return self.counts and (self.cells["attacked"].state == "important") is (self.case.sign > 0)
 
     @property
     def real(self) -> bool:
         """The verdict flipped, and the score is beyond every control by more than a standard deviation."""
         return self.flipped and exceeds_controls(self.cells, self.case.sign)
+
+    def control(self, name: str) -> float:
+        """The mean score of a control by its name in `CONTROLS`; of sign noise, the mean over its sets."""
+        means = [c.mean for key, c in self.cells.items() if key.startswith(name)]
+        return sum(means) / len(means)
 
     @property
     def strongest_control(self) -> float:
@@ -48,51 +42,75 @@ class Transferred:
         return max(means) if self.case.sign > 0 else min(means)
 
 
-def routes(study: Study, *, other_layer: str) -> Iterator[tuple[str, tuple[str, int], tuple[str, int], str]]:
-    """(level, surrogate, victim, judged layer) of every route with one surrogate; networks are (kind, seed)."""
+@dataclass(frozen=True)
+class Route:
+    """From the attacked network, or several, to the one that judges, and at which layer."""
+
+    level: str
+    surrogate: Member
+    victim: Member
+    layer: str
+
+
+def routes(study: Study, *, other_layer: str) -> Iterator[Route]:
+    """Every route with one surrogate."""
     for kind in study.networks:
         own = study.seeds_of(kind)
         after = dict(zip(own, (*own[1:], own[0]), strict=True))
         for seed in own:
-            yield LEVELS[0], (kind, seed), (kind, seed), study.layer
-            yield LEVELS[1], (kind, seed), (kind, seed), other_layer
+            here = (kind, seed)
+            yield Route(LEVELS[0], here, here, study.layer)
+            yield Route(LEVELS[1], here, here, other_layer)
             if after[seed] != seed:
-                yield LEVELS[2], (kind, seed), (kind, after[seed]), study.layer
+                yield Route(LEVELS[2], here, (kind, after[seed]), study.layer)
             for other in study.networks:
                 if other != kind:
-                    yield LEVELS[3], (kind, seed), (other, study.seed_like(other, seed)), study.layer
+                    yield Route(LEVELS[3], here, (other, study.seed_like(other, seed)), study.layer)
 
 
 def transfer(
     study: Study, case: Case, *, attack: str = "push", other_layer: str = "b3", levels: Sequence[str] = LEVELS
 ) -> list[Transferred]:
-    """The case over all routes of these levels; "several networks" is an ensemble of all but the victim's kind."""
-    found = []
-    for level, source, victim, layer in routes(study, other_layer=other_layer):
-        if level in levels:
-            p = study.moved(*source, case, attack)
-            found.append(_judged(study, level, source, victim, case, p, layer))
+    """The case over all routes of these levels; "several networks" is the `ensemble` of the other seeds, for one
+    victim an architecture.
+
+    Attacks are made side by side, then the victims judge side by side.
+    """
+    found = [r for r in routes(study, other_layer=other_layer) if r.level in levels]
+    sources = list(dict.fromkeys(r.surrogate for r in found))
+    moved = study.on(lambda kind, seed: study.moved(kind, seed, case, attack), sources)
+    made = dict(zip(sources, moved, strict=True))
+    jobs = [(r, made[r.surrogate]) for r in found]
     if LEVELS[4] in levels:
-        found += [
-            _judged(study, LEVELS[4], ("all others", seed), (kind, seed), case, p, study.layer)
+        seed = study.seeds[0]
+        pushed = ensemble(study, case, without=seed)
+        jobs += [
+            (Route(LEVELS[4], ("all others", seed), (kind, seed), study.layer), pushed)
             for kind in study.networks
-            for seed, p in ((s, ensemble(study, case, victim=(kind, s))) for s in study.seeds[:1])
         ]
-    return found
+
+    def judged(kind: str, seed: int) -> dict[Route, dict[str, Cell]]:
+        return {
+            r: study.with_controls(p, kind, seed, case, layer=r.layer)
+            for r, p in jobs
+            if r.victim == (kind, seed)
+        }
+
+    victims = list(dict.fromkeys(r.victim for r, _ in jobs))
+    cells = {r: c for part in study.on(judged, victims) for r, c in part.items()}
+    return [
+        Transferred(
+            case=case, cells=cells[r], level=r.level, surrogate="{} {}".format(*r.surrogate),
+            victim="{} {}".format(*r.victim),
+        )
+        for r, _ in jobs
+    ]  # fmt: skip
 
 
-def ensemble(study: Study, case: Case, *, victim: tuple[str, int]) -> Perturbed:
-    """Token pushing on all networks but the victim and those of its seed."""
-    models = [m for kind, seed, m in study.each() if seed != victim[1]]
+def ensemble(study: Study, case: Case, *, without: int) -> Perturbed:
+    """Token pushing on all networks, of every architecture, but those of one seed: the victims'."""
+    models = [m for _, seed, m in study.each() if seed != without]
     if not models:
         raise ValueError("seeds has one value; accepted are two and more, the victim's seed is no surrogate")
     tokens, goal = study.given.concepts[case.concept], study.given.goal[case.towards]
     return MultiLayerPushing([study.layer]).perturb(models, tokens, goal, eps=study.eps)
-
-
-def _judged(
-    study: Study, level: str, source: tuple, victim: tuple, case: Case, p: Perturbed, layer: str
-) -> Transferred:
-    kind, seed = victim
-    cells = study.with_controls(p, kind, seed, case, layer=layer)
-    return Transferred(level, f"{source[0]} {source[1]}", f"{victim[0]} {victim[1]}", case, cells)

@@ -97,7 +97,12 @@ def corrected(p: Sequence[float], method: str = "holm") -> list[float]:
 
 
 def state(mean: float, p: float, *, level: float = 0.05) -> str:
-    """One of `STATES`: significant and the mean score above or below one half, or neither (spec 3.1)."""
+    """One of `STATES`: significant and the mean score above or below one half, or neither (spec 3.1).
+
+    Raises ValueError for a level that is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; accepted are numbers between 0 and 1 (0.05 is usual)")
     if not p < level or mean == 0.5:
         return STATES[2]
     return STATES[0] if mean > 0.5 else STATES[1]

@@ -3,7 +3,6 @@
 from .class_gradient import ClassGradientPush
 from .common import Perturbed, pgd
 from .controls import CONTROLS, controls, negated, permuted, shuffled, sign_noise
-from .facet import FacetAttack
 from .multi_layer import MultiLayerPushing
 from .token_pushing import TokenPushing
 from .universal import Universal, UniversalPushing
@@ -11,7 +10,6 @@ from .universal import Universal, UniversalPushing
 __all__ = [
     "CONTROLS",
     "ClassGradientPush",
-    "FacetAttack",
     "MultiLayerPushing",
     "Perturbed",
     "TokenPushing",

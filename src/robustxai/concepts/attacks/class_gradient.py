@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from robustxai.concepts.activations import (
     check_images,
     check_model,
+    check_size,
     class_gradients,
     forward_to,
     gradient_rows,
@@ -64,6 +65,7 @@ class ClassGradientPush(Attack):
         check_model(model, [self.layer])
         check_images("x", x)
         check_images("class_images", class_images)
+        check_size("class_images", class_images, "x", x)
         u = self.direction(model, class_images, target)
 
         def objective(images: Tensor, _rows: Tensor) -> Tensor:

@@ -60,9 +60,9 @@ def stored(x: Tensor, clean: Tensor, eps: Tensor | float) -> Tensor:
 
 
 def levels_of(eps: float | int | Sequence[float]) -> tuple[float, ...]:
-    """The budgets of a sweep. Raises ValueError for none, a negative one, or one above 1."""
+    """The budgets of a sweep. Raises ValueError for none, and for one that is not from 0 to 1."""
     levels = tuple(map(float, eps)) if isinstance(eps, Sequence) else (float(eps),)
-    if not levels or min(levels) < 0 or max(levels) > 1:
+    if not levels or not all(0 <= e <= 1 for e in levels):
         raise ValueError(
             f"eps is {eps}; accepted are numbers from 0 to 1 (8/255 is usual), or a sequence of them"
         )
@@ -82,7 +82,7 @@ def check_options(step: float | None, steps: int, start: str, chunk: int) -> Non
         raise ValueError(
             f"steps is {steps} and start {start!r}; accepted are 1 and more, 'zero' and 'uniform'"
         )
-    if chunk < 1 or (step is not None and step <= 0):
+    if chunk < 1 or (step is not None and not step > 0):
         raise ValueError(f"chunk is {chunk} and step {step}; accepted are 1 and more, and numbers above 0")
 
 

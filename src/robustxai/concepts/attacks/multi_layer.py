@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.concepts.activations import check_images, check_model
+from robustxai.concepts.activations import check_images, check_model, check_size
 from robustxai.concepts.attacks.common import Attack, Perturbed
 from robustxai.concepts.attacks.distances import centroids, check_variant, squared_distances
 
@@ -53,6 +53,7 @@ class MultiLayerPushing(Attack):
             check_model(m, self.layers)
         check_images("x", x)
         check_images("towards", towards)
+        check_size("towards", towards, "x", x)
         centres = [centroids(m, towards, self.layers, self.variant) for m in models]
 
         def parts(images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.concepts.activations import check_images, check_model
+from robustxai.concepts.activations import check_images, check_model, check_size
 from robustxai.concepts.attacks.common import Attack, Perturbed
 from robustxai.concepts.attacks.distances import centroids, check_variant, squared_distances
 
@@ -52,7 +52,7 @@ class TokenPushing(Attack):
         """Attack exemplars `x`, pixels k/255; `towards` are the pictures whose centroid is the goal.
 
         eps: another budget, or several at once. Raises ValueError for pixels off the grid, a layer that does not
-        exist, a model in training mode, and `towards` missing (or given, when pushing away).
+        exist, a model in training mode, images of several sizes, and `towards` missing (or given, when pushing away).
         """
         check_model(model, [self.layer])
         check_images("x", x)
@@ -62,6 +62,7 @@ class TokenPushing(Attack):
             )
         goal = x if towards is None else towards
         check_images("towards", goal)
+        check_size("towards", goal, "x", x)
         centres = centroids(model, goal, [self.layer], self.variant)
         sign = -1 if self.away else 1
 

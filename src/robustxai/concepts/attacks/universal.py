@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.concepts.activations import check_images, check_model
+from robustxai.concepts.activations import check_images, check_model, check_size
 from robustxai.concepts.attacks.common import (
     Attack,
     Perturbed,
@@ -34,8 +34,9 @@ class Universal(Perturbed):
     shared: Float[Tensor, "*sweep one channel height width"]
 
     def apply(self, x: Images) -> Float[Tensor, "*sweep n channel height width"]:
-        """Other exemplars with the perturbation added, within eps, on the uint8 grid."""
+        """Other exemplars of the same size with the perturbation added, within eps, on the uint8 grid."""
         check(x)
+        check_size("x", x, "the perturbation", self.clean)
         if not isinstance(self.eps, tuple):
             return stored(x + self.shared, x, self.eps)
         return torch.stack([stored(x + d, x, e) for d, e in zip(self.shared, self.eps, strict=True)])
@@ -73,6 +74,7 @@ class UniversalPushing(Attack):
         check_model(model, [self.layer])
         check(x)
         check_images("towards", towards)
+        check_size("towards", towards, "x", x)
         budget = self.eps if eps is None else eps
         centres = centroids(model, towards, [self.layer], self.variant)
 
