@@ -345,3 +345,24 @@ def test_stored_results_of_the_checkout(tmp_path, monkeypatch):
         (tmp_path / "results" / "real" / "toy.json").write_text(broken)
         with pytest.raises(ValueError, match=r"results/real/toy\.json is not a JSON object"):
             claims.stored("toy", "real")
+
+
+def test_stored_benchmarks_are_rows_of_a_table(tmp_path, monkeypatch):
+    monkeypatch.setattr("robustxai.runtime.checkout", lambda: tmp_path)
+    rows, words = claims.benchmarks("toy")
+    assert rows == [] and words.endswith("run `make bench` there")
+    ratio = {"name": "a / b", "group": "small", "ratio": 2.0, "low": 1.9, "high": 2.2, "n": 5, "target": None}
+    content = {"machine": {"timer": "time.process_time"}, "ratios": [ratio | {"reference_ms": 3.0}]}
+    (tmp_path / "results" / "bench").mkdir(parents=True)
+    (tmp_path / "results" / "bench" / "toy.json").write_text(json.dumps(content))
+    rows, words = claims.benchmarks("toy")
+    assert rows == [
+        {
+            "time of … over time of …": "a / b",
+            "setting": "small",
+            "ratio": (2.0, 1.9, 2.2),
+            "rounds": 5,
+            "target": None,
+        }
+    ]
+    assert words.startswith("Benchmarks, processor seconds")

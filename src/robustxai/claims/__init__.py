@@ -20,7 +20,7 @@ from robustxai.claims.coverage import Coverage, coverage
 from robustxai.claims.ledger import PROFILES, Claim, ledger, of_chapter
 from robustxai.claims.rules import judge
 from robustxai.claims.run import VERDICTS, Run, results_path
-from robustxai.claims.stored import stored
+from robustxai.claims.stored import benchmarks, stored
 
 __all__ = [
     "PROFILES",
@@ -28,6 +28,7 @@ __all__ = [
     "Claim",
     "Coverage",
     "Run",
+    "benchmarks",
     "check",
     "coverage",
     "finish",

@@ -11,6 +11,14 @@ from robustxai import runtime
 from robustxai.claims.ledger import PROFILES
 
 STORED = (*PROFILES, "bench")
+CLOCKS = {"time.perf_counter": "seconds on the clock", "time.process_time": "processor seconds"}
+COLUMNS = {
+    "time of … over time of …": "name",
+    "setting": "group",
+    "ratio": "ratio",
+    "rounds": "n",
+    "target": "target",
+}
 
 
 def stored(chapter: str, profile: str) -> dict[str, Any] | None:
@@ -32,3 +40,17 @@ def stored(chapter: str, profile: str) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise ValueError(f"results/{profile}/{chapter}.json is not a JSON object: run the chapter again.")
     return content
+
+
+def benchmarks(chapter: str) -> tuple[list[dict[str, Any]], str]:
+    """The stored benchmark ratios of a chapter as rows for `plots.table`, with quartiles, and a caption that names the
+    clock; without a file, no rows and a sentence that says how to get them."""
+    content = stored(chapter, "bench")
+    if content is None:
+        return [], "the benchmark file comes with a checkout: run `make bench` there"
+    rows = [
+        {k: (r[v], r["low"], r["high"]) if v == "ratio" else r[v] for k, v in COLUMNS.items()}
+        for r in content["ratios"]
+    ]
+    clock = content["machine"]["timer"]
+    return rows, f"Benchmarks, {CLOCKS.get(clock, clock)}: median of alternating rounds with quartiles"
