@@ -22,7 +22,7 @@ from robustxai.runtime import side_by_side
 
 Factors = Float[Tensor, "m factor"]
 Images = Float[Tensor, "n channel height width"]
-TOGETHER = 16  # images in one search, of several that run side by side
+TOGETHER = 12  # images in one search, of several that run side by side
 EDGE = 0.02  # starts are kept this share of the range off its ends, where the search has no slope
 
 
