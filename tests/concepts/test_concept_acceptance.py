@@ -111,5 +111,5 @@ def test_a9_a11_token_pushing(models, given):
 def test_a15_one_delta_for_all(kind):
     study = Study("menagerie", n=100)
     found = [universal(study, kind, seed, CORGIS) for seed in study.seeds]
-    change = {k: mid(c[k].mean - c["clean"].mean for c in found) for k in ("universal", "per exemplar")}
+    change = {k: mid(c[k].attacked.mean - c[k].clean.mean for c in found) for k in found[0]}
     assert change["universal"] >= 0.5 * change["per exemplar"] > 0
