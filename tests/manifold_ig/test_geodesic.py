@@ -17,7 +17,11 @@ from robustxai.manifold_ig.metric import (
     largest_eigenvalue,
     norms,
 )
-from robustxai.manifold_ig.released import released_geodesic_reference, released_line
+from robustxai.manifold_ig.released import (
+    released_geodesic,
+    released_geodesic_reference,
+    released_line,
+)
 
 
 def codes(seed, n=4):
@@ -281,3 +285,36 @@ def test_even_rounds_are_counted():
     path = geodesic(polar, torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.5]]), 6, evaluations=2)
     with pytest.raises(ValueError, match="rounds is -1; accepted are whole numbers from 0"):
         at_constant_speed(polar, path, rounds=-1)
+
+
+@pytest.mark.parametrize("epsilon", [0, 0.05])
+def test_the_released_algorithm_decodes_less_and_gives_the_same(epsilon):
+    z0, z1 = (torch.randn(3, 4, generator=generator(k), dtype=torch.float64) for k in (0, 1))
+    z1[2] = z0[2] + 1e-3  # stops early, where there is a rule
+    calls = []
+
+    def counted(z):
+        calls.append(len(z))
+        return blob(z)
+
+    options = dict(nodes=7, step=1e-3, epsilon=epsilon, sweeps=4)
+    found = []
+    for solve in (released_geodesic_reference, released_geodesic):
+        calls.clear()
+        found.append((solve(counted, z0, z1, **options), sum(calls)))
+    (slow, many), (fast, few) = found
+    for name in ("latents", "trace"):
+        torch.testing.assert_close(getattr(fast, name), getattr(slow, name), rtol=1e-9, atol=1e-12)
+    assert torch.equal(fast.converged, slow.converged) and fast.sweeps == slow.sweeps
+    assert not torch.equal(slow.latents, released_line(z0, z1, 7)) and few < 0.6 * many
+    assert fast.converged[2] if epsilon else not fast.converged.any()
+
+
+def test_a_curve_that_leaves_the_numbers_stays_where_it_was():
+    def cliff(z):
+        return torch.where(z.abs() > 3, torch.inf, 1.0) * z.square()
+
+    z0, z1 = torch.tensor([[1.0], [0.1]]), torch.tensor([[2.5], [0.2]])
+    for solve in (released_geodesic_reference, released_geodesic):
+        found = solve(cliff, z0, z1, nodes=4, step=0.2, epsilon=0, sweeps=3)
+        assert found.finite.tolist() == [False, True] and found.latents.isfinite().all()

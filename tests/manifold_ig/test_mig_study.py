@@ -270,3 +270,27 @@ def test_the_released_solver_with_and_without_its_stop_rule(surveyed):
     assert (half["sweeps"] == 2).all() and (half["energy removed"] > 0).all()
     still = rows["as released"]["sweeps"] == 0
     assert (rows["as released"]["energy removed"][still] == 0).all()
+
+
+def test_gaps_and_other_methods_of_one_classifier(surveyed):
+    few, model = surveyed.samples(2), surveyed.classifier("resnet", 0)
+    gaps = surveys.gap_rows(surveyed, model, few, [(4, "logit"), (8, "prob")])
+    assert list(gaps) == ["4, logit", "8, prob"]
+    for row in gaps.values():
+        assert set(row) == {*surveys.CORE, "EIG even"} and all(v.shape == (2,) for v in row.values())
+    direct = surveyed.methods(model, n_steps=8, score="prob")["EIG"].explain(few.x, few.y)
+    torch.testing.assert_close(gaps["8, prob"]["EIG"], direct.completeness_gap)
+
+    def slope(x, target):
+        with torch.enable_grad():
+            v = x.detach().requires_grad_()
+            return torch.autograd.grad(model(v).gather(1, target[:, None]).sum(), v)[0]
+
+    rows = surveys.other_rows(model, {"Saliency": slope, "IG": surveyed.methods(model)["IG"]}, few, draws=1)
+    assert list(rows) == ["Saliency", "IG"]
+    for row in rows.values():
+        assert set(row) == {"unexplained squares", "SENS_max", "energy inside"}
+        assert ((row["unexplained squares"] >= 0) & (row["unexplained squares"] <= 1 + 1e-4)).all()
+    shown = (slope(few.x, few.y).abs().sum(1) * few.masks).flatten(1).sum(1)
+    share = shown / slope(few.x, few.y).abs().sum(1).flatten(1).sum(1)
+    torch.testing.assert_close(rows["Saliency"]["energy inside"], share, rtol=1e-4, atol=1e-5)

@@ -63,7 +63,7 @@ from robustxai.manifold_ig.paths import (
     straight,
 )
 from robustxai.manifold_ig.pixel import BlurIG, GuidedIG
-from robustxai.manifold_ig.released import ReleasedPath, released_geodesic_reference
+from robustxai.manifold_ig.released import ReleasedPath, released_geodesic, released_geodesic_reference
 from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, reconstruction_error
 
 __all__ = [
@@ -126,6 +126,7 @@ __all__ = [
     "push",
     "quadrature",
     "reconstruction_error",
+    "released_geodesic",
     "released_geodesic_reference",
     "saliency",
     "shares",

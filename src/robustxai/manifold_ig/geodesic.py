@@ -38,7 +38,7 @@ from robustxai.manifold_ig.metric import (
     speed_variation,
 )
 from robustxai.manifold_ig.objective import Objective, Penalty, decoded_ends
-from robustxai.manifold_ig.released import EPSILON, STEP, SWEEPS, released_geodesic_reference
+from robustxai.manifold_ig.released import EPSILON, STEP, SWEEPS, released_geodesic
 
 EVEN = 5e-4
 
@@ -134,9 +134,7 @@ def geodesic(
     check_start(guess, z0)
     z0, z1 = z0.detach(), z1.detach()
     if mode == "released":
-        path = released_geodesic_reference(
-            decoder, z0, z1, nodes=n_points, step=step, epsilon=epsilon, sweeps=sweeps
-        )
+        path = released_geodesic(decoder, z0, z1, nodes=n_points, step=step, epsilon=epsilon, sweeps=sweeps)
         ends = decoded_ends(decoder, path.latents[0], path.latents[-1], max_batch)
         return _measured(decoder, path.latents, ends, max_batch, path.trace, path.converged, path.finite)
     check_penalty(penalty, z0)

@@ -96,7 +96,7 @@ def borrowed_runs(
     skip: int,
     lr: float = 8e-3,
     looks: int = 5,
-    iterations: int = 3,
+    iterations: int = 2,
     seeds: Sequence[int] | None = None,
 ) -> Runs:
     """The targeted attack with the values of one method and the derivative of another (BPDA), on `BORROWED`; and on MIG
@@ -105,7 +105,7 @@ def borrowed_runs(
     """
     every = max(1, steps // looks)
 
-    def row(seed: int, way: tuple[str, str]) -> dict[str, Tensor]:
+    def row(seed: int, way: tuple[str, str], victims: Samples, wanted: Samples) -> dict[str, Tensor]:
         methods = study.methods(_first(study, seed), neighbours=True, **SHORT)
         method, follow = methods[way[0]], way[1]
         if follow == IMPLICIT:
@@ -113,19 +113,24 @@ def borrowed_runs(
             guide = implicit(method, iterations=iterations)
         else:
             guide = borrowed(method, methods[follow])
-        also, found = None if method.encoder is None else rebuilt(method), []
-        for _, victims, wanted in attacked_pairs(study, pairs=pairs, skip=skip, seeds=[seed]):
-            attack = AttributionAttack(wanted.x, steps=steps, lr=lr, refresh=every)
-            x, y = victims.x, victims.y
-            pushed = attack.perturb(method.model, x, y, explain=method, guide=guide, also=also)
-            found.append(
-                {"": moved(method, x, pushed.x, y, method.explain(x, y), saliency(method(wanted.x)))}
-            )
-        return joined(found)[""]
+        also = None if method.encoder is None else rebuilt(method)
+        attack = AttributionAttack(wanted.x, steps=steps, lr=lr, refresh=every)
+        x, y = victims.x, victims.y
+        pushed = attack.perturb(method.model, x, y, explain=method, guide=guide, also=also)
+        return moved(method, x, pushed.x, y, method.explain(x, y), saliency(method(wanted.x)))
 
-    ways = {f"{name}, {other}": (name, other) for name, other in (*BORROWED, ("MIG", IMPLICIT))}
+    ways = (*BORROWED, ("MIG", IMPLICIT))
     chosen = [seed for seed in study.seeds if seeds is None or seed in seeds]
-    return _by_seed(study, dict.fromkeys(chosen, ways), row)
+    some = [pair for seed in chosen for pair in attacked_pairs(study, pairs=pairs, skip=skip, seeds=[seed])]
+    jobs = [(seed, way, v, w) for way in reversed(ways) for seed, v, w in some]  # the long ones first
+    found = list(zip(jobs, side_by_side(lambda job: row(*job), jobs), strict=True))
+    return {
+        (study.architectures[0], seed): {
+            f"{way[0]}, {way[1]}": joined([{"": r} for job, r in found if job[:2] == (seed, way)])[""]
+            for way in ways
+        }
+        for seed in chosen
+    }
 
 
 def released_rows(study: Study, samples: Samples, *, sweeps: int = 2, iterations: int = 8) -> Rows:

@@ -173,34 +173,32 @@ def input_rows(study: Study, samples: Samples) -> Rows:
     return rows
 
 
-def begin_rows(
-    study: Study,
-    samples: Samples,
-    *,
-    evaluations: int | None = None,
-    manifold: Mapping[str, Any] | None = None,
-) -> Rows:
+def begin_rows(study: Study, samples: Samples, *, evaluations: int | None = None) -> Rows:
     """Where the search for a geodesic begins -> what it finds: energy over that of the latent line, residual of the
-    autoencoder, and likeness of the map to those of EIG, IG-recon, and MIG from the other beginning; with `manifold`,
-    the options of `path_rows` for one, also the distance to it.
+    autoencoder, and likeness of the map to those of EIG, IG-recon, and MIG from the other beginning.
 
     evaluations: of the search from the latent line; None for as many as the other has.
     """
     net, rows = study.classifier(study.architectures[0], study.seeds[0]), {}
-    x, y, found = samples.x, samples.y, core(study, net)
+    found = core(study, net)
     lined = study.methods(net, first="line", evaluations=evaluations or study.evaluations)["MIG"]
     found = {n: m for n, m in found.items() if n != "MIG"} | {"encoded": found["MIG"], "line": lined}
-    along = path_rows(found, x, y, priced=False)
-    ends = {n: found[n] for n in ("line", "encoded")}
-    maps = {n: saliency(method(x, y)) for n, method in ends.items()}
-    told = ["E / E_lin", "residual", *(["distance"] if manifold else []), "PCC with EIG", "PCC with IG-recon"]
-    if manifold:
-        away = path_rows(ends, x, y, priced=False, geometry=False, reference="line", **manifold)
-        along = {n: row | {"distance": away[n]["distance"]} for n, row in along.items() if n in ends}
+    along = path_rows(found, samples.x, samples.y, priced=False)
+    maps = {n: saliency(found[n](samples.x, samples.y)) for n in ("line", "encoded")}
     for name, title in (("line", "latent line"), ("encoded", "encoded pixel line")):
-        row = {k: along[name][k] for k in told}
+        row = {k: along[name][k] for k in ("E / E_lin", "residual", "PCC with EIG", "PCC with IG-recon")}
         rows[title] = row | {"PCC with the other": pearson(maps["line"], maps["encoded"])}
     return rows
+
+
+def gap_rows(study: Study, model: nn.Module, samples: Samples, settings: Sequence[tuple[int, str]]) -> Rows:
+    """(segments, score) -> the completeness gap of every method in form A over the score's total variation."""
+    names = ("IG", "IG-recon", "EIG", "EIG even", "MIG")
+    made = {pair: study.methods(model, n_steps=pair[0], score=pair[1]) for pair in settings}
+    jobs = [(pair, name) for pair in reversed(settings) for name in reversed(names)]  # the long ones first
+    told = side_by_side(lambda job: made[job[0]][job[1]].explain(samples.x, samples.y).completeness_gap, jobs)
+    gaps = dict(zip(jobs, told, strict=True))
+    return {f"{n}, {score}": {name: gaps[(n, score), name] for name in names} for n, score in settings}
 
 
 def density_rows(study: Study, x: Tensor, *, weights: Sequence[float] = (0.0, 100.0, 1000.0)) -> Rows:
