@@ -7,7 +7,7 @@ import torch
 from helpers import data, same, tiny
 from torch.nn import functional as F
 
-from robustxai.nets import RandomShift, accuracy, fit
+from robustxai.nets import CompactResNet, RandomShift, accuracy, fit
 from robustxai.nets.train import learning_rate
 
 
@@ -179,3 +179,11 @@ def test_random_shift_moves_whole_images_by_whole_pixels(padding: str) -> None:
 def test_random_shift_refuses_unknown_padding() -> None:
     with pytest.raises(ValueError, match="padding must be one of zeros, reflect"):
         RandomShift(2, "mirror")
+
+
+def test_networks_that_channels_last_would_break_are_trained_without_it() -> None:
+    narrow, wide = tiny(), CompactResNet(3, widths=(8, 8, 8, 8), generator=torch.Generator().manual_seed(1))
+    for net, layout in ((narrow, torch.contiguous_format), (wide, torch.channels_last)):
+        fit(net, *data(48), epochs=1)
+        inner = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)]
+        assert all(m.weight.is_contiguous(memory_format=layout) for m in inner)
