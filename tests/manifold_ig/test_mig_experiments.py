@@ -117,8 +117,12 @@ def test_attack_rows(setting, classifier):
     torch.testing.assert_close(parts["transfer"]["IG"]["contraction"], torch.ones(3))
     before = pearson(saliency(methods["EIG"](x, target)), saliency(methods["EIG"](wanted)))
     torch.testing.assert_close(parts["noise"]["EIG"]["PCC to target before"], before)
-    only = experiments.attack_rows({"IG": methods["IG"]}, x, wanted, target, attack=attack, adaptive=False)
-    assert only["adaptive"] == {}
+    one = {"IG": methods["IG"]}
+    only = experiments.attack_rows(
+        one, x, wanted, target, attack=attack, adaptive=False, readers={"EIG": methods["EIG"]}
+    )
+    assert only["adaptive"] == {} and list(only["noise"]) == ["IG"]
+    torch.testing.assert_close(only["transfer"]["EIG"], parts["transfer"]["EIG"])
 
 
 def test_tables_have_intervals_and_parts_join(setting):

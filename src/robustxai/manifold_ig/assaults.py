@@ -30,7 +30,7 @@ def attack_runs(
     steps: int,
     skip: int,
     lr: float = 8e-3,
-    looks: int = 5,
+    looks: int = 4,
     eps: float = 16 / 255,
     seeds: Sequence[int] | None = None,
     read: bool = True,

@@ -95,7 +95,7 @@ def borrowed_runs(
     steps: int,
     skip: int,
     lr: float = 8e-3,
-    looks: int = 5,
+    looks: int = 4,
     iterations: int = 2,
     seeds: Sequence[int] | None = None,
 ) -> Runs:

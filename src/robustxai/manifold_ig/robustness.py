@@ -42,7 +42,7 @@ def attack_rows(
     "adaptive": crafted on each method itself, through its decoder, for ManifoldIG with frozen bends. attack:
     from the wanted images to the attack. It keeps the prediction on the raw image and, where it is adaptive, on
     the reconstruction that the method explains; "kept" is the latter, and images that lost it count in all rows.
-    readers: further methods in "transfer" and "noise".
+    readers: further methods in "transfer".
     """
     model = methods[crafted_on].model
     crafted = attack(wanted).perturb(model, x, target, explain=methods[crafted_on])
@@ -51,8 +51,10 @@ def attack_rows(
     for name, method in (dict(methods) | dict(readers or {})).items():
         clean = method.explain(x, target), saliency(method(wanted))
         parts["transfer"][name] = moved(method, x, crafted.x, target, *clean)
+        if name not in methods:
+            continue
         parts["noise"][name] = moved(method, x, noise.x, target, *clean)
-        if adaptive and name in methods:
+        if adaptive:
             own = crafted
             if name != crafted_on:
                 guide = frozen(method) if isinstance(method, ManifoldIG) else None

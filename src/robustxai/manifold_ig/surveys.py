@@ -56,27 +56,28 @@ def map_runs(
     geometry: bool = False,
     informed: int = 1,
 ) -> Runs:
-    """Quality and path rows of every classifier on the same images; those of the first architecture with BlurIG and
-    GuidedIG beside the core.
+    """Quality and path rows of every classifier on the same images; those of the first architecture with insertion and
+    deletion curves, and with BlurIG, GuidedIG and MIG as released beside the core.
 
-    draws: behind SENS_max. informed: so many classifiers also have SIC and AIC, which take as long as all the rest.
+    draws: behind SENS_max. informed: so many of those also have SIC and AIC, which take as long as all the rest.
     geometry: with energies and residuals of the paths.
     """
 
     def run(item: tuple[int, tuple[str, int, nn.Module]]) -> Rows:
         i, (architecture, _, net) = item
         beside = architecture == study.architectures[0]
-        methods = {n: m for n, m in study.methods(net, neighbours=beside).items() if n != "EIG even"}
+        left_out = ("EIG even",) if beside else ("EIG even", RELEASED)
+        methods = {n: m for n, m in study.methods(net, neighbours=beside).items() if n not in left_out}
         if i % 2:  # two that run side by side do not wait for one another's geodesics
             methods = dict(reversed(methods.items()))
         found = {name: method.explain(samples.x, samples.y) for name, method in methods.items()}
         quality = quality_rows(
             methods, samples.x, samples.y, masks=samples.masks, draws=infidelity_draws, sensitivity_draws=draws,
-            information=i < informed, found=found,
+            curves=beside, information=i < informed, found=found,
         )  # fmt: skip
         along = path_rows(
-            {name: methods[name] for name in (*CORE, RELEASED)}, samples.x, samples.y, priced=False,
-            geometry=geometry, found=found,
+            {name: methods[name] for name in (*CORE, RELEASED) if name in methods}, samples.x, samples.y,
+            priced=False, geometry=geometry, found=found,
         )  # fmt: skip
         return {name: row | along.get(name, {}) for name, row in quality.items()}
 
