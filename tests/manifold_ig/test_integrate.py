@@ -9,11 +9,10 @@ from curved import blob, blob_pairs, generator
 
 from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.baselines import as_baseline, class_median, decoded, mean, white
+from robustxai.manifold_ig.explained import as_target, class_scores
 from robustxai.manifold_ig.explainers import IntegratedGradients
 from robustxai.manifold_ig.integrate import (
     accumulated,
-    as_target,
-    class_scores,
     nodes,
     quadrature,
     straight_integral,

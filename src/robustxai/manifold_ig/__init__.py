@@ -8,6 +8,7 @@ encoder, image -> code.
 from robustxai.manifold_ig import baselines
 from robustxai.manifold_ig.adaptive import BPDA, borrowed, frozen
 from robustxai.manifold_ig.attacks import Attacked, AttributionAttack
+from robustxai.manifold_ig.attribution import Attribution
 from robustxai.manifold_ig.controls import ShuffledChange
 from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
 from robustxai.manifold_ig.density import AggregatedPosterior, VarianceDecoder
@@ -19,14 +20,13 @@ from robustxai.manifold_ig.diagnostics import (
     path_of,
 )
 from robustxai.manifold_ig.even import EvenPathIG
-from robustxai.manifold_ig.explainers import Attribution, IntegratedGradients, PathExplainer
+from robustxai.manifold_ig.explained import SCORES, class_scores
+from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed, geodesic
 from robustxai.manifold_ig.implicit import implicit
 from robustxai.manifold_ig.integrate import (
     RULES,
-    SCORES,
     accumulated,
-    class_scores,
     quadrature,
     straight_integral,
     weighted_gradients,

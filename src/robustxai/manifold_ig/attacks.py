@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from robustxai.manifold_ig.explained import as_target
 from robustxai.manifold_ig.explainers import IntegratedGradients
-from robustxai.manifold_ig.integrate import as_target
 from robustxai.manifold_ig.keeping import Network, Predictions
 from robustxai.manifold_ig.maps import Explain, shares
 from robustxai.manifold_ig.metric import check_mode

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustxai.manifold_ig.attacks import Attacked, Sample
-from robustxai.manifold_ig.integrate import as_target
+from robustxai.manifold_ig.explained import as_target
 from robustxai.manifold_ig.keeping import Network
 from robustxai.manifold_ig.maps import Explain
 from robustxai.metrics.predictions import predicted

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from robustxai.checks import check_count, check_name
 from robustxai.manifold_ig import paths
+from robustxai.manifold_ig.attribution import Attribution
 from robustxai.manifold_ig.contracts import MODES, check_solver
-from robustxai.manifold_ig.explainers import Attribution, PathExplainer, Sample, Target, Way
+from robustxai.manifold_ig.explainers import PathExplainer, Sample, Target, Way
 from robustxai.manifold_ig.geodesic import Geodesic, geodesic
 from robustxai.manifold_ig.metric import Decoder, Latents, decode
 from robustxai.manifold_ig.recall import Recall

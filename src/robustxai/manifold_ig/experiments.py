@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.manifold_ig.at_once import at_once
+from robustxai.manifold_ig.attribution import Attribution
 from robustxai.manifold_ig.cost import cost
 from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
 from robustxai.manifold_ig.diagnostics import (
@@ -25,7 +26,7 @@ from robustxai.manifold_ig.diagnostics import (
 )
 from robustxai.manifold_ig.diffid import diff_id
 from robustxai.manifold_ig.even import EvenPathIG
-from robustxai.manifold_ig.explainers import Attribution, IntegratedGradients, PathExplainer
+from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.known_manifold import KnownManifold, manifold_distance
 from robustxai.manifold_ig.maps import saliency
 from robustxai.manifold_ig.metric import Decoder

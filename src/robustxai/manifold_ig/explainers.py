@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from robustxai.manifold_ig.attribution import Attribution
 from robustxai.manifold_ig.baselines import as_baseline
+from robustxai.manifold_ig.explained import SCORES, as_logits, as_target, class_scores
 from robustxai.manifold_ig.geodesic import Geodesic
 from robustxai.manifold_ig.integrate import (
     RULES,
-    SCORES,
     Integral,
-    as_logits,
-    as_target,
-    class_scores,
     quadrature,
     straight_integral,
     weighted_gradients,
@@ -32,43 +30,6 @@ from robustxai.manifold_ig.paths import like
 Sample = Float[Tensor, "n *sample"]
 Target = int | Int[Tensor, " n"] | None
 Baselines = Float[Tensor, "*baseline"] | float | int | None
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """An attribution with what is needed to judge it.
-
-    values: (n, *sample), signed. target: the explained classes (n,). start, end: the explained scalar F at
-    the ends of the path. scores: F at the points where gradients were taken (points, n). ends: first and last
-    image of the path (2, n, *sample). prediction_changed: the class predicted on the autoencoder's
-    reconstruction is not the one predicted on x (False without autoencoder). finite: the path and the
-    attribution are finite. geodesic: how the geodesic was found, if there was one. noise: mean of 1 - cos between
-    neighbouring gradients along the path (n,), in [0, 2]; None where a graph was kept.
-    """
-
-    values: Sample
-    target: Int[Tensor, " n"]
-    start: Float[Tensor, " n"]
-    end: Float[Tensor, " n"]
-    scores: Float[Tensor, "points n"]
-    ends: Float[Tensor, "2 n *sample"]
-    prediction_changed: Bool[Tensor, " n"]
-    finite: Bool[Tensor, " n"]
-    geodesic: Geodesic | None = None
-    noise: Float[Tensor, " n"] | None = None
-
-    @property
-    def delta(self) -> Float[Tensor, " n"]:
-        """Captum's convergence delta: sum of the attribution - (F(end) - F(start)), 0 where complete."""
-        return self.values.flatten(1).sum(1) - (self.end - self.start)
-
-    @property
-    def completeness_gap(self) -> Float[Tensor, " n"]:
-        """|delta| over the total variation of F along the path (spec 5, item 1); 0 where both are 0, as for an F
-        that is constant."""
-        along = torch.cat((self.start[None], self.scores, self.end[None]))
-        gap = self.delta.abs() / along.diff(dim=0).abs().sum(0)
-        return torch.where(self.delta == 0, torch.zeros_like(gap), gap)
 
 
 @dataclass

@@ -17,9 +17,9 @@ from robustxai.manifold_ig.at_once import at_once
 from robustxai.manifold_ig.attacks import AttributionAttack
 from robustxai.manifold_ig.decoded import ManifoldIG
 from robustxai.manifold_ig.experiments import joined
+from robustxai.manifold_ig.explained import class_scores
 from robustxai.manifold_ig.explainers import PathExplainer
 from robustxai.manifold_ig.implicit import implicit
-from robustxai.manifold_ig.integrate import class_scores
 from robustxai.manifold_ig.maps import saliency
 from robustxai.manifold_ig.metric import largest_eigenvalue
 from robustxai.manifold_ig.released import NODES, STEP, released_line

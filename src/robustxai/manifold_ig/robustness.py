@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from robustxai.manifold_ig.adaptive import frozen
 from robustxai.manifold_ig.attacks import AttributionAttack
+from robustxai.manifold_ig.attribution import Attribution
 from robustxai.manifold_ig.controls import ShuffledChange
 from robustxai.manifold_ig.decoded import ManifoldIG
-from robustxai.manifold_ig.explainers import Attribution, PathExplainer
+from robustxai.manifold_ig.explainers import PathExplainer
 from robustxai.manifold_ig.maps import SaliencyOf, saliency
 from robustxai.metrics import pearson, ssim, topk_intersection
 from robustxai.metrics.predictions import predicted
