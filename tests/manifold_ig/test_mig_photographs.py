@@ -208,7 +208,7 @@ def test_the_surveys_of_photographs(study):
         assert all(
             rows[method][q].isfinite().all() for q in ("SENS_max", "energy inside", "gap / TV", "residual")
         )
-    attacked = assaults.attack_runs(study, pairs=1, steps=2, skip=1)["resnet18", 0]
+    attacked = assaults.attack_runs(study, assaults.Campaign(pairs=1, steps=2, skip=1))["resnet18", 0]
     assert all(attacked["adaptive"][method]["shift"].isfinite().all() for method in surveys.CORE)
     assert list(surveys.density_rows(study, few.x, weights=(0.0, 10.0)))[:2] == ["none", "penalty, weight 10"]
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from robustxai.data.scenes import portraits
 from robustxai.manifold_ig import assaults, probes, recipes, surveys, tasks
+from robustxai.manifold_ig.assaults import Campaign
 from robustxai.manifold_ig.convergence import convergence, part_errors
 from robustxai.manifold_ig.study import Study
 from robustxai.manifold_ig.summaries import (
@@ -190,16 +191,17 @@ def test_the_surveys_have_every_classifier_and_quantity(surveyed):
 
 
 def test_the_attacks_of_a_study(surveyed):
-    runs = assaults.attack_runs(surveyed, pairs=1, steps=2, skip=1)
+    campaign = Campaign(pairs=1, steps=2, skip=1)
+    runs = assaults.attack_runs(surveyed, campaign)
     assert list(runs) == [("resnet", 0)] and set(runs["resnet", 0]) == {"transfer", "noise", "adaptive"}
     assert set(runs["resnet", 0]["adaptive"]) == set(surveys.CORE)
     read = {"GuidedIG", "MIG released", "EIG, bridge", "MIG, bridge", "EIG, anchor", "MIG, anchor"}
     assert set(runs["resnet", 0]["transfer"]) == set(surveys.CORE) | read
     assert all(row["shift"].shape == (1,) for row in runs["resnet", 0]["transfer"].values())
-    bare = assaults.attack_runs(surveyed, pairs=1, steps=2, skip=1, read=False)["resnet", 0]["transfer"]
+    bare = assaults.attack_runs(surveyed, campaign, read=False)["resnet", 0]["transfer"]
     assert set(bare) == set(surveys.CORE)
-    assert assaults.attack_runs(surveyed, pairs=1, steps=2, skip=1, seeds=[5]) == {}
-    row = assaults.derivative_rows(surveyed, pairs=2, skip=1, iterations=0)["MIG"]
+    assert assaults.attack_runs(surveyed, replace(campaign, seeds=[5])) == {}
+    row = assaults.derivative_rows(surveyed, replace(campaign, pairs=2), iterations=0)["MIG"]
     for values in row.values():
         torch.testing.assert_close(values, torch.ones(2), rtol=1e-3, atol=1e-3)
 
@@ -216,15 +218,23 @@ def test_the_answers_of_classifiers_are_asked_once(study):
     assert torch.equal(row["prediction changed"], changed[None])
 
 
+def test_a_campaign_judges_as_often_as_it_solves_geodesics_again(surveyed):
+    wanted = surveyed.samples(1).x
+    for steps, every in ((12, 3), (3, 1)):
+        attack = Campaign(pairs=1, steps=steps, skip=0, eps=0.1).attack(wanted)
+        assert (attack.steps, attack.refresh, attack.look, attack.eps) == (steps, every, every, 0.1)
+
+
 def test_pairs_are_the_same_images_one_by_one_and_together(surveyed):
     surveyed.seeds = (0,)
-    one = list(assaults.attacked_pairs(surveyed, pairs=2, skip=1))
+    campaign = Campaign(pairs=2, steps=2, skip=1)
+    one = list(campaign.jobs(surveyed))
     assert [(seed, len(v.x), len(w.x)) for seed, v, w in one] == [(0, 1, 1)] * 2
     x = surveyed.pool.x
     assert torch.equal(torch.cat([v.x for _, v, _ in one]), x[1:3])
     assert torch.equal(torch.cat([w.x for _, _, w in one]), x[3:5])
     surveyed.device = "meta"  # not a processor
-    ((_, victims, wanted),) = assaults.attacked_pairs(surveyed, pairs=2, skip=1)
+    ((_, victims, wanted),) = campaign.jobs(surveyed)
     assert torch.equal(victims.x, x[1:3]) and torch.equal(wanted.x, x[3:5])
 
 
@@ -254,10 +264,11 @@ def test_the_probes_of_a_study(surveyed):
             torch.testing.assert_close(
                 rows[name]["gap to F(x)"], rows[name]["gap / TV"], atol=1e-4, rtol=1e-3
             )
-    lent = probes.borrowed_runs(surveyed, pairs=1, steps=2, skip=1)
+    campaign = Campaign(pairs=1, steps=2, skip=1)
+    lent = probes.borrowed_runs(surveyed, campaign)
     assert [name.split(",")[0] for name in lent["resnet", 0]] == [*(n for n, _ in probes.BORROWED), "MIG"]
     assert list(lent["resnet", 0])[-1] == "MIG, implicit"
-    assert probes.borrowed_runs(surveyed, pairs=1, steps=2, skip=1, seeds=[7]) == {}
+    assert probes.borrowed_runs(surveyed, replace(campaign, seeds=[7])) == {}
 
 
 def test_the_released_solver_with_and_without_its_stop_rule(surveyed):

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.manifold_ig.adaptive import borrowed, frozen
-from robustxai.manifold_ig.assaults import attacked_pairs
+from robustxai.manifold_ig.assaults import Campaign
 from robustxai.manifold_ig.at_once import at_once
-from robustxai.manifold_ig.attacks import AttributionAttack
 from robustxai.manifold_ig.decoded import ManifoldIG
 from robustxai.manifold_ig.experiments import joined
 from robustxai.manifold_ig.explained import class_scores
@@ -88,22 +87,11 @@ def ending_runs(study: Study, samples: Samples, *, draws: int, inputs: str = "re
     return _by_seed(study, methods, lambda _, method: row(method))
 
 
-def borrowed_runs(
-    study: Study,
-    *,
-    pairs: int,
-    steps: int,
-    skip: int,
-    lr: float = 8e-3,
-    looks: int = 4,
-    iterations: int = 2,
-    seeds: Sequence[int] | None = None,
-) -> Runs:
+def borrowed_runs(study: Study, campaign: Campaign, *, iterations: int = 2) -> Runs:
     """The targeted attack with the values of one method and the derivative of another (BPDA), on `BORROWED`; and on MIG
     with the implicit derivative of its geodesics in place of a bend that is held fixed, by `iterations` of
-    `end_gradient`. Arguments as in `assaults.attack_runs`, whose images these are.
+    `end_gradient`. The images are those of `assaults.attack_runs`.
     """
-    every = max(1, steps // looks)
 
     def row(seed: int, way: tuple[str, str], victims: Samples, wanted: Samples) -> dict[str, Tensor]:
         methods = study.methods(_first(study, seed), neighbours=True, **SHORT)
@@ -114,14 +102,12 @@ def borrowed_runs(
         else:
             guide = borrowed(method, methods[follow])
         also = None if method.encoder is None else rebuilt(method)
-        attack = AttributionAttack(wanted.x, steps=steps, lr=lr, refresh=every)
         x, y = victims.x, victims.y
-        pushed = attack.perturb(method.model, x, y, explain=method, guide=guide, also=also)
+        pushed = campaign.attack(wanted.x).perturb(method.model, x, y, explain=method, guide=guide, also=also)
         return moved(method, x, pushed.x, y, method.explain(x, y), saliency(method(wanted.x)))
 
     ways = (*BORROWED, ("MIG", IMPLICIT))
-    chosen = [seed for seed in study.seeds if seeds is None or seed in seeds]
-    some = [pair for seed in chosen for pair in attacked_pairs(study, pairs=pairs, skip=skip, seeds=[seed])]
+    some = list(campaign.jobs(study))
     jobs = [(seed, way, v, w) for way in reversed(ways) for seed, v, w in some]  # the long ones first
     found = list(zip(jobs, side_by_side(lambda job: row(*job), jobs), strict=True))
     return {
@@ -129,7 +115,7 @@ def borrowed_runs(
             f"{way[0]}, {way[1]}": joined([{"": r} for job, r in found if job[:2] == (seed, way)])[""]
             for way in ways
         }
-        for seed in chosen
+        for seed in dict.fromkeys(seed for seed, *_ in some)
     }
 
 
