@@ -7,7 +7,7 @@ import torch
 from tiny import net
 
 from robustxai.concepts import ablations, summaries
-from robustxai.concepts.defence_study import ATTACKS, CLEAN, defended
+from robustxai.concepts.defence_study import ATTACKS, CLEAN, defended, hardened
 from robustxai.concepts.experiments import CASES, clean_table, exceeds_controls, materials
 from robustxai.concepts.facet_study import facet_swap, facet_swaps, judge_for
 from robustxai.concepts.measures import turned_by
@@ -27,7 +27,9 @@ class Tiny(Study):
     def network(self, kind, seed):
         key = f"{kind} {seed}"
         if key not in self._nets:
-            self._nets[key] = net(10 * ("plain", "inception").index(kind) + seed, classes=len(NAMES))
+            self._nets[key] = net(
+                10 * ("plain", "inception", "hardened").index(kind) + seed, classes=len(NAMES)
+            )
         return self._nets[key]
 
 
@@ -271,3 +273,12 @@ def test_every_network_draws_facets_for_a_judge_of_its_own(study, monkeypatch):
         )
         assert torch.equal(alone.pictures["replace"].images, swap.pictures["replace"].images)
         assert swap.way("replace") == pytest.approx(alone.way("replace"), abs=1e-4)
+
+
+def test_a_hardened_network_is_attacked_itself(study):
+    found = hardened(study, 1, STRIPES)
+    assert found.name == "adversarially trained network" and set(found.state) == {CLEAN, *ATTACKS}
+    own = study.moved("hardened", 1, STRIPES, "gradient")
+    cell = study.judged("hardened", 1, STRIPES, {"gradient": own.x})["gradient"]
+    assert (found.score["gradient"], found.state["gradient"]) == (pytest.approx(cell.mean), cell.state)
+    assert not torch.equal(own.x, study.moved("plain", 1, STRIPES, "gradient").x)

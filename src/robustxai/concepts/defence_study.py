@@ -23,6 +23,7 @@ from robustxai.concepts.defences import (
     vote,
 )
 from robustxai.concepts.experiments import EPS, LAYER, LAYERS, Case, Materials, attacked, judge
+from robustxai.concepts.recipes import HARDENED
 from robustxai.concepts.results import Cell
 from robustxai.concepts.study import Study
 from robustxai.concepts.tcav import TCAV
@@ -173,6 +174,14 @@ def aware(
     clean, probe = CLEANERS["half size"], cav or CAV()
     name, kept = "half size, attacker aware", memory(model)
     return _seen_through(model, given, case, sets, name, clean, probe, layer, kept)
+
+
+def hardened(study: Study, seed: int, case: Case) -> Defended:
+    """A network of the same kind that was trained adversarially, in place of the usual one; the attacks are on it."""
+    sets = {CLEAN: study.given.concepts[case.concept]}
+    sets |= {a: study.moved(HARDENED, seed, case, a).x for a in ATTACKS}
+    cells = study.judged(HARDENED, seed, case, sets)
+    return _found("adversarially trained network", {name: [cell] for name, cell in cells.items()})
 
 
 def detected(

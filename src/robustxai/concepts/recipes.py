@@ -1,23 +1,28 @@
 """`robustxai train concepts-menagerie --seed S`: the networks whose concepts are probed and attacked.
 
-Two architectures a seed, one recipe; three seeds are shipped. Names in the zoo: `concepts-<network>-s<seed>`.
+Two architectures a seed, one recipe; three seeds are shipped, and so are those of `concepts-hardened`, the plain
+network trained adversarially. Names in the zoo: `concepts-<network>-s<seed>`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from robustxai.concepts.hardening import adversarial, attacked_accuracy
 from robustxai.concepts.world import NAMES, SIZE, labelled
 from robustxai.data import load
 from robustxai.nets import MiniInception, PlainConvNet, RandomShift, accuracy, fit
 from robustxai.nets.recipes import Job, Net, Recipe
+from robustxai.nets.train import Loss, cross_entropy
 from robustxai.nets.zoo import round_weights
 
 NETWORKS: dict[str, type[nn.Module]] = {"plain": PlainConvNet, "inception": MiniInception}
+HARDENED = "hardened"  # the plain network, trained adversarially
 SEEDS = (0, 1, 2)
 IMAGES, EPOCHS = 800, 10  # a class
+HARD_EPOCHS = 12
 STREAMS = {"train": 1000, "test": 2000}
 RATE = 5e-3
 
@@ -41,20 +46,43 @@ class Pictures:
 
 def build(job: Job, *, n: int = IMAGES, n_test: int = 100, epochs: int = EPOCHS) -> Sequence[Net]:
     """Train both architectures with the job's seed on n pictures of every class."""
-    x, y = labelled(n, seed=STREAMS["train"])
-    words = f"concepts menagerie, {len(NAMES)} classes, {SIZE} px, {len(x)} images"
-    given = Pictures(x, y, *labelled(n_test, seed=STREAMS["test"]), NAMES, words)
+    given = _drawn(n, n_test)
     return [_trained(job, name, given, epochs=epochs) for name in NETWORKS]
 
 
+def build_hardened(
+    job: Job, *, n: int = IMAGES, n_test: int = 100, epochs: int = HARD_EPOCHS
+) -> Sequence[Net]:
+    """Train the plain architecture adversarially with the job's seed, on the same pictures."""
+    given = _drawn(n, n_test)
+    net = _trained(job, HARDENED, given, epochs=epochs, loss=adversarial)
+    x, y = given.x_test.to(job.device), given.y_test.to(job.device)
+    reached = {"attacked_accuracy": round(attacked_accuracy(net.module, x, y), 4)}
+    return [replace(net, dataset=f"{net.dataset}, adversarial", metrics={**net.metrics, **reached})]
+
+
+def _drawn(n: int, n_test: int) -> Pictures:
+    x, y = labelled(n, seed=STREAMS["train"])
+    words = f"concepts menagerie, {len(NAMES)} classes, {SIZE} px, {len(x)} images"
+    return Pictures(x, y, *labelled(n_test, seed=STREAMS["test"]), NAMES, words)
+
+
 def _trained(
-    job: Job, name: str, given: Pictures, *, stem: str = "", epochs: int, **arguments: object
+    job: Job,
+    name: str,
+    given: Pictures,
+    *,
+    stem: str = "",
+    epochs: int,
+    loss: Loss = cross_entropy,
+    **arguments: object,
 ) -> Net:
     x, y, x_test, y_test = (t.to(job.device) for t in (given.x, given.y, given.x_test, given.y_test))
     generator = torch.Generator().manual_seed(job.seed)
-    model = NETWORKS[name](len(given.classes), generator=generator, **arguments).to(job.device)
+    architecture = NETWORKS.get(name, PlainConvNet)
+    model = architecture(len(given.classes), generator=generator, **arguments).to(job.device)
     fit(
-        model, x, y, epochs=epochs, lr=RATE, augment=RandomShift(4, padding="circular", flip=True),
+        model, x, y, epochs=epochs, lr=RATE, loss=loss, augment=RandomShift(4, padding="circular", flip=True),
         seed=job.seed, validation=(x_test, y_test), checkpoint=job.checkpoint(name),
         progress=job.progress and f"{job.name}: {name}",
     )  # fmt: skip
@@ -88,6 +116,10 @@ RECIPES = {
     "concepts-menagerie": Recipe(
         "concepts-menagerie", "a plain and an Inception-like network of 11 classes with known concepts",
         build, "concepts.safetensors",
+    ),
+    "concepts-hardened": Recipe(
+        "concepts-hardened", "the plain network of the menagerie, trained adversarially within 8/255",
+        build_hardened, "concepts_hardened.safetensors",
     ),
     "concepts-textures": Recipe(
         "concepts-textures", "the same two architectures on the 25 classes of tiny_imagenet25",

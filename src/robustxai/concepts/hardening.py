@@ -1,0 +1,36 @@
+"""Adversarial training, a defence that the specification names: what it minimises, and what it reaches.
+
+In every step of training, one signed step from a random start inside the attacker's budget ("fast" adversarial
+training, Wong, Rice and Kolter 2020). Knows nothing about concepts.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robustxai.concepts.attacks.common import pgd
+from robustxai.nets import accuracy
+
+EPS = 8 / 255
+STRIDE = 1.25  # length of the step, in budgets
+
+
+def adversarial(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Mean cross-entropy on images within `EPS` of `x` that one signed step from a random start has made worse.
+
+    Draws the start from torch's default generator.
+    """
+    moved = (x + (2 * torch.rand_like(x) - 1) * EPS).clamp(0, 1).requires_grad_()
+    slope = torch.autograd.grad(F.cross_entropy(model(moved), y), moved)[0]
+    moved = moved.detach() + STRIDE * EPS * slope.sign()
+    return F.cross_entropy(model(torch.minimum(torch.maximum(moved, x - EPS), x + EPS).clamp(0, 1)), y)
+
+
+def attacked_accuracy(model: nn.Module, x: Tensor, y: Tensor, *, steps: int = 20) -> float:
+    """The share of right answers on images (n, ...) of the uint8 grid that signed gradient steps within `EPS` have
+    moved away from their class."""
+
+    def objective(images: Tensor, rows: Tensor) -> Tensor:
+        return -F.cross_entropy(model(images), y[rows], reduction="none")
+
+    return accuracy(model, pgd(x, objective, eps=EPS, steps=steps).x, y)
