@@ -216,6 +216,12 @@ def test_table_in_html_and_text(shown):
         plots.table([{"a": (1, 2, 3, 4)}])
 
 
+@pytest.mark.parametrize("bound", [float("nan"), None])  # measured, and as a stored result holds it
+def test_a_value_without_an_interval_stands_alone(shown, bound):
+    plots.table([{"score": (0.5, bound, bound)}])
+    assert shown[0][0]["text/plain"].splitlines() == ["score", "0.500"]
+
+
 class Slider(HTMLParser):
     """Collects what a slider's HTML holds."""
 

@@ -28,12 +28,12 @@ def number(value: Any) -> str:
 
 
 def interval(value: Any, bounds: Sequence[Any] | None) -> str:
-    """A value with its interval: `0.820 [0.780, 0.860]`; without one (None, or nan from a single value), the value
-    alone.
+    """A value with its interval: `0.820 [0.780, 0.860]`; without one (None, or nan from a single value, which a stored
+    result holds as None), the value alone.
     """
     return (
         number(value)
-        if bounds is None or all(b != b for b in bounds)
+        if bounds is None or all(b is None or b != b for b in bounds)
         else f"{number(value)} [{number(bounds[0])}, {number(bounds[1])}]"
     )
 
