@@ -11,15 +11,18 @@ FREE = {"cli", "_cli", "notebook", "_nbval"}
 """Programs and tools: they may import anything."""
 SHARED = {
     "checks": set(),
-    "data": set(),
-    "metrics": set(),
+    "capture": set(),
+    "models": {"capture"},
+    "data": {"checks"},
+    "metrics": {"checks", "models"},
     "plots": set(),
     "runtime": set(),
-    "nets": {"data", "runtime"},
-    "claims": {"plots", "runtime"},
+    "nets": {"capture", "checks", "data", "metrics", "models", "runtime"},
+    "explainers": {"capture", "checks", "metrics", "models", "nets"},
+    "claims": {"checks", "plots", "runtime"},
 }
 """What each shared room may import besides itself."""
-CHAPTER = {"checks", "data", "metrics", "nets", "runtime"}
+CHAPTER = {"capture", "checks", "data", "explainers", "metrics", "models", "nets", "runtime"}
 """What a chapter may import besides itself: never another chapter."""
 
 

@@ -47,16 +47,14 @@ def test_one_sentence_names_the_argument(as_shipped, call, sentence):
 def test_a_network_whose_samples_depend_on_each_other():
     norm, drop = nn.BatchNorm2d(1), nn.Dropout(0.5)
     net = nn.Sequential(nn.Conv2d(1, 1, 1), norm, nn.Sequential(drop, nn.Dropout(0.0)))
-    with pytest.raises(
-        ValueError, match=r"unet has 1 and 1 more in training mode.*accepted is unet\.eval\(\)"
-    ):
+    with pytest.raises(ValueError, match=r"unet is in training mode \(1 and 1 more\).*accepted is unet\.eval\(\)"):
         check_calm("unet", net)
     norm.eval()
-    with pytest.raises(ValueError, match=r"^model has 2\.0 in training mode"):
+    with pytest.raises(ValueError, match=r"^model is in training mode \(2\.0\)"):
         check_calm("model", net)
     drop.eval()
     check_calm("model", net)
-    with pytest.raises(ValueError, match=r"^model has a layer in training mode"):
+    with pytest.raises(ValueError, match=r"^model is in training mode \(BatchNorm2d\)"):
         check_calm("model", nn.BatchNorm2d(1))
 
 
@@ -75,8 +73,8 @@ def test_targets_become_classes():
 @pytest.mark.parametrize(
     ("target", "sentence"),
     [
-        (3, "target holds classes 3 to 3; accepted are 0 to 2"),
-        (torch.tensor([-1, 0]), "target holds classes -1 to 0; accepted are 0 to 2"),
+        (3, "target holds class 3; accepted are 0 to 2"),
+        (torch.tensor([-1, 0]), "target holds class -1; accepted are 0 to 2"),
         (torch.tensor([0.0, 1.0]), r"target has shape \(2,\) and dtype torch.float32; accepted are an int"),
         (torch.tensor([0, 1, 2]), r"target has shape \(3,\)"),
         (torch.tensor([True, False]), "dtype torch.bool"),

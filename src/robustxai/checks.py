@@ -1,14 +1,22 @@
-"""Contracts of public doors that chapters share: each raises one ValueError of one sentence that names the argument.
+"""Input validation that all rooms share: each raises one ValueError of one sentence that names the argument.
 
-They are called once by whatever a user calls, and never inside a loop. Knows names, numbers, networks and classes;
-knows nothing about images, tables or explanations.
+Called once by whatever a user calls, and never inside a loop. Knows names, numbers, images, classes and modes of
+networks; how a network is called is in `models`.
 """
 
+import functools
+import inspect
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Sequence
+from types import CodeType
+from typing import Any, SupportsFloat
 
 import torch
 from torch import Tensor, nn
+
+ROUNDING = 1e-5
+"""How far resizing may leave [0, 1]: torchvision's leaves 1 + 2.4e-7."""
 
 
 def check_name(name: str, value: object, accepted: Sequence[str]) -> None:
@@ -17,52 +25,154 @@ def check_name(name: str, value: object, accepted: Sequence[str]) -> None:
         raise ValueError(f"{name} is {value!r}; accepted are {', '.join(accepted)}")
 
 
-def check_number(name: str, value: float | int, *, low: float = 0.0, strict: bool = False) -> float:
-    """`value` is a finite number from `low` on, or above it if `strict`.
+def check_number(
+    name: str, value: SupportsFloat, *, low: float = 0.0, high: float = math.inf, strict: bool = False
+) -> float:
+    """`value` is a finite number from `low` on, or above it if `strict`, and at most `high`. NumPy's numbers count.
 
     >>> check_number("eps", 0)
     0.0
     """
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < low or (strict and value == low):
+    number = _float(value)
+    if number is None or not math.isfinite(number) or not low <= number <= high or (strict and number == low):
+        top = f" to {high:g}" if high < math.inf else ""
         raise ValueError(
-            f"{name} is {value}; accepted are finite numbers {'above' if strict else 'from'} {low:g}"
+            f"{name} is {value}; accepted are finite numbers {'above' if strict else 'from'} {low:g}{top}"
         )
-    return float(value)
+    return number
 
 
-def check_positive(name: str, value: float | int) -> float:
+def check_positive(name: str, value: SupportsFloat) -> float:
     """`value` is a finite number above 0."""
     return check_number(name, value, strict=True)
 
 
-def check_count(name: str, value: int, low: int = 1) -> int:
-    """`value` is a whole number, `low` or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+def check_share(name: str, value: SupportsFloat, *, open: bool = False) -> float:
+    """`value` is a number in [0, 1], or in (0, 1) if `open`.
+
+    >>> check_share("confidence", 0.95, open=True)
+    0.95
+    """
+    number = _float(value)
+    if number is None or not 0 <= number <= 1 or (open and number in (0, 1)):  # false for NaN as well
+        raise ValueError(f"{name} must be a number in {'(0, 1)' if open else '[0, 1]'}, got {value!r}")
+    return number
+
+
+def check_count(name: str, value: Any, low: int = 1) -> int:
+    """`value` is a whole number, `low` or more, as a Python int. NumPy's integers count.
+
+    >>> check_count("steps", 5)
+    5
+    """
+    try:
+        count = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        count = None
+    if count is None or count < low:
         raise ValueError(f"{name} is {value}; accepted are whole numbers from {low}")
-    return value
+    return count
 
 
-def check_calm(name: str, net: nn.Module) -> None:
-    """No module of `net` lets a batch or chance change a result: no batch norm or dropout in training mode."""
-    found = [path or "a layer" for path, m in net.named_modules() if m.training and _couples(m)]
+def check_length(name: str, values: Any, other: str, n: int) -> None:
+    """`values` has one entry for each of the n of `other`."""
+    if len(values) != n:
+        raise ValueError(f"{name} must have one entry for each of the {n} of {other}, got {len(values)}")
+
+
+def check_images(
+    name: str, x: object, *, low: float | None = 0.0, high: float | None = 1.0, empty: bool = False
+) -> Tensor:
+    """`x` is a batch (n, C, H, W) of finite floats in [low, high], one or more; None is no limit.
+
+    Half precision counts, and 1e-5 over the limits, which resizing leaves. Raises ValueError.
+    """
+    if not isinstance(x, Tensor) or x.ndim != 4 or (x.numel() == 0 and not empty):
+        found = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"type {type(x).__name__}"
+        raise ValueError(f"{name} has {found}; accepted is a batch of images (n, C, H, W), not empty")
+    check_finite(name, x, "images in [0, 1]")
+    if not x.numel():
+        return x
+    least, most = map(float, x.detach().aminmax())
+    if (low is not None and least < low - ROUNDING) or (high is not None and most > high + ROUNDING):
+        raise ValueError(f"{name} holds pixels from {least:.3g} to {most:.3g}; accepted are images in [0, 1]")
+    return x
+
+
+def check_batch(name: str, x: object) -> Tensor:
+    """`x` is a batch (n, ...) of finite floats, one or more: images (n, C, H, W) or tables (n, d)."""
+    if not isinstance(x, Tensor) or x.ndim < 2 or x.numel() == 0:
+        found = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"type {type(x).__name__}"
+        raise ValueError(f"{name} has {found}; accepted are tables (n, d) and images (n, C, H, W), not empty")
+    check_finite(name, x, "inputs")
+    return x
+
+
+def check_finite(name: str, x: Tensor, kind: str = "inputs") -> None:
+    """`x` holds floating-point numbers, none of them NaN or infinite."""
+    if not x.is_floating_point():
+        raise ValueError(f"{name} has dtype {x.dtype}; accepted are floating-point {kind}")
+    if not x.numel():
+        return
+    least, most = map(float, x.detach().aminmax())  # NaN wins in both, and no mask of the size of x is made
+    if not (math.isfinite(least) and math.isfinite(most)):
+        raise ValueError(f"{name} holds NaN or infinite numbers; accepted are finite {kind}")
+
+
+def check_calm(name: str, net: object) -> None:
+    """Nothing in `net` that reads its mode is in training mode: no batch norm, dropout, or layer of any type like them.
+
+    A module counts if the code of its class reads `training`, so wrappers, convolutions and activations do not. Of a
+    bound method its module is checked; other callables have no mode.
+    """
+    module = getattr(net, "__self__", net)
+    if not isinstance(module, nn.Module):
+        return
+    found = [path or type(m).__name__ for path, m in module.named_modules() if m.training and _has_modes(m)]
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise ValueError(
-            f"{name} has {found[0]}{more} in training mode, where a batch or chance changes a sample's result; "
+            f"{name} is in training mode ({found[0]}{more}), where a batch or chance changes a sample's result; "
             f"accepted is {name}.eval()"
         )
 
 
-def _couples(module: nn.Module) -> bool:
-    drops = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
-    return drops or isinstance(module, nn.modules.batchnorm._BatchNorm)
+def _has_modes(module: nn.Module) -> bool:
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return module.p > 0
+    return _reads_mode(type(module)) or isinstance(module, torch.jit.ScriptModule)
 
 
-def as_target(target: int | Tensor | None, logits: Tensor, *, model: str = "model") -> Tensor:
+@functools.cache
+def _reads_mode(kind: type) -> bool:
+    """Whether any function of a module's class, up to `nn.Module`, names `training`."""
+    own = [c for c in kind.__mro__ if issubclass(c, nn.Module) and c is not nn.Module]
+    functions = (inspect.unwrap(f) for c in own for f in vars(c).values() if inspect.isfunction(f))
+    return any("training" in code.co_names for f in functions for code in _codes(f.__code__))
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _float(value: Any) -> float | None:
+    """A number as a float; None for bools, strings and what is no number."""
+    if isinstance(value, (bool, str, bytes)):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+
+
+def as_target(target: Any, logits: Tensor, *, model: str = "model", name: str = "target") -> Tensor:
     """Class indices (n,) on the device of `logits` (n, C); None is the predicted class, ties: the lower index.
 
-    A single logit is a sigmoid with classes 0 and 1. model: what sentences call the network.
+    target: an int, integers (n,) as a tensor, an array or a list, or None. A single logit is a sigmoid with classes 0
+    and 1. model, name: what sentences call the network and the argument. Raises ValueError.
 
     >>> as_target(None, torch.tensor([[0.0, 2.0], [1.0, 1.0]]))
     tensor([1, 0])
@@ -72,14 +182,15 @@ def as_target(target: int | Tensor | None, logits: Tensor, *, model: str = "mode
     n, classes = len(logits), max(logits.shape[1], 2)
     if target is None:
         return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
-    t = torch.as_tensor(target, device=logits.device)
-    if t.is_floating_point() or t.dtype == torch.bool or t.ndim > 1 or (t.ndim == 1 and len(t) != n):
+    try:
+        t = torch.as_tensor(target, device=logits.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} is {target!r}; accepted are an int and integers of shape ({n},)") from None
+    if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool or t.shape not in ((), (n,)):
         raise ValueError(
-            f"target has shape {tuple(t.shape)} and dtype {t.dtype}; "
-            f"accepted are an int, an integer tensor ({n},) and None"
+            f"{name} has shape {tuple(t.shape)} and dtype {t.dtype}; "
+            f"accepted are an int, integers of shape ({n},) and None"
         )
-    if t.min() < 0 or t.max() >= classes:
-        raise ValueError(
-            f"target holds classes {int(t.min())} to {int(t.max())}; accepted are 0 to {classes - 1}"
-        )
+    if (wrong := t[(t < 0) | (t >= classes)]).numel():
+        raise ValueError(f"{name} holds class {int(wrong.flatten()[0])}; accepted are 0 to {classes - 1}")
     return t.long().expand(n).clone()  # a target made in inference mode becomes an ordinary tensor

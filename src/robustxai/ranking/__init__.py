@@ -51,7 +51,7 @@ from robustxai.ranking.regularisers import (
     Regulariser,
 )
 from robustxai.ranking.select import Score, Selection, select_weights
-from robustxai.ranking.smooth import softplus_copy
+from robustxai.nets.softplus import softplus_copy
 from robustxai.ranking.study import SETTINGS, Measured, Row, Setting, evaluate, measure, prepared, pretrain
 from robustxai.ranking.synth import adult_like
 from robustxai.ranking.tables import Table, from_csv, prepare, table

@@ -23,7 +23,7 @@ from robustxai.ranking.regularisers import (
     Gap,
     Regulariser,
 )
-from robustxai.ranking.smooth import softplus_copy
+from robustxai.nets.softplus import softplus_copy
 from robustxai.ranking.tables import Part, Table
 from robustxai.ranking.training import Fitted, fit
 

@@ -16,7 +16,7 @@ from robustxai.ranking.attacks.common import NORMS, Attacked, joined, per_sample
 from robustxai.ranking.attacks.keeping import KEEP, Keeper
 from robustxai.ranking.checks import check_inputs
 from robustxai.ranking.explainers import Saliency
-from robustxai.ranking.smooth import softplus_copy
+from robustxai.nets.softplus import softplus_copy
 
 Inputs = Float[Tensor, "n *sample"]
 Explain = Callable[..., Tensor]

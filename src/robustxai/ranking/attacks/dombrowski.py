@@ -13,7 +13,7 @@ from robustxai.ranking.attacks.common import NORMS, Attacked, mass, per_sample, 
 from robustxai.ranking.attacks.descent import Explain
 from robustxai.ranking.checks import check_inputs
 from robustxai.ranking.explainers import Saliency
-from robustxai.ranking.smooth import SmoothReLU, softplus_copy
+from robustxai.nets.softplus import SmoothReLU, softplus_copy
 
 Inputs = Float[Tensor, "n *sample"]
 

@@ -43,3 +43,8 @@ def softplus_copy(model: Module, beta: float | int = 10.0) -> Module:
     for parent, name in found:
         setattr(parent, name, SmoothReLU(beta).train(copy.training))
     return copy
+
+
+def has_kinks(model: nn.Module) -> bool:
+    """Whether `softplus_copy` finds something to replace."""
+    return any(type(m) is nn.ReLU for m in model.modules())

@@ -1,0 +1,1 @@
+"""What every explainer shares; import from the modules."""

@@ -1,0 +1,150 @@
+"""How a network is called: the one way from images to logits, whatever it returns; and which layer its logits are.
+
+A classifier may return a tensor of logits (n, C), (n, 1) or (n,), an object with `.logits`, a dict with `logits` or
+`out`, or a tuple that begins with logits. A single logit z is two classes with the scores -z and z: class 1 is the
+positive one. Captum's `target=0` of such a network is our class 1. Knows nothing about explanations.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robustxai.capture import observed
+
+Network = Callable[[Tensor], Any]
+KEYS = ("logits", "out")
+MISFITS = (
+    "channels", "shapes cannot be multiplied", "must match", "expected input", "expected scalar type", "Input type",
+    "same dtype", "Inference tensors", "meta tensor", "on the same device", "normalized_shape", "is invalid for input",
+    "Kernel size can't be greater", "Calculated padded input size", "mat1 and mat2", "size mismatch",
+)  # fmt: skip
+"""Words of torch's errors about an input that does not fit a network; others are raised as they are."""
+
+
+def logits_of(model: Network, x: Tensor, *, name: str = "model") -> Float[Tensor, "n classes"]:
+    """The logits (n, C) of a classifier on x (n, ...), with the graph where there is one; (n, 1) for a single logit.
+
+    Args:
+        model: any callable; see the head of this module for what it may return.
+        name: what sentences call it.
+
+    Raises:
+        ValueError: x does not fit the network, or it returns no logits (a segmentation map, a list of boxes).
+
+    >>> net = nn.Linear(3, 1)
+    >>> logits_of(lambda x: {"logits": net(x)[:, 0]}, torch.zeros(2, 3)).shape
+    torch.Size([2, 1])
+    """
+    try:
+        output = model(x)
+    except (RuntimeError, NotImplementedError) as error:
+        if not any(words in str(error) for words in MISFITS):
+            raise
+        said = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"{name} does not run on x of shape {tuple(x.shape)}, {x.dtype} on {x.device}: {said}"
+        ) from error
+    return as_logits(output, len(x), name=name)
+
+
+def as_logits(output: Any, n: int, *, name: str = "model") -> Float[Tensor, "n classes"]:
+    """What a classifier returned for n samples, as logits (n, C). Raises ValueError where it holds none."""
+    logits, wrapped = _unwrapped(output)
+    if isinstance(logits, Tensor):
+        if logits.ndim == 0 and n == 1:
+            logits = logits[None]
+        if logits.ndim == 1 and len(logits) == n:
+            logits = logits[:, None]
+        if logits.ndim == 2 and len(logits) == n and logits.shape[1]:
+            return logits
+        found = f"{wrapped}shape {tuple(logits.shape)} for {n} samples"
+    elif isinstance(output, Mapping):
+        found = f"a {type(output).__name__} with {', '.join(map(repr, list(output)[:4])) or 'no keys'}"
+    else:
+        found = f"{wrapped}{type(logits).__name__}"
+    raise ValueError(
+        f"{name} returned {found}; accepted are logits (n, classes): wrap it in an nn.Module whose "
+        "forward(self, x) returns them, such as self.net(x)['scores']"
+    )
+
+
+def _unwrapped(output: Any) -> tuple[Any, str]:
+    """The part of an output that should be logits, and words for where it was."""
+    if isinstance(output, Tensor):
+        return output, ""
+    if isinstance(getattr(output, "logits", None), Tensor):
+        return output.logits, ".logits of "
+    if isinstance(output, Mapping):
+        key = next((k for k in KEYS if isinstance(output.get(k), Tensor)), None)
+        return (output[key], f"[{key!r}] of ") if key else (None, "")
+    if (
+        isinstance(output, (tuple, list))
+        and output
+        and isinstance(output[0], Tensor)
+        and isinstance(output, tuple)
+    ):
+        return output[0], "a tuple that begins with "
+    return output, ""
+
+
+def find_head(model: nn.Module, x: Tensor | None = None) -> nn.Linear:
+    """The linear layer whose output is the logits, up to their shape: found by running the network, not by its name.
+
+    x: samples to run it on; None tries made-up images. Raises ValueError where no linear layer gives the logits, or
+    where none of the made-up images fits the network.
+    """
+    if isinstance(model, nn.Linear):
+        return model
+    tried = [x] if x is not None else _probes(model)
+    for probe in tried:
+        try:
+            head = _head_on(model, probe)
+        except (ValueError, RuntimeError):
+            if x is not None:
+                raise
+            continue
+        if head is None:
+            raise ValueError(f"model {type(model).__name__} has no linear layer whose output is the logits")
+        return head
+    raise ValueError(
+        f"the head of {type(model).__name__} was not found with made-up images; pass x, some inputs"
+    )
+
+
+def _head_on(model: nn.Module, x: Tensor) -> nn.Linear | None:
+    quiet = copy.deepcopy(model).eval() if any(m.training for m in model.modules()) else model
+    seen: list[tuple[nn.Module, Tensor]] = []
+
+    def see(module: nn.Module, _inputs: object, output: Tensor) -> None:
+        seen.append((module, output))
+
+    with torch.inference_mode(False), torch.no_grad():
+        with observed(*((m, see) for m in quiet.modules() if isinstance(m, nn.Linear))):
+            logits = logits_of(quiet, x)
+    head = next((m for m, output in reversed(seen) if is_logits(output, logits)), None)
+    return next((one for one, two in zip(model.modules(), quiet.modules(), strict=True) if two is head), None)  # pyright: ignore[reportReturnType]
+
+
+def is_logits(output: Any, logits: Tensor) -> bool:
+    """Whether a layer's output is the logits: the same numbers in the same order."""
+    return (
+        isinstance(output, Tensor)
+        and output.numel() == logits.numel()
+        and torch.equal(output.reshape(logits.shape), logits)
+    )
+
+
+def _probes(model: nn.Module) -> list[Tensor]:
+    """Made-up inputs, most probable first: images of what the first convolution takes, of 3 and of 1 channel."""
+    like = next(model.parameters(), torch.zeros(()))
+    kind: dict[str, Any] = dict(dtype=like.dtype, device=like.device)
+    widths = [m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)][:1]
+    sizes = [(c, s, s) for s in (32, 64, 224, 299, 16) for c in dict.fromkeys((*widths, 3, 1))]
+    tables = [(m.in_features,) for m in model.modules() if isinstance(m, nn.Linear)][:1]
+    order = sizes if widths else tables + sizes
+    ramp = [torch.linspace(0, 1, 2 * int(torch.tensor(s).prod()), **kind).reshape(2, *s) for s in order]
+    return [r.sin() for r in ramp]
