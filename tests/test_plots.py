@@ -2,7 +2,6 @@
 
 import base64
 import io
-import shutil
 import struct
 from html.parser import HTMLParser
 
@@ -11,7 +10,6 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from robustxai import plots
 from robustxai.plots import output
@@ -323,33 +321,27 @@ def test_slider_says_what_is_wrong(change, message):
         plots.slider_html(arguments.pop("frames"), **arguments)
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
-def test_slider_moves_in_a_browser(tmp_path):
+def test_slider_moves_in_a_browser(browser, tmp_path):
     markup = plots.slider_html(
         frames(5), values=list(range(5)), label="Strength", alt=ALT, captions=list("vwxyz"), pace=0.05
     )
     page_file = tmp_path / "page.html"
     page_file.write_text(f"<!doctype html><meta charset=utf-8>{markup}{markup.replace('strength', 'other')}")
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        try:
-            page = browser.new_page()
-            page.goto(page_file.as_uri())
-            figure = page.locator("#rx-strength")
-            visible = figure.locator("img:visible")
-            assert visible.count() == 1 and "(0)" in visible.get_attribute("alt")
-            figure.locator("input").focus()
-            page.keyboard.press("ArrowRight")
-            page.keyboard.press("ArrowRight")
-            assert figure.locator("output").inner_text() == "2" and "(2)" in visible.get_attribute("alt")
-            assert figure.locator(".rx-caption").inner_text() == "x"
-            assert figure.locator("input").get_attribute("aria-valuetext") == "2"
-            figure.get_by_role("button", name="Play").click()
-            page.wait_for_function("document.querySelector('#rx-strength output').textContent === '4'")
-            assert page.locator("#rx-other output").inner_text() == "0", "another slider stays where it is"
-            plain = browser.new_context(java_script_enabled=False).new_page()
-            plain.goto(page_file.as_uri())
-            assert plain.locator("#rx-strength img:visible").count() == 3
-            assert not plain.locator("#rx-strength input").is_visible()
-        finally:
-            browser.close()
+    page = browser.new_page()
+    page.goto(page_file.as_uri())
+    figure = page.locator("#rx-strength")
+    visible = figure.locator("img:visible")
+    assert visible.count() == 1 and "(0)" in visible.get_attribute("alt")
+    figure.locator("input").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert figure.locator("output").inner_text() == "2" and "(2)" in visible.get_attribute("alt")
+    assert figure.locator(".rx-caption").inner_text() == "x"
+    assert figure.locator("input").get_attribute("aria-valuetext") == "2"
+    figure.get_by_role("button", name="Play").click()
+    page.wait_for_function("document.querySelector('#rx-strength output').textContent === '4'")
+    assert page.locator("#rx-other output").inner_text() == "0", "another slider stays where it is"
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    plain.goto(page_file.as_uri())
+    assert plain.locator("#rx-strength img:visible").count() == 3
+    assert not plain.locator("#rx-strength input").is_visible()

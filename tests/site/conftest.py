@@ -6,7 +6,6 @@ browser, are skipped with a reason where one is missing.
 """
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,10 +16,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(os.environ.get("ROBUSTXAI_SITE", ROOT / "build" / "site"))
 EXTENSIONS = ROOT / "book" / "_ext"
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-).split()
 WITHOUT_TEXT = {"index.html"}  # only sends the reader on to the first page
 
 sys.path.insert(0, str(EXTENSIONS))
@@ -47,23 +42,14 @@ def site() -> Path:
     return SITE
 
 
-@pytest.fixture(scope="session")
-def context(site: Path) -> Iterator:
-    """One browser context for all tests, with every request that is not for a file refused."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    browser = next((path for name in names if (path := shutil.which(name))), None)
-    if browser is None:
-        pytest.skip(f"no browser: none of {', '.join(names)} is installed")
-    with playwright.sync_playwright() as engine:
-        running = engine.chromium.launch(executable_path=browser, args=FLAGS)
-        context = running.new_context(viewport={"width": 1400, "height": 1000})
-        context.set_default_timeout(60_000)  # milliseconds: slow machines are not broken sites
-        context.route(
-            lambda url: not url.startswith(("file:", "data:", "blob:")), lambda route: route.abort()
-        )
-        yield context
-        running.close()
+@pytest.fixture(scope="module")
+def context(site: Path, browser) -> Iterator:
+    """One browser context for a file of tests, with every request that is not for a file refused."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    context.set_default_timeout(60_000)  # milliseconds: slow machines are not broken sites
+    context.route(lambda url: not url.startswith(("file:", "data:", "blob:")), lambda route: route.abort())
+    yield context
+    context.close()
 
 
 @dataclass
