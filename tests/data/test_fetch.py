@@ -5,7 +5,10 @@ import hashlib
 import http.server
 import os
 import socket
+import subprocess
+import sys
 import threading
+import time
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -13,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from typer.testing import CliRunner
 
+from robustxai._cli._environment import absolute_data_folder
 from robustxai._cli.data import app
 from robustxai.data import ChecksumError, DownloadError, NotAvailable, fetch, load
 from robustxai.data import catalog as catalog_function
@@ -36,11 +41,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         assert isinstance(self.server, Server)
         self.server.asked.append(self.path)
+        if self.path == "/endless":
+            return self.trickle()
         body = {"/good": BODY, "/altered": b"x" + BODY[1:]}.get(self.path, BODY[: len(BODY) // 2])
         self.send_response(404 if self.path == "/gone" else 200)
         self.send_header("Content-Length", str(len(BODY) if self.path == "/cut" else len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def trickle(self):
+        """Bytes until nobody listens, at most for two minutes."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(10**9))
+        self.end_headers()
+        for _ in range(2400):
+            try:
+                self.wfile.write(bytes(20_000))
+            except OSError:
+                return
+            time.sleep(0.05)
 
     def log_message(self, *args):
         pass
@@ -90,6 +109,79 @@ def test_downloads_go_to_root_and_are_found_there(server, tmp_path):
     assert fetch.read(e, file, root=str(tmp_path / "mine")) == BODY
     with pytest.raises(NotAvailable):
         fetch.read(e, file)
+
+
+def start_and_kill(url: str, root: Path) -> None:
+    """A process that downloads a body which never ends, and is killed when it has written some of it."""
+    code = (
+        "from dataclasses import replace; from pathlib import Path\n"
+        "from robustxai.data import fetch; from robustxai.data.catalog import entry\n"
+        "from robustxai.data.files import File\n"
+        f"file = File('body.bin', ('0',), 1, ({url!r},), 10**9)\n"
+        f"fetch.fetch(replace(entry('mnist'), folder='fake'), file, Path({str(root)!r}))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        end = time.monotonic() + 120
+        while not any(p.stat().st_size for p in root.rglob("*.part")):
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+def test_what_a_killed_download_left_goes_with_the_next_one(server, tmp_path):
+    e, file = one_file(server, "/good")
+    start_and_kill(f"http://127.0.0.1:{server.server_address[1]}/endless", tmp_path / "cache")
+    (tmp_path / "cache/fake/.body.bin.old.part").write_bytes(b"of a version without locks")
+    assert len(left(tmp_path)) == 3
+    assert fetch.read(e, file, download=True) == BODY
+    assert left(tmp_path) == ["body.bin"]
+
+
+def test_a_download_that_another_process_has_under_way_is_left_alone(server, tmp_path):
+    e, file = one_file(server, "/good")
+    part = tmp_path / "cache/fake/.body.bin.other.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"half")
+    with FileLock(part.with_suffix(".lock")):
+        assert fetch.read(e, file, download=True) == BODY
+        assert part.read_bytes() == b"half"
+    assert fetch.fetch(e, file, tmp_path / "cache") == BODY and left(tmp_path) == ["body.bin"]
+
+
+def test_an_altered_copy_of_the_prepared_size_did_not_break_off(server, tmp_path):
+    e, file = one_file(server, "/altered")
+    with pytest.raises(ChecksumError, match="its sha256 is"):
+        fetch.read(e, replace(file, upstream_size=len(BODY) + 1), download=True)
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("written", ["{}", " {} ", "'{}'", '"{}"', "{}\r", "{}\n", '"{}"\r\n'])
+@pytest.mark.parametrize("path", ["{tmp}/my data", "~/my data", "my data", "./my data"])
+def test_the_variable_is_read_as_a_person_means_it(monkeypatch, tmp_path, written, path):
+    (tmp_path / "my data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("ROBUSTXAI_DATA", written.format(path.format(tmp=tmp_path)))
+    assert fetch.named_folder() == tmp_path / "my data"
+    assert fetch.folders()[0] == tmp_path / "my data"
+    assert absolute_data_folder() == {"ROBUSTXAI_DATA": str(tmp_path / "my data")}
+
+
+@pytest.mark.parametrize("value", ["", " ", "''", '" "', "\r"])
+def test_an_empty_variable_names_no_folder(monkeypatch, value):
+    monkeypatch.setenv("ROBUSTXAI_DATA", value)
+    assert fetch.named_folder() is None and fetch.folders() == [fetch.cache()]
+    assert absolute_data_folder() == {"ROBUSTXAI_DATA": ""}
+
+
+def test_a_folder_of_somebody_unknown_is_named(monkeypatch):
+    monkeypatch.setenv("ROBUSTXAI_DATA", "~nobody_of_that_name/data")
+    with pytest.raises(
+        NotAvailable, match=r"^ROBUSTXAI_DATA names '~nobody_of_that_name/data', which is not a "
+    ):
+        fetch.folders()
 
 
 @pytest.mark.parametrize("path", ["/short", "/cut"])

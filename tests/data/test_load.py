@@ -132,7 +132,8 @@ def test_sets_without_a_public_pack_say_so(name):
 
 def test_a_data_folder_that_is_none_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("ROBUSTXAI_DATA", str(tmp_path / "gone"))
-    with pytest.raises(NotAvailable, match=r"^ROBUSTXAI_DATA names .*gone, which is not a folder\.$"):
+    sentence = r"^ROBUSTXAI_DATA names '.*gone', which is not a folder: there is none at /.*gone\.$"
+    with pytest.raises(NotAvailable, match=sentence):
         load("mnist")
 
 

@@ -1,17 +1,21 @@
 """From a catalog entry's file to verified bytes: the folders looked in, the checksum, the download.
 
 A file is used only if its checksum is one the catalog knows. A download is written under a temporary name
-and gets its own name when the checksum fits; whatever goes wrong, nothing half-done stays. Knows nothing
-about what the bytes mean.
+and gets its own name when the checksum fits; whatever goes wrong, nothing half-done stays, and what a killed
+process left is removed by the next download. Knows nothing about what the bytes mean.
 """
 
+import glob
 import hashlib
 import os
-import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pooch
 import requests
+from filelock import FileLock, Timeout
 
 from .catalog import Entry
 from .errors import ChecksumError, DownloadError, NotAvailable, offline_sets
@@ -23,12 +27,29 @@ TIMEOUT = 30.0  # seconds without a byte before a download is given up
 
 def folders(root: str | Path | None = None) -> list[Path]:
     """Where files are looked for, in order: `root`, the folder ROBUSTXAI_DATA names, the user's cache."""
-    found = [] if root is None else [Path(root)]
-    if named := os.environ.get(VARIABLE):
-        if not Path(named).is_dir():
-            raise NotAvailable(f"{VARIABLE} names {named}, which is not a folder.")
-        found.append(Path(named))
+    found = [] if root is None else [Path(root).expanduser()]
+    if (named := named_folder()) is not None:
+        if not named.is_dir():
+            value = os.environ[VARIABLE]
+            raise NotAvailable(
+                f"{VARIABLE} names {value!r}, which is not a folder: there is none at {named}."
+            )
+        found.append(named)
     return [*found, cache()]
+
+
+def named_folder() -> Path | None:
+    """The folder that ROBUSTXAI_DATA names, as an absolute path, or None if it names none; it need not exist.
+
+    `~` is the home folder. Blanks and quotes around the value, and the end of a line of Windows, are no part of it.
+    """
+    value = os.environ.get(VARIABLE, "").strip().strip("\"'").strip()
+    if not value:
+        return None
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:  # ~somebody who is not known here
+        return Path(value).absolute()
 
 
 def cache() -> Path:
@@ -82,7 +103,7 @@ def read(entry: Entry, file: File, *, root: str | Path | None = None, download: 
             f"{entry.name} is not on this machine: pass download=True, run `robustxai data get {entry.name}` "
             f"or let {VARIABLE} name a folder that has {entry.folder}/{file.name}; {offline_sets()}."
         )
-    return fetch(entry, file, Path(root) if root is not None else cache())
+    return fetch(entry, file, Path(root).expanduser() if root is not None else cache())
 
 
 def verified(data: bytes, file: File, where: str) -> bytes:
@@ -101,19 +122,40 @@ def fetch(entry: Entry, file: File, root: Path, *, progress: bool = False) -> by
     folder = root / entry.folder
     folder.mkdir(parents=True, exist_ok=True)
     for position, url in enumerate(file.urls):
-        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".part", dir=folder)
-        os.close(descriptor)
-        part = Path(name)
-        try:
-            data = _transfer(entry, file, url, part, progress)
-            part.replace(folder / file.name)
-            return data
-        except (DownloadError, ChecksumError):
-            if position == len(file.urls) - 1:
-                raise
-        finally:
-            part.unlink(missing_ok=True)
+        with _part_of(folder / file.name) as part:
+            try:
+                data = _transfer(entry, file, url, part, progress)
+                part.replace(folder / file.name)
+                return data
+            except (DownloadError, ChecksumError):
+                if position == len(file.urls) - 1:
+                    raise
     raise AssertionError("a file without addresses is refused before")
+
+
+@contextmanager
+def _part_of(target: Path) -> Iterator[Path]:
+    """A new temporary name beside `target`, gone at the end; those of processes that died are removed first.
+
+    A lock beside each part tells which downloads are alive.
+    """
+    for left in list(target.parent.glob(f".{glob.escape(target.name)}.*")):
+        if left.suffix not in (".part", ".lock"):
+            continue
+        try:
+            with FileLock(left.with_suffix(".lock"), timeout=0):
+                left.with_suffix(".part").unlink(missing_ok=True)
+                left.with_suffix(".lock").unlink(missing_ok=True)
+        except Timeout:  # another process is downloading it
+            continue
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    lock = FileLock(part.with_suffix(".lock"))
+    try:
+        with lock:
+            yield part
+    finally:
+        part.unlink(missing_ok=True)
+        part.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _transfer(entry: Entry, file: File, url: str, part: Path, progress: bool) -> bytes:
@@ -121,13 +163,14 @@ def _transfer(entry: Entry, file: File, url: str, part: Path, progress: bool) ->
     try:
         pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)(url, str(part), None)
     except requests.RequestException as error:
-        got = part.stat().st_size
-        if got:
-            raise _truncated(file, url, got) from error
-        raise DownloadError(
-            f"{entry.name} is not on this machine and {url} could not be reached ({_reason(error)}): "
-            f"let {VARIABLE} name a folder that has {entry.folder}/{file.name}; {offline_sets()}."
-        ) from error
+        got = part.stat().st_size if part.exists() else 0
+        if got not in _whole(file):
+            if got:
+                raise _truncated(file, url, got) from error
+            raise DownloadError(
+                f"{entry.name} is not on this machine and {url} could not be reached ({_reason(error)}): "
+                f"let {VARIABLE} name a folder that has {entry.folder}/{file.name}; {offline_sets()}."
+            ) from error
     data = part.read_bytes()
     if file.unpack is not None:
         try:
@@ -135,9 +178,14 @@ def _transfer(entry: Entry, file: File, url: str, part: Path, progress: bool) ->
         except ValueError as error:
             raise DownloadError(f"the download of {file.name} from {url} cannot be read: {error}.") from error
         part.write_bytes(data)
-    elif len(data) < file.upstream_size and sha256(data) not in file.sha256:
+    elif len(data) < file.upstream_size and len(data) not in _whole(file) and sha256(data) not in file.sha256:
         raise _truncated(file, url, len(data))
     return verified(data, file, url)
+
+
+def _whole(file: File) -> set[int]:
+    """The sizes of whole copies: one of these that has another checksum is altered and did not break off."""
+    return {file.size, file.upstream_size} - {0}
 
 
 def _truncated(file: File, url: str, got: int) -> DownloadError:
