@@ -81,7 +81,7 @@ def test_ones_are_placed_from_the_outside_in():
         (lambda: HeoActive(TinyGAP(), images(2), 1, 1), "two different classes"),
         (lambda: ShiftAttack(TinyGAP(), sham_target(7, 7), 1.0).eval()(images(1)), "pattern is"),
         (lambda: ShiftAttack(TinyGAP(), sham_target(8, 8), math.inf), "accepted are finite"),
-        (lambda: shift_index(nn.Linear(3, 1)), "at least 2 classes"),
+        (lambda: shift_index(torch.zeros(3)), r"weight \(C, K\)"),
         (lambda: shift_index(nn.Sequential(nn.ReLU())), "has no linear layer"),
     ],
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from problems import TinyFlat, TinyGAP, TinyMLP, images
+from problems import TinyConvHead, TinyFlat, TinyGAP, TinyMLP, images
 from torch import nn
 from torch.nn.functional import interpolate
 
@@ -92,8 +92,7 @@ def test_eigen_cam_is_the_first_singular_direction_and_ignores_the_class():
     assert torch.equal(mine, EigenCAM(model, **NATIVE).attribute(x, 4))
     a = model.features(x).detach().flatten(2).transpose(1, 2).numpy()
     for i in range(3):
-        centred = a[i] - a[i].mean(0)
-        direction = np.linalg.svd(centred, full_matrices=False)[2][0]
+        direction = np.linalg.svd(a[i], full_matrices=False)[2][0]  # the paper's O = U S V^T, not centred
         expected = a[i] @ direction
         expected = expected if expected.mean() > 0 else -expected
         np.testing.assert_allclose(mine[i].flatten().numpy(), expected, rtol=1e-3, atol=1e-5)
@@ -119,8 +118,42 @@ def test_ablation_cam_equals_setting_channels_to_zero(contrast):
         expected = torch.einsum("kn,nkhw->nhw", torch.stack(weights), a)
     mine = AblationCAM(model, contrast=contrast, **NATIVE).attribute(x, t)
     torch.testing.assert_close(mine[:, 0], expected)
-    with pytest.raises(ValueError, match="global average pooling"):
-        AblationCAM(TinyMLP().eval()).attribute(images(1), 0)
+
+
+@pytest.mark.parametrize("head", [TinyMLP, TinyConvHead, TinyFlat])
+def test_ablation_cam_of_any_head_equals_setting_channels_to_zero(head):
+    model, x, t = head().double().eval(), images(3, dtype=torch.float64), torch.tensor([0, 3, 1])
+    behind = {
+        TinyMLP: lambda m: model.head(model.hidden(m.mean((2, 3))).relu()),
+        TinyConvHead: lambda m: model.head(m.clone()).mean((2, 3)),
+        TinyFlat: lambda m: model.head(m.flatten(1)),
+    }[head]
+    with torch.no_grad():
+        a = model.features(x)
+        score = behind(a).gather(1, t[:, None])[:, 0]
+        weights = []
+        for k in range(6):
+            without = a.clone()
+            without[:, k] = 0
+            left = behind(without).gather(1, t[:, None])[:, 0]
+            weights.append((score - left) / score.abs().clamp_min(1e-8))
+        expected = torch.einsum("kn,nkhw->nhw", torch.stack(weights), a)
+    for batch_size in (1, 7, 64):
+        mine = AblationCAM(model, batch_size=batch_size, **NATIVE).attribute(x, t)
+        torch.testing.assert_close(mine[:, 0], expected)
+
+
+def test_eigen_cam_has_the_derivative_of_its_values():
+    """By central differences, in double precision: the SVD's own backward pass is not used."""
+    model, x = TinyGAP().double().eval(), images(1, dtype=torch.float64)
+    cam = EigenCAM(model, **NATIVE)
+    direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype)
+    v = x.clone().requires_grad_()
+    weight = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(4), dtype=x.dtype)
+    (g,) = torch.autograd.grad((cam.attribute(v) * weight).sum(), v)
+    with torch.no_grad():
+        up, down = ((cam.attribute(x + h * direction) * weight).sum() for h in (1e-6, -1e-6))
+    assert float((g * direction).sum()) == pytest.approx(float(up - down) / 2e-6, rel=1e-4)
 
 
 def test_score_cam_equals_the_slow_loop():

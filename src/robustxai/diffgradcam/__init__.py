@@ -19,15 +19,14 @@ from robustxai.diffgradcam.explainers import (
 from robustxai.diffgradcam.fooling import FoolingLoss
 from robustxai.diffgradcam.fullgrad import FullGrad
 from robustxai.diffgradcam.heo import HeoActive, HeoCenterMass, HeoLocation, HeoTopK, border, center_shift
+from robustxai.diffgradcam.masked import AblationCAM, ScoreCAM
 from robustxai.diffgradcam.monitors import EntropyMonitor, score_agreement
 from robustxai.diffgradcam.neighbours import (
     CASE,
-    AblationCAM,
     CentredGradCAM,
     EigenCAM,
     FinerCAM,
     ReST,
-    ScoreCAM,
     SigmoidBranch,
     SoftmaxGradCAM,
 )

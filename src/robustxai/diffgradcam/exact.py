@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from robustxai.diffgradcam.capture import Cut
-from robustxai.diffgradcam.scores import others
-from robustxai.diffgradcam.weightings import EPS, combine
+from robustxai.diffgradcam.maps import gradient
+from robustxai.diffgradcam.scores import others, score_coefficients
+from robustxai.diffgradcam.weightings import EPS, combine, gradcampp
 
 CURVED = ("lse", "lse-tau")
 
@@ -35,15 +36,21 @@ def exact_plusplus(c: Cut, target: Tensor, contrast: str = "lse", *, tau: float 
         raise ValueError(
             "exact_hess needs a head that is global average pooling + linear; this model's is not"
         )
-    a = c.activations.detach()
-    u = (c.weight.detach() / a[0, 0].numel()).double()
-    y = c.logits.detach().double()
-    hot = one_hot(target, y.shape[-1]).to(y.dtype)
+    if c.logits.shape[1] == 1:  # two classes with scores -z and z: linear, so the closed form is exact
+        return gradcampp(c.activations, gradient(c, score_coefficients(c.logits, target, contrast)))
+    a = c.activations
+    u, y = wide(c.weight / a[0, 0].numel()), wide(c.logits)
+    hot = one_hot(target.to(y.device), y.shape[-1]).to(y)
     q = others(y, hot, tau)
     m1, m2, m3 = q @ u, q @ u**2, q @ u**3
-    g, h2 = u[target] - m1, -(m2 - m1**2) / tau
+    g, h2 = u[target.to(u.device)] - m1, -(m2 - m1**2) / tau
     h3 = -(m3 - 3 * m1 * m2 + 2 * m1**3) / tau**2
     second, third = g**2 + h2, g**3 + 3 * g * h2 + h3
-    below = 2 * second + a.sum((2, 3)).double() * third + EPS
+    below = 2 * second + wide(a.sum((2, 3))) * third + EPS
     alpha = torch.where((second > 0) & (below > EPS), second / below.clamp_min(EPS), 0.0)
-    return combine((alpha * g.relu()).to(a.dtype), a) * a[0, 0].numel()
+    return combine((alpha * g.relu()).to(a), a) * a[0, 0].numel()
+
+
+def wide(x: Tensor) -> Tensor:
+    """In double precision, on the CPU where the device has none (MPS)."""
+    return x.double() if x.device.type != "mps" else x.cpu().double()

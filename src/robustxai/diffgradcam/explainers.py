@@ -1,33 +1,45 @@
 """The explainers: one class, and a name for each pair of score and weighting.
 
 Captum's convention: construct with the model, call `.attribute(x, target=...)`. DiffGradCAM is GradCAM with
-another coefficient vector and costs the same; so is every other `Diff` method. Knows nothing about attacks.
+another coefficient vector and costs the same; so is every other `Diff` method. Maps keep their graph where the images
+require a gradient, so that they can be attacked. Knows nothing about attacks.
 """
 
-from typing import Literal
+import copy
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from robustxai.diffgradcam.capture import Cut, check_images, cut, find_layer
+from robustxai.capture import Layer
+from robustxai.checks import as_target, check_calm, check_images, check_name
+from robustxai.diffgradcam.capture import Cut, cut, find_layer
 from robustxai.diffgradcam.exact import exact_plusplus
-from robustxai.diffgradcam.maps import all_maps, raw_maps
-from robustxai.diffgradcam.scores import as_target, check_contrast
+from robustxai.diffgradcam.maps import all_maps, following, raw_maps
+from robustxai.diffgradcam.scores import check_contrast
 from robustxai.diffgradcam.weightings import find_weighting
+from robustxai.explainers.base import Explainer
+from robustxai.explainers.reshape import Reshape, find_reshape
+from robustxai.metrics import minmax
 
 Images = Float[Tensor, "batch channel height width"]
 Maps = Float[Tensor, "batch 1 _ _"]
+SIZES = ("input", "native")
+NORMALISATIONS = ("none", "max", "minmax")
 
 
-class ContrastiveCAM:
+class ContrastiveCAM(Explainer):
     """A class activation map of any score under any weighting.
 
     Args:
         model: images (N, C, H, W) in [0, 1] to logits (N, classes), in eval mode.
         layer: module or dotted name whose output (N, K, h, w) is explained, best the tensor that enters
-            global average pooling; None asks the model for its `gap_layer`.
+            global average pooling; "act:3" is the third call of a module that runs several times. None asks the
+            model for its `gap_layer`. A sequence of layers averages their maps, each scaled to [0, 1], as
+            pytorch-grad-cam does.
         contrast: the explained score, a name of `SCORES`; options such as `tau`, `other`, `m` follow as
             keywords.
         weighting: how gradient and activations become a map, a name of `WEIGHTINGS`.
@@ -35,8 +47,19 @@ class ContrastiveCAM:
         size: 'input' resizes bilinearly to the image, 'native' leaves h x w.
         normalise: 'none', 'max' (divide by the maximum) or 'minmax', per image. Maps that are zero stay zero:
             count them with `robustxai.metrics.dead_share`.
+        reshape: for transformers, from what the layer gives to (N, K, h, w): a function or a name of
+            `robustxai.explainers.reshape.RESHAPES`.
 
-    Raises ValueError for an unknown layer, contrast, weighting, size or normalise.
+    Raises ValueError for an unknown layer, contrast, weighting, size, normalise or reshape.
+
+    A single logit z is two classes with the scores -z and z; Captum's `target=0` of such a network is class 1 here. In
+    the head of a ReLU network second derivatives vanish: where an attack needs them, explain its softplus copy,
+    `cam.on(softplus_copy(model))`.
+
+    >>> from robustxai.nets import CompactResNet
+    >>> cam = ContrastiveCAM(CompactResNet(classes=4).eval(), contrast="max", weighting="layercam")
+    >>> cam(torch.rand(2, 3, 56, 56), target=1).shape
+    torch.Size([2, 1, 56, 56])
     """
 
     contrast = "lse"
@@ -45,66 +68,116 @@ class ContrastiveCAM:
     def __init__(
         self,
         model: nn.Module,
-        layer: nn.Module | str | None = None,
+        layer: nn.Module | str | Sequence[nn.Module | str] | None = None,
         contrast: str | None = None,
         *,
         weighting: str | None = None,
         relu: bool = True,
         size: Literal["input", "native"] = "input",
         normalise: Literal["none", "max", "minmax"] = "none",
-        **options,
+        reshape: Reshape | str | None = None,
+        **options: Any,
     ):
-        self.model, self.layer = model, find_layer(model, layer)
+        self.model, self.layers = model, _layers(model, layer)
         self.contrast = contrast or type(self).contrast
         check_contrast(self.contrast, options)
         self.weight_fn = find_weighting(weighting or type(self).weighting)
-        if size not in ("input", "native"):
-            raise ValueError(f"size is {size!r}; accepted are 'input' and 'native'")
-        if normalise not in ("none", "max", "minmax"):
-            raise ValueError(f"normalise is {normalise!r}; accepted are 'none', 'max' and 'minmax'")
+        check_name("size", size, SIZES)
+        check_name("normalise", normalise, NORMALISATIONS)
+        if len(self.layers) > 1 and size != "input":
+            raise ValueError(
+                f"size is {size!r}; several layers are averaged at the size of the image, 'input'"
+            )
         self.relu, self.size, self.normalise, self.options = relu, size, normalise, options
+        self.reshape = find_reshape(reshape)
 
-    def attribute(self, x: Images, target: int | Tensor | None = None) -> Maps:
+    def attribute(self, x: Images, target: Any = None) -> Maps:
         """Map of class `target` for each image, (N, 1, H, W), or (N, 1, h, w) with size='native'.
 
         Args:
-            x: (N, C, H, W) images, finite.
-            target: class index, tensor (N,), or None for the predicted class.
+            x: (N, C, H, W) images, finite. The map keeps its graph if x requires a gradient and gradients are enabled.
+            target: class index, integers (N,), or None for the predicted class.
 
         Raises:
             ValueError: bad images, target out of range, model in training mode, a layer that does not fit.
         """
-        c = self._cut(x)
-        maps = self._raw(c, as_target(target, c.logits))
-        return self._finish(maps[:, None], x)
-
-    __call__ = attribute
+        return self._mapped(x, lambda c: self._raw(c, as_target(target, c.logits))[:, None])
 
     def attribute_all(self, x: Images) -> Float[Tensor, "batch classes _ _"]:
-        """Maps of every class at once, (N, classes, H, W): for GAP + linear heads in closed form."""
-        c = self._cut(x)
-        return self._finish(all_maps(c, self.weight_fn, self.contrast, **self.options), x)
+        """Maps of every class at once, (N, classes, H, W), in closed form where there is one; errors as `attribute`."""
+        return self._mapped(x, self._raw_all)
 
-    def _cut(self, x: Tensor) -> Cut:
-        check_images(self.model, x)
-        return cut(self.model, self.layer, x)
+    def on(self, model: nn.Module) -> "ContrastiveCAM":
+        """The same explainer of another network that names its layers alike."""
+        other = copy.copy(self)
+        other.model = model
+        other.layers = [Layer(model, str(layer)) for layer in self.layers]
+        return other
+
+    @property
+    def layer(self) -> nn.Module:
+        """The explained layer, the first of several."""
+        return self.layers[0].module
+
+    def _mapped(self, x: Tensor, raw: Any) -> Tensor:
+        """From one cut for each layer to finished maps; `raw`: from a cut to maps (N, classes, h, w) before ReLU."""
+        check_images("x", x, low=None, high=None)
+        check_calm("model", self.model)
+        follow = torch.is_grad_enabled() and x.requires_grad
+        cuts = (cut(self.model, one, x, attached=follow, reshape=self.reshape) for one in self.layers)
+        if len(self.layers) > 1:
+            maps = [
+                self._followed(c, raw, lambda m: self._resized(minmax_each(self._kept(m)), x)) for c in cuts
+            ]
+            return self._normalised(torch.stack(maps).mean(0))
+        return self._followed(next(cuts), raw, lambda m: self._resized(self._normalised(self._kept(m)), x))
+
+    def _followed(self, c: Cut, raw: Any, finish: Any) -> Tensor:
+        with following(c) as follow:
+            maps = finish(raw(c))
+        return maps if follow else maps.detach()
 
     def _raw(self, c: Cut, target: Tensor) -> Tensor:
+        """The map (N, h, w) of each image's target before ReLU: what a method is."""
         return raw_maps(c, target, self.weight_fn, self.contrast, **self.options)
 
-    @torch.no_grad()
-    def _finish(self, maps: Tensor, x: Tensor) -> Tensor:
-        maps = maps.detach()
-        if self.relu:
-            maps = maps.relu()
+    def _raw_all(self, c: Cut) -> Tensor:
+        """`_raw` of every class, (N, classes, h, w); one product instead where `_raw` is the method of this class."""
+        if type(self)._raw is ContrastiveCAM._raw:
+            return all_maps(c, self.weight_fn, self.contrast, **self.options)
+        n, classes = len(c.logits), max(c.logits.shape[1], 2)
+        return torch.stack(
+            [self._raw(c, c.logits.new_full((n,), k, dtype=torch.long)) for k in range(classes)], 1
+        )
+
+    def _kept(self, maps: Tensor) -> Tensor:
+        return maps.relu() if self.relu else maps
+
+    def _normalised(self, maps: Tensor) -> Tensor:
         if self.normalise == "minmax":
             maps = maps - maps.amin((2, 3), keepdim=True)
         if self.normalise != "none":
             top = maps.amax((2, 3), keepdim=True)
             maps = torch.where(top > 0, maps / top.where(top > 0, 1.0), maps)
-        if self.size == "input":
-            maps = interpolate(maps, x.shape[2:], mode="bilinear", align_corners=False)
         return maps
+
+    def _resized(self, maps: Tensor, x: Tensor) -> Tensor:
+        if self.size == "native":
+            return maps
+        return interpolate(maps, x.shape[2:], mode="bilinear", align_corners=False)
+
+
+def minmax_each(maps: Tensor) -> Tensor:
+    """Every map (n, c, h, w) brought to [0, 1] by itself."""
+    return minmax(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
+
+
+def _layers(model: nn.Module, layer: Any) -> list[Layer]:
+    if isinstance(layer, Sequence) and not isinstance(layer, (str, nn.Module)):
+        if not layer:
+            raise ValueError("layer is empty; accepted are a module, a name, a sequence of these, and None")
+        return [find_layer(model, one) for one in layer]
+    return [find_layer(model, layer)]
 
 
 class CAM(ContrastiveCAM):
@@ -168,11 +241,11 @@ class DiffGradCAMPlusPlus(ContrastiveCAM):
     def __init__(
         self,
         model: nn.Module,
-        layer: nn.Module | str | None = None,
+        layer: nn.Module | str | Sequence[nn.Module | str] | None = None,
         contrast: str | None = None,
         *,
         exact_hess: bool = False,
-        **options,
+        **options: Any,
     ):
         super().__init__(model, layer, contrast, **options)
         self.exact_hess = exact_hess
@@ -182,14 +255,7 @@ class DiffGradCAMPlusPlus(ContrastiveCAM):
             return exact_plusplus(c, target, self.contrast, **self.options)
         return super()._raw(c, target)
 
-    def attribute_all(self, x: Images) -> Float[Tensor, "batch classes _ _"]:
-        """Maps of every class at once, (N, classes, H, W)."""
-        if not self.exact_hess:
-            return super().attribute_all(x)
-        c = self._cut(x)
-        n, classes = c.logits.shape
-        each = [
-            exact_plusplus(c, torch.full((n,), k, device=x.device), self.contrast, **self.options)
-            for k in range(classes)
-        ]
-        return self._finish(torch.stack(each, 1), x)
+    def _raw_all(self, c: Cut) -> Tensor:
+        if self.exact_hess:
+            return super()._raw_all(c)
+        return all_maps(c, self.weight_fn, self.contrast, **self.options)

@@ -1,66 +1,102 @@
 """FullGrad (Srinivas & Fleuret, NeurIPS 2019): the input's share of a score and that of every bias, one below another.
 
-For a network of affine layers and ReLUs the shares add up to the score exactly (its equation 2), batch norm in eval
-mode and the network's own normalisation included. Explains any score of `SCORES` with its coefficients held fixed.
+The bias of a layer f at its input u is f(u) - J_f(u) u: of an affine layer its offset, of a ReLU nothing, of a layer or
+group norm nearly all it gives. The shares add up to the score exactly (equation 2) where everything else that the
+network does is linear; what they miss is compared, and said. Explains any score of `SCORES` with its coefficients held
+fixed.
 """
+
+import warnings
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import jvp
 from torch.nn.functional import interpolate
 
-from robustxai.diffgradcam.capture import check_images, hooks
+from robustxai.capture import observed
+from robustxai.checks import as_target, check_calm, check_images
 from robustxai.diffgradcam.explainers import Images, Maps
-from robustxai.diffgradcam.scores import as_target, check_contrast, score_coefficients
+from robustxai.diffgradcam.scores import check_contrast, score_coefficients
+from robustxai.explainers.base import GradientExplainer
 from robustxai.metrics import minmax
+from robustxai.models import logits_of
 from robustxai.nets.resnet import Normalize
 
-AFFINE = (nn.Conv2d, nn.BatchNorm2d, nn.Linear, Normalize)
-"""Layers that may add something to an input of zeros."""
+AFFINE = (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm, nn.Linear, Normalize)
+"""Layers whose bias is what they make of zeros."""
+LINEAR = (
+    nn.ReLU, nn.LeakyReLU, nn.Identity, nn.Flatten, nn.Unflatten, nn.modules.dropout._DropoutNd, nn.Upsample,
+    nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AvgPoolNd, nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd, nn.modules.padding._ConstantPadNd,
+)  # fmt: skip
+"""Layers without a bias: c f(u) = f(c u) for every c > 0."""
+MISSED = 1e-2
+"""From this share of the score on a gap is said."""
 
 
-class FullGrad:
+class _Enough(Exception):
+    """Ends a pass in front of the first layer."""
+
+
+class FullGrad(GradientExplainer):
     """FullGrad map: sum over the input and all biased convolutional layers of |share|, brought to [0, 1] and enlarged.
 
     Args:
-        model: images (N, C, H, W) in [0, 1] to logits (N, classes), in eval mode, of affine layers and ReLUs.
+        model: images (N, C, H, W) in [0, 1] to logits (N, classes), in eval mode.
         contrast: the explained score, a name of `SCORES`; its options follow as keywords.
 
-    Raises ValueError for an unknown contrast.
+    Raises ValueError for an unknown contrast. Of a ReLU network the slopes are constant nearly everywhere, so an attack
+    needs `guide`, the same map of the softplus copy.
+
+    >>> from robustxai.nets import CompactResNet
+    >>> FullGrad(CompactResNet(classes=4).eval())(torch.rand(2, 3, 56, 56), 1).shape
+    torch.Size([2, 1, 56, 56])
     """
 
-    def __init__(self, model: nn.Module, *, contrast: str = "logit", **options):
+    def __init__(self, model: nn.Module, *, contrast: str = "logit", **options: Any):
         check_contrast(contrast, options)
         self.model, self.contrast, self.options = model, contrast, options
 
-    def shares(
-        self, x: Images, target: int | Tensor | None = None
-    ) -> tuple[Float[Tensor, " batch"], list[Tensor]]:
+    def shares(self, x: Images, target: Any = None) -> tuple[Float[Tensor, " batch"], list[Tensor]]:
         """The score S = sum_j a_j y_j (N,) and its shares: x * dS/dx first, then (N, ...) per biased layer.
 
-        They sum to S. Raises ValueError for bad images, a bad target, or a model in training mode.
+        They sum to S up to what is missed: a UserWarning says how much where that is over 1 % of |S|. Keeps the graph
+        if x requires a gradient. Raises ValueError for bad images, a bad target, or a model in training mode.
         """
-        check_images(self.model, x)
+        check_images("x", x, low=None, high=None)
+        check_calm("model", self.model)
+        follow = torch.is_grad_enabled() and x.requires_grad
         seen: list[tuple[Tensor, Tensor]] = []
+        first: list[Tensor] = []
 
-        def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            with torch.no_grad():
-                at_zero = module.forward(torch.zeros_like(inputs[0]))
-            if bool(at_zero.any()):
-                seen.append((output, at_zero))
+        def keep(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+            if not isinstance(output, Tensor) or not output.is_floating_point():
+                return None
+            first.append(inputs[0])
+            bias = _bias(module, inputs, output, follow)
+            if bool(bias.any()):
+                seen.append((output, bias))
             return output.clone()  # a ReLU in place must not change what was kept
 
-        layers = [(m, keep) for m in self.model.modules() if isinstance(m, AFFINE)]
-        with torch.inference_mode(False), torch.enable_grad(), hooks(*layers):
-            x = x.detach().clone().requires_grad_()
-            logits = self.model(x)
+        leaves = (m for m in self.model.modules() if not any(m.children()) and not isinstance(m, LINEAR))
+        with torch.inference_mode(False), torch.enable_grad():
+            x = x if follow else x.detach().clone().requires_grad_()
+            with observed(*((m, keep) for m in leaves)):
+                logits = logits_of(self.model, x)
+            seen[:0] = self._before(x, first[0]) if first else []
             a = score_coefficients(logits.detach(), as_target(target, logits), self.contrast, **self.options)
             score = (a * logits).sum(1)
-            slopes = torch.autograd.grad(score.sum(), [x, *(out for out, _ in seen)], materialize_grads=True)
-        parts = [x.detach(), *(at_zero for _, at_zero in seen)]
-        return score.detach(), [g * part for g, part in zip(slopes, parts, strict=True)]
+            outputs = [x, *(out for out, _ in seen)]
+            slopes = torch.autograd.grad(score.sum(), outputs, materialize_grads=True, create_graph=follow)
+        with torch.set_grad_enabled(follow):
+            parts = [g * part for g, part in zip(slopes, [x, *(bias for _, bias in seen)], strict=True)]
+            score, parts = (score, parts) if follow else (score.detach(), [p.detach() for p in parts])
+        self._compare(score.detach(), parts)
+        return score, parts
 
-    def attribute(self, x: Images, target: int | Tensor | None = None) -> Maps:
+    def attribute(self, x: Images, target: Any = None) -> Maps:
         """Map of class `target` (None: the predicted one) for each image, (N, 1, H, W), non-negative.
 
         Raises ValueError as `shares` does.
@@ -73,4 +109,49 @@ class FullGrad:
         ]
         return torch.stack(maps).sum(0)[:, None]
 
-    __call__ = attribute
+    def _before(self, x: Tensor, first: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What the network makes of the images in front of its first layer, such as (x - m) / s, and its bias."""
+        if first.shape == x.shape and torch.equal(first, x):
+            return []
+
+        def ahead(images: Tensor) -> Tensor:
+            found: list[Tensor] = []
+
+            def stop(_module: nn.Module, inputs: tuple[Any, ...], _output: Any) -> None:
+                found.append(inputs[0])
+                raise _Enough
+
+            leaves = (m for m in self.model.modules() if not any(m.children()) and not isinstance(m, LINEAR))
+            with observed(*((m, stop) for m in leaves)):
+                try:
+                    self.model(images)
+                except _Enough:
+                    pass
+            return found[0]
+
+        with torch.no_grad():
+            found = jvp(ahead, (x.detach(),), (x.detach(),))
+        return [(first, found[0] - found[1])] if first.requires_grad else []
+
+    def _compare(self, score: Tensor, parts: list[Tensor]) -> None:
+        total = torch.stack([p.detach().flatten(1).sum(1) for p in parts]).sum(0)
+        size = score.abs().clamp_min(torch.finfo(score.dtype).tiny)
+        gap = float(((total - score).abs() / size).max())
+        if not gap <= max(MISSED, 1e3 * torch.finfo(score.dtype).eps):
+            warnings.warn(
+                f"FullGrad's shares miss up to {gap:.0%} of the score: the network has operations outside its layers "
+                "that are not linear, or layers that change their input in place",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
+def _bias(module: nn.Module, inputs: tuple[Any, ...], output: Tensor, follow: bool) -> Tensor:
+    """f(u) - J_f(u) u of one layer at its input."""
+    if isinstance(module, AFFINE):
+        with torch.no_grad():
+            return module.forward(torch.zeros_like(inputs[0]))
+    with torch.set_grad_enabled(follow):
+        u = inputs[0] if follow else inputs[0].detach()
+        slope = jvp(lambda v: module.forward(v, *inputs[1:]), (u,), (u,))[1]
+        return (output if follow else output.detach()) - slope

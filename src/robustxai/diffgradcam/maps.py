@@ -5,6 +5,10 @@ Everything else here is about not computing more than that. Knows nothing about 
 resizing.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -21,25 +25,48 @@ def gradient(c: Cut, coefficients: Tensor, *, attached: bool = False) -> Tensor:
 
     GAP + linear heads: (a W) / Z, shape (N, K, 1, 1), no backward pass. Other heads: one vector-Jacobian
     product through the head, shape (N, K, h, w); `attached` builds its graph (double backprop, for attacks).
+    ValueError where the logits do not depend on the layer.
     """
     if c.weight is not None:
         return (coefficients @ c.weight / c.activations[0, 0].numel())[:, :, None, None]
-    return torch.autograd.grad(
-        c.logits,
-        c.activations,
-        coefficients,
-        create_graph=attached,
-        retain_graph=True,
-        materialize_grads=True,
-    )[0]
+    return _pulled(c, coefficients, create_graph=attached)
+
+
+def _pulled(c: Cut, coefficients: Tensor, **options: Any) -> Tensor:
+    """The vector-Jacobian product of the logits with a (..., N, C), as a map like A."""
+    leaf = c.activations if c.raw is None else c.raw
+    g = None
+    if c.logits.requires_grad:
+        (g,) = torch.autograd.grad(
+            c.logits, leaf, coefficients, retain_graph=True, allow_unused=True, **options
+        )
+    if g is None:
+        raise ValueError(
+            "layer has no way to the logits, so they have no gradient there; choose another layer"
+        )
+    if c.reshape is None:
+        return g
+    return c.reshape(g) if g.ndim == leaf.ndim else torch.stack([c.reshape(one) for one in g])
 
 
 def raw_maps(
     c: Cut, target: Int[Tensor, " batch"], weighting: Weighting, contrast: str = "lse", **options
 ) -> Float[Tensor, "batch height width"]:
-    """Map of `target` before ReLU: weighting(A, VJP(y wrt A, a)), a = score_coefficients(y, target, ...)."""
-    a = score_coefficients(c.logits.detach(), target, contrast, **options)
-    return weighting(c.activations.detach(), gradient(c, a).detach())
+    """Map of `target` before ReLU: weighting(A, VJP(y wrt A, a)), a = score_coefficients(y, target, ...).
+
+    With a graph where the cut is attached and gradients are enabled, without one otherwise.
+    """
+    with following(c) as follow:
+        a = score_coefficients(c.logits, target, contrast, **options)
+        return weighting(c.activations, gradient(c, a, attached=follow))
+
+
+@contextmanager
+def following(c: Cut) -> Iterator[bool]:
+    """Gradients are enabled inside the block if they are outside and the cut is attached; says which."""
+    follow = c.attached and torch.is_grad_enabled()
+    with torch.set_grad_enabled(follow):
+        yield follow
 
 
 def all_gradients(c: Cut, contrast: str, **options) -> Float[Tensor, "batch classes channel"]:
@@ -49,12 +76,12 @@ def all_gradients(c: Cut, contrast: str, **options) -> Float[Tensor, "batch clas
         lse:  u_c - (sum_j p_j u_j - p_c u_c) / (1 - p_c) = (u_c - u_bar) / (1 - p_c),   u_bar = sum_j p_j u_j
         mean: C / (C - 1) (u_c - mean_j u_j)            max:  u_c - u_runner-up(c)
     """
-    y, w = c.logits.detach(), c.weight
+    y, w = c.logits, c.weight
     if w is None:
         raise ValueError(
             "the head is not global average pooling + linear; the closed form accepts only such heads"
         )
-    u = w.detach() / c.activations[0, 0].numel()
+    u = w / c.activations[0, 0].numel()
     n, classes = y.shape
     if contrast == "logit" and classes > 1:
         return u.expand(n, -1, -1)
@@ -95,23 +122,24 @@ def all_maps(
 
     GAP + linear heads use `all_gradients`; other heads batch `chunk` vector-Jacobian products at a time.
     """
-    a = c.activations.detach()
-    if c.weight is not None:
-        g = all_gradients(c, contrast, **options)
-        if weighting is gradcampp:
-            g = plusplus(g, a.sum((2, 3))[:, None]) * a[0, 0].numel()
-        if weighting in (gradcam, hirescam, gradcampp):  # channel weights, so a map is a matrix product
-            return (g @ a.flatten(2)).unflatten(-1, a.shape[2:])
-        n, _, k = g.shape
+    with following(c) as follow:
+        a = c.activations
+        if c.weight is not None:
+            g = all_gradients(c, contrast, **options)
+            if weighting is gradcampp:
+                g = plusplus(g, a.sum((2, 3))[:, None]) * a[0, 0].numel()
+            if weighting in (gradcam, hirescam, gradcampp):  # channel weights, so a map is a matrix product
+                return (g @ a.flatten(2)).unflatten(-1, a.shape[2:])
+            n, _, k = g.shape
+            blocks = []
+            for part in g.split(chunk, 1):
+                flat = part.reshape(-1, k, 1, 1)
+                tiled = a.repeat_interleave(part.shape[1], 0)
+                blocks.append(weighting(tiled, flat).unflatten(0, (n, -1)))
+            return torch.cat(blocks, 1)
+        coefficients = coefficients_of_all(c.logits, contrast, **options)
         blocks = []
-        for part in g.split(chunk, 1):
-            flat = part.reshape(-1, k, 1, 1)
-            tiled = a.repeat_interleave(part.shape[1], 0)
-            blocks.append(weighting(tiled, flat).unflatten(0, (n, -1)))
-        return torch.cat(blocks, 1)
-    coefficients = coefficients_of_all(c.logits.detach(), contrast, **options)
-    blocks = []
-    for part in coefficients.transpose(0, 1).split(chunk):
-        g = torch.autograd.grad(c.logits, c.activations, part, is_grads_batched=True, retain_graph=True)[0]
-        blocks += [weighting(a, one) for one in g]
-    return torch.stack(blocks, 1)
+        for part in coefficients.transpose(0, 1).split(chunk):
+            g = _pulled(c, part, is_grads_batched=True, create_graph=follow)
+            blocks += [weighting(a, one) for one in g]
+        return torch.stack(blocks, 1)

@@ -3,15 +3,19 @@
 Most are a score under the GradCAM weighting; the rest are one short function each.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.diffgradcam.capture import Cut, check_images, cut, find_layer
-from robustxai.diffgradcam.explainers import ContrastiveCAM, Images, Maps
+from robustxai.checks import check_count, check_length, check_number
+from robustxai.diffgradcam.capture import Cut
+from robustxai.diffgradcam.explainers import ContrastiveCAM
 from robustxai.diffgradcam.maps import gradient
-from robustxai.diffgradcam.scores import as_target, score_coefficients
-from robustxai.diffgradcam.shift import center_head
+from robustxai.diffgradcam.scores import score_coefficients
+from robustxai.diffgradcam.weightings import combine
+from robustxai.metrics.predictions import two_columns
 
 
 class SoftmaxGradCAM(ContrastiveCAM):
@@ -46,114 +50,84 @@ class ReST(ContrastiveCAM):
 
 
 class CentredGradCAM(ContrastiveCAM):
-    """GradCAM after the head is centred, W <- W - W_bar: shift invariant for linear heads."""
+    """GradCAM after the head is centred, W <- W - W_bar: shift invariant for linear heads.
 
-    contrast = "logit"
+    The logit of a centred head is y_c minus the mean of all logits, so no network is changed for it. Equal to GradCAM
+    of `center_head(model)`, and of a single logit to GradCAM: its rows -w and w are centred.
 
-    def __init__(
-        self, model: nn.Module, layer: nn.Module | str | None = None, contrast: str | None = None, **options
-    ):
-        name = next(n for n, m in model.named_modules() if m is find_layer(model, layer))
-        super().__init__(center_head(model), name, contrast, **options)
+    >>> from robustxai.nets import CompactResNet
+    >>> CentredGradCAM(CompactResNet(classes=4).eval())(torch.rand(2, 3, 56, 56), 1).shape
+    torch.Size([2, 1, 56, 56])
+    """
+
+    contrast = "centred"
 
 
 class CASE(ContrastiveCAM):
     """CASE (arXiv 2506.07327): GradCAM weights of c minus their projection on those of its rivals.
 
-    The rivals are the mean weights of the `k` most confused classes. Not shift invariant.
+    The rivals are the mean weights of the `k` most confused classes. Not shift invariant. Of a single logit the only
+    rival is its opposite, and the map is zero.
+
+    >>> from robustxai.nets import CompactResNet
+    >>> CASE(CompactResNet(classes=4).eval(), k=2)(torch.rand(2, 3, 56, 56), 1).shape
+    torch.Size([2, 1, 56, 56])
     """
 
     contrast = "logit"
 
-    def __init__(
-        self,
-        model: nn.Module,
-        layer: nn.Module | str | None = None,
-        contrast: str | None = None,
-        *,
-        k: int = 5,
-        **options,
-    ):
-        super().__init__(model, layer, contrast, **options)
-        if k < 1:
-            raise ValueError(f"k is {k}; accepted is at least 1 confused class")
-        self.k = k
+    def __init__(self, *args: Any, k: int = 5, **options: Any):
+        super().__init__(*args, **options)
+        self.k = check_count("k", k)
 
     def _raw(self, c: Cut, target: Tensor) -> Tensor:
-        y = c.logits.detach()
+        y = two_columns(c.logits)
         rest = y.scatter(1, target[:, None], -torch.inf).topk(min(self.k, y.shape[1] - 1), 1).indices
-        w = self._weights(c, y, target)
-        confused = torch.stack([self._weights(c, y, j) for j in rest.unbind(1)]).mean(0)
+        w = self._weights(c, target)
+        confused = torch.stack([self._weights(c, j) for j in rest.unbind(1)]).mean(0)
         along = (w * confused).sum(1, keepdim=True) / confused.square().sum(1, keepdim=True).clamp_min(1e-12)
-        return torch.einsum("nk,nkhw->nhw", w - along * confused, c.activations.detach())
+        return combine(w - along * confused, c.activations)
 
-    def _weights(self, c: Cut, y: Tensor, target: Tensor) -> Tensor:
-        return gradient(c, score_coefficients(y, target, "logit")).mean((2, 3)).detach()
+    def _weights(self, c: Cut, target: Tensor) -> Tensor:
+        a = score_coefficients(c.logits, target, "logit")
+        return gradient(c, a, attached=torch.is_grad_enabled()).mean((2, 3))
 
 
 class EigenCAM(ContrastiveCAM):
-    """Eigen-CAM: first principal component of A over space, with a positive mean; ignores the class."""
+    """Eigen-CAM (Muhammad & Yeasin 2020): A projected on its first right singular vector over channels, as the paper
+    has it: not centred. Its sign is chosen so that the mean is positive; it ignores the class.
 
-    contrast = "logit"
-
-    def _raw(self, c: Cut, target: Tensor) -> Tensor:
-        a = c.activations.detach().flatten(2).transpose(1, 2)  # (N, Z, K)
-        centred = a - a.mean(1, keepdim=True)
-        v = torch.linalg.svd(centred, full_matrices=False).Vh[:, 0]
-        m = torch.einsum("nzk,nk->nz", a, v)
-        return (m * torch.where(m.mean(1, keepdim=True) < 0, -1.0, 1.0)).unflatten(1, c.activations.shape[2:])
-
-
-class AblationCAM(ContrastiveCAM):
-    """Ablation-CAM for GAP + linear heads: w_k = (S - S without channel k) / |S|, in closed form.
-
-    S - S without channel k = (aW)_k mean(A_k).
-
-    With score 'logit' it is not shift invariant; with a contrast it is.
+    >>> from robustxai.nets import CompactResNet
+    >>> EigenCAM(CompactResNet(classes=4).eval())(torch.rand(2, 3, 56, 56)).shape
+    torch.Size([2, 1, 56, 56])
     """
 
     contrast = "logit"
 
     def _raw(self, c: Cut, target: Tensor) -> Tensor:
-        if c.weight is None:
-            raise ValueError(
-                "Ablation-CAM needs a head that is global average pooling + linear; this model's is not"
-            )
-        a = c.activations.detach()
-        coefficients = score_coefficients(c.logits.detach(), target, self.contrast, **self.options)
-        drop = (coefficients @ c.weight.detach()) * a.mean((2, 3))
-        score = (coefficients * c.logits.detach()).sum(1, keepdim=True)
-        return torch.einsum("nk,nkhw->nhw", drop / score.abs().clamp_min(1e-8), a)
+        a = c.activations.flatten(2).transpose(1, 2)  # (N, Z, K)
+        wide = a.float() if a.dtype in (torch.float16, torch.bfloat16) else a
+        m = wide @ principal(wide)[:, :, None]
+        m = m[..., 0] * torch.where(m.mean(1) < 0, -1.0, 1.0)
+        return m.unflatten(1, c.activations.shape[2:]).to(a.dtype)
 
 
-class ScoreCAM(ContrastiveCAM):
-    """Score-CAM: each channel, resized and scaled to [0, 1], masks the image.
+def principal(a: Float[Tensor, "n rows columns"]) -> Float[Tensor, "n columns"]:
+    """The first right singular vector v of each matrix a, with its derivative where a has a graph.
 
-    Its weight is the softmax over channels of the masked image's score minus the black image's.
-
-    The score is S = sum_j a_j y_j with the coefficients of the unmasked image: 'logit' is the usual form, not
-    shift invariant; a contrast makes it so. Costs K forward passes per image.
+    That of a library's SVD divides by the differences of all singular values. Of a^T a = M, whose largest eigenvalue
+    is lam, dv solves (lam (1 + v v^T) - M) dv = (1 - v v^T) dM v.
     """
-
-    contrast = "logit"
-
-    @torch.no_grad()
-    def attribute(self, x: Images, target: int | Tensor | None = None) -> Maps:
-        check_images(self.model, x)
-        c = cut(self.model, self.layer, x)
-        target = as_target(target, c.logits)
-        coefficients = score_coefficients(c.logits.detach(), target, self.contrast, **self.options)
-        masks = torch.nn.functional.interpolate(
-            c.activations.detach(), x.shape[2:], mode="bilinear", align_corners=False
-        )
-        low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
-        masks = (masks - low) / (high - low).clamp_min(1e-8)
-        black = (coefficients * self.model(torch.zeros_like(x))).sum(1)
-        gain = torch.stack(
-            [(coefficients * self.model(x * m[:, None])).sum(1) - black for m in masks.unbind(1)], 1
-        )
-        maps = torch.einsum("nk,nkhw->nhw", gain.softmax(1), c.activations.detach())
-        return self._finish(maps[:, None], x)
+    fixed = a.detach()
+    v = torch.linalg.svd(fixed, full_matrices=False).Vh[:, 0, :, None]
+    if not a.requires_grad:
+        return v[..., 0]
+    m, one = fixed.mT @ fixed, torch.eye(a.shape[2], dtype=a.dtype, device=a.device)
+    lam = v.mT @ m @ v
+    moved = a.mT @ (a @ v)
+    tiny = 100 * torch.finfo(a.dtype).eps * lam + torch.finfo(a.dtype).tiny
+    step = torch.linalg.solve(lam * (one + v @ v.mT) - m + tiny * one, moved - v @ (v.mT @ moved))
+    return (v + step - step.detach())[..., 0]
 
 
 class SigmoidBranch(ContrastiveCAM):
@@ -172,16 +146,25 @@ class SigmoidBranch(ContrastiveCAM):
         model: nn.Module,
         features: Float[Tensor, "sample channel"],
         labels: Tensor,
-        layer: nn.Module | str | None = None,
+        layer: Any = None,
         *,
         l2: float = 1e-3,
-        **options,
+        **options: Any,
     ):
         super().__init__(model, layer, "logit", **options)
-        self.branch = fit_sigmoid_branch(features.detach(), labels, l2=l2)
+        check_length("labels", labels, "features", len(features))
+        self.branch = fit_sigmoid_branch(features.detach(), labels, l2=check_number("l2", l2))
 
     def _raw(self, c: Cut, target: Tensor) -> Tensor:
-        return torch.einsum("nk,nkhw->nhw", self.branch[target], c.activations.detach())
+        if self.branch.shape[1] != c.activations.shape[1]:
+            raise ValueError(
+                f"features must have the {c.activations.shape[1]} channels of the layer, got {self.branch.shape[1]}"
+            )
+        if int(target.max()) >= len(self.branch):
+            raise ValueError(
+                f"target holds class {int(target.max())}; labels had 0 to {len(self.branch) - 1}"
+            )
+        return combine(self.branch[target].to(c.activations), c.activations)
 
 
 def fit_sigmoid_branch(features: Tensor, labels: Tensor, *, l2: float) -> Float[Tensor, "classes channel"]:

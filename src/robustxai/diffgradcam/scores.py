@@ -15,6 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from robustxai.checks import as_target
+
 Logits = Float[Tensor, "batch classes"]
 Target = Int[Tensor, " batch"]
 ScoreFn = Callable[..., Tensor]
@@ -41,6 +43,12 @@ def others(logits: Logits, hot: Tensor, tau: float = 1.0) -> Tensor:
 def _logit(logits, target, hot):
     """S = y_c, what every per-logit CAM explains. The coefficients sum to one: not shift invariant."""
     return hot
+
+
+@score("centred")
+def _centred(logits, target, hot):
+    """S = y_c - mean_j y_j: what a head with centred weights, W - W_bar, gives as logit."""
+    return hot - 1 / logits.shape[-1]
 
 
 @score("prob")
@@ -147,8 +155,8 @@ def score_coefficients(logits: Logits, target: Target, kind: str = "lse", **opti
     Args:
         logits: (N, C), any real values. C = 1 is a single sigmoid: a = +1 for target 1 and -1 for target 0.
         target: (N,) class indices in [0, C), or in {0, 1} for a single sigmoid.
-        kind: one of `SCORES`: 'logit', 'prob', 'logp', 'rest' and the contrasts 'lse', 'pw', 'pw-live',
-            'lse-tau', 'max', 'mean', 'pair', 'topm-pw'.
+        kind: one of `SCORES`: 'logit', 'prob', 'logp', 'rest' and the contrasts 'centred', 'lse', 'pw',
+            'pw-live', 'lse-tau', 'max', 'mean', 'pair', 'topm-pw'.
         options: `tau` (lse-tau), `other` (pair), `m`, `strength`, `detached` (topm-pw).
 
     Returns:
@@ -179,23 +187,3 @@ def check_contrast(kind: str, options: dict[str, object]) -> None:
             f"contrast {kind!r} does not take the option {wrong[0]!r}; "
             f"accepted are: {', '.join(accepted) or 'none'}"
         )
-
-
-def as_target(target: int | Tensor | None, logits: Tensor, *, name: str = "target") -> Tensor:
-    """Class indices (N,) on the device of `logits`; None is the prediction. ValueError out of range."""
-    n, classes = logits.shape
-    if target is None:
-        return (logits[:, 0] > 0).long() if classes == 1 else logits.argmax(-1)
-    t = torch.as_tensor(target, device=logits.device)
-    if t.is_floating_point() or t.dtype == torch.bool:
-        raise ValueError(
-            f"{name} has dtype {t.dtype}; accepted are an int or an integer tensor of shape ({n},)"
-        )
-    if t.ndim > 1 or (t.ndim == 1 and len(t) != n):
-        raise ValueError(f"{name} has shape {tuple(t.shape)}; accepted are an int or shape ({n},)")
-    top = max(classes, 2)
-    if t.numel() and (t.min() < 0 or t.max() >= top):
-        raise ValueError(
-            f"{name} holds class {int(t.max() if t.max() >= top else t.min())}; accepted are 0 to {top - 1}"
-        )
-    return t.long().expand(n)

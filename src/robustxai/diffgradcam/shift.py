@@ -6,12 +6,15 @@ for every class.
 """
 
 import copy
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.diffgradcam.capture import find_head, find_layer, hooks
+from robustxai.capture import observed
+from robustxai.diffgradcam.capture import find_layer
+from robustxai.models import find_head, logits_of
 
 
 class ShiftAttack(nn.Module):
@@ -45,7 +48,7 @@ class ShiftAttack(nn.Module):
         if not torch.isfinite(torch.tensor(float(strength))):
             raise ValueError(f"strength is {strength}; accepted are finite numbers")
         self.model, self.strength, self.tap = model, float(strength), nn.Identity()
-        self.layer_name = next(n for n, m in model.named_modules() if m is find_layer(model, layer))
+        self.layer_name = str(find_layer(model, layer))
         self.register_buffer("pattern", pattern.clone(), persistent=False)
         self.training = model.training
         self.tap.training = model.training
@@ -54,7 +57,7 @@ class ShiftAttack(nn.Module):
         """Shifted logits (N, C)."""
         extra: list[Tensor] = []
 
-        def append_channel(_module, _inputs, a):
+        def append_channel(_module: nn.Module, _inputs: Any, a: Tensor) -> Tensor:
             if a.shape[2:] != self.pattern.shape:
                 raise ValueError(
                     f"pattern is {tuple(self.pattern.shape)}; the layer's maps are {tuple(a.shape[2:])}"
@@ -64,44 +67,59 @@ class ShiftAttack(nn.Module):
             extra.append(wide[:, -1].mean((1, 2)))
             return wide[:, :-1]
 
-        with hooks((find_layer(self.model, self.layer_name), append_channel)):
-            logits = self.model(x)
+        with observed((find_layer(self.model, self.layer_name).module, append_channel)):
+            logits = logits_of(self.model, x)
         return logits + self.strength * extra[0][:, None]
 
 
-def shift_head(model: nn.Module, v: Float[Tensor, " channel"]) -> nn.Module:
-    """A copy of `model` with head W + 1 v^T: same probabilities, every per-logit map plus sum v_k A_k / Z."""
-    other = copy.deepcopy(model)
-    with torch.no_grad():
-        _linear(other).weight += v
+def shift_head(model: nn.Module, v: Float[Tensor, " channel"], *, x: Tensor | None = None) -> nn.Module:
+    """A copy of `model` with head W + 1 v^T: same probabilities, every per-logit map plus sum v_k A_k / Z.
+
+    x: images to find the head with, see `robustxai.models.find_head`. Raises ValueError without a linear head, and
+    for a v that does not have its width.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        other = copy.deepcopy(model)
+        weight = find_head(other, x).weight
+        if v.shape != weight.shape[1:]:
+            raise ValueError(
+                f"v must have shape ({weight.shape[1]},), one number a feature, got {tuple(v.shape)}"
+            )
+        weight += v.to(weight)
     return other
 
 
-def center_head(model: nn.Module) -> nn.Module:
+def center_head(model: nn.Module, *, x: Tensor | None = None) -> nn.Module:
     """A copy of `model` with W <- W - 1 W_bar^T: exact, output-preserving repair of a shifted head.
 
     GradCAM of the result is DiffGradCAM('mean') of the model times (C - 1) / C. Logits lose a common term;
-    their differences, hence probabilities and predictions, stay. Raises ValueError without a linear head.
+    their differences, hence probabilities and predictions, stay. A single logit is two classes with rows -w and w,
+    which are centred. x: as in `shift_head`. Raises ValueError without a linear head.
+
+    >>> from robustxai.nets import CompactResNet
+    >>> repaired = center_head(CompactResNet(classes=4).eval())
+    >>> round(shift_index(repaired), 6)
+    0.0
     """
-    weight = _linear(model).weight.detach()
-    return shift_head(model, -weight.mean(0))
+    with torch.inference_mode(False):
+        weight = find_head(model, x).weight.detach()
+        return shift_head(model, -weight.mean(0) if len(weight) > 1 else torch.zeros_like(weight[0]), x=x)
 
 
-def shift_index(head: nn.Module | Float[Tensor, "classes channel"]) -> float:
+def shift_index(head: nn.Module | Float[Tensor, "classes channel"], *, x: Tensor | None = None) -> float:
     """||W_bar|| / mean_j ||W_j||, W_bar the mean row of W: 0 for a centred head, 1 for identical rows.
 
     Cross-entropy with SGD never moves W_bar (sum_j dCE/dW_j = 0), so honest heads keep it small; logit-shift
     manipulation puts mass there. Blind to attacks on the differences themselves. `head` is a model, a linear
-    layer or its weight (C, K), C >= 2.
+    layer or its weight (C, K). A single row w is two classes with rows -w and w: 0. x: as in `shift_head`. Raises
+    ValueError for a model without a linear head and a weight of another rank.
+
+    >>> shift_index(torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    1.0
     """
-    w = head if isinstance(head, Tensor) else _linear(head).weight
-    if w.shape[0] < 2:
-        raise ValueError("head has a single row; the shift index needs at least 2 classes")
-    return float(w.detach().mean(0).norm() / w.detach().norm(dim=1).mean())
-
-
-def _linear(model: nn.Module) -> nn.Linear:
-    head = find_head(model)
-    if head is None:
-        raise ValueError(f"head is missing: {type(model).__name__} has no linear layer")
-    return head
+    w = (head if isinstance(head, Tensor) else find_head(head, x).weight).detach()
+    if w.ndim != 2 or not w.numel():
+        raise ValueError(
+            f"head must be a model, a linear layer or its weight (C, K), got shape {tuple(w.shape)}"
+        )
+    return 0.0 if len(w) == 1 else float(w.mean(0).norm() / w.norm(dim=1).mean())

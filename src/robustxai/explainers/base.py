@@ -9,7 +9,7 @@ A new explainer is a subclass with one method, `attribute`. Knows nothing about 
 """
 
 import copy
-from typing import Any, Self
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -34,7 +34,7 @@ class Explainer:
         """|attribution|, summed over the channels of images: (n, 1, H, W), or (n, d) for tables."""
         return reduced(self.attribute(x, target))
 
-    def on(self, model: nn.Module) -> Self:
+    def on(self, model: nn.Module) -> "Explainer":
         """The same explainer of another network, such as a softplus copy."""
         other = copy.copy(self)
         other.model = model
