@@ -6,7 +6,8 @@ positive one. Captum's `target=0` of such a network is our class 1. Knows nothin
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ MISFITS = (
     "channels", "shapes cannot be multiplied", "must match", "expected input", "expected scalar type", "Input type",
     "same dtype", "Inference tensors", "meta tensor", "on the same device", "normalized_shape", "is invalid for input",
     "Kernel size can't be greater", "Calculated padded input size", "mat1 and mat2", "size mismatch",
+    "expected device", "same datatype", "view size is not compatible",
 )  # fmt: skip
 """Words of torch's errors about an input that does not fit a network; others are raised as they are."""
 
@@ -39,8 +41,16 @@ def logits_of(model: Network, x: Tensor, *, name: str = "model") -> Float[Tensor
     >>> logits_of(lambda x: {"logits": net(x)[:, 0]}, torch.zeros(2, 3)).shape
     torch.Size([2, 1])
     """
-    try:
+    with fitting(name, x):
         output = model(x)
+    return as_logits(output, len(x), name=name)
+
+
+@contextmanager
+def fitting(name: str, x: Tensor) -> Iterator[None]:
+    """Inside the block, what torch says of an x that does not fit the network `name` is a one-sentence ValueError."""
+    try:
+        yield
     except (RuntimeError, NotImplementedError) as error:
         if not any(words in str(error) for words in MISFITS):
             raise
@@ -48,7 +58,6 @@ def logits_of(model: Network, x: Tensor, *, name: str = "model") -> Float[Tensor
         raise ValueError(
             f"{name} does not run on x of shape {tuple(x.shape)}, {x.dtype} on {x.device}: {said}"
         ) from error
-    return as_logits(output, len(x), name=name)
 
 
 def as_logits(output: Any, n: int, *, name: str = "model") -> Float[Tensor, "n classes"]:
@@ -99,6 +108,8 @@ def find_head(model: nn.Module, x: Tensor | None = None) -> nn.Linear:
     """
     if isinstance(model, nn.Linear):
         return model
+    if not any(isinstance(m, nn.Linear) for m in model.modules()):
+        raise ValueError(f"model {type(model).__name__} has no linear layer")
     tried = [x] if x is not None else _probes(model)
     for probe in tried:
         try:
