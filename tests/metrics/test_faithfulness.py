@@ -150,13 +150,16 @@ def test_the_model_is_left_as_it_was():
 
 def test_bad_input_is_named():
     model, (x, maps) = convnet(), images()
-    with pytest.raises(ValueError, match=r"^model is in training mode"):
-        deletion(convnet().train(), x, maps)
-    with pytest.raises(ValueError, match=r"^target holds 5 to 5; accepted are 0 to 4"):
+    with pytest.raises(ValueError, match=r"^model is in training mode \(1\)"):
+        deletion(nn.Sequential(convnet(), nn.Dropout(0.5)), x, maps)
+    deletion(convnet().train(), x, maps)  # nothing in it reads its mode
+    with pytest.raises(ValueError, match=r"^target holds class 5; accepted are 0 to 4"):
         deletion(model, x, maps, 5)
     with pytest.raises(ValueError, match=r"^steps is 65; accepted are 1 to 64"):
         deletion(model, x, maps, steps=65)
     with pytest.raises(ValueError, match=r"^maps holds 2 maps for 3 images"):
         deletion(model, x, maps[:2])
-    with pytest.raises(ValueError, match=r"^model returned shape \(63, 3, 8, 8\); accepted are logits"):
+    with pytest.raises(
+        ValueError, match=r"^model returned shape \(1, 3, 8, 8\) for 1 samples; accepted are logits"
+    ):
         deletion(lambda v: v, x, maps, 0)

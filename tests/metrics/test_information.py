@@ -125,10 +125,11 @@ def test_webp_counts_information():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (dict(thresholds=(0.0, 0.5)), "thresholds and seeds"),
-        (dict(seeds=1), "thresholds and seeds"),
+        (dict(thresholds=(0.0, 0.5)), "thresholds must be one or more shares"),
+        (dict(seeds=1), "seeds must be a share below 1, got 1"),
         (dict(maps=good_map(2)), "maps holds 2 maps for 3 images"),
-        (dict(model=Spot().train()), "model is in training mode"),
+        (dict(model=nn.Sequential(Spot(), nn.Dropout(0.5))), r"model is in training mode \(1\)"),
+        (dict(x=2 * pictures()), "x holds pixels"),
     ],
 )
 def test_bad_input(options, words):

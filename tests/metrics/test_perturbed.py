@@ -198,12 +198,12 @@ def test_a_guide_gives_the_derivative_and_the_explainer_decides():
     [
         (lambda m, x: infidelity(m, x, x[:, :1]), "attribution has shape"),
         (lambda m, x: infidelity(m, x, x, draws=0), "draws is 0"),
-        (lambda m, x: infidelity(m, x, x, 9), "target holds 9 to 9; accepted are 0 to 3"),
+        (lambda m, x: infidelity(m, x, x, 9), "target holds class 9; accepted are 0 to 3"),
         (lambda m, x: infidelity(m, x, x, score="ce"), "score is 'ce'; accepted are prob, logit"),
-        (lambda m, x: infidelity(m.train(), x, x), "model is in training mode"),
+        (lambda m, x: infidelity(nn.Sequential(m, nn.Dropout(0.5)), x, x), "model is in training mode"),
         (lambda m, x: gaussian_noise(0), "sigma is 0"),
         (lambda m, x: square_removal(2), "share is 2"),
-        (lambda m, x: max_sensitivity(m, x, radius=0), "radius and draws are 0 and 10"),
+        (lambda m, x: max_sensitivity(m, x, radius=0), "radius is 0; accepted are finite numbers above 0"),
         (lambda m, x: optimised_sensitivity(m, x, steps=0), "steps is 0"),
     ],
 )

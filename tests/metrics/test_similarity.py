@@ -13,8 +13,10 @@ from skimage.metrics import structural_similarity
 
 from robustxai.metrics import (
     cosine,
+    image_ssim,
     mae,
     maxnorm,
+    mean_ignoring_nan,
     minmax,
     mse,
     pearson,
@@ -124,9 +126,9 @@ def test_top_n_of_a_binary_target_is_the_target():
 
 
 def test_ties_in_the_top_take_the_lower_index():
-    a, b = torch.tensor([[1.0, 1.0, 1.0, 1.0]]), torch.tensor([[4.0, 3.0, 2.0, 1.0]])
+    a, b = torch.tensor([[1.0, 1.0, 1.0, 1.0, 0.0]]), torch.tensor([[4.0, 3.0, 2.0, 1.0, 0.0]])
     assert topk_intersection(a, b, 2).item() == 1
-    assert topk_intersection(a, b.flip(1), 2).item() == 0
+    assert topk_intersection(a, torch.tensor([[1.0, 2.0, 3.0, 4.0, 0.0]]), 2).item() == 0
 
 
 @pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
@@ -181,12 +183,41 @@ def test_invariant_under_the_same_permutation_of_pixels(seed):
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -3.7, 1e-30, 1e30])
-def test_constant_maps_have_no_correlation(value):
-    a, b = torch.full((2, 9, 9), value), relu_maps(8, 2, 9, torch.float32)
-    assert pearson(a, b).isnan().all() and pearson(b, a).isnan().all() and spearman(a, b).isnan().all()
-    assert cosine(a, b).isnan().all().item() is (value == 0)
-    torch.testing.assert_close(mae(a, b), minmax(b).flatten(1).mean(1))
-    assert ssim(a, b).isfinite().all()
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_constant_maps_are_like_nothing(measure, value):
+    """Not like a map, not like each other; the aggregate counts them; no other sample is spoiled."""
+    b = relu_maps(8, 3, 9, torch.float32)
+    a = b.flip(0).clone()
+    clean = measure(a, b)
+    a[1] = value
+    for found in (
+        measure(a, b),
+        measure(b, a),
+        measure(a, torch.where(torch.arange(3)[:, None, None] == 1, 7.0, b)),
+    ):
+        assert found.isnan().tolist() == [False, True, False]
+    torch.testing.assert_close(measure(a, b)[::2], clean[::2])
+    assert measure(a, a[1]).isnan().all()
+    counted = mean_ignoring_nan(measure(a, b))
+    assert (counted.n, counted.skipped) == (2, 1)
+
+
+@pytest.mark.parametrize("normalise", ["minmax", "max", "none"])
+@pytest.mark.parametrize("measure", [mae, mse, ssim])
+def test_no_normalisation_makes_dead_maps_alike(measure, normalise):
+    dead, below = torch.zeros(2, 9, 9), -relu_maps(15, 2, 9, torch.float32)  # neither has a positive value
+    assert measure(dead, dead, normalise=normalise).isnan().all()
+    assert measure(below, below, normalise=normalise).isnan().all().item() is (normalise == "max")
+
+
+def test_photographs_of_one_colour_are_images_like_others():
+    dark, noise = torch.zeros(2, 12, 12), relu_maps(16, 2, 12, torch.float32).clamp(0, 1)
+    assert image_ssim(dark, dark).tolist() == [1, 1] and (image_ssim(dark, noise) < 0.5).all()
+    torch.testing.assert_close(
+        image_ssim(noise, 1 - noise), ssim(noise, 1 - noise, normalise="none", window=11, sigma=1.5)
+    )
+    noise[0, 3, 3] = math.nan
+    assert image_ssim(dark, noise).isnan().tolist() == [True, False]
 
 
 @pytest.mark.parametrize("scale", [1e-38, 1e-20, 1e20, 1e37])

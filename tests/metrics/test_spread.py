@@ -101,10 +101,16 @@ def test_pointing_game_hits_and_misses():
 def test_pointing_game_ties_give_the_expected_hit():
     mask = torch.zeros(8, 8)
     mask[:4, :4] = 1
-    assert pointing_game(torch.zeros(1, 8, 8), mask).item() == pytest.approx(mask.mean().item())
     two = torch.zeros(1, 8, 8)
     two[0, 0, 0] = two[0, 7, 7] = 1
     assert pointing_game(two, mask).item() == 0.5
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -2.5])
+def test_a_constant_map_points_nowhere(value):
+    m = maps(9)
+    m[2] = value
+    assert pointing_game(m, torch.eye(7)).isnan().tolist() == [False, False, True, False]
 
 
 def test_pointing_game_at_the_resolution_of_the_mask():
@@ -164,5 +170,5 @@ def test_wrong_masks_and_options_are_named():
         energy_inside(maps(), torch.ones(3, 7, 7))
     with pytest.raises(ValueError, match=r"^normalise is 'max'; accepted are relu, minmax"):
         entropy(maps(), normalise="max")
-    with pytest.raises(ValueError, match=r"^tolerance is -1; accepted are 0 and more pixels"):
+    with pytest.raises(ValueError, match=r"^tolerance is -1; accepted are whole numbers from 0"):
         pointing_game(maps(), torch.ones(7, 7), tolerance=-1)

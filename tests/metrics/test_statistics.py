@@ -88,7 +88,7 @@ def test_two_seeds_give_an_interval_between_them():
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match=r"^statistic is 'mode'; accepted are mean, median"):
         bootstrap_interval([1.0, 2.0], statistic="mode")
-    with pytest.raises(ValueError, match=r"^confidence is 95; accepted are numbers between 0 and 1"):
+    with pytest.raises(ValueError, match=r"^confidence must be a number in \(0, 1\), got 95"):
         bootstrap_interval([1.0, 2.0], confidence=95)
     with pytest.raises(ValueError, match=r"^values has shape \(2, 2\); accepted is one axis"):
         mean_ignoring_nan(torch.zeros(2, 2))

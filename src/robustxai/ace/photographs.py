@@ -77,7 +77,8 @@ def pick(pair: Pair, split: str, *, limit: int | None = None, **options: object)
     kept, k = first | second, pair.shrink
     x, region = F.avg_pool2d(data.x[kept], k), None
     if data.boxes is not None:
-        region = box_masks((data.boxes[kept] / k).floor(), (x.shape[2], x.shape[3]))
+        boxes = data.boxes[kept].nan_to_num(-k)  # nan where there is no box: an empty region
+        region = box_masks((boxes / k).floor(), (x.shape[2], x.shape[3]))
     return Photographs(x, second[kept].long(), data.note, region)
 
 

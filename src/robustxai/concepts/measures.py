@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from robustxai.concepts.attacks.distances import centroids, squared_distances
 from robustxai.concepts.cav import FittedCAVs
-from robustxai.metrics import ssim
+from robustxai.metrics import image_ssim
 
 Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]
@@ -42,7 +42,7 @@ def change(clean: Images, attacked: Images) -> Change:
 
 def alike(a: Images, b: Images) -> float:
     """Mean SSIM over pictures and colours, of photographs (window 11, sigma 1.5)."""
-    parts = [ssim(a[:, c], b[:, c], normalise="none", window=11, sigma=1.5) for c in range(a.shape[1])]
+    parts = [image_ssim(a[:, c], b[:, c], window=11, sigma=1.5) for c in range(a.shape[1])]
     return float(torch.stack(parts).mean())
 
 

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.metrics.faithfulness import Classifier, Images, Maps, Targets, check_mode, targets
+from robustxai.checks import check_calm
+from robustxai.metrics.faithfulness import Classifier, Images, Maps, Targets, targets
 from robustxai.metrics.maps import nan_where, order, spatial, unusable
 from robustxai.metrics.predictions import predicted
 from robustxai.metrics.spread import resize
@@ -48,7 +49,7 @@ def diff_id(
     >>> diff_id(bright, x, x[:, 0], 0, shares=[0.25])
     tensor([1.])
     """
-    check_mode(model)
+    check_calm("model", model)
     if not shares or not all(0 < share < 1 for share in shares):
         raise ValueError(f"shares is {tuple(shares)}; accepted are numbers between 0 and 1.")
     native = spatial(maps)

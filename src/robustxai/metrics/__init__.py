@@ -5,7 +5,7 @@ Similarity (`pearson`, ..., `topn_iou`), where the mass is (`entropy`, `border_m
 (`max_sensitivity`, `optimised_sensitivity`), outputs (`accuracy`, `agreement`, `kl`) and
 statistics (`bootstrap_interval`, `mean_ignoring_nan`). Maps are (n, height, width) or (n, 1, height,
 width). A measure that has no meaning for a sample returns nan there: skip and count it with
-`mean_ignoring_nan`. Imports nothing else of this package.
+`mean_ignoring_nan`. Classifiers may return whatever `robustxai.models.logits_of` takes; none is ever changed.
 """
 
 from .faithfulness import Curve, deletion, insertion
@@ -14,7 +14,7 @@ from .information import Information, information_curves, median_curve
 from .maps import dead, dead_share, maxnorm, minmax
 from .predictions import accuracy, agreement, kl
 from .sensitivity import Sensitivity, max_sensitivity, optimised_sensitivity
-from .similarity import cosine, mae, mse, pearson, spearman, ssim, topk_intersection, topn_iou
+from .similarity import cosine, image_ssim, mae, mse, pearson, spearman, ssim, topk_intersection, topn_iou
 from .spread import border_mass, box_masks, energy_inside, entropy, pointing_game, resize
 from .statistics import Interval, Mean, bootstrap_interval, mean_ignoring_nan, t_interval
 
@@ -37,6 +37,7 @@ __all__ = [
     "energy_inside",
     "entropy",
     "gaussian_noise",
+    "image_ssim",
     "infidelity",
     "information_curves",
     "insertion",

@@ -1,28 +1,33 @@
 """Deletion and insertion: how fast does the class probability fall (rise) when pixels go (come) in the
 map's order?
 
-Knows a classifier only as a callable from images (n, channel, height, width) to logits (n, classes). Runs
-without gradients, in chunks of a fixed number of images, so memory does not grow with the batch or the
+Knows a classifier only as what `robustxai.models.logits_of` takes, from images (n, channel, height, width) to
+logits. Runs without gradients, in chunks of a fixed number of images, so memory does not grow with the batch or the
 number of steps.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from .maps import order, spatial, unusable
-from .predictions import predicted, two_columns
+from robustxai.checks import as_target, check_calm, check_count, check_images
+from robustxai.models import Network, logits_of
+
+from .inputs import as_filling
+from .maps import constant, order, spatial, unusable
+from .predictions import predicted, scored
 from .spread import resize
 
 Images = Float[Tensor, "n channel height width"]
 Maps = Float[Tensor, " m *map"]
-Targets = Int[Tensor, " n"] | int | None
-Classifier = Callable[[Tensor], Tensor]
-SCORES = ("prob", "logit")
+Targets = (
+    Any  # an int, integers (n,) as a tensor, an array or a list, or None: see `robustxai.checks.as_target`
+)
+Classifier = Network
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,18 @@ class Curve:
 
     `share`: (steps + 1,) share of pixels changed, from 0 to 1. `probability`: (n, steps + 1) in [0, 1].
     `auc`: (n,) in [0, 1], trapezoid rule; for deletion low is good, for insertion high. A constant map
-    orders nothing: its row and its area are nan.
+    orders nothing: its row and its area are nan. `left_out`: of a median curve, the rows that were nan.
+
+    >>> x, bright = torch.zeros(1, 1, 4, 4), lambda v: torch.stack((v.mean((1, 2, 3)), 0 * v[:, 0, 0, 0]), 1)
+    >>> x[..., :2] = 1.0
+    >>> insertion(bright, x, x, 0, baseline=0.0, steps=2).probability.round(decimals=3)
+    tensor([[0.5000, 0.6220, 0.6220]])
     """
 
     share: Float[Tensor, " points"]
     probability: Float[Tensor, "n points"]
     auc: Float[Tensor, " n"]
+    left_out: int = 0
 
 
 def deletion(
@@ -54,7 +65,9 @@ def deletion(
     `maps` are resized (bilinear) to the image; ties keep raster order. `target`: class per image, one
     class, or None for the class predicted on `x`. `baseline`: "mean" (per image and channel), "blur"
     (Gaussian, sigma = a tenth of the shorter side), a value, or a tensor that broadcasts over `x`.
-    `max_batch`: images per forward pass. ValueError if the model is in training mode.
+    `max_batch`: images per forward pass. A row is nan where the map is constant or not finite, or the logits are
+    not. Raises ValueError for a network with layers in training mode, a target that is no class, other numbers of
+    maps or targets than images, steps outside 1 ... pixels, and images that are empty or not finite.
     """
     return _curve(model, x, maps, target, baseline, steps, max_batch, insert=False)
 
@@ -77,7 +90,7 @@ def insertion(
 
 def baseline_image(x: Images, baseline: str | float | int | Tensor) -> Images:
     """The image that stands for "nothing here": "mean", "blur", a value, or a tensor that broadcasts over
-    `x`.
+    `x`. Raises ValueError for anything else.
     """
     if isinstance(baseline, str):
         if baseline == "mean":
@@ -87,42 +100,14 @@ def baseline_image(x: Images, baseline: str | float | int | Tensor) -> Images:
             kernel = min(2 * round(0.3 * side) + 1, side - 1 + side % 2)
             return gaussian_blur(x, [kernel, kernel], [0.1 * side, 0.1 * side])
         raise ValueError(f"baseline is {baseline!r}; accepted are mean, blur, a number and a tensor.")
-    return torch.as_tensor(baseline, dtype=x.dtype, device=x.device).expand_as(x)
+    return as_filling("baseline", baseline, x).expand_as(x)
 
 
-def class_score(
-    model: Classifier, x: Float[Tensor, " n *sample"], target: Int[Tensor, " n"], score: str = "prob"
-) -> Float[Tensor, " n"]:
-    """p_c of a batch in one forward pass, or the logit of c with `score` "logit"; a single logit is read as a
-    sigmoid with classes 0 and 1.
-    """
-    if score not in SCORES:
-        raise ValueError(f"score is {score!r}; accepted are {', '.join(SCORES)}.")
-    logits = model(x)
-    if logits.ndim != 2:
-        raise ValueError(f"model returned shape {tuple(logits.shape)}; accepted are logits (n, classes).")
-    logits = two_columns(logits)
-    if target.min() < 0 or target.max() >= logits.shape[1]:
-        raise ValueError(
-            f"target holds {int(target.min())} to {int(target.max())}; "
-            f"accepted are 0 to {logits.shape[1] - 1}, the classes of the model."
-        )
-    return (logits.softmax(1) if score == "prob" else logits).gather(1, target[:, None])[:, 0]
-
-
-def check_mode(model: Classifier) -> None:
-    """ValueError for a network in training mode."""
-    if isinstance(model, nn.Module) and model.training:
-        raise ValueError(
-            "model is in training mode, where a batch changes its own result; accepted is model.eval()."
-        )
-
-
-def targets(model: Classifier, x: Tensor, target: Targets, max_batch: int) -> Tensor:
-    """One class index per image."""
+def targets(model: Classifier, x: Tensor, target: Targets, max_batch: int) -> Int[Tensor, " n"]:
+    """One class index per image. Raises ValueError for a target that is no class of the model, or not one an image."""
     if target is None:
-        return torch.cat([predicted(model(part)) for part in x.split(max_batch)])
-    return torch.as_tensor(target, dtype=torch.int64, device=x.device).expand(len(x))
+        return torch.cat([predicted(logits_of(model, part)) for part in x.split(max_batch)])
+    return as_target(target, logits_of(model, x[:1]).expand(len(x), -1))
 
 
 @torch.no_grad()
@@ -138,15 +123,18 @@ def _curve(
     insert: bool,
 ) -> Curve:
     """Both curves: (image, step) pairs in one flat list, cut into chunks of `max_batch`."""
-    check_mode(model)
+    check_calm("model", model)
+    check_images("x", x, low=None, high=None)
+    check_count("max_batch", max_batch)
     n, size = len(x), (x.shape[2], x.shape[3])
     pixels = size[0] * size[1]
-    if not 1 <= steps <= pixels:
+    if check_count("steps", steps) > pixels:
         raise ValueError(f"steps is {steps}; accepted are 1 to {pixels}, the number of pixels.")
     native = spatial(maps)
     if len(native) != n:
         raise ValueError(f"maps holds {len(native)} maps for {n} images; accepted is one map per image.")
-    by_size = order(resize(native, size).flatten(1))
+    resized = resize(native, size).flatten(1)
+    by_size = order(resized)
     rank = torch.empty_like(by_size).scatter_(1, by_size, torch.arange(pixels, device=x.device).expand(n, -1))
     rank = rank.reshape(n, 1, *size)
     changed = torch.linspace(0, pixels, steps + 1, device=x.device).round()
@@ -156,10 +144,9 @@ def _curve(
     for part in pairs.split(max_batch):
         i, s = part.unbind(1)
         first = rank[i] < changed[s].reshape(-1, 1, 1, 1)
-        p.append(class_score(model, torch.where(first == insert, x[i], base[i]), c[i]))
+        p.append(scored(logits_of(model, torch.where(first == insert, x[i], base[i])), c[i]))
     probability = torch.cat(p).reshape(n, steps + 1)
-    flat = native.flatten(1)
-    void = (flat.amax(1) == flat.amin(1)) | unusable(flat)
+    void = constant(native.flatten(1)) | constant(resized) | unusable(resized)
     probability = probability.masked_fill(void[:, None], torch.nan)
     share = (changed / pixels).to(probability.dtype)
     return Curve(share, probability, torch.trapezoid(probability, share, dim=1))

@@ -1,18 +1,24 @@
 """Infidelity: does the attribution predict how the classifier's score falls when the input is changed?
 
 Yeh et al. (2019). An attribution A is good when I . A is near F(x) - F(x - I) for random changes I. Knows a
-classifier only as a callable from inputs to logits, and attributions as tensors. Runs without gradients.
+classifier only as what `robustxai.models.logits_of` takes, and attributions as tensors. Runs without gradients.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .faithfulness import Classifier, Targets, check_mode, class_score, targets
+from robustxai.checks import as_target, check_batch, check_calm, check_count, check_number, check_positive
+from robustxai.models import logits_of
+
+from .faithfulness import Classifier, Targets
+from .inputs import as_filling, as_floats, as_generator, wide
 from .maps import nan_where, unusable
+from .predictions import scored
 
 Inputs = Float[Tensor, "n *sample"]
 Scores = Float[Tensor, " n"]
@@ -24,6 +30,11 @@ class Infidelity(NamedTuple):
     multiplied by its best factor `scale`. `null`: mean of dF^2, what an attribution of zeros has.
 
     `scaled` / `null` is the share of the falls that A does not explain, in [0, 1].
+
+    >>> total = lambda x: torch.stack((x.sum(1), 0 * x[:, 0]), 1)
+    >>> found = infidelity(total, torch.zeros(1, 3), torch.full((1, 3), 0.5), 0, score="logit")
+    >>> found.scale.round(decimals=4), bool(found.scaled < 1e-6 < found.raw)
+    (tensor([2.]), True)
     """
 
     raw: Scores
@@ -33,9 +44,12 @@ class Infidelity(NamedTuple):
 
 
 def gaussian_noise(sigma: float | int = 0.02) -> Perturb:
-    """x + sigma * normal numbers, one draw for all samples."""
-    if not sigma > 0:
-        raise ValueError(f"sigma is {sigma}; accepted are numbers above 0.")
+    """x + sigma * normal numbers, one draw for all samples. Raises ValueError unless sigma is above 0.
+
+    >>> gaussian_noise(0.1)(torch.zeros(2, 3), torch.Generator().manual_seed(0)).shape
+    torch.Size([2, 3])
+    """
+    check_positive("sigma", sigma)
     return lambda x, g: x + sigma * torch.randn(x.shape[1:], generator=g, device=g.device).to(x)
 
 
@@ -43,10 +57,15 @@ def square_removal(share: float | int = 0.25, fill: float | int | Tensor = 0.0) 
     """A random square whose side is `share` of the shorter side becomes `fill`, the same for all samples.
 
     fill: a number or images that broadcast over x. With the baseline of the attribution as `fill` and as the
-    `baseline` of `infidelity`, I is exactly 1 on the square and 0 elsewhere.
+    `baseline` of `infidelity`, I is exactly 1 on the square and 0 elsewhere. Raises ValueError for a share outside
+    (0, 1] and a fill that is not finite.
+
+    >>> square_removal(0.5)(torch.ones(1, 1, 4, 4), torch.Generator().manual_seed(0)).sum()
+    tensor(12.)
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"share is {share}; accepted are numbers above 0 and at most 1.")
+    check_number("share", share, high=1.0, strict=True)
+    if not isinstance(fill, Tensor):
+        check_number("fill", fill, low=-math.inf)
 
     def remove(x: Tensor, g: torch.Generator) -> Tensor:
         side = max(1, round(share * min(x.shape[-2:])))
@@ -55,7 +74,7 @@ def square_removal(share: float | int = 0.25, fill: float | int | Tensor = 0.0) 
         )
         gone = torch.zeros(x.shape[-2:], dtype=torch.bool, device=x.device)
         gone[top : top + side, left : left + side] = True
-        return torch.where(gone, torch.as_tensor(fill, dtype=x.dtype, device=x.device), x)
+        return torch.where(gone, as_filling("fill", fill, x), x)
 
     return remove
 
@@ -86,41 +105,53 @@ def infidelity(
         draws: number of changes, the same for all samples and, with equal generators, for all methods.
         score: F is the "prob" or the "logit" of the target.
 
-    nan where the attribution is not finite. Raises ValueError for attributions of another shape than `x`, no
-    draws, a network in training mode, or a target that is no class.
+    nan where the attribution, or a logit on the way, is not finite. Raises ValueError for attributions of another
+    shape than `x`, no draws, a network with layers in training mode, or a target that is no class.
 
     >>> model = lambda x: torch.stack((x[:, 0] + 2 * x[:, 1], 0 * x[:, 0]), 1)
     >>> x, gradient = torch.rand(1, 2), torch.tensor([[1.0, 2.0]])
     >>> infidelity(model, x, gradient, 0, score="logit").raw.round(decimals=6)
     tensor([0.])
     """
-    check_mode(model)
+    check_calm("model", model)
+    check_batch("x", x)
+    attribution = as_floats("attribution", attribution)
     if attribution.shape != x.shape:
         raise ValueError(
             f"attribution has shape {tuple(attribution.shape)}; accepted is that of x, {tuple(x.shape)}."
         )
-    if draws < 1:
-        raise ValueError(f"draws is {draws}; accepted are whole numbers from 1.")
-    g = torch.Generator().manual_seed(0) if generator is None else generator
-    change = gaussian_noise() if perturb is None else perturb
-    parts = torch.arange(len(x), device=x.device).split(max_batch)
-    t = targets(model, x, target, max_batch)
+    if perturb is not None and not callable(perturb):
+        raise ValueError(f"perturb must be a callable perturb(x, generator), got {type(perturb).__name__}")
+    check_count("draws", draws)
+    g, change = as_generator(generator), gaussian_noise() if perturb is None else perturb
+    parts = torch.arange(len(x), device=x.device).split(check_count("max_batch", max_batch))
+    span = None if baseline is None else x - as_filling("baseline", baseline, x)
+    clean = [logits_of(model, x[i]) for i in parts]
+    t = as_target(target, torch.cat(clean))
 
-    def value(images: Tensor) -> Tensor:
-        return torch.cat([class_score(model, images[i], t[i], score) for i in parts]).double()
+    def value(logits: Iterable[Tensor]) -> Tensor:
+        return wide(torch.cat([scored(z, t[i], score) for z, i in zip(logits, parts, strict=True)]))
 
-    span = None if baseline is None else x - torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
-    whole, sums = value(x), torch.zeros(4, len(x), dtype=torch.float64, device=x.device)
+    whole, sums = value(clean), torch.zeros(4, len(x), dtype=torch.float64, device="cpu")
     for _ in range(draws):
-        changed = change(x, g)
+        changed = _changed(change, x, g)
         taken = x - changed
         if span is not None:
             taken = taken / torch.where(span == 0, 1, span)
-        told = (taken * attribution).flatten(1).double().sum(1)
-        fall = whole - value(changed)
+        told = wide((taken * attribution).flatten(1)).sum(1)
+        fall = whole - value(logits_of(model, changed[i]) for i in parts)
         sums += torch.stack((told * told, told * fall, fall * fall, (told - fall).square()))
     told2, both, fall2, raw = sums / draws
     scale = torch.where(told2 > 0, both / torch.where(told2 > 0, told2, 1), 0)
-    bad = unusable(attribution.flatten(1))
+    bad = unusable(attribution.flatten(1)).cpu() | unusable(sums.T)
     values = raw, (fall2 - scale * both).clamp_min(0), scale, fall2
-    return Infidelity(*(nan_where(v.to(x.dtype), bad) for v in values))
+    return Infidelity(*(nan_where(v, bad).to(x.dtype).to(x.device) for v in values))
+
+
+def _changed(change: Perturb, x: Tensor, g: torch.Generator) -> Tensor:
+    """One draw of changed inputs. Raises ValueError where `perturb` gives something else."""
+    changed = change(x, g)
+    if not isinstance(changed, Tensor) or changed.shape != x.shape:
+        got = f"shape {tuple(changed.shape)}" if isinstance(changed, Tensor) else type(changed).__name__
+        raise ValueError(f"perturb must give inputs of the shape of x, {tuple(x.shape)}, got {got}")
+    return changed

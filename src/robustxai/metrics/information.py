@@ -1,8 +1,8 @@
 """Performance information curves: how much of an image must be shown, in a map's order, to be recognised?
 
 Kapishnikov et al. (2019), SIC and AIC: the x axis is not a count of pixels but the size of the compressed
-image. Pixels that are not shown are interpolated from those that are. Knows a classifier only as a callable
-from images (n, channel, height, width) in [0, 1] to logits. Runs without gradients.
+image. Pixels that are not shown are interpolated from those that are. Knows a classifier only as what
+`robustxai.models.logits_of` takes, from images (n, channel, height, width) in [0, 1]. Runs without gradients.
 """
 
 import io
@@ -14,9 +14,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .faithfulness import Classifier, Curve, Images, Maps, Targets, check_mode, targets
-from .maps import spatial, unusable
-from .predictions import predicted, two_columns
+from robustxai.checks import as_target, check_calm, check_count, check_images, check_number, check_share
+from robustxai.models import logits_of
+
+from .faithfulness import Classifier, Curve, Images, Maps, Targets
+from .inputs import as_generator, wide
+from .maps import constant, spatial, unusable
+from .predictions import predicted, scored
 from .spread import resize
 
 THRESHOLDS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.10, 0.13, 0.21, 0.34, 0.5, 0.75)
@@ -29,6 +33,13 @@ class Information(NamedTuple):
     information shown, normalised to go from 0 to 1 and non-decreasing.
 
     A row is nan where its image has no curve: see `information_curves`.
+
+    >>> x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> spot = lambda v: torch.stack((9 * v[:, 0, 3, 3], 0 * v[:, 0, 0, 0]), 1)
+    >>> x[0, 0, 3, 3] = 1.0
+    >>> curves = information_curves(spot, x, x, 0)
+    >>> curves.sic.probability.shape, bool(curves.sic.auc > 0.9)
+    (torch.Size([1, 1001]), True)
     """
 
     sic: Curve
@@ -69,47 +80,61 @@ def information_curves(
         confident: images whose target has a smaller softmax have no curve.
         entropy: from an image to a measure of its information.
 
-    A row is also nan where the seeds alone have no less information than the image, or no lower score, or the
-    map is constant or not finite. Aggregate with `median_curve`. Raises ValueError for a network in training
-    mode, another number of maps than images, or thresholds outside (0, 1].
+    A row is also nan where the seeds alone have no less information than the image, or no lower score, where the
+    map is constant or not finite, and where a logit or the information is not finite. Aggregate with `median_curve`.
+    Raises ValueError for images outside [0, 1] or of one pixel's width, a network with layers in training mode,
+    another number of maps or targets than images, thresholds outside (0, 1], and shares outside [0, 1].
     """
-    check_mode(model)
-    if not thresholds or not all(0 < share <= 1 for share in thresholds) or not 0 <= seeds < 1:
-        raise ValueError(
-            f"thresholds and seeds are {tuple(thresholds)} and {seeds}; accepted are shares in (0, 1] and [0, 1)."
-        )
-    native, size = spatial(maps), (x.shape[2], x.shape[3])
+    check_calm("model", model)
+    check_images("x", x)
+    check_count("max_batch", max_batch)
+    check_share("confident", confident)
+    if check_share("seeds", seeds) == 1:
+        raise ValueError(f"seeds must be a share below 1, got {seeds}")
+    shares, native, size = _shares(thresholds), spatial(maps), (x.shape[2], x.shape[3])
     if len(native) != len(x):
         raise ValueError(f"maps holds {len(native)} maps for {len(x)} images; accepted is one map per image.")
-    flat, t = resize(native, size).flatten(1), targets(model, x, target, max_batch)
-    void = (flat.amax(1) == flat.amin(1)) | unusable(flat)
-    seed = _seeds(size, float(seeds), generator).to(x.device)
-    cuts = torch.quantile(
-        flat.nan_to_num(0).double(), 1 - torch.tensor(thresholds).double().to(flat.device), dim=1
-    )
-    shown = (flat.double()[:, None] >= cuts.T[:, :, None]).unflatten(2, size) | seed
-    masks = torch.cat((seed.expand(len(x), 1, *size), shown), 1)
+    if min(size) < 2:
+        raise ValueError(f"x must be images of 2 by 2 pixels or more, got {size[0]} by {size[1]}")
+    flat = resize(native, size).flatten(1)
+    void = constant(flat) | constant(native.flatten(1)) | unusable(flat)
+    clean = [logits_of(model, part) for part in x.split(max_batch)]
+    t = as_target(target, torch.cat(clean))
+    seed = _seeds(size, float(seeds), as_generator(generator)).to(x.device)
+    masks = torch.cat((seed.expand(len(x), 1, *size), _shown(flat, shares).unflatten(2, size) | seed), 1)
     images = [x] + [
         torch.stack([fill(*row) for row in zip(x, masks[:, k], strict=True)]) for k in range(masks.shape[1])
     ]
-    information = torch.tensor([[entropy(image) for image in some] for some in images], dtype=torch.float64).T
-    logits = [torch.cat([two_columns(model(part)) for part in some.split(max_batch)]) for some in images]
-    soft = torch.stack([some.softmax(1).gather(1, t[:, None])[:, 0] for some in logits], 1).double().cpu()
-    hard = torch.stack([(predicted(some) == t).double() for some in logits], 1).cpu()
-    void = void.cpu() | (soft[:, 0] < confident)
+    information = torch.tensor(
+        [[float(entropy(image)) for image in some] for some in images], dtype=torch.float64, device="cpu"
+    ).T
+    logits = [torch.cat(clean)] + [
+        torch.cat([logits_of(model, part) for part in some.split(max_batch)]) for some in images[1:]
+    ]
+    soft = wide(torch.stack([scored(some, t) for some in logits], 1))
+    hard = wide(torch.stack([predicted(some) == t for some in logits], 1))
+    void = void.cpu() | ~(soft[:, 0] >= confident) | unusable(soft, information)
     return Information(*(_curve(information, values, void, x) for values in (soft, hard)))
 
 
 def median_curve(curve: Curve) -> Curve:
-    """One curve for many images: the pointwise median of those that are there, and its area.
+    """One curve for many images: the pointwise median of those that are there, and its area; `left_out` counts the
+    rows that are nan.
 
     Raises ValueError when there is none.
+
+    >>> rows = torch.tensor([[0.0, 1.0], [torch.nan, torch.nan], [0.5, 1.0]])
+    >>> found = median_curve(Curve(torch.tensor([0.0, 1.0]), rows, torch.trapezoid(rows, dim=1)))
+    >>> found.probability, found.left_out
+    (tensor([[0.2500, 1.0000]]), 1)
     """
-    there = ~curve.probability.isnan().any(1)
+    if not isinstance(curve, Curve):
+        raise ValueError(f"curve must be a Curve, got {type(curve).__name__}")
+    there = ~unusable(curve.probability)
     if not there.any():
         raise ValueError("curve has no row without nan; accepted are curves with one image or more.")
     middle = curve.probability[there].quantile(0.5, dim=0)[None]
-    return Curve(curve.share, middle, torch.trapezoid(middle, curve.share, dim=1))
+    return Curve(curve.share, middle, torch.trapezoid(middle, curve.share, dim=1), int((~there).sum()))
 
 
 def fill(
@@ -123,19 +148,39 @@ def fill(
     if bool(known.all()):
         return image.clone()
     places, missing = known.nonzero().cpu().numpy(), (~known).nonzero().cpu().numpy()
-    values = image[:, known].T.double().cpu().numpy()
+    values = wide(image[:, known].T).numpy()
     filled = LinearNDInterpolator(places, values)(missing)
     outside = np.isnan(filled).any(1)
-    filled[outside] = image.flatten(1).mean(1).double().cpu().numpy()
+    filled[outside] = wide(image.flatten(1).mean(1)).numpy()
     result = image.clone()
-    result[:, ~known] = torch.from_numpy(filled).T.to(image)
+    result[:, ~known] = torch.from_numpy(filled).T.to(image.dtype).to(image.device)
     return result
 
 
-def _seeds(size: tuple[int, int], share: float, generator: torch.Generator | None) -> Tensor:
-    g = torch.Generator().manual_seed(0) if generator is None else generator
+def _shares(thresholds: Sequence[float]) -> list[float]:
+    """One or more shares in (0, 1]."""
+    try:
+        shares = [check_number("thresholds", share, high=1.0, strict=True) for share in thresholds]
+    except (TypeError, ValueError):
+        shares = []
+    if not shares:
+        raise ValueError(f"thresholds must be one or more shares in (0, 1], got {thresholds!r}")
+    return shares
+
+
+def _shown(flat: Tensor, shares: Sequence[float]) -> Tensor:
+    """Masks (n, thresholds, pixels): the values that are not below the (1 - share) quantile of their map."""
+    levels = 1 - torch.tensor(shares, dtype=torch.float32, device="cpu").double()
+    values = wide(flat.nan_to_num(0))
+    part = max(1, 8_000_000 // values.shape[1])  # torch.quantile takes at most 16 million numbers
+    cuts = torch.cat([torch.quantile(some, levels, dim=1) for some in values.split(part)], 1)
+    return (wide(flat)[:, None] >= cuts.T[:, :, None]).to(flat.device)
+
+
+def _seeds(size: tuple[int, int], share: float, g: torch.Generator) -> Tensor:
+    """A mask of the pixels that are always shown."""
     pixels = size[0] * size[1]
-    seed = torch.zeros(pixels, dtype=torch.bool)
+    seed = torch.zeros(pixels, dtype=torch.bool, device="cpu")
     seed[torch.randperm(pixels, generator=g, device=g.device)[: round(share * pixels)].cpu()] = True
     seed = seed.reshape(size)
     seed[:: max(1, size[0] - 1), :: max(1, size[1] - 1)] = True
@@ -156,6 +201,6 @@ def _curve(information: Tensor, performance: Tensor, void: Tensor, x: Tensor) ->
         across = np.concatenate(([0.0], steps[0][order].numpy(), [1.0]))
         up = np.concatenate(([0.0], steps[1][order].cummax(0).values.numpy(), [1.0]))
         rows.append(np.interp(grid, across, up))
-    curve = torch.from_numpy(np.stack(rows)).masked_fill(void[:, None], torch.nan).to(x)
-    share = torch.from_numpy(grid).to(x)
+    curve = torch.from_numpy(np.stack(rows)).masked_fill(void[:, None], torch.nan).to(x.dtype).to(x.device)
+    share = torch.from_numpy(grid).to(x.dtype).to(x.device)
     return Curve(share, curve, torch.trapezoid(curve, share, dim=1))

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from .inputs import as_floats
+
 NORMALISATIONS = ("minmax", "max", "none")
 
 
@@ -17,6 +19,7 @@ def at_least_float32(t: Tensor) -> Tensor:
 
 def spatial(maps: Tensor, name: str = "maps") -> Tensor:
     """A batch of maps as (n, height, width); ValueError for any other rank or for no pixels at all."""
+    maps = as_floats(name, maps)
     if maps.ndim == 4 and maps.shape[1] == 1:
         maps = maps[:, 0]
     if maps.ndim != 3 or maps.numel() == 0:
@@ -36,6 +39,7 @@ def rows(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Two batches as matrices (n, values); `b` may be one sample without batch axis, compared with every
     row of `a`.
     """
+    a, b = as_floats("a", a), as_floats("b", b)
     if a.ndim < 2 or a.numel() == 0:
         raise ValueError(f"a has shape {tuple(a.shape)}; accepted are batches (n, ...), not empty.")
     flat = at_least_float32(a).flatten(1)
@@ -56,23 +60,43 @@ def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
     return torch.where(alive, numerator / torch.where(alive, denominator, 1), 0)
 
 
+def _samples(maps: Tensor) -> Tensor:
+    """A batch (n, ...) of one value or more each as a matrix (n, values)."""
+    maps = as_floats("maps", maps)
+    if maps.ndim < 2 or maps[:1].numel() == 0:
+        raise ValueError(f"maps must be a batch (n, ...), not empty, got shape {tuple(maps.shape)}")
+    return at_least_float32(maps).flatten(1)
+
+
 def minmax(maps: Float[Tensor, " n *map"]) -> Float[Tensor, " n *map"]:
     """(L - min) / (max - min) per sample over everything after the batch axis, in [0, 1]; a constant map
-    becomes 0.
+    becomes 0, and nan throughout where it holds nan or infinity.
 
-    Differentiable, also through the minimum and the maximum.
+    Differentiable, also through the minimum and the maximum. Raises ValueError for an empty batch.
+
+    >>> minmax(torch.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[0.0000, 0.5000, 1.0000]])
     """
-    flat = at_least_float32(maps).flatten(1)
-    low = flat.amin(1, keepdim=True)
-    return _divide(flat - low, flat.amax(1, keepdim=True) - low).reshape(maps.shape).to(maps.dtype)
+    flat = _samples(maps)
+    low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
+    values = _divide(flat - low, high - low).masked_fill(~(low.isfinite() & high.isfinite()), torch.nan)
+    return values.reshape(maps.shape).to(_kind(maps))
 
 
 def maxnorm(maps: Float[Tensor, " n *map"]) -> Float[Tensor, " n *map"]:
     """L / max L per sample, at most 1; a map whose maximum is not positive becomes 0. Negative values keep
-    their sign.
+    their sign. nan throughout where a map holds nan or infinity. Raises ValueError for an empty batch.
+
+    >>> maxnorm(torch.tensor([[-1.0, 2.0, 4.0]]))
+    tensor([[-0.2500,  0.5000,  1.0000]])
     """
-    flat = at_least_float32(maps).flatten(1)
-    return _divide(flat, flat.amax(1, keepdim=True)).reshape(maps.shape).to(maps.dtype)
+    flat = _samples(maps)
+    values = _divide(flat, flat.amax(1, keepdim=True)).masked_fill(unusable(flat)[:, None], torch.nan)
+    return values.reshape(maps.shape).to(_kind(maps))
+
+
+def _kind(maps: Tensor) -> torch.dtype:
+    return maps.dtype if maps.is_floating_point() else torch.float32
 
 
 def normalised(maps: Float[Tensor, " n *map"], kind: str = "minmax") -> Float[Tensor, " n *map"]:
@@ -83,12 +107,25 @@ def normalised(maps: Float[Tensor, " n *map"], kind: str = "minmax") -> Float[Te
 
 
 def dead(maps: Float[Tensor, " n *map"]) -> Bool[Tensor, " n"]:
-    """True where a map has no positive value: max L <= 0 before any normalisation."""
-    return maps.flatten(1).amax(1) <= 0
+    """True where a map has no positive value: max L <= 0 before any normalisation.
+
+    Raises ValueError for maps that are not finite, of which neither is true, and for an empty batch.
+
+    >>> dead(torch.tensor([[0.0, 0.0], [0.0, 1.0]]))
+    tensor([ True, False])
+    """
+    flat = _samples(maps)
+    if unusable(flat).any():
+        raise ValueError("maps must be finite, got nan or infinity")
+    return flat.amax(1) <= 0
 
 
 def dead_share(maps: Float[Tensor, " n *map"]) -> float:
-    """Share of dead maps in the batch, in [0, 1]."""
+    """Share of dead maps in the batch, in [0, 1]. Raises ValueError as `dead`.
+
+    >>> dead_share(torch.tensor([[0.0, 0.0], [0.0, 1.0]]))
+    0.5
+    """
     return dead(maps).float().mean().item()
 
 
@@ -116,3 +153,8 @@ def nan_where(values: Float[Tensor, " n"], undefined: Bool[Tensor, " n"]) -> Flo
 def unusable(*flat: Float[Tensor, "n values"]) -> Bool[Tensor, " n"]:
     """True where any of the rows holds nan or infinity."""
     return torch.stack([~f.isfinite().all(1) for f in flat]).any(0)
+
+
+def constant(*flat: Float[Tensor, "n values"]) -> Bool[Tensor, " n"]:
+    """True where all values of any of the rows are equal: such a map orders nothing and is like nothing."""
+    return torch.stack([f.amax(1) == f.amin(1) for f in flat]).any(0)

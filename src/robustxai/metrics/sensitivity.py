@@ -2,27 +2,41 @@
 
 Yeh et al. (2019): max over the box |u| <= radius of ||A(x + u) - A(x)|| / ||A(x)||. A maximum over random
 draws finds little of it in high dimensions, so there is a search by gradient beside it. Knows explainers only
-as callables explain(x, target) -> attribution.
+as callables explain(x, target) -> attribution, signed or not, or as objects with `.attribute`, as Captum's.
 """
 
+import math
+import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.checks import ROUNDING, check_batch, check_count, check_number, check_positive
+
+from .explained import asking
+from .inputs import as_generator
 from .maps import nan_where, unusable
 
 Inputs = Float[Tensor, "n *sample"]
-Target = Int[Tensor, " n"] | int | None
-Explain = Callable[..., Tensor]
+Target = Any  # an int, integers (n,), or None
+Explain = Any  # explain(x, target) -> attributions (n, ...), or an object with such an `.attribute`
+Ask = Callable[[Tensor], Tensor]
 Guide = Callable[[Tensor], Explain]
 Range = tuple[float | int, float | int] | None
 
 
 class Sensitivity(NamedTuple):
-    """`value` (n,): the largest relative change of the explanation that was found. `x`: the input that has it."""
+    """`value` (n,): the largest relative change of the explanation that was found. `x`: the input that has it.
+
+    `value` is nan where it was not measured: see `max_sensitivity` and `optimised_sensitivity`.
+
+    >>> value, x = max_sensitivity(lambda x, target: x**2, torch.ones(2, 3))
+    >>> value.shape, x.shape
+    (torch.Size([2]), torch.Size([2, 3]))
+    """
 
     value: Float[Tensor, " n"]
     x: Inputs
@@ -42,21 +56,24 @@ def max_sensitivity(
 
     `target` is handed to `explain`: give the class, else an explainer may answer for another one after the
     change. All samples share the draws, so that a batch changes nothing. clip: range that inputs are kept in.
-    nan where the explanation of x is zero or not finite. Raises ValueError for a radius not above 0, no draws.
+    nan where the explanation of x is zero, or not finite there or at any draw. Raises ValueError for a radius not
+    above 0, no draws, x that is empty, not finite or outside `clip`, a target that is not one class a sample, an
+    explainer whose network is in training mode, and one that gives no attributions.
 
     >>> double = lambda x, target: 2 * x
     >>> bool(max_sensitivity(double, torch.ones(1, 4), radius=0.5).value <= 0.5)
     True
     """
-    if not radius > 0 or draws < 1:
-        raise ValueError(f"radius and draws are {radius} and {draws}; accepted are above 0 and 1 or more.")
-    g = torch.Generator().manual_seed(0) if generator is None else generator
+    check_positive("radius", radius)
+    check_count("draws", draws)
+    low_high, g = _range(check_batch("x", x), clip), as_generator(generator)
     with torch.no_grad():
-        clean = explain(x, target)
+        ask = asking(explain, x, target)
+        clean = ask(x)
         best = Sensitivity(x.new_zeros(len(x)), x)
         for _ in range(draws):
             u = (2 * torch.rand(x.shape[1:], generator=g, device=g.device) - 1).to(x)
-            best = _better(best, explain, _inside(x + radius * u, x, radius, clip), target, clean)
+            best = _better(best, ask, _inside(x + radius * u, x, radius, low_high), clean)
     return _judged(best, clean)
 
 
@@ -78,24 +95,64 @@ def optimised_sensitivity(
     step: length of a step, default 2.5 * radius / steps. guide: from the current inputs to the explainer whose
     derivative is followed, where `explain` has none or a costly one (a frozen path, a smooth surrogate); what
     counts is `explain`. Other arguments and errors as in `max_sensitivity`; also a step count below 1.
+
+    A sample for which no step had a gradient to follow, because the attribution is detached or locally constant, was
+    not attacked: its value is nan, and one warning says how many there are. `max_sensitivity` has its random value.
+
+    >>> square = lambda x, target: x**2
+    >>> x = torch.tensor([[1.0, 0.5]])
+    >>> bool(optimised_sensitivity(square, x).value >= max_sensitivity(square, x).value)
+    True
     """
-    if steps < 1:
-        raise ValueError(f"steps is {steps}; accepted are whole numbers from 1.")
+    check_count("steps", steps)
+    length = 2.5 * check_positive("radius", radius) / steps if step is None else check_positive("step", step)
     first = max_sensitivity(explain, x, target, radius=radius, draws=draws, clip=clip, generator=generator)
     with torch.no_grad():
-        clean = explain(x, target)
-    length = 2.5 * radius / steps if step is None else step
-    best, current = Sensitivity(first.value.nan_to_num(0), first.x), first.x
+        ask = asking(explain, x, target)
+        clean = ask(x)
+    best, current = Sensitivity(first.value, first.x), first.x
+    followed = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     for _ in range(steps):
-        followed = explain if guide is None else guide(current)
+        uphill = ask if guide is None else asking(guide(current), x, target, "guide")
         with torch.inference_mode(False), torch.enable_grad():
             v = current.detach().clone().requires_grad_()
-            far = (followed(v, target) - clean).flatten(1).square().sum(1)
-            gradient = torch.autograd.grad(far.sum(), v)[0]
+            gradient = _gradient((uphill(v) - clean).flatten(1).square().sum(), v)
+        followed |= (gradient.isfinite() & (gradient != 0)).flatten(1).any(1)
         with torch.no_grad():
             current = _inside(current + length * gradient.nan_to_num(0).sign(), x, radius, clip)
-            best = _better(best, explain, current, target, clean)
-    return _judged(best, clean)
+            best = _better(best, ask, current, clean)
+    found = _judged(best, clean)
+    lost = ~followed & ~found.value.isnan()
+    if lost.any():
+        warnings.warn(
+            f"explain has no gradient to follow for {int(lost.sum())} of {len(x)} samples, whose sensitivity is nan: "
+            "give guide, an explainer that has one",
+            stacklevel=2,
+        )
+    return Sensitivity(nan_where(found.value, lost), found.x)
+
+
+def _gradient(far: Tensor, v: Tensor) -> Tensor:
+    """The derivative of `far` in v, zero where there is no graph between them."""
+    if not far.requires_grad:
+        return torch.zeros_like(v)
+    (gradient,) = torch.autograd.grad(far, v, allow_unused=True)
+    return torch.zeros_like(v) if gradient is None else gradient
+
+
+def _range(x: Tensor, clip: Range) -> Range:
+    """The clip as it is: None, or (low, high) around x."""
+    if clip is None:
+        return None
+    try:
+        low, high = (check_number("clip", end, low=-math.inf) for end in clip)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not low < high:
+        raise ValueError(f"clip must be (low, high) with low < high or None, got {clip!r}")
+    if x.min() < low - ROUNDING or x.max() > high + ROUNDING:
+        raise ValueError(f"x must lie in clip, {clip}, got {float(x.min()):.3g} to {float(x.max()):.3g}")
+    return clip
 
 
 def _inside(y: Tensor, x: Tensor, radius: float | int, clip: Range) -> Tensor:
@@ -103,12 +160,14 @@ def _inside(y: Tensor, x: Tensor, radius: float | int, clip: Range) -> Tensor:
     return y if clip is None else y.clamp(*clip)
 
 
-def _better(best: Sensitivity, explain: Explain, y: Tensor, target: Target, clean: Tensor) -> Sensitivity:
+def _better(best: Sensitivity, ask: Ask, y: Tensor, clean: Tensor) -> Sensitivity:
+    """The better of two; a value that is nan stays nan."""
     norm = clean.flatten(1).norm(dim=1)
-    value = (explain(y, target) - clean).flatten(1).norm(dim=1) / torch.where(norm > 0, norm, 1)
-    higher = value > best.value
+    value = (ask(y) - clean).flatten(1).norm(dim=1) / torch.where(norm > 0, norm, 1)
+    higher = (value > best.value) | ~value.isfinite()
+    kept = value.masked_fill(~value.isfinite(), torch.nan).to(best.value)
     rows = higher.view(-1, *[1] * (y.ndim - 1))
-    return Sensitivity(torch.where(higher, value.to(best.value), best.value), torch.where(rows, y, best.x))
+    return Sensitivity(torch.where(higher, kept, best.value), torch.where(rows, y, best.x))
 
 
 def _judged(best: Sensitivity, clean: Tensor) -> Sensitivity:

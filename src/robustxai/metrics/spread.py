@@ -1,8 +1,9 @@
 """Where does a map put its mass? Entropy, energy on a mask, pointing game.
 
 Maps are (n, height, width) or (n, 1, height, width); masks the same, or one (height, width) mask for all.
-Masks are boolean or soft in [0, 1]. Values are per sample, (n,); nan where the map has no mass. Knows
-nothing about models or methods.
+Masks are boolean or soft in [0, 1]. Values are per sample, (n,); nan where the map has no mass, or holds nan or
+infinity. Raises ValueError for other shapes, and for masks that are not finite or outside [0, 1]. Knows nothing
+about models or methods.
 """
 
 import torch
@@ -10,7 +11,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .maps import minmax, nan_where, spatial, unusable
+from robustxai.checks import ROUNDING, check_count, check_finite
+
+from .inputs import as_floats, as_size
+from .maps import constant, minmax, nan_where, spatial, unusable
 
 Maps = Float[Tensor, " n *map"]
 Masks = Float[Tensor, "*mask"] | Bool[Tensor, "*mask"]
@@ -19,8 +23,12 @@ Scores = Float[Tensor, " n"]
 
 def _masks(mask: Tensor, like: Tensor) -> Tensor:
     """Masks as (n, height, width) in the maps' dtype; ValueError unless there is one mask, or one per map."""
-    mask = mask.to(like.dtype)
+    mask = as_floats("mask", mask).to(like.dtype)
     mask = spatial(mask[None] if mask.ndim == 2 else mask, "mask")
+    check_finite("mask", mask, "masks")
+    low, high = map(float, mask.aminmax())
+    if low < 0 or high > 1 + ROUNDING:
+        raise ValueError(f"mask must lie in [0, 1], got values from {low:.3g} to {high:.3g}")
     if len(mask) not in (1, len(like)):
         raise ValueError(f"mask holds {len(mask)} masks for {len(like)} maps; accepted are 1 or {len(like)}.")
     return mask.expand(len(like), -1, -1)
@@ -28,10 +36,13 @@ def _masks(mask: Tensor, like: Tensor) -> Tensor:
 
 def resize(maps: Maps, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
     """Maps at `size` = (height, width), bilinear, pixel centres aligned (align_corners=False); returns (n,
-    height, width).
+    height, width). Raises ValueError for a size that is not two counts.
+
+    >>> resize(torch.zeros(2, 1, 7, 7), (14, 14)).shape
+    torch.Size([2, 14, 14])
     """
-    m = spatial(maps)
-    return m if tuple(m.shape[1:]) == tuple(size) else F.interpolate(m[:, None], size, mode="bilinear")[:, 0]
+    m, size = spatial(maps), as_size(size)
+    return m if tuple(m.shape[1:]) == size else F.interpolate(m[:, None], size, mode="bilinear")[:, 0]
 
 
 def entropy(maps: Maps, *, normalise: str = "relu") -> Scores:
@@ -41,6 +52,9 @@ def entropy(maps: Maps, *, normalise: str = "relu") -> Scores:
     `normalise` is N: "relu" (GradCAM as evaluated) or "minmax" (raw CAM as in saliency-guided training);
     say which. Use the map at its native resolution: resizing adds entropy. A binary map with k ones has
     entropy ln k.
+
+    >>> entropy(torch.eye(2)[None]).exp()
+    tensor([2.0000])
     """
     m = spatial(maps).flatten(1)
     if normalise not in ("relu", "minmax"):
@@ -67,6 +81,9 @@ def border_mass(maps: Maps, mask: Masks) -> Scores:
 
     For a fooling target that is 1 on the border this is the mass on the border; chance is the mask's mean
     (28/49 = 0.571). ValueError if mask and map differ in size: nothing is resized here.
+
+    >>> border_mass(torch.ones(1, 2, 2), torch.tensor([[1, 0], [0, 0]]))
+    tensor([0.2500])
     """
     m = spatial(maps)
     t = _masks(mask, m)
@@ -82,6 +99,9 @@ def energy_inside(maps: Maps, mask: Masks) -> Scores:
     mask's size.
 
     Chance level is the mask's mean: print it beside. nan for a dead map.
+
+    >>> energy_inside(torch.stack((torch.eye(2), torch.zeros(2, 2))), torch.tensor([[1, 0], [0, 0]]))
+    tensor([0.5000,    nan])
     """
     m = spatial(maps)
     t = _masks(mask, m)
@@ -93,25 +113,38 @@ def pointing_game(maps: Maps, mask: Masks, *, tolerance: int = 0) -> Scores:
     (bilinear resizing).
 
     Ties: the share of the tied largest pixels that lie on the mask, that is the expected hit of a random
-    tie-break; a constant map so scores the mask's area, which is chance. `tolerance` widens the mask by
-    that many pixels each way (square).
+    tie-break. A constant map points nowhere: nan. `tolerance` widens the mask by that many pixels each way (square).
+
+    >>> pointing_game(torch.stack((torch.eye(2), torch.zeros(2, 2))), torch.tensor([[1, 0], [0, 0]]))
+    tensor([0.5000,    nan])
     """
     m = spatial(maps)
     t = (_masks(mask, m) > 0.5).to(m.dtype)
-    if tolerance < 0:
-        raise ValueError(f"tolerance is {tolerance}; accepted are 0 and more pixels.")
-    if tolerance:
+    if check_count("tolerance", tolerance, 0):
         t = F.max_pool2d(t[:, None], 2 * tolerance + 1, stride=1, padding=tolerance)[:, 0]
+    flat = m.flatten(1)
     m = resize(m, (t.shape[1], t.shape[2]))
     top = (m == m.amax((1, 2), keepdim=True)).to(m.dtype)
     hits = (top * t).sum((1, 2)) / top.sum((1, 2)).clamp_min(1)
-    return nan_where(hits, unusable(m.flatten(1)))
+    return nan_where(hits, constant(flat) | unusable(flat))
 
 
 def box_masks(boxes: Float[Tensor, "n 4"], size: tuple[int, int]) -> Bool[Tensor, "n h w"]:
     """Masks (n, height, width) of boxes x0, y0, x1, y1 in pixel indices, both ends inside the box, as image
-    sets store them.
+    sets store them. Raises ValueError for boxes that are not finite, as of an image without one, or end before they
+    begin.
+
+    >>> box_masks(torch.tensor([[0.0, 0.0, 1.0, 0.0]]), (2, 3)).int().tolist()
+    [[[1, 1, 0], [0, 0, 0]]]
     """
+    boxes, size = as_floats("boxes", boxes), as_size(size)
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:
+        raise ValueError(f"boxes must have shape (n, 4), not empty, got {tuple(boxes.shape)}")
+    check_finite("boxes", boxes, "boxes")
+    if (boxes[:, :2] > boxes[:, 2:]).any():
+        raise ValueError(
+            "boxes must be x0, y0, x1, y1 with x0 <= x1 and y0 <= y1, got one that ends before it begins"
+        )
     y, x = (torch.arange(s, device=boxes.device, dtype=boxes.dtype) for s in size)
     x0, y0, x1, y1 = boxes[:, :, None].unbind(1)
     return ((y >= y0) & (y <= y1))[:, :, None] & ((x >= x0) & (x <= x1))[:, None, :]

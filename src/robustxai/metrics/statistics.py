@@ -14,12 +14,20 @@ from scipy.stats import bootstrap
 from scipy.stats import t as student
 from torch import Tensor
 
+from robustxai.checks import check_count, check_share
+
+from .inputs import wide
+
 STATISTICS: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "median": np.median}
 
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean and standard deviation (n - 1) of the `n` defined values; `skipped` values were nan."""
+    """Mean and standard deviation (n - 1) of the `n` defined values; `skipped` values were nan.
+
+    >>> mean_ignoring_nan([0.0, 1.0, float("nan")]).skipped
+    1
+    """
 
     mean: float
     std: float
@@ -29,7 +37,12 @@ class Mean:
 
 @dataclass(frozen=True)
 class Interval:
-    """A statistic with its bootstrap interval; `method` says how it was made (see `bootstrap_interval`)."""
+    """A statistic with its interval from `n` values, `skipped` ones were nan; `method` says how it was made (see
+    `bootstrap_interval`).
+
+    >>> bootstrap_interval([0.5, 0.5])
+    Interval(value=0.5, low=0.5, high=0.5, n=2, skipped=0, method='constant')
+    """
 
     value: float
     low: float
@@ -41,11 +54,10 @@ class Interval:
 
 def _numbers(values: Tensor | ArrayLike) -> np.ndarray:
     """One axis of float64 on the CPU; ValueError for infinities, which no mean survives."""
-    array = (
-        values.detach().cpu().double().numpy()
-        if isinstance(values, Tensor)
-        else np.asarray(values, dtype=np.float64)
-    )
+    try:
+        array = wide(values).numpy() if isinstance(values, Tensor) else np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"values must be numbers, one per image or seed, got {values!r:.80}") from None
     if array.ndim != 1:
         raise ValueError(
             f"values has shape {array.shape}; accepted is one axis, one value per image or seed."
@@ -57,7 +69,7 @@ def _numbers(values: Tensor | ArrayLike) -> np.ndarray:
 
 def mean_ignoring_nan(values: Tensor | ArrayLike) -> Mean:
     """Mean and spread of the values that are not nan, with both counts; nan if there is none (std: if fewer
-    than two).
+    than two). Raises ValueError for infinities and for more than one axis.
 
     >>> mean_ignoring_nan([1.0, 3.0, float("nan")])
     Mean(mean=2.0, std=1.4142135623730951, n=2, skipped=1)
@@ -84,14 +96,25 @@ def bootstrap_interval(
     undefined (its bias or acceleration is not finite, as with a median of many ties); "constant" where all
     values are equal: the interval is that value; "none" with fewer than two values: low and high are nan.
     With few values (below about 10, such as seeds) the interval is too short: show the values as well.
-    `seed`: an integer, or a generator from which one integer is drawn.
+    `seed`: an integer, or a generator from which one integer is drawn. Raises ValueError for a confidence outside
+    (0, 1), no resamples, infinite values, and a statistic that is not defined on every resample.
+
+    >>> found = bootstrap_interval([0.1, 0.2, 0.4, 0.3], confidence=0.9)
+    >>> found.low < found.value < found.high, found.n
+    (True, 4)
     """
     if isinstance(statistic, str) and statistic not in STATISTICS:
         raise ValueError(
             f"statistic is {statistic!r}; accepted are {', '.join(STATISTICS)} and a callable f(x, axis)."
         )
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; accepted are numbers between 0 and 1.")
+    if not isinstance(statistic, str) and not callable(statistic):
+        raise ValueError(f"statistic must be a name or a callable f(x, axis), got {statistic!r}")
+    confidence, resamples = (
+        check_share("confidence", confidence, open=True),
+        check_count("resamples", resamples),
+    )
+    if not isinstance(seed, torch.Generator):
+        seed = check_count("seed", seed, 0)
     f = STATISTICS[statistic] if isinstance(statistic, str) else statistic
     array = _numbers(values)
     x = array[~np.isnan(array)]
@@ -137,12 +160,12 @@ def t_interval(values: Tensor | ArrayLike, *, confidence: float = 0.95) -> Inter
     """Student's t interval of the mean of a few independent values, such as one per seed; nan left out.
 
     Wide on purpose: with three values it is 2.5 standard deviations to each side. Fewer than two values give nan
-    bounds, equal values the value itself.
+    bounds, equal values the value itself. Raises ValueError for a confidence outside (0, 1) and infinite values.
 
     >>> round(t_interval([0.0, 1.0, 2.0]).high, 2)
     3.48
     """
-    array = _numbers(values)
+    confidence, array = check_share("confidence", confidence, open=True), _numbers(values)
     x = array[~np.isnan(array)]
     n, skipped = len(x), len(array) - len(x)
     mean = float(x.mean()) if n else float("nan")
