@@ -3,6 +3,8 @@
 import json
 import math
 
+import jaxtyping
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -26,6 +28,14 @@ def entry(name, rule, **more):
         "rule": rule,
         "profiles": ["quick", "gpu"],
     } | more
+
+
+@pytest.fixture(autouse=True)
+def as_shipped():
+    """Run without the runtime shape checks, as a user does: the library's own sentences must come out."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture
@@ -366,3 +376,139 @@ def test_stored_benchmarks_are_rows_of_a_table(tmp_path, monkeypatch):
         }
     ]
     assert words.startswith("Benchmarks, processor seconds")
+
+
+# --- bad input becomes a sentence, never a verdict
+
+
+@pytest.mark.parametrize(
+    "hits",
+    [[1, 2], [True, None], [0.5], [math.nan], "yes", ["True"], 3, [True, -1], [torch.ones(2)]],
+    ids=repr,
+)
+def test_hits_that_are_not_yes_or_no_get_no_verdict(run, capsys, hits):
+    with pytest.raises(ValueError, match=r"^hits of toy\.drop must be .*yes or no"):
+        run.share("toy.drop", hits, reason="none")
+    assert not run.done and not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "hits", [[True, False], [1, 0], np.array([True, False]), torch.tensor([True, False])], ids=repr
+)
+def test_yes_and_no_of_every_library_count(run, hits):
+    run.share("toy.drop", hits, reason="none")
+    assert run.done["toy.drop"]["value"] == 0.5 and run.done["toy.drop"]["n"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(n=-1), r"^n of toy\.drop is -1; accepted are whole numbers from 0"),
+        (dict(n=2.5), r"^n of toy\.drop is 2\.5"),
+        (dict(seeds=-3), r"^seeds of toy\.drop is -3"),
+        (dict(seeds=True), r"^seeds of toy\.drop is True"),
+        (dict(value="high"), r"^value of toy\.drop is 'high'"),
+        (dict(value=None), r"^value of toy\.drop is None"),
+        (dict(value=math.inf), r"^value of toy\.drop is inf"),
+        (dict(value=torch.ones(2)), r"^value of toy\.drop is tensor"),
+        (dict(interval=(0.0, math.nan)), r"^interval of toy\.drop is nan"),
+        (dict(interval=(0, 1, 2)), r"^interval of toy\.drop must be \(low, high\)"),
+        (dict(interval=0.5), r"^interval of toy\.drop must be \(low, high\)"),
+        (dict(interval=()), r"^interval of toy\.drop must be \(low, high\)"),
+    ],
+)
+def test_bad_measurements_get_no_verdict(run, capsys, options, words):
+    with pytest.raises(ValueError, match=words):
+        run.check("toy.drop", **(dict(value=1.0) | options))
+    assert not run.done and not capsys.readouterr().out
+    run.check("toy.drop", 1.0, n=np.int64(3), seeds=0)
+    assert run.done["toy.drop"]["n"] == 3
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("spec", [spec for spec, *_ in RULES], ids=lambda spec: spec["kind"])
+def test_no_rule_judges_what_is_not_finite(spec, bad):
+    rule = parse(spec)
+    with pytest.raises(ValueError, match=r"value is .*: give a finite number"):
+        judge(rule, bad)
+    with pytest.raises(ValueError, match="interval is"):
+        judge(rule, 0.5, interval=(0.0, bad))
+    for key in set(spec) - {"kind", "sign"}:
+        with pytest.raises(ValueError, match=f"^{key} is .*: give a finite number"):
+            parse(spec | {key: bad})
+
+
+def test_no_rule_of_names_judges_what_is_not_finite():
+    rule = parse({"kind": "ordering", "order": ["a", "b"]})
+    for bad in ({"a": 1.0, "b": math.nan}, {"a": 1.0}, 3.0, {"a": 1.0, "b": 0.0, "c": 2.0}):
+        with pytest.raises(ValueError, match="value"):
+            judge(rule, bad)
+    with pytest.raises(ValueError, match="interval must map these names"):
+        judge(rule, {"a": 1.0, "b": 0.0}, interval=(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"kind": "between", "low": 1, "high": 0}, "low must be at most high=0, got 1"),
+        ({"kind": "within", "target": 1, "tol": -1}, "tol must be a number from 0, got -1"),
+        ({"kind": "equal", "target": 1, "tol": -1}, "tol must be a number from 0, got -1"),
+        ({"kind": "ordering", "order": "ab"}, "order='ab' in a rule of kind ordering is not a list of names"),
+        ({"kind": "ordering", "order": 3}, "order=3 in a rule of kind ordering is not a list of names"),
+    ],
+)
+def test_rules_that_nothing_can_satisfy_are_refused(spec, message):
+    with pytest.raises(ValueError, match=message):
+        parse(spec)
+
+
+@pytest.mark.parametrize(
+    "chapter", ["../../x", "..", "", "a/b", "a\\b", "/etc/x", "a.b", "toy\n", None, 3], ids=repr
+)
+def test_a_chapter_is_a_name_and_no_path(chapter):
+    for call in (claims.results_path, claims.stored):
+        with pytest.raises(
+            ValueError, match=r"^chapter must be a name of letters, digits and underscores, got"
+        ):
+            call(chapter, "quick")
+    with pytest.raises(ValueError, match=r"^chapter must be a name"):
+        claims.benchmarks(chapter)
+
+
+@pytest.mark.parametrize("profile", ["../../x", "", "slow", None])
+def test_a_profile_is_a_folder_of_results(profile):
+    for call in (claims.results_path, claims.stored):
+        with pytest.raises(ValueError, match=r"is not known: use one of quick, real, gpu, bench"):
+            call("toy", profile)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path, monkeypatch):
+    bad = tmp_path / "bad.yml"
+    bad.write_text("toy: [")
+    with pytest.raises(ValueError, match=r"^bad\.yml is not YAML"):
+        claims.ledger(bad)
+    bad.write_text("toy: 3")
+    with pytest.raises(ValueError, match=r"^bad\.yml must map each chapter to a list of claims, toy to 3"):
+        claims.ledger(bad)
+    with pytest.raises(ValueError, match=r"^ledger .*absent\.yml cannot be read"):
+        claims.ledger(tmp_path / "absent.yml")
+    for book in (tmp_path / "absent.ipynb", bad):
+        with pytest.raises(ValueError, match="cannot be read as a notebook"):
+            claims.coverage(book, chapter="diffgradcam")
+    monkeypatch.setattr("robustxai.runtime.checkout", lambda: tmp_path)
+    (tmp_path / "results" / "bench").mkdir(parents=True)
+    (tmp_path / "results" / "bench" / "toy.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"^results/bench/toy\.json holds no benchmarks"):
+        claims.benchmarks("toy")
+
+
+def test_tables_and_devices_that_are_none(run):
+    for rows in ({"a": 1}, [1], "rows", [[1, 2]], 3):
+        with pytest.raises(ValueError, match=r"^rows of the table 't' must be mappings"):
+            run.table("t", rows)
+    with pytest.raises(ValueError, match=r"^name of a table must be text"):
+        run.table(3, [])
+    run.table("t", ({"a": k} for k in range(2)))
+    assert run.tables["t"] == [{"a": 0}, {"a": 1}]
+    with pytest.raises(ValueError, match=r"^device='fast' is not a device"):
+        claims.Run("toy", device="fast")

@@ -74,15 +74,18 @@ def check(
     """Judge one claim of the current run, print one line and record it.
 
     `value` is a number, or a mapping of names to numbers where the rule compares named values. `interval` is
-    (low, high) in the same units, or one pair per name for an ordering; `n` counts images, `seeds` runs;
-    `extra` is stored with the claim. Raises ValueError for an unknown id, a second check, and a value that is
-    not finite.
+    (low, high) in the same units, or one pair per name for an ordering; `n` counts images, `seeds` runs, both from 0;
+    `extra` is stored with the claim. Raises ValueError for an unknown id, a second check, a value or an interval that
+    is not finite, and a negative count.
     """
     current().check(id, value, interval=interval, n=n, seeds=seeds, **extra)
 
 
 def share(id: str, hits: Sequence[bool], *, seeds: int | None = None, reason: str) -> None:
-    """Judge one claim about a share of yes-no outcomes; without any it is not attempted, for this reason."""
+    """Judge one claim about a share of yes-no outcomes; without any it is not attempted, for this reason.
+
+    Raises ValueError for outcomes other than True and False.
+    """
     current().share(id, hits, seeds=seeds, reason=reason)
 
 

@@ -16,7 +16,11 @@ CALLS = ("claims.check", "claims.share", "claims.skip")
 
 @dataclass(frozen=True)
 class Coverage:
-    """Ids in the ledger that the notebook never checks, and ids it checks that the ledger does not have."""
+    """Ids in the ledger that the notebook never checks, and ids it checks that the ledger does not have.
+
+    >>> Coverage(unchecked=("toy.a",), unknown=()).complete
+    False
+    """
 
     unchecked: tuple[str, ...]
     unknown: tuple[str, ...]
@@ -30,9 +34,13 @@ class Coverage:
 def checked_ids(notebook: Path | str) -> tuple[str, ...]:
     """The ids in all calls of a notebook such as `claims.check("...")`, in order.
 
-    Raises ValueError for a call whose id is not literal text: nobody could find it by searching.
+    Raises ValueError for a call whose id is not literal text: nobody could find it by searching; and for what is no
+    notebook.
     """
-    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    try:
+        cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"notebook {notebook} cannot be read as a notebook: {error}") from error
     found = []
     for index, cell in enumerate(cells):
         if cell["cell_type"] != "code":

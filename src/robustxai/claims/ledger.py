@@ -22,7 +22,11 @@ OPTIONAL = ("partly", "note", "volatile")
 
 @dataclass(frozen=True)
 class Claim:
-    """One entry: what the paper says and where, what is measured here, and the rule that decides."""
+    """One entry: what the paper says and where, what is measured here, and the rule that decides.
+
+    >>> next(iter(of_chapter("diffgradcam").values())).chapter
+    'diffgradcam'
+    """
 
     id: str
     paper: str
@@ -58,11 +62,20 @@ def ledger(path: Path | str | None = None) -> dict[str, Claim]:
     fault.
     """
     file = find() if path is None else Path(path)
-    content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise ValueError(f"ledger {file} cannot be read: {error.strerror or error}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file.name} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(content, dict):
         raise ValueError(f"{file.name} must map each chapter to a list of claims.")
     claims: dict[str, Claim] = {}
     for chapter, entries in content.items():
+        if not isinstance(entries, (list, type(None))):
+            raise ValueError(
+                f"{file.name} must map each chapter to a list of claims, {chapter} to {entries!r:.80}."
+            )
         for entry in entries or []:
             claim = _entry(entry, chapter=chapter, file=file.name)
             if claim.id in claims:

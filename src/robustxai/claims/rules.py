@@ -6,6 +6,7 @@ papers, ledgers or files. `parse` turns the mapping into one of the small classe
 verdict.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -73,6 +74,10 @@ class Between(Rule):
     low: float
     high: float
 
+    def __post_init__(self):
+        if not self.low <= self.high:
+            raise ValueError(f"low must be at most high={self.high:g}, got {self.low:g}")
+
     def holds(self, value: float | int) -> bool:
         return self.low <= value <= self.high
 
@@ -88,6 +93,9 @@ class Within(Rule):
     target: float
     tol: float
 
+    def __post_init__(self):
+        _check_tolerance(self.tol)
+
     def holds(self, value: float | int) -> bool:
         return abs(value - self.target) <= self.tol
 
@@ -102,6 +110,9 @@ class Equal(Rule):
     kind = "equal"
     target: float
     tol: float
+
+    def __post_init__(self):
+        _check_tolerance(self.tol)
 
     def holds(self, value: float | int) -> bool:
         return abs(value - self.target) <= self.tol * max(1.0, abs(self.target))
@@ -199,8 +210,10 @@ def parse(spec: Any) -> Rule:
         if wanted[name] is float:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"{name}={value!r} in a rule of kind {rule.kind} is not a number.")
-            given[name] = float(value)
+            given[name] = _finite(name, value)
         elif wanted[name] is not str:
+            if isinstance(value, str) or not isinstance(value, (list, tuple)):
+                raise ValueError(f"{name}={value!r} in a rule of kind {rule.kind} is not a list of names.")
             given[name] = tuple(map(str, value))
     return rule(**given)
 
@@ -210,8 +223,66 @@ def judge(rule: Rule, value: Any, *, interval: Any = None, partly: Rule | None =
 
     Reproduced: the value satisfies the rule, and so does its whole interval where there is one. Partly: the
     value does but its interval reaches past the bound, or the value only satisfies the looser rule that the
-    ledger named beforehand. Contradicted: everything else.
+    ledger named beforehand. Contradicted: everything else. Raises ValueError for a value or an interval that is not
+    finite, for low > high, and for other names than the rule's: none of them is a verdict.
+
+    >>> judge(parse({"kind": "at_least", "value": 0.9}), 0.95, interval=(0.85, 1.0))
+    'partly'
     """
+    value, interval = as_value(rule, value), as_interval(rule, interval)
     if rule.holds(value):
         return "reproduced" if interval is None or rule.certain(value, interval) else "partly"
     return "partly" if partly is not None and partly.holds(value) else "contradicted"
+
+
+def as_value(rule: Rule, value: Any, name: str = "value") -> Value:
+    """A finite number, or one for each name that the rule asks for."""
+    if not rule.named:
+        if isinstance(value, Mapping):
+            raise ValueError(f"{name} must be one number: its rule is {rule.words()!r}.")
+        return _finite(name, value)
+    names = rule.order  # pyright: ignore[reportAttributeAccessIssue]
+    if not isinstance(value, Mapping) or set(value) != set(names):
+        raise ValueError(f"{name} must map exactly these names to numbers: {', '.join(names)}.")
+    return {key: _finite(f"{key} of {name}", value[key]) for key in names}
+
+
+def as_interval(rule: Rule, interval: Any, name: str = "interval") -> Interval:
+    """None, (low, high), or one pair per name for an ordering. Bounds that are both nan, as a single seed gives, are
+    no interval.
+    """
+    if interval is None or (
+        isinstance(interval, (tuple, list)) and interval and all(end != end for end in interval)
+    ):
+        return None
+    if rule.named and not isinstance(rule, RatioAtLeast):
+        names = rule.order  # pyright: ignore[reportAttributeAccessIssue]
+        if not isinstance(interval, Mapping) or set(interval) != set(names):
+            raise ValueError(f"{name} must map these names to pairs: {', '.join(names)}.")
+        return {key: _pair(name, interval[key]) for key in names}
+    return _pair(name, interval)
+
+
+def _pair(name: str, interval: Any) -> tuple[float, float]:
+    try:
+        pair = tuple(_finite(name, end) for end in interval)
+    except TypeError:
+        pair = ()
+    if len(pair) != 2 or pair[0] > pair[1]:
+        raise ValueError(f"{name} must be (low, high) with low <= high, not {interval!r:.80}.")
+    return pair
+
+
+def _finite(name: str, value: Any) -> float:
+    try:
+        number_ = float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise ValueError(f"{name} is {value!r:.80}: give one finite number.") from None
+    if not math.isfinite(number_):
+        raise ValueError(f"{name} is {number_}: give a finite number, or use claims.skip.")
+    return number_
+
+
+def _check_tolerance(tol: float) -> None:
+    if not tol >= 0:
+        raise ValueError(f"tol must be a number from 0, got {tol:g}")

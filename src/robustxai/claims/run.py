@@ -9,15 +9,17 @@ import difflib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from robustxai import runtime
+from robustxai.checks import check_count
 from robustxai.claims.ledger import PROFILES, Claim, of_chapter
-from robustxai.claims.rules import RatioAtLeast, judge
+from robustxai.claims.names import check_chapter, check_profile
+from robustxai.claims.rules import RatioAtLeast, as_interval, as_value, judge
 from robustxai.plots.numbers import interval as with_interval
 from robustxai.plots.numbers import number
 
@@ -25,14 +27,25 @@ VERDICTS = ("reproduced", "partly", "contradicted", "not attempted")
 
 
 def results_path(chapter: str, profile: str) -> Path:
-    """Where a run is written: under ROBUSTXAI_RESULTS if set, else the checkout, else the current folder."""
+    """Where a run is written: under ROBUSTXAI_RESULTS if set, else the checkout, else the current folder.
+
+    Raises ValueError for what is no name of a chapter or of a folder of results, so that nothing is written elsewhere.
+    """
+    check_chapter(chapter)
+    check_profile(profile)
     root = runtime.checkout()
     folder = os.environ.get("ROBUSTXAI_RESULTS") or (root / "results" if root else "results")
     return Path(folder) / profile / f"{chapter}.json"
 
 
 class Run:
-    """A run of `chapter` in `profile`; `claims.start` makes one and keeps it as the current run."""
+    """A run of `chapter` in `profile`; `claims.start` makes one and keeps it as the current run.
+
+    Raises ValueError for another profile, a chapter without claims, and what is no device.
+
+    >>> Run("diffgradcam").path.name
+    'diffgradcam.json'
+    """
 
     def __init__(
         self,
@@ -45,7 +58,7 @@ class Run:
     ):
         if profile not in PROFILES:
             raise ValueError(f"profile={profile!r} is not known: use one of {', '.join(PROFILES)}.")
-        self.chapter, self.profile, self.device = chapter, profile, torch.device(device)
+        self.chapter, self.profile, self.device = chapter, profile, _device(device)
         self.claims = of_chapter(chapter, ledger)
         self.path = results_path(chapter, profile) if path is None else Path(path)
         self.done: dict[str, dict[str, Any]] = {}
@@ -63,13 +76,18 @@ class Run:
         **extra: Any,
     ) -> None:
         """Judge one claim by its rule, print the line and keep the record; `extra` goes into the file as it
-        is.
+        is. n: images, from 0; seeds: runs, from 0. Raises ValueError, as `claims.check`.
         """
         claim = self._open(id)
         if self.profile not in claim.profiles:
             planned = ", ".join(claim.profiles)
             raise ValueError(f"{id} is for the profiles {planned}, not {self.profile}: leave it out there.")
-        value, interval = _values(claim, value), _intervals(claim, interval)
+        value = as_value(claim.rule, value, f"value of {id}")
+        interval = as_interval(claim.rule, interval, f"interval of {id}")
+        n, seeds = (
+            None if count is None else check_count(f"{name} of {id}", count, 0)
+            for name, count in (("n", n), ("seeds", seeds))
+        )
         verdict = judge(claim.rule, value, interval=interval, partly=claim.partly)
         ours = "volatile, see the results file" if claim.volatile else _ours(claim, value, interval)
         counts = [f"{name}={count}" for name, count in (("n", n), ("seeds", seeds)) if count is not None]
@@ -84,26 +102,40 @@ class Run:
 
     def share(self, id: str, hits: Sequence[bool], *, seeds: int | None = None, reason: str) -> None:
         """Judge the share of hits by the claim's rule, n is their number; not attempted for `reason` if there are
-        none.
+        none. Raises ValueError for hits that are not yes or no.
         """
-        if hits:
-            self.check(id, sum(hits) / len(hits), n=len(hits), seeds=seeds)
+        try:
+            answers = [_answer(hit) for hit in hits]
+        except TypeError:
+            raise ValueError(f"hits of {id} must be a list of yes or no, got {hits!r:.80}") from None
+        if None in answers:
+            raise ValueError(
+                f"hits of {id} must be yes or no, True or False, got {list(hits)[answers.index(None)]!r:.80}"
+            )
+        if answers:
+            self.check(id, sum(answers) / len(answers), n=len(answers), seeds=seeds)  # pyright: ignore[reportArgumentType]
         else:
             self.skip(id, reason)
 
     def skip(self, id: str, reason: str) -> None:
         """Record a claim as not attempted, with the reason a reader will see."""
         claim = self._open(id)
-        if not reason.strip():
+        if not isinstance(reason, str) or not reason.strip():
             raise ValueError(f"reason for skipping {id} is empty: say in a few words why.")
         self._print(claim, "not attempted", reason.strip())
         self.done[id] = self._record(claim, "not attempted") | {"reason": reason.strip()}
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep a named table (a list of rows) in the results file, for the replication report."""
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"name of a table must be text, got {name!r}")
         if name in self.tables:
             raise ValueError(f"the table {name!r} was stored already in this run.")
-        self.tables[name] = _plain(list(rows))
+        listed = isinstance(rows, Iterable) and not isinstance(rows, Mapping)
+        kept = list(rows) if listed else []
+        if not listed or not all(isinstance(row, Mapping) for row in kept):
+            raise ValueError(f"rows of the table {name!r} must be mappings of columns to values")
+        self.tables[name] = _plain(kept)
 
     def finish(self) -> None:
         """Write the results file, whole or not at all. Raises ValueError while a claim of this profile is
@@ -154,44 +186,17 @@ class Run:
         print(" | ".join([f"{verdict.upper():<12} {name}", claim.statement, *parts]))
 
 
-def _number(id: str, what: str, value: Any) -> float:
-    value = float(value)
-    if not math.isfinite(value):
-        raise ValueError(f"{what} of {id} is {value}: give a finite number, or use claims.skip.")
-    return value
+def _answer(hit: Any) -> bool | None:
+    """A yes or no as True or False, 1 and 0 among them; None for anything else."""
+    hit = hit.item() if getattr(hit, "ndim", None) == 0 else hit  # of NumPy and torch
+    return bool(hit) if isinstance(hit, int) and hit in (0, 1) else None
 
 
-def _values(claim: Claim, value: Any) -> Any:
-    """A float, or one float per name that the rule asks for."""
-    if not claim.rule.named:
-        if isinstance(value, Mapping):
-            raise ValueError(f"value of {claim.id} must be one number: its rule is {claim.rule.words()!r}.")
-        return _number(claim.id, "value", value)
-    names = claim.rule.order  # pyright: ignore[reportAttributeAccessIssue]
-    if not isinstance(value, Mapping) or set(value) != set(names):
-        raise ValueError(f"value of {claim.id} must map exactly these names to numbers: {', '.join(names)}.")
-    return {name: _number(claim.id, name, value[name]) for name in names}
-
-
-def _intervals(claim: Claim, interval: Any) -> Any:
-    """None, (low, high), or one pair per name for an ordering. Bounds that are both nan, as a single seed gives, are
-    no interval.
-    """
-    if interval is None or (isinstance(interval, tuple | list) and all(b != b for b in interval)):
-        return None
-    if claim.rule.named and not isinstance(claim.rule, RatioAtLeast):
-        names = claim.rule.order  # pyright: ignore[reportAttributeAccessIssue]
-        if not isinstance(interval, Mapping) or set(interval) != set(names):
-            raise ValueError(f"interval of {claim.id} must map these names to pairs: {', '.join(names)}.")
-        return {name: _pair(claim.id, interval[name]) for name in names}
-    return _pair(claim.id, interval)
-
-
-def _pair(id: str, interval: Any) -> tuple[float, float]:
-    pair = tuple(_number(id, "interval", end) for end in interval)
-    if len(pair) != 2 or pair[0] > pair[1]:
-        raise ValueError(f"interval of {id} must be (low, high) with low <= high, not {pair}.")
-    return pair
+def _device(device: torch.device | str) -> torch.device:
+    try:
+        return torch.device(device)
+    except (TypeError, RuntimeError):
+        raise ValueError(f"device={device!r} is not a device such as cpu or cuda") from None
 
 
 def _ours(claim: Claim, value: Any, interval: Any) -> str:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from robustxai import runtime
-from robustxai.claims.ledger import PROFILES
+from robustxai.claims.names import check_chapter, check_profile
 
-STORED = (*PROFILES, "bench")
 CLOCKS = {"time.perf_counter": "seconds on the clock", "time.process_time": "processor seconds"}
 COLUMNS = {
     "time of … over time of …": "name",
@@ -26,10 +25,10 @@ def stored(chapter: str, profile: str) -> dict[str, Any] | None:
 
     profile: "quick", "real", "gpu", or "bench" for the benchmarks. An installed copy looks in the current folder; a
     run's own ROBUSTXAI_RESULTS is not looked at, as it holds what this run writes.
-    Raises ValueError for another profile, and for a file that is no JSON object.
+    Raises ValueError for another profile, for what is no chapter's name, and for a file that is no JSON object.
     """
-    if profile not in STORED:
-        raise ValueError(f"profile={profile!r} is not known: use one of {', '.join(STORED)}.")
+    check_chapter(chapter)
+    check_profile(profile)
     path = (runtime.checkout() or Path()) / "results" / profile / f"{chapter}.json"
     if not path.is_file():
         return None
@@ -44,13 +43,20 @@ def stored(chapter: str, profile: str) -> dict[str, Any] | None:
 
 def benchmarks(chapter: str) -> tuple[list[dict[str, Any]], str]:
     """The stored benchmark ratios of a chapter as rows for `plots.table`, with quartiles, and a caption that names the
-    clock; without a file, no rows and a sentence that says how to get them."""
+    clock; without a file, no rows and a sentence that says how to get them. Raises ValueError for a file that holds
+    no benchmarks.
+    """
     content = stored(chapter, "bench")
     if content is None:
         return [], "the benchmark file comes with a checkout: run `make bench` there"
-    rows = [
-        {k: (r[v], r["low"], r["high"]) if v == "ratio" else r[v] for k, v in COLUMNS.items()}
-        for r in content["ratios"]
-    ]
-    clock = content["machine"]["timer"]
+    try:
+        rows = [
+            {k: (r[v], r["low"], r["high"]) if v == "ratio" else r[v] for k, v in COLUMNS.items()}
+            for r in content["ratios"]
+        ]
+        clock = content["machine"]["timer"]
+    except (KeyError, TypeError):
+        raise ValueError(
+            f"results/bench/{chapter}.json holds no benchmarks: run `make bench` again."
+        ) from None
     return rows, f"Benchmarks, {CLOCKS.get(clock, clock)}: median of alternating rounds with quartiles"
