@@ -9,6 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from robustxai.checks import check_count, check_length
+from robustxai.metrics.predictions import predicted
+from robustxai.models import logits_of
+
 
 def trainable(model: nn.Module, chosen: Sequence[str | nn.Module] | None = None) -> dict[str, nn.Parameter]:
     """The parameters, by name, that belong to the `chosen` modules or names; None chooses all.
@@ -47,19 +51,31 @@ def set_training(model: nn.Module, chosen: Sequence[str | nn.Module] | None = No
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 256) -> float:
     """The share in [0, 1] of samples whose largest logit is class `y`, in eval mode; the modes are put back.
 
-    NaN when `y` does not hold one class number a sample.
+    A single logit is two classes. NaN when `y` does not hold one class of the network a sample, when a logit is NaN
+    or infinite, and for no samples. Raises ValueError for another number of labels than samples.
+
+    >>> accuracy(nn.Identity(), torch.tensor([[0.0, 1.0], [2.0, 1.0]]), torch.tensor([1, 1]))
+    0.5
     """
-    if y.ndim != 1 or y.is_floating_point():
+    check_count("batch_size", batch_size)
+    if not isinstance(y, Tensor) or y.ndim != 1 or y.is_floating_point():
+        return math.nan
+    check_length("y", y, "x", len(x))
+    if not len(y):
         return math.nan
     modes = {module: module.training for module in model.modules()}
     model.eval()
-    right = sum(
-        (model(a).argmax(1) == b).sum().item()
-        for a, b in zip(x.split(batch_size), y.split(batch_size), strict=True)
-    )
-    for module, mode in modes.items():
-        module.training = mode
-    return right / len(y)
+    try:
+        right, known = 0, True
+        for a, b in zip(x.split(batch_size), y.split(batch_size), strict=True):
+            logits = logits_of(model, a)
+            classes = max(2, logits.shape[1])
+            known &= bool(logits.isfinite().all() and (b >= 0).all() and (b < classes).all())
+            right += (predicted(logits) == b).sum().item()
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return right / len(y) if known else math.nan
 
 
 def _name(model: nn.Module, item: str | nn.Module) -> str:
