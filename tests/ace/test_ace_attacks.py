@@ -170,15 +170,15 @@ def test_bad_input(as_shipped):
     run = PGD(steps=2).perturb
     with pytest.raises(ValueError, match="target is already the predicted class of 4 of 4 images"):
         run(net, x, now)
-    with pytest.raises(ValueError, match="target holds classes 5 to 5; accepted are 0 to 1"):
+    with pytest.raises(ValueError, match="target holds class 5; accepted are 0 to 1"):
         run(net, x, 5)
     with pytest.raises(ValueError, match=r"target has shape \(3,\)"):
         run(net, x, torch.tensor([0, 1, 1]))
     with pytest.raises(ValueError, match=r"accepted are images in \[0, 1\]"):
         run(net, 2 * x)
-    with pytest.raises(ValueError, match="classifier takes images of 1 channels and x has 3"):
+    with pytest.raises(ValueError, match=r"classifier does not run on x of shape \(4, 3, 8, 8\).*channels"):
         run(Classifier(channels=1), x, filter=filtered())
-    with pytest.raises(ValueError, match="classifier has norm in training mode"):
+    with pytest.raises(ValueError, match=r"classifier is in training mode \(norm\)"):
         run(Classifier().train(), x)
     with pytest.raises(ValueError, match="gradients that are not finite for 4 of 4 images"):
         run(Broken(), x, 1)

@@ -178,7 +178,7 @@ def test_networks_that_do_not_fit(as_shipped):
     assert DiffusionFilter(small, scheduler()).timesteps[-1] == 40
     with pytest.raises(ValueError, match="timesteps reach 50; accepted are those below 41"):
         DiffusionFilter(small, scheduler(), tau=6)
-    with pytest.raises(ValueError, match="unet has a layer in training mode"):
+    with pytest.raises(ValueError, match="unet is in training mode"):
         DiffusionFilter(nn.Dropout(0.1).train(), scheduler())
 
 
@@ -188,8 +188,8 @@ def test_networks_that_do_not_fit(as_shipped):
         (torch.rand(2, 1, 8, 8), "x has 1 channels and unet takes 3"),
         (torch.rand(2, 3, 9, 8), "x has size 9 x 8; accepted are multiples of 2"),
         (torch.rand(2, 3, 8, 8) + 0.5, r"accepted are images in \[0, 1\]"),
-        (torch.full((1, 3, 8, 8), torch.nan), r"accepted are images in \[0, 1\]"),
-        (torch.rand(3, 8, 8), r"accepted are images \(n, C, H, W\)"),
+        (torch.full((1, 3, 8, 8), torch.nan), r"accepted are finite images in \[0, 1\]"),
+        (torch.rand(3, 8, 8), r"accepted is a batch of images \(n, C, H, W\)"),
         (torch.rand(2, 3, 8, 8).double(), "x has dtype torch.float64 and unet torch.float32"),
     ],
 )

@@ -1,34 +1,52 @@
-"""Asking a denoising network: what it fits, its parameters out of the graph, every pass counted.
+"""Wrapper around a denoising network: input checks, frozen parameters, pass counting.
 
 Knows a network that is called as unet(z, timesteps), and nothing about schedules or noise.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from robustxai.ace.freeze import frozen
 from robustxai.checks import check_calm
+from robustxai.models import fitting
+
+_lock = threading.Lock()
 
 
 @dataclass
 class Calls:
-    """What the denoising network was asked: calls, and images over all calls, forwards and backwards."""
+    """What the denoising network was asked: calls, and images over all calls, forwards and backwards.
+
+    Several threads may count in one.
+
+    >>> calls = Calls()
+    >>> calls.count_forward(4)
+    >>> calls
+    Calls(forward_calls=1, backward_calls=0, forwards=4, backwards=0)
+    """
 
     forward_calls: int = 0
     backward_calls: int = 0
     forwards: int = 0
     backwards: int = 0
 
+    def count_forward(self, images: int) -> None:
+        """Count a forward pass of so many images."""
+        with _lock:
+            self.forward_calls += 1
+            self.forwards += images
+
     def count_backward(self, gradient: Tensor) -> None:
         """A hook for the network's output: counts a backward pass where it arrives."""
-        self.backward_calls += 1
-        self.backwards += len(gradient)
+        with _lock:
+            self.backward_calls += 1
+            self.backwards += len(gradient)
 
 
 class Denoiser:
@@ -39,6 +57,8 @@ class Denoiser:
     """
 
     def __init__(self, unet: nn.Module, *, width: int, bf16: bool):
+        if not callable(unet):
+            raise ValueError(f"unet must be a network called as unet(z, t), got {type(unet).__name__}")
         check_calm("unet", unet)
         self.unet, self.width, self.bf16 = unet, width, bf16
         inputs, outputs = setting(unet, "in_channels"), setting(unet, "out_channels")
@@ -50,12 +70,18 @@ class Denoiser:
 
     def ask(self, z: Tensor, timestep: int, calls: Calls) -> Tensor:
         """The network's answer at a base timestep, of the dtype of `z`, differentiable in `z` alone."""
-        calls.forward_calls += 1
-        calls.forwards += len(z)
+        calls.count_forward(len(z))
         t = torch.full((len(z),), timestep, device=z.device, dtype=torch.long)
         with frozen(self.unet), torch.autocast(z.device.type, torch.bfloat16, enabled=self.bf16):
-            out = self.unet(z, t)
-        out = (out if isinstance(out, Tensor) else out.sample).to(z.dtype)
+            with fitting("unet", z):
+                out = self.unet(z, t)
+        out = out if isinstance(out, Tensor) else getattr(out, "sample", None)
+        if not isinstance(out, Tensor) or out.ndim != 4 or out.shape[2:] != z.shape[2:] or len(out) != len(z):
+            found = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else "no tensor and no .sample"
+            raise ValueError(
+                f"unet must return images of the size of its input, {tuple(z.shape)}, got {found}"
+            )
+        out = out.to(z.dtype)
         if out.shape[1] != self.width * z.shape[1]:
             raise ValueError(
                 f"unet returned {out.shape[1]} channels for {z.shape[1]}; accepted are {self.width * z.shape[1]}"
@@ -81,19 +107,6 @@ class Denoiser:
         own = next((p.dtype for p in self.unet.parameters()), x.dtype)
         if own != x.dtype and not self.bf16:
             raise ValueError(f"x has dtype {x.dtype} and unet {own}; accepted are equal ones, or bf16=True")
-
-
-@contextlib.contextmanager
-def frozen(*nets: nn.Module) -> Iterator[None]:
-    """Parameters take no part in gradients inside the block, and are as they were after it."""
-    parameters = [p for net in nets for p in net.parameters() if p.requires_grad]
-    for p in parameters:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in parameters:
-            p.requires_grad_(True)
 
 
 def setting(owner: Any, name: str) -> Any:

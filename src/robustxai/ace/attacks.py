@@ -12,16 +12,17 @@ from typing import ClassVar
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from robustxai.ace.checks import check_channels, check_images, wanted_class
+from robustxai.ace.checks import classify, target_class
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.gradients import ROUTES, class_gradient, passes
 from robustxai.ace.losses import DISTANCES, SCHEDULES, Images, Logits, distance_gradient, distance_weight
 from robustxai.ace.memory import Chunks
 from robustxai.ace.noise import Seeds, draw, image_generators
 from robustxai.ace.state import Count, State
-from robustxai.checks import check_calm, check_count, check_name, check_number
+from robustxai.checks import check_calm, check_count, check_images, check_name, check_number
+from robustxai.models import Network
 
 Watch = Callable[[Count, Count, Images], object]
 CW_SHIFT = 1e-5
@@ -36,6 +37,12 @@ class Attack:
     distance, lam: lambda times this distance is added to the loss; schedule: its weight over the steps. route:
     how the gradient passes the filter, see `ROUTES`. draws: gradients averaged over as many noises at each step.
     The defaults are the paper's on faces. Raises ValueError for values out of range.
+
+    >>> class Sideways(PGD):
+    ...     def _move(self, v, clean, gradient):
+    ...         return self._inside(v - self.step * gradient.sign().flip(-1), clean)
+    >>> Sideways(steps=3).steps
+    3
     """
 
     steps: int = 50
@@ -81,7 +88,7 @@ class Attack:
         return torch.where((state.k > 0).view(-1, 1, 1, 1), self.image(state.v), state.clean)
 
     def look(
-        self, classifier: nn.Module, filter: DiffusionFilter | None, state: State, chunks: Chunks
+        self, classifier: Network, filter: DiffusionFilter | None, state: State, chunks: Chunks
     ) -> tuple[State, Images, Images, Logits]:
         """The state with its cost, its images, the gradient of the whole objective, the logits on filtered images.
 
@@ -125,7 +132,7 @@ class Attack:
 
     def perturb(
         self,
-        classifier: nn.Module,
+        classifier: Network,
         x: Images,
         target: int | Int[Tensor, " n"] | None = None,
         *,
@@ -136,14 +143,16 @@ class Attack:
     ) -> Images:
         """The last of `steps` iterates from images `x` in [0, 1]: no early stop, no choice (spec 3.4).
 
-        target: wanted class, None for the other of two classes or the second most probable of more. filter: None
-        is the plain attack. generators: of the filter's noise, see `image_generators`. chunks: how many images
-        at once. watch: called with index (n,), updates made (n,) and images at the start and after each update.
+        x: pixels up to 1e-5 outside, which resizing leaves, are moved into [0, 1]. classifier: any way to logits, see
+        `robustxai.models`. target: the wanted class, None for the other of two classes or the second most probable of
+        more. filter: None is the plain attack. generators: of the filter's noise, see `image_generators`. chunks: how
+        many images at once. watch: called with index (n,), updates made (n,) and images at the start and after each
+        update.
         Raises ValueError for bad input.
         """
         with torch.inference_mode(False):
-            x, chunks = x.detach().clone(), Chunks() if chunks is None else chunks
-            _, target = check_task(classifier, filter, x, target, chunks=chunks)
+            chunks = Chunks() if chunks is None else chunks
+            x, _, target = check_task(classifier, filter, x, target, chunks=chunks)
             state = self.start(x, target, image_generators(x, generators))
             for _ in range(self.steps):
                 state, image, gradient, _ = self.look(classifier, filter, state, chunks)
@@ -157,14 +166,26 @@ class Attack:
 
 
 class PGD(Attack):
-    """x' <- clip(x' - alpha sign(g)), the default of the paper (spec 3.4)."""
+    """x' <- clip(x' - alpha sign(g)), the default of the paper (spec 3.4).
+
+    >>> brightness = lambda x: 20 * (x.mean((1, 2, 3)) - 0.5)[:, None]
+    >>> moved = PGD(steps=30).perturb(brightness, torch.full((1, 1, 4, 4), 0.45))
+    >>> bool(brightness(moved) > 0)
+    True
+    """
 
     def _move(self, v: Images, clean: Images, gradient: Images) -> Images:
         return self._inside(v - self.step * gradient.sign(), clean)
 
 
 class GD(Attack):
-    """x' <- clip(x' - alpha g), without the sign (spec 3.5)."""
+    """x' <- clip(x' - alpha g), without the sign (spec 3.5).
+
+    >>> brightness = lambda x: 20 * (x.mean((1, 2, 3)) - 0.5)[:, None]
+    >>> moved = GD(steps=30, step=0.05).perturb(brightness, torch.full((1, 1, 4, 4), 0.45))
+    >>> bool(brightness(moved) > 0)
+    True
+    """
 
     def _move(self, v: Images, clean: Images, gradient: Images) -> Images:
         return self._inside(v - self.step * gradient, clean)
@@ -175,6 +196,11 @@ class CW(Attack):
 
     Codes are clamped to [-3, 3], so images stay inside [0.0025, 0.9975] and `eps` is not used. Returned is the
     image of the last code; the released code returns the one before. At the default `step` it barely moves.
+
+    >>> brightness = lambda x: 20 * (x.mean((1, 2, 3)) - 0.5)[:, None]
+    >>> moved = CW(steps=30, step=0.1).perturb(brightness, torch.full((1, 1, 4, 4), 0.45))
+    >>> bool(brightness(moved) > 0)
+    True
     """
 
     loss: ClassVar[str] = "margin"
@@ -194,20 +220,21 @@ ATTACKS: dict[str, type[Attack]] = {"pgd": PGD, "gd": GD, "cw": CW}
 
 
 def check_task(
-    classifier: nn.Module,
+    classifier: Network,
     filter: DiffusionFilter | None,
     x: Images,
     target: int | Tensor | None,
     *,
-    chunks: Chunks | None = None,
-) -> tuple[Logits, Count]:
-    """Clean logits and wanted classes of images that fit classifier and filter; else ValueError."""
-    check_images(x)
+    chunks: Chunks,
+) -> tuple[Images, Logits, Count]:
+    """A copy of images that fit classifier and filter, their clean logits and target classes; else ValueError."""
+    x = check_images("x", x).detach().clone().clamp_(0, 1)
     check_calm("classifier", classifier)
     if filter is not None:
+        if not isinstance(filter, DiffusionFilter):
+            raise ValueError(f"filter must be a DiffusionFilter or None, got {type(filter).__name__}")
         check_calm("unet", filter.unet)
         filter.denoiser.check(x)
-    check_channels("classifier", classifier, x.shape[1])
     with torch.no_grad():
-        (logits,) = (chunks or Chunks()).run(lambda rows: (classifier(x[rows]),), len(x))
-    return logits, wanted_class(target, logits)
+        (logits,) = chunks.run(lambda rows: (classify(classifier, x[rows]),), len(x))
+    return x, logits, target_class(target, logits)

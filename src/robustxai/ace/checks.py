@@ -1,33 +1,63 @@
-"""The chapter's own contracts, beside those of `robustxai.checks`: images, channels, and the class that is wanted.
+"""Input validation for ACE beside that of `robustxai.checks`: pairs of images, finite logits, and the target class.
 
 Each raises one ValueError of one sentence, or returns what it checked; called once by whatever a user calls.
 """
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 
-from robustxai.checks import as_target
+from robustxai.checks import as_target, check_images
 from robustxai.metrics.predictions import predicted, two_columns
+from robustxai.models import Network, logits_of
 
 
-def check_images(x: Tensor) -> None:
-    """`x` is a batch (n, C, H, W) of finite floats in [0, 1], not empty."""
-    if x.ndim != 4 or x.numel() == 0:
-        raise ValueError(f"x has shape {tuple(x.shape)}; accepted are images (n, C, H, W), not empty")
-    if not x.is_floating_point():
-        raise ValueError(f"x has dtype {x.dtype}; accepted are floating-point images in [0, 1]")
-    low, high = float(x.detach().min()), float(x.detach().max())
-    if not (low >= 0 and high <= 1):  # false for NaN as well
-        raise ValueError(f"x holds values from {low:.4g} to {high:.4g}; accepted are images in [0, 1]")
+def check_pair(x: object, image: object, *, name: str = "image") -> None:
+    """`x` and `image` are batches of finite images of one shape, of any range, not empty."""
+    x, image = (check_images(n, value, low=None, high=None) for n, value in (("x", x), (name, image)))
+    if image.shape != x.shape:
+        raise ValueError(f"{name} must have the shape of x, {tuple(x.shape)}, got {tuple(image.shape)}")
 
 
-def check_channels(name: str, net: nn.Module, channels: int) -> None:
-    """The first convolution of `net`, if there is one, takes this number of channels."""
-    first = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None)
-    if first is not None and first.in_channels != channels:
-        raise ValueError(
-            f"{name} takes images of {first.in_channels} channels and x has {channels}; accepted are equal numbers"
+def check_logits(logits: object) -> Tensor:
+    """`logits` are a tensor (n, classes) of one or more samples, or (n, 1)."""
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or not logits.numel():
+        found = (
+            f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"type {type(logits).__name__}"
         )
+        raise ValueError(f"logits must be a tensor (n, classes), not empty, got {found}")
+    if not logits.is_floating_point():
+        raise ValueError(f"logits must be floating-point numbers, got dtype {logits.dtype}")
+    return logits
+
+
+def check_flags(name: str, value: object, ndim: int, meaning: str) -> Tensor:
+    """`value` is a tensor of truth values with `ndim` axes, such as a mask."""
+    if not isinstance(value, Tensor) or value.dtype != torch.bool or value.ndim != ndim:
+        found = (
+            f"shape {tuple(value.shape)} and dtype {value.dtype}"
+            if isinstance(value, Tensor)
+            else f"type {type(value).__name__}"
+        )
+        raise ValueError(f"{name} must be truth values {meaning}, got {found}")
+    return value
+
+
+def classify(classifier: Network, x: Tensor, *, name: str = "classifier") -> Float[Tensor, "n classes"]:
+    """The logits of a classifier, all finite; NaN makes no decision. Raises ValueError."""
+    logits = logits_of(classifier, x, name=name)
+    if not logits.isfinite().all():
+        raise ValueError(f"{name} returned logits that are not finite; accepted are finite ones")
+    return logits
+
+
+def given_class(target: Any, logits: Tensor, *, name: str = "target") -> Tensor:
+    """The class (n,) that a caller has to name: an int, or one for each image; None is none."""
+    if target is None:
+        raise ValueError(f"{name} must be an int or integers of shape ({len(logits)},), got None")
+    return as_target(target, logits, model="classifier", name=name)
 
 
 def counter_class(logits: Tensor) -> Tensor:
@@ -37,11 +67,9 @@ def counter_class(logits: Tensor) -> Tensor:
     return rest.argmax(1)
 
 
-def wanted_class(target: int | Tensor | None, logits: Tensor) -> Tensor:
-    """Wanted classes (n,), none of them the predicted one; None is `counter_class`."""
+def target_class(target: Any, logits: Tensor) -> Tensor:
+    """Target classes (n,), none of them the predicted one; None is `counter_class`."""
     given = as_target(target, logits, model="classifier")
-    if not logits.isfinite().all():
-        raise ValueError("classifier returned logits that are not finite; accepted are finite ones")
     if target is None:
         return counter_class(logits)
     same = int((given == predicted(logits)).sum())

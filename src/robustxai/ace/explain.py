@@ -14,10 +14,11 @@ import torch
 from jaxtyping import Int
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
+from torch import Tensor
 
 from robustxai.ace.active import Fast, run
 from robustxai.ace.attacks import ATTACKS, Attack, Watch, check_task
+from robustxai.ace.checks import classify
 from robustxai.ace.filter import DiffusionFilter
 from robustxai.ace.losses import Images, target_probability
 from robustxai.ace.memory import Chunks
@@ -27,6 +28,7 @@ from robustxai.ace.result import Counterfactual
 from robustxai.ace.state import State
 from robustxai.checks import check_count, check_name, check_number
 from robustxai.metrics.predictions import predicted
+from robustxai.models import Network
 
 MODES = ("strict", "fast")
 
@@ -35,7 +37,8 @@ class ACE:
     """Adversarial counterfactual explanations of a classifier, which is left as it is (Jeanneret et al. 2023).
 
     Args:
-        classifier: images in [0, 1] to logits (n, classes), or (n, 1) for a sigmoid; in eval mode.
+        classifier: images in [0, 1] to logits (n, classes), or (n, 1) for a sigmoid with classes 0 and 1; in eval
+            mode. It may return them in any way that `robustxai.models` knows.
         filter: the diffusion filter; None is the plain attack, the control, without refinement.
         attack: "pgd", "gd", "cw" with `options` of `Attack` (steps, step, eps, distance, lam, schedule, route,
             draws), or an `Attack`. The defaults are the paper's for faces of 128 pixels and more: at 32 pixels
@@ -44,12 +47,18 @@ class ACE:
         batch_size: images at once; when memory runs out it is halved, with a notice. It changes no result.
         fast: what `mode="fast"` does.
 
-    Raises ValueError for settings out of range.
+    Several threads may use one object and one classifier at the same time. Raises ValueError for settings out of
+    range.
+
+    >>> brightness = lambda x: 20 * (x.mean((1, 2, 3)) - 0.5)[:, None]
+    >>> found = ACE(brightness, None, steps=30).explain(torch.full((1, 1, 4, 4), 0.45))
+    >>> found.prediction, found.target, found.flipped
+    (tensor([0]), tensor([1]), tensor([True]))
     """
 
     def __init__(
         self,
-        classifier: nn.Module,
+        classifier: Network,
         filter: DiffusionFilter | None,
         *,
         attack: str | Attack = "pgd",
@@ -70,9 +79,11 @@ class ACE:
             if unknown:
                 known = ", ".join(name for name in Attack.__dataclass_fields__ if name != "loss")
                 raise ValueError(f"option {unknown[0]!r} is unknown; accepted are {known}")
-        check_count("batch_size", batch_size)
-        check_number("threshold", threshold)
-        check_count("dilation", dilation)
+        if not callable(classifier):
+            raise ValueError(f"classifier must be a network, got {type(classifier).__name__}")
+        batch_size = check_count("batch_size", batch_size)
+        threshold = check_number("threshold", threshold)
+        dilation = check_count("dilation", dilation)
         if dilation % 2 == 0:
             raise ValueError(f"dilation is {dilation}; accepted are odd whole numbers from 1")
         self.classifier, self.filter = classifier, filter
@@ -90,13 +101,13 @@ class ACE:
         progress: bool | str = False,
         watch: Watch | None = None,
     ) -> Counterfactual:
-        """Counterfactuals of images `x` (n, C, H, W) in [0, 1].
+        """Counterfactuals of images `x` (n, C, H, W) in [0, 1]; pixels up to 1e-5 outside are moved inside.
 
         Args:
             target: wanted class of each, never the predicted one; None for the other of two classes, or the
                 second most probable of more.
             mode: "strict" is the paper: all steps, the last iterate, every denoising step. "fast" is `fast`.
-            generators: of all noise; an int gives each image the same noise in any batch, see
+            generators: of all noise; an integer gives each image the same noise in any batch, see
                 `image_generators`.
             progress: a bar on stderr, where that is a terminal; a string is its title.
             watch: called with index (m,), updates made (m,) and images (m, C, H, W) along the way.
@@ -109,8 +120,7 @@ class ACE:
         attack = self.attack if fast is None or fast.attack is None else fast.attack
         chunks = Chunks(self.batch_size)
         with torch.inference_mode(False):
-            x = x.detach().clone()
-            logits, target = check_task(self.classifier, self.filter, x, target, chunks=chunks)
+            x, logits, target = check_task(self.classifier, self.filter, x, target, chunks=chunks)
             parts: dict[int, Counterfactual] = {}
             tried: dict[int, Counterfactual] = {}
 
@@ -165,7 +175,7 @@ class ACE:
         with torch.no_grad():
             before = logits[state.index]
             between, after = chunks.run(
-                lambda r: (self.classifier(pre[r]), self.classifier(image[r])), len(x)
+                lambda r: (classify(self.classifier, pre[r]), classify(self.classifier, image[r])), len(x)
             )
         t = state.target
         return state, Counterfactual(

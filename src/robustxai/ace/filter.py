@@ -13,11 +13,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recomputed
 
-from robustxai.ace.asking import Calls, Denoiser, setting
-from robustxai.ace.checks import check_images
+from robustxai.ace.asking import Calls, Denoiser
 from robustxai.ace.noise import Images, Seeds, draw, image_generators
-from robustxai.ace.schedule import VARIANCES, Schedule, fewer, respaced
-from robustxai.checks import check_count, check_name
+from robustxai.ace.plan import Plan
+from robustxai.ace.schedule import VARIANCES, Schedule, as_timesteps, fewer, respaced
+from robustxai.checks import check_count, check_finite, check_images, check_name
 
 Noise = Float[Tensor, "n tau channel height width"]
 
@@ -28,17 +28,29 @@ class DiffusionFilter:
     Args:
         unet: predicts the noise of images in [-1, 1], called as unet(z, t) with base timesteps t (n,); returns
             a tensor or an object with `.sample`, as diffusers' `UNet2DModel` does.
-        scheduler: anything with `.alphas_cumprod`, such as diffusers' `DDPMScheduler`.
+        scheduler: anything with `.alphas_cumprod`, such as diffusers' `DDPMScheduler`. What its config says of the
+            estimate and its clipping is kept, and refused where the filter has no such thing, see `Plan`.
         steps: T', to how many timesteps the schedule is respaced.
         tau: how many of them the filter visits, 0 (the identity) to `steps`.
-        variance: of a denoising step, see `VARIANCES`; "learned" needs a network with twice the channels.
+        variance: of a denoising step, see `VARIANCES`; "learned" needs a network with twice the channels. None is
+            that of the scheduler, "small" where it names none.
         checkpoint: True keeps one graph of the network at a time, for a second forward per step; the gradient
             is the same. None is False until memory runs out inside `ACE`.
         bf16: run the network under bfloat16 autocast; all else stays in the dtype of the images.
         timesteps: the visited base timesteps themselves, rising; `steps` and `tau` are then not used.
         seed: of the noise where a call is given none.
 
-    `calls` counts what the network is asked. Raises ValueError for numbers out of range and networks that do not fit.
+    `calls` counts what the network is asked. Raises ValueError for numbers out of range, and networks and schedulers
+    that do not fit.
+
+    >>> class Zero(nn.Module):
+    ...     alphas_cumprod = torch.linspace(0.999, 0.5, 100)
+    ...     def forward(self, z, t):
+    ...         return 0 * z
+    >>> unet, x = Zero(), torch.full((1, 1, 4, 4), 0.5)
+    >>> filtered = DiffusionFilter(unet, unet, steps=10, tau=2)
+    >>> filtered(x, generators=0).shape, filtered.timesteps
+    (torch.Size([1, 1, 4, 4]), (0, 11))
     """
 
     def __init__(
@@ -48,7 +60,7 @@ class DiffusionFilter:
         steps: int = 100,
         tau: int = 5,
         *,
-        variance: str = "small",
+        variance: str | None = None,
         checkpoint: bool | None = None,
         bf16: bool = False,
         timesteps: tuple[int, ...] | None = None,
@@ -59,20 +71,21 @@ class DiffusionFilter:
             raise ValueError(
                 f"scheduler is a {type(scheduler).__name__}; accepted is one with alphas_cumprod"
             )
-        kind = setting(scheduler, "prediction_type") or "epsilon"
-        if kind != "epsilon":
-            raise ValueError(f"scheduler predicts {kind!r}; accepted are networks that predict 'epsilon'")
-        check_name("variance", variance, VARIANCES)
+        if variance is not None:
+            check_name("variance", variance, VARIANCES)
+        plan = Plan.of(scheduler, variance)
+        variance, self.clip = plan.variance, plan.clip
         if timesteps is None:
             picked = respaced(len(bars), steps)
-            check_count("tau", tau, 0)
+            tau = check_count("tau", tau, 0)
             if tau > steps:
                 raise ValueError(f"tau is {tau}; accepted are 0 to {steps}, the number of steps")
             timesteps = picked[:tau]
+        timesteps = as_timesteps(timesteps, len(bars)) if len(timesteps) else ()
         self.denoiser = Denoiser(unet, width=2 if variance == "learned" else 1, bf16=bf16)
         self.unet, self.scheduler, self.variance = unet, scheduler, variance
         self.checkpoint, self.bf16, self.steps = checkpoint, bf16, steps
-        self.schedule: Schedule | None = Schedule.over(bars, tuple(timesteps)) if len(timesteps) else None
+        self.schedule: Schedule | None = Schedule.over(bars, timesteps) if timesteps else None
         trained = getattr(unet, "trained_steps", None)
         if trained is not None and timesteps and timesteps[-1] >= trained:
             raise ValueError(
@@ -81,7 +94,7 @@ class DiffusionFilter:
         self.calls = Calls()
         self._fewer: dict[int, DiffusionFilter] = {}
         self._twin: DiffusionFilter | None = None
-        self._own = torch.Generator().manual_seed(seed)
+        self._own = torch.Generator().manual_seed(check_count("seed", seed, -(2**63)))
 
     @classmethod
     def load(
@@ -154,14 +167,11 @@ class DiffusionFilter:
         noise: from `noise(x)`. generators: without it, see `image_generators`; when both are missing, the
         filter draws anew at each call from its own seed. Raises ValueError for sizes that do not fit.
         """
-        check_images(x)
+        check_images("x", x)
         self.denoiser.check(x)
         if noise is None:
             noise = self.noise(x, self._own if generators is None else generators)
-        if noise.shape != (len(x), self.tau, *x.shape[1:]):
-            raise ValueError(
-                f"noise has shape {tuple(noise.shape)}; accepted is {(len(x), self.tau, *x.shape[1:])}"
-            )
+        check_noise(noise, x, self.tau)
         return self.run(x, noise)
 
     def run(self, x: Images, noise: Noise) -> Images:
@@ -171,7 +181,8 @@ class DiffusionFilter:
         z = self.noised(2 * x - 1, self.tau - 1, noise[:, 0])
         for i in reversed(range(self.tau)):
             z = self.step(z, i, noise[:, self.tau - i] if i else None)
-        return (z + 1) / 2
+        image = (z + 1) / 2
+        return image if self.clip is not None and self.clip <= 1 else image.clamp(0, 1)
 
     def noised(self, z: Images, i: int, noise: Images) -> Images:
         """Images in [-1, 1] noised to step `i`: sqrt(abar_i) z + sqrt(1 - abar_i) noise."""
@@ -191,7 +202,9 @@ class DiffusionFilter:
         out = self.denoiser.ask(z, s.timesteps[i], self.calls)
         bar = s.alpha_bar[i]
         x0 = (z - float((1 - bar).sqrt()) * out[:, : z.shape[1]]) / float(bar.sqrt())
-        mean = float(s.x0_weight[i]) * x0.clamp(-1, 1) + float(s.z_weight[i]) * z
+        if self.clip is not None:
+            x0 = x0.clamp(-self.clip, self.clip)
+        mean = float(s.x0_weight[i]) * x0 + float(s.z_weight[i]) * z
         if noise is None:
             return mean
         if self.variance != "learned":
@@ -199,3 +212,12 @@ class DiffusionFilter:
         low, high = s.log_variances(i)
         share = (out[:, z.shape[1] :] + 1) / 2
         return mean + (0.5 * (share * high + (1 - share) * low)).exp() * noise
+
+
+def check_noise(noise: object, x: Images, tau: int, *, name: str = "noise") -> None:
+    """`noise` is finite and as long and wide as a call on `x` with `tau` steps needs it. Raises ValueError."""
+    wanted = (len(x), tau, *x.shape[1:])
+    if not isinstance(noise, Tensor) or noise.shape != wanted:
+        found = f"shape {tuple(noise.shape)}" if isinstance(noise, Tensor) else f"type {type(noise).__name__}"
+        raise ValueError(f"{name} has {found}; accepted is {wanted}")
+    check_finite(name, noise, "noise")

@@ -5,11 +5,14 @@ Knows one evaluation; knows nothing about steps, distances or the result.
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from robustxai.ace.asking import frozen
-from robustxai.ace.filter import DiffusionFilter, Noise
-from robustxai.ace.losses import Images, Logits, class_loss
+from robustxai.ace.filter import DiffusionFilter, Noise, check_noise
+from robustxai.ace.freeze import frozen
+from robustxai.ace.losses import LOSSES, Images, Logits, class_loss
+from robustxai.checks import check_images, check_name
+from robustxai.metrics import similarity
+from robustxai.models import Network, logits_of
 
 ROUTES = ("full", "one-step", "shortcut")
 """full: through every denoising step. one-step: the same noise level, filter and gradient of one step. shortcut:
@@ -17,7 +20,7 @@ all steps forwards and none backwards, the gradient at the filtered image over s
 
 
 def class_gradient(
-    classifier: nn.Module,
+    classifier: Network,
     filter: DiffusionFilter | None,
     x: Images,
     target: Int[Tensor, " n"],
@@ -28,11 +31,22 @@ def class_gradient(
 ) -> tuple[Images, Logits]:
     """Gradient in `x` of the summed `class_loss` of classifier(F(x)) for the target, and the logits on F(x).
 
-    filter: None for the classifier alone. noise: of the filter's call. Parameters are left out of the graph.
+    filter: None for the classifier alone. noise: of the filter's call, such as `filter.noise(x)`. Parameters are
+    left out of the graph. Raises ValueError for images, classes and noise that do not fit, and a filter without noise.
+
+    >>> brightness = lambda x: x.mean((1, 2, 3))[:, None]
+    >>> gradient, logits = class_gradient(brightness, None, torch.full((1, 1, 2, 2), 0.5), torch.tensor([1]))
+    >>> bool((gradient < 0).all()), logits
+    (True, tensor([[0.5000]]))
     """
+    check_name("route", route, ROUTES)
+    check_name("loss", loss, LOSSES)
+    check_images("x", x, low=None, high=None)
+    if filter is not None and filter.tau:
+        check_noise(noise, x, filter.tau)
     with torch.enable_grad(), frozen(classifier):
         x = x.detach().requires_grad_()
-        if filter is None or noise is None or filter.tau == 0:
+        if filter is None or noise is None or filter.tau == 0:  # without noise: nothing visits the filter
             seen, wrt, scale = x, x, 1.0
         elif route == "shortcut":
             with torch.no_grad():
@@ -44,13 +58,20 @@ def class_gradient(
             if route == "one-step":
                 filter, noise = filter.fewer(1), noise[:, :1]
             seen, wrt, scale = filter.run(x, noise), x, 1.0
-        logits = classifier(seen)
+        logits = logits_of(classifier, seen, name="classifier")
+        if not logits.requires_grad:
+            raise ValueError("classifier has no gradient in its images; accepted are differentiable ones")
         (gradient,) = torch.autograd.grad(class_loss(logits, target, loss).sum(), wrt)
     return scale * gradient, logits.detach()
 
 
 def passes(filter: DiffusionFilter | None, route: str) -> tuple[int, int]:
-    """Forwards and backwards of the denoising network that one `class_gradient` of one image costs."""
+    """Forwards and backwards of the denoising network that one `class_gradient` of one image costs.
+
+    >>> passes(None, "full")
+    (0, 0)
+    """
+    check_name("route", route, ROUTES)
     tau = 0 if filter is None else filter.tau
     if route == "shortcut" or tau == 0:
         return tau, 0
@@ -59,5 +80,6 @@ def passes(filter: DiffusionFilter | None, route: str) -> tuple[int, int]:
 
 
 def cosine(a: Images, b: Images) -> Float[Tensor, " n"]:
-    """Cosine between two gradients of each image, such as those of two routes; 0 where one is zero."""
-    return torch.nn.functional.cosine_similarity(a.flatten(1), b.flatten(1))
+    """Cosine between two gradients of each image, such as those of two routes; NaN where one is zero."""
+    found = torch.nn.functional.cosine_similarity(a.flatten(1), b.flatten(1))
+    return found.masked_fill(similarity.cosine(a, b).isnan(), torch.nan)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from robustxai.ace.filter import DiffusionFilter
+from robustxai.checks import check_count
 
 
 class Chunks:
@@ -19,10 +20,13 @@ class Chunks:
 
     size: images in a slice at first; None for all at once. When even one image is too many, a filter whose
     `checkpoint` is None becomes a checkpointed one, with the same gradients.
+
+    >>> Chunks(2).run(lambda rows: (torch.arange(5)[rows] ** 2,), 5)
+    (tensor([ 0,  1,  4,  9, 16]),)
     """
 
     def __init__(self, size: int | None = None):
-        self.size = size
+        self.size = None if size is None else check_count("size", size)
         self.checkpoint = False
         self._may_checkpoint = False
 
@@ -34,7 +38,8 @@ class Chunks:
         return filter.checkpointed() if self.checkpoint else filter
 
     def run(self, work: Callable[[slice], tuple[Tensor, ...]], n: int) -> tuple[Tensor, ...]:
-        """The tensors that `work` gives for rows 0 to `n`, put together."""
+        """The tensors that `work` gives for rows 0 to `n`, 1 or more, put together."""
+        n = check_count("n", n)
         done, parts = 0, []
         while done < n:
             size = min(self.size or n, n - done)

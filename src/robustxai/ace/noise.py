@@ -4,42 +4,97 @@ Knows nothing about diffusion.
 """
 
 import hashlib
+import operator
 from collections.abc import Sequence
+from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.checks import check_batch, check_count
+
 Images = Float[Tensor, "n channel height width"]
-Seeds = int | torch.Generator | Sequence[torch.Generator]
+Seeds = SupportsIndex | torch.Generator | Sequence[SupportsIndex | torch.Generator] | Tensor
+"""An integer (NumPy's count), a generator, or one of them for each image; integers may be an array or a tensor."""
 
 
 def image_generators(x: Images, seed: Seeds = 0) -> list[torch.Generator]:
     """One generator for each image, so that what is drawn for it does not depend on the other images.
 
-    seed: a whole number is mixed with the image's own pixels, so an image draws the same noise at any place in
-    any batch; a generator gives such a number and moves on; a sequence of n generators is used as it is.
-    Raises ValueError for another number of generators.
+    seed: an integer is mixed with the image's own pixels, so an image draws the same noise at any place in
+    any batch; a generator gives such a number and moves on. A sequence holds one for each image: its integers are
+    mixed with their image, its generators are used as they are. Raises ValueError for others, and for another number
+    of them.
+
+    >>> x = torch.zeros(2, 1, 4, 4)
+    >>> one, two = image_generators(x, [3, 4])
+    >>> one.initial_seed() == image_generators(x[:1], 3)[0].initial_seed() != two.initial_seed()
+    True
     """
-    if isinstance(seed, Sequence):
-        if len(seed) != len(x):
-            raise ValueError(
-                f"generators holds {len(seed)} of them; accepted are {len(x)}, one for each image"
-            )
-        return list(seed)
+    check_batch("x", x)
     if isinstance(seed, torch.Generator):
         seed = int(torch.randint(2**62, (), generator=seed, device=seed.device))
+    if (number := _integer(seed)) is not None:
+        seeds: list[Any] = [number] * len(x)
+    else:
+        seeds = _each(seed)
+    if len(seeds) != len(x):
+        raise ValueError(f"generators holds {len(seeds)} of them; accepted are {len(x)}, one for each image")
     pixels = (x.detach() * 65535).round().to(device="cpu", dtype=torch.int32)
-    return [torch.Generator().manual_seed(_mix(seed, image)) for image in pixels]
+    return [
+        s if isinstance(s, torch.Generator) else torch.Generator().manual_seed(_mix(s, image))
+        for s, image in zip(seeds, pixels, strict=True)
+    ]
 
 
 def draw(x: Images, generators: Sequence[torch.Generator], count: int) -> Float[Tensor, "n count *image"]:
-    """`count` standard normal images for each image of `x`, on its device and of its dtype, drawn in float32."""
-    shape = (count, *x.shape[1:])
+    """`count` standard normal images for each image of `x`, on its device and of its dtype, drawn in float32.
+
+    Raises ValueError unless there is one generator for each image.
+
+    >>> x = torch.zeros(2, 1, 4, 4)
+    >>> draw(x, image_generators(x, 0), 3).shape
+    torch.Size([2, 3, 1, 4, 4])
+    """
+    shape = (check_count("count", count, 0), *x.shape[1:])
+    if len(generators) != len(x) or not all(isinstance(g, torch.Generator) for g in generators):
+        raise ValueError(
+            f"generators must be one torch.Generator for each of the {len(x)} images, see image_generators"
+        )
     if count == 0 or not len(x):
         return x.new_empty((len(x), *shape))
     parts = [torch.randn(shape, generator=g, device=g.device, dtype=torch.float32) for g in generators]
     return torch.stack([part.to(x.device) for part in parts]).to(x.dtype)
+
+
+def _integer(seed: Any) -> int | None:
+    """A number that can be mixed, or None for what is none."""
+    if isinstance(seed, bool):
+        return None
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        return None
+    if not -(2**127) <= number < 2**127:
+        raise ValueError(f"generators must be integers below 2**127, got {number}")
+    return number
+
+
+def _each(seeds: Any) -> list[int | torch.Generator]:
+    """One integer or generator for each image."""
+    found = None
+    if not isinstance(seeds, (str, bytes)) and hasattr(seeds, "__len__") and hasattr(seeds, "__getitem__"):
+        try:
+            given = list(seeds)
+        except (TypeError, KeyError, IndexError):  # a 0-d array, a dictionary
+            given = [None]
+        found = [s if isinstance(s, torch.Generator) else _integer(s) for s in given]
+    if found is None or None in found:
+        raise ValueError(
+            f"generators must be an integer, a torch.Generator, or one of them for each image, got {seeds!r}"
+        )
+    return found  # pyright: ignore[reportReturnType]
 
 
 def _mix(seed: int, pixels: Tensor) -> int:

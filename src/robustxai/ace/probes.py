@@ -49,7 +49,9 @@ def routes(
             for r in ("full", route)
         )
         row = changed(judges, found)
-        forwards, backwards = (torch.full((len(x),), float(k)) for k in passes(filter, route))
+        forwards, backwards = (
+            torch.full((len(x),), float(k), device=x.device) for k in passes(filter, route)
+        )
         rows[route] = row | {"cosine": cosine(full, other), "forwards": forwards, "backwards": backwards}
     return rows
 
@@ -87,7 +89,7 @@ def modes(
         rows[name] = row | {
             "forwards": found.unet_forwards.to(x.dtype),
             "backwards": found.unet_backwards.to(x.dtype),
-            "seconds": torch.full((len(x),), seconds),
+            "seconds": torch.full((len(x),), seconds, device=x.device),
             "steps": found.steps.to(x.dtype),
         }
         results[name] = found

@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from robustxai.ace.filter import DiffusionFilter, Noise
+from robustxai.ace.checks import check_flags, check_pair
+from robustxai.ace.filter import DiffusionFilter, Noise, check_noise
 from robustxai.checks import check_count, check_number
 
 Images = Float[Tensor, "n channel height width"]
@@ -16,7 +17,14 @@ Mask = Bool[Tensor, "n 1 height width"]
 
 
 def change_map(x: Images, moved: Images) -> Float[Tensor, "n 1 height width"]:
-    """Sum over channels of |moved - x|, divided by its largest value in each image; 0 where nothing changed (P4)."""
+    """Sum over channels of |moved - x|, divided by its largest value in each image; 0 where nothing changed (P4).
+
+    Raises ValueError for images of other shapes.
+
+    >>> change_map(torch.zeros(1, 1, 1, 3), torch.tensor([[[[0.0, 0.1, 0.2]]]]))
+    tensor([[[[0.0000, 0.5000, 1.0000]]]])
+    """
+    check_pair(x, moved, name="moved")
     change = (moved - x).abs().sum(1, keepdim=True)
     top = change.amax((1, 2, 3), keepdim=True)
     return change / torch.where(top > 0, top, 1)
@@ -31,8 +39,7 @@ def change_mask(x: Images, moved: Images, *, threshold: float | int = 0.15, dila
     >>> change_mask(torch.zeros(1, 1, 1, 5), torch.tensor([[[[0, 0, 0.1, 0, 0.5]]]]), dilation=3)
     tensor([[[[False,  True,  True,  True,  True]]]])
     """
-    check_number("threshold", threshold)
-    check_count("dilation", dilation)
+    threshold, dilation = check_number("threshold", threshold), check_count("dilation", dilation)
     if dilation % 2 == 0:
         raise ValueError(f"dilation is {dilation}; accepted are odd whole numbers from 1")
     wide = functional.max_pool2d(change_map(x, moved), dilation, 1, dilation // 2)
@@ -46,8 +53,16 @@ def refine(
     """The counterfactual: `moved` filtered inside `mask`, with `x` around it at every noise level (spec 3.10).
 
     Outside the mask it is `x`, bit for bit. noise: as for a call of the filter, so that a full mask gives
-    F(moved). known: noise of the input, one per step. Costs tau forwards, no gradients.
+    F(moved). known: noise of the input, one per step. Costs tau forwards, no gradients. Raises ValueError for
+    shapes that do not fit each other.
     """
+    check_pair(x, moved, name="moved")
+    if check_flags("mask", mask, 4, "(n, 1, H, W)").shape != x[:, :1].shape:
+        raise ValueError(f"mask must have shape {tuple(x[:, :1].shape)}, got {tuple(mask.shape)}")
+    if not isinstance(filter, DiffusionFilter):
+        raise ValueError(f"filter must be a DiffusionFilter, got {type(filter).__name__}")
+    check_noise(noise, x, filter.tau)
+    check_noise(known, x, filter.tau, name="known")
     z, c = 2 * x - 1, 2 * moved - 1
     for i in reversed(range(filter.tau)):
         j = filter.tau - 1 - i

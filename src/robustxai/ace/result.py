@@ -25,7 +25,14 @@ class Counterfactual:
     counterfactuals, equal to `x` outside the mask. prediction, target: clean class and wanted class. flipped,
     pre_flipped: `image` and `pre` are classified as the target. before, between, after: probability of the target
     at x, pre, image. steps: updates made. unet_forwards, unet_backwards: what the denoising network was asked for
-    this image, refinement included. finished: False for images that an interrupt left; they are `x` still.
+    this image, refinement included. finished: False for images that an interrupt left; they are `x` still. Raises
+    ValueError for columns of different lengths.
+
+    >>> from robustxai.ace import ACE
+    >>> brightness = lambda x: 20 * (x.mean((1, 2, 3)) - 0.5)[:, None]
+    >>> found = ACE(brightness, None, steps=30).explain(torch.tensor([0.45, 0.1]).view(2, 1, 1, 1).expand(2, 1, 4, 4))
+    >>> found.flip_rate, len(found[found.flipped])
+    (0.5, 1)
     """
 
     x: Images
@@ -43,6 +50,11 @@ class Counterfactual:
     unet_forwards: Count
     unet_backwards: Count
     finished: Flag
+
+    def __post_init__(self) -> None:
+        lengths = {f.name: len(getattr(self, f.name)) for f in fields(self)}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns must have one row for each image, got {lengths}")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -69,7 +81,9 @@ class Counterfactual:
 
     @staticmethod
     def joined(parts: list[Counterfactual]) -> Counterfactual:
-        """Several results as one, in order."""
+        """Several results as one, in order. Raises ValueError for none."""
+        if not parts:
+            raise ValueError("parts must hold one result or more, got none")
         return Counterfactual(
             **{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Counterfactual)}
         )

@@ -5,12 +5,17 @@ Double precision throughout. Knows nothing about networks or images.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from robustxai.checks import check_count
 
 VARIANCES = ("small", "large", "learned")
 """Of a denoising step: the posterior's, the step's own beta, or between both as the network says."""
@@ -25,6 +30,10 @@ class Schedule:
     timesteps: the base timesteps s_i, rising, with which the network is called. alpha_bar: the share of signal
     variance at each. beta: 1 - alpha_bar_i / alpha_bar_{i-1}. x0_weight, z_weight: the posterior mean is
     x0_weight * x0 + z_weight * z. small: the posterior's variance, 0 at the first step.
+
+    >>> schedule = Schedule.over(torch.tensor([0.9, 0.5]), (0, 1))
+    >>> len(schedule), round(schedule.sigma(-1), 4)
+    (2, 0.7071)
     """
 
     timesteps: tuple[int, ...]
@@ -41,7 +50,10 @@ class Schedule:
         alphas_cumprod: falling, inside (0, 1), such as that of diffusers' `DDPMScheduler`. timesteps: rising.
         Raises ValueError for others.
         """
-        bars = torch.as_tensor(alphas_cumprod).detach().cpu().double()
+        try:
+            bars = torch.as_tensor(alphas_cumprod).detach().cpu().double()
+        except (TypeError, ValueError, RuntimeError):
+            bars = torch.empty(0)
         if (
             bars.ndim != 1
             or len(bars) == 0
@@ -49,11 +61,7 @@ class Schedule:
             or (bars.diff() >= 0).any()
         ):
             raise ValueError("alphas_cumprod is no schedule; accepted are numbers inside (0, 1) that fall")
-        rising = all(a < b for a, b in pairwise(timesteps))
-        if not timesteps or not rising or timesteps[0] < 0 or timesteps[-1] >= len(bars):
-            raise ValueError(
-                f"timesteps are {timesteps}; accepted are rising whole numbers from 0 to {len(bars) - 1}"
-            )
+        timesteps = as_timesteps(timesteps, len(bars))
         bar = bars[list(timesteps)]
         previous = torch.cat((bar.new_ones(1), bar[:-1]))
         beta = 1 - bar / previous
@@ -71,15 +79,34 @@ class Schedule:
 
     def sigma(self, i: int) -> float:
         """Standard deviation of the noise at step `i`, sqrt(1 - alpha_bar_i), with signal scaled by sqrt(alpha_bar)."""
-        return float((1 - self.alpha_bar[i]).sqrt())
+        return float((1 - self.alpha_bar[self._place(i)]).sqrt())
 
     def log_variances(self, i: int) -> tuple[float, float]:
         """The logarithms between which a learned variance lies: of the posterior's, and of beta.
 
         The posterior's at the first step is 0, so the second step's is used there.
         """
+        i = self._place(i)
         small = self.small[max(i, min(1, len(self) - 1))]
         return float(small.clamp_min(1e-20).log()), float(self.beta[i].log())
+
+    def _place(self, i: int) -> int:
+        """Step `i`, from 0 or backwards from -1, counted from 0."""
+        if not -len(self) <= i < len(self):
+            raise ValueError(f"i must be a step in [{-len(self)}, {len(self) - 1}], got {i}")
+        return i % len(self)
+
+
+def as_timesteps(timesteps: Iterable[Any], base: int) -> tuple[int, ...]:
+    """Base timesteps below `base` as Python ints, one or more, rising. Raises ValueError."""
+    wrong = ValueError(f"timesteps are {timesteps}; accepted are rising whole numbers from 0 to {base - 1}")
+    try:
+        found = tuple(operator.index(t) for t in timesteps)
+    except TypeError:
+        raise wrong from None
+    if not found or found[0] < 0 or found[-1] >= base or any(a >= b for a, b in pairwise(found)):
+        raise wrong
+    return found
 
 
 def respaced(base: int, steps: int) -> tuple[int, ...]:
@@ -91,12 +118,13 @@ def respaced(base: int, steps: int) -> tuple[int, ...]:
     >>> respaced(500, 50)[:5]
     (0, 10, 20, 31, 41)
     """
-    if isinstance(steps, bool) or not 1 <= steps <= base:
+    base, count = check_count("base", base), _count(steps)
+    if count is None or not 1 <= count <= base:
         raise ValueError(
             f"steps is {steps}; accepted are whole numbers from 1 to {base}, the trained timesteps"
         )
-    stride, place, out = (base - 1) / max(steps - 1, 1), 0.0, []
-    for _ in range(steps):
+    stride, place, out = (base - 1) / max(count - 1, 1), 0.0, []
+    for _ in range(count):
         out.append(round(place))
         place += stride
     return tuple(out)
@@ -111,7 +139,15 @@ def fewer(timesteps: tuple[int, ...], steps: int) -> tuple[int, ...]:
     >>> fewer((0, 10, 20, 30, 40), 2)
     (20, 40)
     """
-    last = timesteps[-1]
-    if isinstance(steps, bool) or not 1 <= steps <= max(last, 1):
+    last, count = as_timesteps(timesteps, 2**62)[-1], _count(steps)
+    if count is None or not 1 <= count <= max(last, 1):
         raise ValueError(f"steps is {steps}; accepted are whole numbers from 1 to {max(last, 1)}")
-    return tuple(round((j + 1) * last / steps) for j in range(steps))
+    return tuple(round((j + 1) * last / count) for j in range(count))
+
+
+def _count(value: Any) -> int | None:
+    """A whole number as a Python int, None for what is none."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None

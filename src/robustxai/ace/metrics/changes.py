@@ -1,10 +1,17 @@
-"""How much was changed, where and at which frequencies. Knows two images; knows nothing about classifiers."""
+"""How much was changed, where and at which frequencies. Knows two images; knows nothing about classifiers.
+
+All raise ValueError for images that are not finite or have other shapes, and for none.
+"""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from robustxai.ace.checks import check_pair
+from robustxai.checks import check_number
+from robustxai.metrics.inputs import wide
 
 Images = Float[Tensor, "n channel height width"]
 PerImage = Float[Tensor, " n"]
@@ -13,7 +20,13 @@ HALF_NYQUIST = 0.25  # cycles per pixel
 
 
 def changed_pixels(x: Images, image: Images, *, above: float = VISIBLE) -> Bool[Tensor, "n height width"]:
-    """Pixels of which some channel changed by more than `above`; a change of exactly that size does not count."""
+    """Pixels of which some channel changed by more than `above`; a change of exactly that size does not count.
+
+    >>> changed_pixels(torch.zeros(1, 1, 1, 2), torch.tensor([[[[0.0, 0.5]]]]))
+    tensor([[[False,  True]]])
+    """
+    check_pair(x, image)
+    above = check_number("above", above)
     return ((image - x).abs() > above + 1e-6).any(1)
 
 
@@ -24,11 +37,13 @@ def changed_share(x: Images, image: Images, *, above: float = VISIBLE) -> PerIma
 
 def mean_change(x: Images, image: Images) -> PerImage:
     """Mean over pixels and channels of |image - x| (l1)."""
+    check_pair(x, image)
     return (image - x).abs().flatten(1).mean(1)
 
 
 def largest_change(x: Images, image: Images) -> PerImage:
     """Largest |image - x| (l_inf)."""
+    check_pair(x, image)
     return (image - x).abs().flatten(1).amax(1)
 
 
@@ -42,7 +57,9 @@ def high_frequency_share(x: Images, image: Images, *, above: float = HALF_NYQUIS
     >>> high_frequency_share(torch.zeros(1, 1, 8, 8), stripes)
     tensor([1.])
     """
-    energy = torch.fft.fft2((image - x).double()).abs().square().sum(1)
-    rows, columns = (torch.fft.fftfreq(side, device=x.device, dtype=torch.float64) for side in x.shape[2:])
+    check_pair(x, image)
+    above = check_number("above", above)
+    energy = torch.fft.fft2(wide(image - x)).abs().square().sum(1)
+    rows, columns = (torch.fft.fftfreq(side, device="cpu", dtype=torch.float64) for side in x.shape[2:])
     high = (rows[:, None].square() + columns.square()).sqrt() > above
-    return ((energy * high).sum((1, 2)) / energy.sum((1, 2))).to(x.dtype)
+    return ((energy * high).sum((1, 2)) / energy.sum((1, 2))).to(x)

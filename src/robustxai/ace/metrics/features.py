@@ -6,13 +6,19 @@ compare methods with each other and never with the paper: print the name beside 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
+from robustxai.ace.checks import check_pair
+from robustxai.capture import observed
+from robustxai.checks import check_calm, check_count, check_images, check_number
 from robustxai.metrics.similarity import cosine
 from robustxai.metrics.statistics import Mean, mean_ignoring_nan
+from robustxai.models import find_head, is_logits, logits_of
 
 Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]
@@ -23,59 +29,100 @@ REPEATS = 10
 class Features(nn.Module):
     """What enters the last linear layer of a classifier, (n, d), under the classifier's `name`.
 
-    Images are in [0, 1] and go in parts of `max_batch`, without gradients. Raises ValueError when the network has no
-    linear layer or is in training mode.
+    Last is the layer whose output is the logits, or, where they are scaled behind it, the one that runs last. Images
+    are in [0, 1] and go in parts of `max_batch`, without gradients. Raises ValueError when the network has none, is
+    in training mode, or is shown images that are not finite.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
+    >>> Features("tiny", net)(torch.zeros(5, 1, 2, 2)).shape
+    torch.Size([5, 3])
     """
 
     def __init__(self, name: str, net: nn.Module, *, max_batch: int = 256) -> None:
         super().__init__()
-        last = [module for module in net.modules() if isinstance(module, nn.Linear)]
-        if not last:
+        if not isinstance(net, nn.Module) or not any(isinstance(m, nn.Linear) for m in net.modules()):
             raise ValueError("net has no linear layer; accepted are classifiers that end in one")
-        if net.training:
-            raise ValueError("net is in training mode; accepted is net.eval()")
-        self.name, self.net, self.max_batch = name, net, max_batch
-        self.num_features = last[-1].in_features
+        check_calm("net", net)
+        self.name, self.net, self.max_batch = name, net, check_count("max_batch", max_batch)
+
+    @property
+    def num_features(self) -> int:
+        """d; the layer is found with made-up images. Raises ValueError where none of them fits the network."""
+        return find_head(self.net).in_features
 
     @torch.no_grad()
     def forward(self, x: Images) -> Float[Tensor, "n feature"]:
-        found: list[Tensor] = []
-        last = [module for module in self.net.modules() if isinstance(module, nn.Linear)][-1]
-        handle = last.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
-        try:
-            for part in x.split(self.max_batch):
-                self.net(part)
-        finally:
-            handle.remove()
-        return torch.cat(found)
+        check_images("x", x, low=None, high=None)
+        check_calm("net", self.net)
+        linear = [m for m in self.net.modules() if isinstance(m, nn.Linear)]
+        return torch.cat([self._of(part, linear) for part in x.split(self.max_batch)])
+
+    def _of(self, x: Tensor, linear: list[nn.Module]) -> Tensor:
+        seen: list[tuple[Tensor, Tensor]] = []
+
+        def see(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            seen.append((inputs[0], output))
+
+        with observed(*((m, see) for m in linear)):
+            logits = logits_of(self.net, x, name="net")
+        if not seen:
+            raise ValueError("net runs no linear layer; accepted are classifiers that end in one")
+        found = next((before for before, after in reversed(seen) if is_logits(after, logits)), seen[-1][0])
+        return found.reshape(len(x), -1)
 
 
 def similarity(features: Features, x: Images, image: Images) -> Float[Tensor, " n"]:
-    """Cosine of the two images' features, in [-1, 1]: in the manner of FS and S3. High is good."""
+    """Cosine of the two images' features, in [-1, 1]: in the manner of FS and S3. High is good.
+
+    NaN where the network sees nothing, that is, where all features are 0. Raises ValueError for other shapes.
+    """
+    check_pair(x, image)
     return cosine(features(x), features(image))
 
 
 def same_identity(
     features: Features, x: Images, image: Images, *, threshold: float = IDENTITY
 ) -> Bool[Tensor, " n"]:
-    """Whether the cosine is above `threshold`: in the manner of FVA, whose threshold is 0.5."""
-    return similarity(features, x, image) > threshold
+    """Whether the cosine is above `threshold`, in [-1, 1]: in the manner of FVA, whose threshold is 0.5.
+
+    Raises ValueError where a cosine does not exist, as all features of an image are 0.
+    """
+    threshold = check_number("threshold", threshold, low=-1.0, high=1.0)
+    found = similarity(features, x, image)
+    if none := int(found.isnan().sum()):
+        raise ValueError(f"features must not all be 0 in an image, and are in {none} of {len(x)} pairs")
+    return found > threshold
 
 
 def frechet(features: Features, real: Images, fake: Others) -> float:
     """Frechet distance between the features of two sets of images, each of 2 or more: FID with this network.
 
     |mean difference|^2 + trace(A + B - 2 (A B)^(1/2)) with covariances A and B. Low is good; it is biased upwards for
-    few images. Raises ValueError for fewer than 2 images.
+    few images. In double precision on the CPU. Raises ValueError for fewer than 2 images.
     """
+    for name, images in (("real", real), ("fake", fake)):
+        check_images(name, images, low=None, high=None, empty=True)
     if min(len(real), len(fake)) < 2:
         raise ValueError(
             f"real and fake hold {len(real)} and {len(fake)} images; accepted are 2 or more each"
         )
-    measure = FrechetInceptionDistance(feature=features, normalize=True).to(real.device)
-    measure.update(real, real=True)
-    measure.update(fake, real=False)
-    return max(0.0, float(measure.compute()))
+    a, b = (features(images).cpu() for images in (real, fake))
+    measure = FrechetInceptionDistance(feature=_Given(a.shape[1]), normalize=True)
+    measure.update(a, real=True)
+    measure.update(b, real=False)
+    distance = float(measure.compute())
+    return distance if math.isnan(distance) else max(0.0, distance)
+
+
+class _Given(nn.Module):
+    """Features that are there already, as torchmetrics asks for a network."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
 
 
 def split_frechet(
@@ -91,13 +138,17 @@ def split_frechet(
     A counterfactual shares almost all pixels with its own image; here it never meets it. Raises ValueError unless
     there are as many images as counterfactuals, 4 or more.
     """
+    for name, images in (("x", x), ("image", image)):
+        check_images(name, images, low=None, high=None, empty=True)
+    repeats = check_count("repeats", repeats)
     if len(x) != len(image) or len(x) < 4:
         raise ValueError(
             f"x and image hold {len(x)} and {len(image)}; accepted are equal numbers of 4 or more"
         )
     values = []
     for _ in range(repeats):
-        order = torch.randperm(len(x), generator=generator).to(x.device)
+        device = "cpu" if generator is None else generator.device
+        order = torch.randperm(len(x), generator=generator, device=device).to(x.device)
         one, two = order[: len(x) // 2], order[len(x) // 2 :]
         values += [frechet(features, x[one], image[two]), frechet(features, x[two], image[one])]
     return mean_ignoring_nan(torch.tensor(values, dtype=torch.float64))

@@ -1,7 +1,8 @@
 """Did the decision become the wanted one: for the classifier, for another one, and behind fresh noise (spec 4.1, 9.3).
 
-Classifiers are callables from images in [0, 1] to logits (n, classes), or (n, 1) for a sigmoid. All run without
-gradients, in parts of `max_batch` images.
+Classifiers are networks in eval mode, or other callables, from images in [0, 1] to logits (n, classes), or (n, 1) for
+a sigmoid, in any way that `robustxai.models` knows. All run without gradients, in parts of `max_batch` images, and
+raise ValueError for logits that are not finite, for classes that there are not, and for images that are not finite.
 """
 
 from __future__ import annotations
@@ -12,41 +13,57 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from robustxai.ace.checks import check_pair, classify, given_class
+from robustxai.checks import check_calm, check_count, check_images
 from robustxai.metrics.predictions import predicted
+from robustxai.models import Network
 
 Images = Float[Tensor, "n channel height width"]
-Target = Int[Tensor, " n"]
-Classifier = Callable[[Tensor], Tensor]
+Target = int | Int[Tensor, " n"]
 PURIFIED_DRAWS = 8
 
 
 @torch.no_grad()
-def classes(classifier: Classifier, x: Images, *, max_batch: int = 256) -> Target:
+def logits_in_parts(
+    classifier: Network, x: Images, max_batch: int, *, name: str = "classifier", images: str = "x"
+) -> Tensor:
+    """The finite logits (n, classes) of images of any range; name, images: what sentences call the two."""
+    check_images(images, x, low=None, high=None)
+    check_calm(name, classifier)
+    parts = x.split(check_count("max_batch", max_batch))
+    return torch.cat([classify(classifier, part, name=name) for part in parts])
+
+
+def classes(classifier: Network, x: Images, *, max_batch: int = 256) -> Int[Tensor, " n"]:
     """The predicted class of each image."""
-    return torch.cat([predicted(classifier(part)) for part in x.split(max_batch)])
+    return predicted(logits_in_parts(classifier, x, max_batch))
 
 
-def flips(
-    classifier: Classifier, image: Images, target: Target, *, max_batch: int = 256
-) -> Bool[Tensor, " n"]:
-    """Whether the classifier sees the target; its mean over counterfactuals is the flip rate FR."""
-    return classes(classifier, image, max_batch=max_batch) == target
+def flips(classifier: Network, image: Images, target: Target, *, max_batch: int = 256) -> Bool[Tensor, " n"]:
+    """Whether the classifier sees the target; its mean over counterfactuals is the flip rate FR.
+
+    >>> flips(lambda x: x.mean((1, 2, 3)) - 0.5, torch.ones(1, 1, 2, 2), torch.tensor([1]))
+    tensor([True])
+    """
+    logits = logits_in_parts(classifier, image, max_batch, images="image")
+    return predicted(logits) == given_class(target, logits)
 
 
 def transfer_flips(
-    oracle: Classifier, x: Images, image: Images, target: Target, *, max_batch: int = 256
+    oracle: Network, x: Images, image: Images, target: Target, *, max_batch: int = 256
 ) -> Float[Tensor, " n"]:
     """1 where another classifier sees the target in the counterfactual too, 0 where it does not (spec 9.3, E1).
 
     NaN where it sees the target in the clean image already: nothing is left to flip.
     """
+    check_pair(x, image)
     flipped = flips(oracle, image, target, max_batch=max_batch).to(image.dtype)
     return flipped.masked_fill(flips(oracle, x, target, max_batch=max_batch), torch.nan)
 
 
 @torch.no_grad()
 def purified_flips(
-    classifier: Classifier,
+    classifier: Network,
     filter: Callable[..., Images],
     image: Images,
     target: Target,
@@ -60,13 +77,10 @@ def purified_flips(
     filter: called as filter(images, generators=int), such as a `DiffusionFilter`. seed: of the first noise; take
     one that the attack did not use. Raises ValueError for no draws.
     """
-    if draws < 1:
-        raise ValueError(f"draws is {draws}; accepted are 1 or more")
-    hits = [
-        torch.cat(
-            [predicted(classifier(filter(part, generators=seed + i))) for part in image.split(max_batch)]
-        )
-        == target
-        for i in range(draws)
-    ]
+    draws, seed = check_count("draws", draws), check_count("seed", seed, -(2**63))
+    parts = check_images("image", image, low=None, high=None).split(check_count("max_batch", max_batch))
+    hits = []
+    for i in range(draws):
+        seen = torch.cat([filter(part, generators=seed + i) for part in parts])
+        hits.append(flips(classifier, seen, target, max_batch=max_batch))
     return torch.stack(hits).to(image.dtype).mean(0)

@@ -5,25 +5,34 @@ Knows images and a classifier; knows nothing about how the counterfactual was ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.checks import as_target
+from robustxai.ace.checks import check_pair, classify, given_class
+from robustxai.checks import check_calm
 from robustxai.metrics.maps import order
 from robustxai.metrics.predictions import two_columns
+from robustxai.models import Network
 
 Images = Float[Tensor, "n channel height width"]
-Target = Int[Tensor, " n"]
+Target = int | Int[Tensor, " n"]
 CHUNKS = 50
 
 
 @dataclass(frozen=True)
 class Transition:
-    """The two curves of COUT. share: of pixels inserted, from 0 to 1. score: (n,) in [-1, 1], high is good."""
+    """The two curves of COUT. share: of pixels inserted, from 0 to 1. score: (n,) in [-1, 1], high is good.
+
+    >>> brightness = lambda x: 20 * (x.mean((1, 2, 3)) - 0.5)[:, None]
+    >>> found = cout(brightness, torch.zeros(1, 1, 1, 2), torch.ones(1, 1, 1, 2), 0, 1)
+    >>> found.share
+    tensor([0.0000, 0.5000, 1.0000])
+    >>> found.target
+    tensor([[4.5398e-05, 5.0000e-01, 9.9995e-01]])
+    """
 
     share: Float[Tensor, " points"]
     original: Float[Tensor, "n points"]
@@ -32,20 +41,21 @@ class Transition:
 
 
 @torch.no_grad()
-def cout(
-    classifier: Callable[[Tensor], Tensor], x: Images, image: Images, original: Target, target: Target
-) -> Transition:
+def cout(classifier: Network, x: Images, image: Images, original: Target, target: Target) -> Transition:
     """Area under P(target) minus area under P(original) while pixels of `image` replace those of `x`.
 
     Pixels go by the sum of |image - x| over channels, descending, ties in raster order, in chunks of
     max(1, pixels // 50); areas by the trapezoid rule over the share of pixels inserted. Here that share ends at 1
     exactly and starts with the clean image; the released script counts each chunk as 1/50. A binary classifier may
-    give two logits, or one. Raises ValueError for classes that it does not have.
+    give two logits, or one. Raises ValueError for classes that it does not have, logits that are not finite, images of
+    other shapes, and a network in training mode.
 
     >>> always = lambda x: torch.tensor([[0.0, 50.0]]).expand(len(x), 2)
     >>> cout(always, torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), torch.tensor([0]), torch.tensor([1])).score
     tensor([1.])
     """
+    check_pair(x, image)
+    check_calm("classifier", classifier)
     n, _, height, width = x.shape
     pixels = height * width
     step = max(1, pixels // CHUNKS)
@@ -56,8 +66,9 @@ def cout(
     counts = [*range(0, pixels, step), pixels]
     rows = []
     for count in counts:
-        logits = classifier(torch.where(ranks < count, image, x))
-        wanted = torch.stack([as_target(c, logits, model="classifier") for c in (original, target)], 1)
+        logits = classify(classifier, torch.where(ranks < count, image, x))
+        named = (("original", original), ("target", target))
+        wanted = torch.stack([given_class(c, logits, name=name) for name, c in named], 1)
         rows.append(two_columns(logits).softmax(1).gather(1, wanted).T)
     curves = torch.stack(rows, -1)
     share = torch.tensor(counts, dtype=curves.dtype, device=x.device) / pixels

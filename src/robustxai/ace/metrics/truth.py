@@ -5,30 +5,37 @@ A network that reads factors gives one number per factor, scaled so that the ran
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from robustxai.ace.checks import check_flags, check_pair
+from robustxai.ace.metrics.flips import logits_in_parts
+from robustxai.models import Network
+
 Images = Float[Tensor, "n channel height width"]
-Reader = Callable[[Tensor], Tensor]
 
 
-@torch.no_grad()
-def _read(reader: Reader, x: Tensor, max_batch: int) -> Tensor:
-    return torch.cat([reader(part) for part in x.split(max_batch)])
+def _read(reader: Network, x: Tensor, max_batch: int) -> Tensor:
+    return logits_in_parts(reader, x, max_batch, name="reader")
 
 
-def upper_half(reader: Reader, x: Images, *, max_batch: int = 256) -> Bool[Tensor, "n factor"]:
-    """Whether each factor is read in the upper half of its range: the drawn faces' yes-no attributes."""
+def upper_half(reader: Network, x: Images, *, max_batch: int = 256) -> Bool[Tensor, "n factor"]:
+    """Whether each factor is read in the upper half of its range: the drawn faces' yes-no attributes.
+
+    Raises ValueError for a reader that returns other than finite numbers (n, factors).
+
+    >>> import torch
+    >>> upper_half(lambda x: x.mean((2, 3)) - 0.5, torch.ones(1, 2, 4, 4))
+    tensor([[True, True]])
+    """
     return _read(reader, x, max_batch) > 0
 
 
 def factor_shift(
-    reader: Reader, x: Images, image: Images, *, max_batch: int = 256
+    reader: Network, x: Images, image: Images, *, max_batch: int = 256
 ) -> Float[Tensor, "n factor"]:
     """How far each factor is read to have moved, in half ranges: 2 is from one end to the other."""
+    check_pair(x, image)
     return _read(reader, image, max_batch) - _read(reader, x, max_batch)
 
 
@@ -37,9 +44,16 @@ def mask_iou(
 ) -> Float[Tensor, " n"]:
     """Intersection over union of the edited pixels and the true ones; NaN where both are empty.
 
+    Raises ValueError for other than truth values, and for other shapes.
+
+    >>> import torch
     >>> mask_iou(torch.tensor([[[[True, True, False]]]]), torch.tensor([[[False, True, True]]]))
     tensor([0.3333])
     """
-    edited = mask[:, 0]
+    edited = check_flags("mask", mask, 4, "(n, 1, H, W)")[:, 0]
+    if check_flags("truth", truth, 3, "(n, H, W)").shape != edited.shape or mask.shape[1] != 1:
+        raise ValueError(
+            f"truth must have the shape of mask[:, 0], {tuple(edited.shape)}, got {tuple(truth.shape)}"
+        )
     both, either = ((edited & truth).flatten(1).sum(1), (edited | truth).flatten(1).sum(1))
     return both / either
