@@ -1,8 +1,8 @@
 """The one browser of the test run, for the built site and for figures alike.
 
-Playwright keeps an event loop running in its thread for as long as it lives, and nothing else that needs a loop (another
-browser, a kernel) may start meanwhile. So the browser lives as long as the module that asked for it, and is gone before
-the next one begins. Test files that need a browser ask for the fixture `browser` and start none.
+Playwright keeps an event loop running in its thread for as long as it lives, and nothing else that needs a loop
+(another browser, a kernel) may start meanwhile. So the browser lives as long as the module that asked for it, and is
+gone before the next one begins. Test files that need a browser ask for the fixture `browser` and start none.
 """
 
 import shutil

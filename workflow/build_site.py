@@ -10,9 +10,12 @@ about how chapters were run.
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from robustxai._cli._locks import abandoned, stop_when_abandoned
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("_config.yml", "_toc.yml", "claims.yml", "CITATION.cff", "pyproject.toml", "book", "results")
@@ -59,34 +62,50 @@ def swap(new: Path, published: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def main() -> int:
-    """Exit code 0 with the new site in `build/site`, or 1 with the warnings on stderr."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--log", type=Path, required=True)
-    log = parser.parse_args().log
+def say(*lines: str) -> None:
+    """Lines on stderr."""
+    print(*lines, sep="\n", file=sys.stderr, flush=True)
+
+
+def publish(log: Path) -> int:
+    """Build the site and put it in its place; 1, with the warnings on stderr, where it has any."""
     sources, scratch, published = (ROOT / "build" / name for name in ("site-src", "site-new", "site"))
-    print("site: building", file=sys.stderr, flush=True)
-    assemble(ROOT, sources)
     log.parent.mkdir(parents=True, exist_ok=True)
+    assemble(ROOT, sources)
     code = build(sources, scratch, log)
     html = scratch / "_build" / "html"
     if code or not (html / "index.html").is_file():
-        lines = log.read_text(encoding="utf-8").splitlines()
-        told = [line for line in lines if "WARNING" in line or "ERROR" in line or "Error:" in line] or lines[
-            -15:
-        ]
-        print(
-            "site: not built; what was there before is unchanged",
-            *told,
-            f"the log is {log}",
-            sep="\n",
-            file=sys.stderr,
-        )
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        told = [line for line in lines if "WARNING" in line or "ERROR" in line or "Error:" in line]
+        told = told or lines[-15:]
+        say("site: not built; what was there before is unchanged", *told, f"the log is {log}")
         return 1
     (html / ".complete").touch()
+    if abandoned():
+        raise KeyboardInterrupt
     swap(html, published)
-    shutil.rmtree(scratch)
+    shutil.rmtree(scratch, ignore_errors=True)
     return 0
+
+
+def main() -> int:
+    """Exit code 0 with the new site in `build/site`; else 1, or 130 after Ctrl-C, with one sentence or the warnings."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--log", type=Path, required=True)
+    log = parser.parse_args().log
+    stop_when_abandoned()
+    say("site: building")
+    try:
+        return publish(log)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one while files go is no news
+        say("site: stopped; what was there before is unchanged")
+        return 130
+    except (OSError, shutil.Error) as error:  # such as a full disk
+        shutil.rmtree(ROOT / "build" / "site-new", ignore_errors=True)
+        reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error
+        say(f"site: not built, {reason}; what was there before is unchanged")
+        return 1
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from typing import Annotated
 
 import typer
 
-from robustxai._cli._locks import RUN_ID, RUN_LOCK, exclusive
+from robustxai._cli._environment import absolute_data_folder
+from robustxai._cli._files import put
+from robustxai._cli._locks import announce, exclusive
 
 app = typer.Typer()
 
@@ -63,39 +65,60 @@ def snakemake(
     """
     if shutil.which("bash") is None:
         raise ValueError("bash is missing: Snakemake runs its jobs with it")
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        "workflow/Snakefile",
-        "--nolock",
-        "--keep-going",
-    ]
-    command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "params"]
+    command = [sys.executable, "-m", "robustxai._cli._snakemake", "--snakefile", "workflow/Snakefile"]
+    command += ["--nolock", "--keep-going", "--rerun-incomplete", "--rerun-triggers", "mtime", "params"]
     command += ["--cores", str(cores), "--resources", "gpu=1"]
     command += ["--executor", executor, "--jobs", "64"] if executor else []
     command += ["--config", *(f"{name}={value}" for name, value in config.items())] if config else []
-    lock, run_id = root / "build" / "run.lock", uuid.uuid4().hex
-    with exclusive(lock, waiting="waiting: another run in this checkout has not finished") as handle:
-        lock.write_text(run_id)
-        watched = {} if executor else {RUN_LOCK: str(lock), RUN_ID: run_id}
-        environment = {**os.environ, **watched, "PYTHONNOUSERSITE": "1"}
-        done = subprocess.run(
-            [*command, "--quiet", "all", "--", target], cwd=root, env=environment, pass_fds=(handle,)
-        )
-        if (
-            done.returncode
-        ):  # a failed job has said so; a plan that cannot be made is silent until asked aloud
-            plan = [*command, "--dry-run", "--quiet", "host", "rules", "progress", "--", target]
-            planned = subprocess.run(plan, cwd=root, env=environment, capture_output=True, text=True)
-            print(planned.stdout + planned.stderr if planned.returncode else "", end="", file=sys.stderr)
-        return done.returncode
+    lock = root / "build" / "run.lock"
+    process = None
+    try:
+        with exclusive(lock, waiting="waiting: another run in this checkout has not finished"):
+            watched = announce(lock, uuid.uuid4().hex)
+            environment = {**os.environ, **absolute_data_folder(), "PYTHONNOUSERSITE": "1"}
+            environment |= {} if executor else watched
+            process = subprocess.Popen([*command, "--quiet", "all", "--", target], cwd=root, env=environment)
+            code = process.wait()
+            if code:  # a failed job has said so; a plan that cannot be made is silent until asked aloud
+                plan = [*command, "--dry-run", "--quiet", "host", "rules", "progress", "--", target]
+                planned = subprocess.run(
+                    plan, cwd=root, env=environment, capture_output=True, text=True, errors="replace"
+                )
+                print(planned.stdout + planned.stderr if planned.returncode else "", end="", file=sys.stderr)
+            return code
+    except KeyboardInterrupt:  # the lock is dropped, which the workflow and its jobs take for their end, too
+        print("robustxai: stopped; the next run takes up what is unfinished", file=sys.stderr, flush=True)
+        if process is not None:
+            end(process)
+        raise typer.Exit(130) from None
+
+
+def end(process: subprocess.Popen, *, grace: float = 20.0) -> None:
+    """Wait until a process that was told to stop has done so; kill it after `grace` seconds or another Ctrl-C."""
+    try:
+        process.wait(grace)
+    except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        process.kill()
+        process.wait()
 
 
 def default_cores() -> int:
     """The processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def seed_list(written: str) -> str:
+    """Seeds as they are written, `0, 1,2`, in the form of a folder's name, `0-1-2`; empty for none.
+
+    Raises ValueError for anything but different whole numbers.
+    """
+    parts = [part.strip() for part in written.split(",")] if written else []
+    if not all(part.isdecimal() and part.isascii() for part in parts):
+        raise ValueError(f"seeds is {written!r}: give whole numbers with commas between them, such as 0,1,2")
+    numbers = [int(part) for part in parts]
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"seeds must differ, got {written!r}")
+    return "-".join(map(str, numbers))
 
 
 def promote(root: Path, profile: str, chapters: list[str]) -> None:
@@ -109,8 +132,7 @@ def promote(root: Path, profile: str, chapters: list[str]) -> None:
         if profile == "quick":
             copies[fresh / "notebooks" / f"{chapter}.ipynb"] = root / "notebooks" / f"{chapter}.ipynb"
         for source, target in copies.items():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            put(source, target)
             typer.echo(f"promoted {target.relative_to(root)}")
 
 
@@ -120,7 +142,8 @@ def run(
     every: Annotated[bool, typer.Option("--all", help="Run every chapter.")] = False,
     profile: Annotated[str, typer.Option(help="A file of workflow/profiles: quick, real or gpu.")] = "quick",
     seeds: Annotated[
-        str, typer.Option(help="Run once per seed, for example 0,1,2; needs a parameter `seed`.")
+        str,
+        typer.Option(help="Seeds in place of the profile's, for example 0,1,2: one run over all of them."),
     ] = "",
     cores: Annotated[
         int, typer.Option(min=1, help="Processor cores to use.", show_default="all")
@@ -137,14 +160,14 @@ def run(
     if chapter is not None:
         require("chapter", chapter, names)
         names = [chapter]
-    if any(not seed.strip().isdigit() for seed in seeds.split(",") if seeds):
-        raise ValueError(f"seeds is {seeds!r}: give whole numbers with commas between them, such as 0,1,2")
+    chosen = seed_list(seeds)
     if keep and seeds:
         raise ValueError("promote takes the results of one run: leave out --seeds")
-    config = {"profile": profile, "chapters": ",".join(names)} | ({"seeds": seeds} if seeds else {})
+    config = {"profile": profile, "chapters": ",".join(names)} | ({"seeds": chosen} if chosen else {})
     code = snakemake(root, "chapters", cores=cores, config=config, executor=executor)
     if code == 0 and keep:
         promote(root, profile, names)
     if code == 0:
-        typer.echo(f"results: {os.path.relpath(root / 'build' / profile)}")
+        folder = root / "build" / profile / (f"seeds-{chosen}" if chosen else "")
+        typer.echo(f"results: {os.path.relpath(folder)}")
     raise typer.Exit(code)

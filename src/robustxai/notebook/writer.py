@@ -9,6 +9,7 @@ style: that is `lint`.
 import base64
 import hashlib
 import json
+import os
 import re
 import struct
 from pathlib import Path
@@ -37,11 +38,14 @@ def load(path: Path | str) -> dict[str, Any]:
 def save(notebook: dict[str, Any], path: Path | str) -> bool:
     """Write the canonical form, whole or not at all; False when the file already held exactly that."""
     file, text = Path(path), dumps(notebook)
-    if file.is_file() and file.read_text(encoding="utf-8") == text:
+    if file.is_file() and file.read_bytes() == text.encode():
         return False
-    part = file.with_suffix(".ipynb.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(file)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
     return True
 
 
