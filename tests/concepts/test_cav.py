@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from tiny import gen
 
 from robustxai.concepts import CAV, Negatives
+from robustxai.concepts.cav import drawn
 from robustxai.concepts.gram import ESTIMATORS, grams
 
 D, N = 60, 15
@@ -136,9 +137,31 @@ def test_held_out_rows_are_a_third_and_not_fitted():
 
 
 def test_sets_are_cut_to_the_smallest():
-    assert torch.equal(
-        CAV().fit(rows(1, n=30), NEGATIVES).vectors, CAV().fit(rows(1, n=30)[:N], NEGATIVES).vectors
+    many = rows(1, n=30)
+    fitted, kept = CAV().fit(many, NEGATIVES), many[drawn(30, N)]
+    assert torch.equal(fitted.vectors, CAV().fit(kept, NEGATIVES).vectors) and fitted.used == N
+    assert not torch.equal(fitted.vectors, CAV().fit(many[:N], NEGATIVES).vectors)
+    assert not torch.equal(fitted.vectors, CAV(seed=1).fit(many, NEGATIVES).vectors)
+    fewer = CAV().fit(P[:10], NEGATIVES)  # of the negative sets, too
+    cut = [s[drawn(N, 10)] for s in NEGATIVES]
+    torch.testing.assert_close(fewer.vectors, CAV().fit(P[:10], cut).vectors)
+    mixed = CAV().fit(P, [NEGATIVES[0], NEGATIVES[1][:9], NEGATIVES[2]])
+    assert (
+        mixed.used == 9
+        and CAV().fit(P, NEGATIVES).used == N
+        and CAV(test_share=0).fit(P, NEGATIVES).used == N
     )
+
+
+def test_drawn_examples_are_some_of_all_in_their_order():
+    i = drawn(40, 7, 3)
+    assert len(set(i.tolist())) == 7 and torch.equal(i, i.sort().values) and int(i.max()) < 40
+    assert torch.equal(i, drawn(40, 7, 3)) and not torch.equal(i, drawn(40, 7, 4))
+    assert torch.equal(torch.arange(5)[drawn(5, 5, 9)], torch.arange(5))
+    seen = torch.zeros(40)
+    for seed in range(400):
+        seen[drawn(40, 7, seed)] += 1
+    assert (seen > 30).all() and (seen < 120).all()  # 70 is expected of each
 
 
 def test_grams_are_inner_products():

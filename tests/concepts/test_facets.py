@@ -7,7 +7,7 @@ import torch
 from tiny import bars, fingerprint, gen, images, net, unchanged
 
 from robustxai.concepts import CAV, FacetedVisualization, facet_probe, facet_score
-from robustxai.concepts.facets import fitted_to
+from robustxai.concepts.facet_probes import fitted_to
 from robustxai.concepts.fourier import COLOURS, Painting, augmented
 
 MODEL = net()
@@ -126,7 +126,9 @@ def test_torchvision_models(name, layer):
 def test_bad_input(as_shipped):
     faceted = FacetedVisualization(MODEL, 0, **QUICK)
     for call, message in (
-        (lambda: FacetedVisualization(MODEL, 0, steps=0), "steps, size and strength"),
+        (lambda: FacetedVisualization(MODEL, 0, steps=0), "steps is 0"),
+        (lambda: FacetedVisualization(MODEL, 0, size=3), "size is 3"),
+        (lambda: FacetedVisualization(MODEL, 0, strength=-1), "strength is -1"),
         (lambda: FacetedVisualization(MODEL, 0, layer="b9"), "b9"),
         (lambda: FacetedVisualization(net().train(), 0), "training mode"),
         (lambda: FacetedVisualization(MODEL, 9, **QUICK).render(n=1), "target is 9"),

@@ -8,7 +8,8 @@ import torch
 from tiny import Linear, bars, fingerprint, gen, images, net, sets, unchanged
 
 from robustxai.concepts import CAV, TCAV, corrected, permutation_test, state, t_test
-from robustxai.concepts.activations import Cache, activations, class_gradients
+from robustxai.concepts.activations import activations, class_gradients
+from robustxai.concepts.memory import Cache
 from robustxai.concepts.verdicts import set_means, set_test
 
 LAYERS = ["b2", "b3"]
@@ -317,7 +318,7 @@ def test_bad_input(as_shipped):
         (lambda: tcav.score(X - 0.5, 1, CONCEPTS, RANDOM), "images holds pixels from -0\\."),
         (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, level=5), "level is 5"),
         (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, level=math.nan), "level is nan"),
-        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, permutations=0), "permutations 0"),
+        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, permutations=0), "permutations is 0"),
         (lambda: TCAV(MODEL, LAYERS, chunk=0), "chunk is 0"),
         (lambda: state(0.9, 0.01, level=5), "level is 5"),
     ):

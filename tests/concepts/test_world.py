@@ -46,7 +46,7 @@ def test_example_sets_are_disjoint():
     sets = random_sets(3, n=8, size=16)
     assert [len(s) for s in sets] == [8] * 3
     assert all(different(a, b) for i, a in enumerate(sets) for b in sets[:i])
-    shown, other = concept_sets(n=4, size=16), concept_sets(n=4, size=16, split="other")
+    shown, other = concept_sets(n=4, size=16), concept_sets(n=4, size=16, split="third")
     assert tuple(shown) == CONCEPTS and all(different(shown[k], other[k]) for k in CONCEPTS)
     assert different(scored_images("zebra", 4, size=16), scored_images("zebra", 4, size=16, split="attack"))
     every = torch.cat((*shown.values(), *sets))
@@ -79,7 +79,8 @@ def test_bad_arguments_give_one_sentence(as_shipped):
         (lambda: swatches(2, textures=("tartan",)), "tartan"),
         (lambda: swatches(2, textures=()), "textures"),
         (lambda: swatches(0), "n and size"),
-        (lambda: random_sets(0), "sets and n"),
+        (lambda: random_sets(0), "sets is 0"),
+        (lambda: random_sets(2, n=0), "n is 0"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

@@ -19,7 +19,8 @@ from .attacks import (
 )
 from .cav import CAV, FittedCAVs, Negatives
 from .exemplars import CONCEPTS, concept_sets, random_sets, scored_images
-from .facets import FacetedVisualization, Rendered, facet_probe, facet_score
+from .facet_probes import facet_probe, facet_score
+from .facets import FacetedVisualization, Rendered
 from .results import Cell, TCAVResult
 from .tcav import TCAV
 from .verdicts import corrected, permutation_test, state, t_test

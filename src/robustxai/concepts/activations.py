@@ -1,58 +1,49 @@
 """Activations and class gradients at hidden layers: one forward, and one backward for all layers together.
 
-A forward pass stops at the last layer that is asked for. Works on any model in eval mode whose layers run once a
-pass. Leaves parameters, their gradients, modes and hooks as they were. Knows nothing about concepts.
+A forward pass stops at the last layer that is needed. Works on any model in eval mode; a layer that runs several times
+a pass is named with its call, "act:3". Leaves parameters, their gradients, modes and hooks as they were, and several
+threads may use one network. Knows nothing about concepts.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from difflib import get_close_matches
-from math import isfinite
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustxai.capture import Calls, Layer, find_layers, observed
+from robustxai.checks import check_calm, check_count, check_name
+from robustxai.metrics.predictions import two_columns
+from robustxai.models import logits_of
+
 Images = Float[Tensor, "n channel height width"]
 Maps = dict[str, Tensor]
 CLASS_SCORES = ("logit", "log_prob")
 CHUNK = 256
-ROUNDING = 1e-5  # of pixels at 0 and 1
 
 
 class _Enough(Exception):
-    """Raised by a hook when everything asked for has been seen."""
+    """Raised when everything needed has been seen."""
 
 
-def check_model(model: nn.Module, layers: Sequence[str]) -> None:
-    """The public door's contract: layers exist, are named once, and the model is in eval mode."""
-    names = dict(model.named_modules())
-    if isinstance(layers, str) or not layers or len(set(layers)) < len(layers):
+def check_model(model: nn.Module, layers: Sequence[str]) -> list[str]:
+    """A module in eval mode that has these layers, which are different; returns their names. Raises ValueError."""
+    if not isinstance(model, nn.Module):
         raise ValueError(
-            f"layers is {layers!r}; accepted is a sequence of one or more different module names"
+            f"model is a {type(model).__name__}; accepted is an nn.Module, whose layers have names"
         )
-    for layer in layers:
-        if not layer or layer not in names:
-            near = get_close_matches(layer, names, n=5, cutoff=0.3) or [n for n in names if n][-5:]
-            raise ValueError(f"layer {layer!r} is not in the model; near names are {', '.join(near)}")
-    training = [n or "the model" for n, m in model.named_modules() if m.training and not any(m.children())]
-    if training:
-        raise ValueError(
-            f"model is in training mode ({training[0]} and {len(training) - 1} more); call model.eval() first"
-        )
+    found = find_layers(model, layers)
+    check_calm("model", model)
+    return list(map(str, found))
 
 
-def check_images(name: str, x: Tensor) -> None:
-    """Images (n, C, H, W) in [0, 1], floating, one or more. Raises ValueError that names the argument."""
-    if not isinstance(x, Tensor) or x.ndim != 4 or not len(x) or not x.is_floating_point():
-        shape = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"{name} is {shape}; accepted are floating-point images (n, C, H, W), n 1 or more")
-    low, high = map(float, x.aminmax())  # NaN wins in both, and no mask of the images' size is made
-    if not (isfinite(low) and isfinite(high)):
-        raise ValueError(f"{name} holds NaN or infinite pixels; accepted are finite images in [0, 1]")
-    if low < -ROUNDING or high > 1 + ROUNDING:
-        raise ValueError(f"{name} holds pixels from {low:.3g} to {high:.3g}; accepted are images in [0, 1]")
+def check_runs(model: nn.Module, x: Images, layers: Sequence[str]) -> None:
+    """Each layer runs in a pass of one image, and only once where no call of it is named. Raises ValueError.
+
+    A pass that stops early cannot see this.
+    """
+    with torch.no_grad():
+        _passed(model, x[:1], layers)
 
 
 def check_size(name: str, x: Tensor, other: str, y: Tensor) -> None:
@@ -65,7 +56,10 @@ def check_size(name: str, x: Tensor, other: str, y: Tensor) -> None:
 
 
 def check_varied(name: str, a: Tensor) -> None:
-    """Activations (n, *shape) that are not the same for all images. Raises ValueError."""
+    """Activations (n, *shape) that are finite and not the same for all images. Raises ValueError."""
+    low, high = a.aminmax()
+    if not bool(low.isfinite() & high.isfinite()):
+        raise ValueError(f"{name} has activations that are NaN or infinite; accepted are finite ones")
     if len(a) > 1 and bool((a == a[:1]).all()):
         raise ValueError(
             f"{name} has the same activations for all images; accepted are different images, and a layer that "
@@ -73,134 +67,174 @@ def check_varied(name: str, a: Tensor) -> None:
         )
 
 
-@contextmanager
-def _seen(model: nn.Module, layers: Sequence[str], *, leaf: bool, stop: bool) -> Iterator[Maps]:
-    """Collects the outputs of `layers`; leaf: the graph begins at the first of them that runs."""
-    seen: Maps = {}
+def class_index(target: int, classes: int) -> int:
+    """`target` as the number of one of so many classes. Raises ValueError."""
+    index = check_count("target", target, 0)
+    if index >= classes:
+        raise ValueError(f"target is {index}; accepted are 0 to {classes - 1}")
+    return index
 
-    def hook(name: str):
-        def at_layer(_module, _inputs, output):
-            if name in seen:
-                raise ValueError(f"layer {name!r} runs more than once in a forward pass; choose another")
-            if not isinstance(output, Tensor) or output.ndim < 2:
-                raise ValueError(f"layer {name!r} gives no tensor with a batch axis; choose another")
-            if leaf and not output.requires_grad:
-                torch.set_grad_enabled(True)  # from here on only; the surrounding block restores the mode
-                output = output.detach().requires_grad_()
-            seen[name] = output
-            if stop and len(seen) == len(layers):
-                raise _Enough
-            return output.clone()  # an in-place operation after the layer must not change what was seen
 
-        return at_layer
+def class_scores(logits: Float[Tensor, "n classes"], of: str = "logit") -> Float[Tensor, "n classes"]:
+    """What explains a class: its logit, or its log-probability ("log_prob"). A single logit z is two classes, -z and z.
 
-    handles = [model.get_submodule(name).register_forward_hook(hook(name)) for name in layers]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
+    >>> class_scores(torch.tensor([[2.0]]))
+    tensor([[-2.,  2.]])
+    """
+    check_name("of", of, CLASS_SCORES)
+    if of == "log_prob":
+        return two_columns(logits).log_softmax(1)
+    return torch.cat((-logits, logits), 1) if logits.shape[1] == 1 else logits
+
+
+def observe(
+    model: nn.Module, x: Tensor, layers: Sequence[str], *, leaf: bool = False, stop: bool = False
+) -> tuple[Maps, Float[Tensor, "n classes"] | None]:
+    """The outputs of `layers` in a pass of x, by name, and the logits.
+
+    leaf: the graph begins at the first of them that runs. stop: the pass ends at the last of them, without logits.
+    Raises ValueError for a layer that does not run, that runs several times without a named call, or that gives no
+    floating-point tensor with one row an image.
+    """
+    maps: Maps = {}
+    calls: dict[nn.Module, list[Calls]] = {}
+    found = find_layers(model, layers)
+    for layer in found:
+        calls.setdefault(layer.module, []).append(Calls(layer))
+
+    def watch(module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
+        wanted = [own.layer for own in calls[module] if own.wanted()]
+        for layer in wanted:
+            maps[str(layer)] = output = _seen(layer, output, len(x), leaf)
+        if stop and len(maps) == len(found):
+            raise _Enough
+        if not wanted:
+            return None
+        if torch.is_inference_mode_enabled() and output.requires_grad:
+            with torch.inference_mode(False):
+                return output.clone()
+        return output.clone()  # an in-place operation after the layer must not change what was seen
+
+    logits = None
+    with observed(*((module, watch) for module in calls)):
+        try:
+            logits = _run(model, x) if stop else logits_of(model, x)
+        except _Enough:
+            pass
+    for own in calls.values():
+        for call in own:
+            call.check()
+    return {str(layer): maps[str(layer)] for layer in found}, logits
+
+
+def _seen(layer: Layer, output: Tensor, n: int, leaf: bool) -> Tensor:
+    """A layer's output, checked; without a graph before it if `leaf`."""
+    if not isinstance(output, Tensor) or output.ndim < 2 or not output.is_floating_point():
+        raise ValueError(f"layer {str(layer)!r} gives no tensor with a batch axis; choose another")
+    if len(output) != n:
+        raise ValueError(
+            f"layer {str(layer)!r} gives {len(output)} rows for {n} images; choose one with a row an image"
+        )
+    if leaf and not output.requires_grad:
+        torch.set_grad_enabled(True)  # from here on only; the surrounding block restores the mode
+        with torch.inference_mode(False):
+            output = (output.clone() if output.is_inference() else output.detach()).requires_grad_()
+    return output
+
+
+def _run(model: nn.Module, x: Tensor) -> None:
+    """A pass whose output does not matter; an x that does not fit gets the sentence of `logits_of`."""
+
+    def passed(x: Tensor) -> Tensor:
+        model(x)
+        return x.new_zeros(len(x), 1)
+
+    logits_of(passed, x)
+
+
+def _passed(model: nn.Module, x: Tensor, layers: Sequence[str]) -> None:
+    """A whole pass, whatever it returns, with the calls of `layers` counted."""
+    counted = [Calls(layer) for layer in find_layers(model, layers)]
+    modules = {call.layer.module for call in counted}
+
+    def watch(module: nn.Module, _inputs: object, _output: object) -> None:
+        for call in counted:
+            if call.layer.module is module:
+                call.wanted()
+
+    with observed(*((module, watch) for module in modules)):
+        _run(model, x)
+    for call in counted:
+        call.check()
 
 
 def forward_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> Maps:
-    """The maps of `layers` for a batch `x`, with the graph from x where x asks for one; the pass stops there."""
-    with _seen(model, layers, leaf=False, stop=True) as seen:
-        try:
-            model(x)
-        except _Enough:
-            pass
-    for name in layers:
-        if name not in seen:
-            raise ValueError(f"layer {name!r} does not run in the model's forward pass; choose one that does")
-    return {name: seen[name] for name in layers}
+    """The maps of `layers` for a batch `x`, with the graph from x where x requires one; the pass stops there."""
+    return observe(model, x, layers, stop=True)[0]
 
 
 @torch.no_grad()
 def activations(model: nn.Module, x: Images, layers: Sequence[str], *, chunk: int = CHUNK) -> Maps:
     """Activations f_l(x), by layer: (n, *shape), shape as the layer gives it (spec section 2)."""
     parts = [forward_to(model, part, layers) for part in x.split(chunk)]
-    return {name: torch.cat([p[name] for p in parts]) for name in layers}
+    return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
 
 
 def class_gradients(
     model: nn.Module, x: Images, target: int, layers: Sequence[str], *, of: str = "logit", chunk: int = CHUNK
 ) -> Maps:
-    """Gradients g_k^l(x) of the class's logit with respect to each layer (spec 3.1), one backward a batch.
+    """Gradients g_k^l(x) of the class's score with respect to each layer (spec 3.1), one backward a batch.
 
-    of: "logit", or "log_prob" as the reference implementation does (an ablation). Raises ValueError when the
-    logit does not depend on a layer or has no such class.
+    of: "logit" (of a single logit z, -z is that of class 0 and z that of class 1), or "log_prob" as the reference
+    implementation does (an ablation). Raises ValueError when the score does not depend on a layer, the model has no
+    such class, or a gradient is not finite.
     """
-    if of not in CLASS_SCORES:
-        raise ValueError(f"of is {of!r}; accepted are {', '.join(CLASS_SCORES)}")
+    check_name("of", of, CLASS_SCORES)
     parts: list[Maps] = []
     for part in x.split(chunk):
-        with (
-            torch.inference_mode(False),
-            torch.no_grad(),
-            _seen(model, layers, leaf=True, stop=False) as seen,
-        ):
-            logits = model(part)
-            for name in layers:
-                if name not in seen:
-                    raise ValueError(f"layer {name!r} does not run in the model's forward pass")
-            if not isinstance(logits, Tensor) or logits.ndim != 2 or not -1 < target < logits.shape[1]:
-                size = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-                raise ValueError(
-                    f"target is {target} and the model gives {size}; accepted is a class of (n, C)"
-                )
-            with torch.enable_grad():
-                score = logits if of == "logit" else logits.log_softmax(1)
-                if not score.requires_grad:
-                    raise ValueError(
-                        f"layers {', '.join(layers)} have no gradient to the logit; choose others"
-                    )
-                maps = [seen[name] for name in layers]
-                found = torch.autograd.grad(score[:, target].sum(), maps, allow_unused=True)
-        for name, g in zip(layers, found, strict=True):
+        found = _gradients(model, part, target, layers, of, graph=False)
+        if any(g is None for g in found.values()):  # the model ran a part of itself under no_grad
+            found = _gradients(model, part, target, layers, of, graph=True)
+        parts.append({})
+        for name, g in found.items():
             if g is None:
-                raise ValueError(f"layer {name!r} has no gradient to the logit; choose a layer it depends on")
-        parts.append({name: g for name, g in zip(layers, found, strict=True) if g is not None})
-    return {name: torch.cat([p[name] for p in parts]) for name in layers}
+                raise ValueError(
+                    f"layer {name!r} has no gradient to the logit: nothing leads from it to the logits, or the model "
+                    "detaches what does or computes it under torch.no_grad(); choose another layer"
+                )
+            if not bool(g.isfinite().all()):
+                raise ValueError(f"layer {name!r} has gradients to the logit that are NaN or infinite")
+            parts[-1][name] = g
+    return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
+
+
+def _gradients(
+    model: nn.Module, x: Tensor, target: int, layers: Sequence[str], of: str, *, graph: bool
+) -> dict[str, Tensor | None]:
+    """Gradients by layer, None where there are none. graph: record the layers before the first one, too."""
+    with torch.inference_mode(False), torch.set_grad_enabled(graph):
+        maps, logits = observe(model, x, layers, leaf=True)
+        assert logits is not None
+        with torch.enable_grad():
+            scores = class_scores(logits, of)
+            score = scores[:, class_index(target, scores.shape[1])].sum()
+            if not score.requires_grad:
+                return dict.fromkeys(maps)
+            found = torch.autograd.grad(score, list(maps.values()), allow_unused=True)
+    return dict(zip(maps, found, strict=True))
 
 
 def rows(a: Tensor, *, pool: bool) -> Float[Tensor, "n feature"]:
-    """Activations as rows: flattened over channels and positions, or the mean over positions."""
+    """Activations as rows: flattened over channels and positions, or the mean over positions. At least float32."""
+    a = _single(a)
     return a.flatten(2).mean(2) if pool and a.ndim > 2 else a.flatten(1)
 
 
 def gradient_rows(g: Tensor, *, pool: bool) -> Float[Tensor, "n feature"]:
     """Gradients as rows that go with `rows`: pooled, the derivative for moving all positions alike."""
+    g = _single(g)
     return g.flatten(2).sum(2) if pool and g.ndim > 2 else g.flatten(1)
 
 
-def state_of(model: nn.Module) -> tuple[tuple[int, int], ...]:
-    """Which tensors a model holds and how often each was changed in place: a key for caches."""
-    return tuple((id(t), t._version) for t in (*model.parameters(), *model.buffers()))
-
-
-class Cache:
-    """Values by image tensor and words; forgotten when the tensor or the model's weights were changed."""
-
-    def __init__(self) -> None:
-        self._held: dict[tuple[object, ...], tuple[object, object]] = {}
-        self._state: object = None
-
-    def get(self, model: nn.Module, x: Tensor, words: tuple[object, ...], make: Callable[[], Any]) -> Any:
-        """The stored value for this very tensor, or `make()`, stored."""
-        state = state_of(model)
-        if state != self._state:
-            self._held.clear()
-            self._state = state
-        key = (id(x), x._version, *words)
-        if key not in self._held:
-            self._held[key] = (x, make())  # holding x keeps its id from being used again
-        return self._held[key][1]
-
-
-Memory = Callable[[nn.Module], Cache]
-"""Where what is known of a network is kept: `fresh` forgets it with the tool that asked."""
-
-
-def fresh(_model: nn.Module) -> Cache:
-    """An empty cache."""
-    return Cache()
+def _single(a: Tensor) -> Tensor:
+    return a.float() if a.element_size() < 4 else a

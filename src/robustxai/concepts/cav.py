@@ -13,30 +13,58 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from robustxai.checks import check_count, check_finite, check_name, check_positive
 from robustxai.concepts import gram
 from robustxai.concepts.gram import ESTIMATORS
 
 SMALLEST = 5  # examples a set
 RUNS_AT_ONCE = 64
+CONSTANT = "activations are the same for all examples{}; choose a layer that depends on the image"
+
+
+def drawn(m: int, n: int, seed: int = 0) -> Tensor | slice:
+    """Which n of m examples are used: all of them, or n drawn by `seed`, in their order.
+
+    >>> drawn(3, 3), drawn(100, 3)
+    (slice(None, None, None), tensor([19, 44, 93]))
+    """
+    if n == m:
+        return slice(None)
+    order = torch.randperm(m, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
+    return order[:n].sort().values
 
 
 @dataclass(frozen=True)
 class Negatives:
-    """Negative sets (runs, n, d) with their own Gram matrices: what an attack on the concept leaves as it is."""
+    """Negative sets (runs, n, d) with their own Gram matrices: what an attack on the concept leaves as it is.
+
+    >>> sets = Negatives.of([torch.zeros(6, 2), torch.ones(9, 2)])
+    >>> sets.rows.shape, sets.own.shape, sets.cut(5).rows.shape
+    (torch.Size([2, 6, 2]), torch.Size([2, 6, 6]), torch.Size([2, 5, 2]))
+    """
 
     rows: Float[Tensor, "runs n d"]
     own: Float[Tensor, "runs n n"]
 
     @classmethod
-    def of(cls, sets: Sequence[Tensor]) -> Negatives:
-        """Sets of rows (n_r, d), cut to the smallest."""
+    def of(cls, sets: Sequence[Tensor], *, seed: int = 0) -> Negatives:
+        """Sets of rows (n_r, d); of larger ones as many as the smallest has, `drawn` by seed. Raises ValueError."""
+        if not len(sets):
+            raise ValueError("negatives is empty; accepted are one or more sets of rows (n, d)")
+        sets = [check_rows(f"negative set {i}", s) for i, s in enumerate(sets)]
+        for i, s in enumerate(sets):
+            check_alike("negative set 0", sets[0], f"negative set {i}", s)
         n = min(map(len, sets))
-        rows = torch.stack([s[:n] for s in sets])
+        rows = torch.stack([s[drawn(len(s), n, seed)] for s in sets])
         return cls(rows, gram.own_grams(rows))
 
-    def cut(self, n: int) -> Negatives:
-        """The first n rows of every set."""
-        return self if n == self.rows.shape[1] else Negatives(self.rows[:, :n], self.own[:, :n, :n])
+    def cut(self, n: int, *, seed: int = 0) -> Negatives:
+        """n rows of every set, `drawn` by seed. Raises ValueError for more than there are."""
+        have = self.rows.shape[1]
+        if check_count("n", n) > have:
+            raise ValueError(f"n is {n}; accepted are 1 to {have}, the rows of a set")
+        which = drawn(have, n, seed)
+        return self if n == have else Negatives(self.rows[:, which], self.own[:, which][:, :, which])
 
 
 @dataclass(frozen=True)
@@ -45,7 +73,12 @@ class FittedCAVs:
 
     `vectors` (runs, d): unit length, pointing to the concept. `intercepts`: f(x) = vector . x + intercept is
     positive on the concept's side. `accuracy` (runs,): on the held-out share of both sets, nan if none is held
-    out; `tested`: rows it was measured on. `train` (runs, n): which examples of each set were used to fit.
+    out; `tested`: rows it was measured on. `train` (runs, n): which of the examples that were used were fitted; all are
+    used but where sets have several sizes (see `drawn`).
+
+    >>> fitted = CAV("mean").fit(torch.tensor([[2.0, 0.0]]).repeat(6, 1), [torch.zeros(9, 2)])
+    >>> fitted.used, fitted.tested, fitted.at_chance, fitted.directional(torch.tensor([[3.0, 4.0]]))
+    (6, 4, False, tensor([[3.]]))
     """
 
     vectors: Float[Tensor, "runs d"]
@@ -55,12 +88,17 @@ class FittedCAVs:
     train: Int64[Tensor, "runs n"]
 
     @property
+    def used(self) -> int:
+        """How many examples of each set were used, fitted or held out."""
+        return self.train.shape[1] + self.tested // 2
+
+    @property
     def stability(self) -> float:
         """Mean cosine between the CAVs of different runs, in [-1, 1]; nan for one run."""
         runs = len(self.vectors)
         if runs < 2:
             return float("nan")
-        total = self.vectors.double().sum(0).square().sum() - runs  # of unit vectors
+        total = self.vectors.cpu().double().sum(0).square().sum() - runs  # of unit vectors
         return float(total / (runs * (runs - 1)))
 
     @property
@@ -88,7 +126,8 @@ class CAV:
     "mean" (difference of means) or "median" (of geometric medians; a defence). strength: ridge's lambda in units
     of the mean diagonal of the Gram matrix, SGD's alpha, or logistic regression's C; None for 1, 0.01 and 1.
     pool: probe the mean over positions instead of all positions. test_share: held out of both sets to measure
-    accuracy, a third as in the reference tool. seed: decides what is held out, and SGD's order.
+    accuracy, a third as in the reference tool. seed: decides what is held out, which examples of larger sets are used,
+    and SGD's order.
 
     >>> up, down = torch.tensor([[2.0, 0.0]]).repeat(6, 1), torch.zeros(6, 2)
     >>> CAV("mean").fit(up, [down]).vectors
@@ -102,28 +141,31 @@ class CAV:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.estimator not in ESTIMATORS:
-            raise ValueError(f"estimator is {self.estimator!r}; accepted are {', '.join(ESTIMATORS)}")
-        if self.strength is not None and self.strength <= 0:
-            raise ValueError(f"strength is {self.strength}; accepted are numbers above 0, or None")
+        check_name("estimator", self.estimator, tuple(ESTIMATORS))
+        if self.strength is not None:
+            check_positive("strength", self.strength)
         if not 0 <= self.test_share < 1:
             raise ValueError(f"test_share is {self.test_share}; accepted are numbers from 0 to below 1")
+        object.__setattr__(self, "seed", check_count("seed", self.seed, 0))
 
     def fit(self, positive: Float[Tensor, "n d"], negatives: Sequence[Tensor] | Negatives) -> FittedCAVs:
-        """Fit one CAV against each set of rows; sets are cut to the smallest, so that classes are balanced.
+        """Fit one CAV against each set of rows; of larger sets as many rows as the smallest has are `drawn` by `seed`.
 
-        Raises ValueError for fewer than 5 examples, rows that do not fit, a concept that equals a negative set,
-        and activations that are constant.
+        So classes are balanced; the result's `used` says how many. Raises ValueError for fewer than 5 examples, rows
+        that do not fit or are not finite, a concept that equals a negative set, and activations that are constant.
         """
-        against = negatives if isinstance(negatives, Negatives) else self._gathered(positive, negatives)
+        positive = check_rows("positive", positive)
+        given = isinstance(negatives, Negatives)
+        against = negatives if given else Negatives.of(negatives, seed=self.seed)
         n = min(len(positive), against.rows.shape[1])
-        positive, against = positive[:n], against.cut(n)
+        positive, against = positive[drawn(len(positive), n, self.seed)], against.cut(n, seed=self.seed)
         self._check(positive, against)
         train, test = self._split(n, len(against.rows))
         vectors, intercepts, right = [], [], []
         for first in range(0, len(against.rows), RUNS_AT_ONCE):
             runs = slice(first, first + RUNS_AT_ONCE)  # views, no copies
             k = gram.grams(positive, against.rows[runs], against.own[runs])
+            self._check_spread(k, positive.dtype)
             w, b, share = self._fit_runs(k, positive, against.rows[runs], train[runs], test[runs])
             vectors.append(w)
             intercepts.append(b)
@@ -134,42 +176,39 @@ class CAV:
 
     def _fit_runs(self, k: Tensor, positive: Tensor, negatives: Tensor, train: Tensor, test: Tensor):
         n = len(positive)
-        picked, held = (torch.cat((i, i + n), 1).to(k.device) for i in (train, test))
-        each = torch.arange(len(k), device=k.device)[:, None, None]
+        picked, held = (torch.cat((i, i + n), 1) for i in (train, test))
+        each = torch.arange(len(k), device="cpu")[:, None, None]
         inner = k[each, picked[:, :, None], picked[:, None, :]]
         method, default = ESTIMATORS[self.estimator]
-        alpha, b = method(inner, strength=default if self.strength is None else self.strength, seed=self.seed)
+        strength = default if self.strength is None else float(self.strength)
+        try:
+            alpha, b = method(inner, strength=strength, seed=self.seed)
+        except torch.linalg.LinAlgError as error:
+            raise ValueError(
+                f"strength is {strength:g}, too little for these activations, whose inner products are singular up to "
+                "rounding; accepted are larger ones, or a layer that depends more on the image"
+            ) from error
         share = torch.full_like(b, float("nan"))
         if held.shape[1]:
             f = torch.einsum("rij,rj->ri", k[each, held[:, :, None], picked[:, None, :]], alpha) + b[:, None]
             share = (f * gram.labels(f) > 0).to(b).mean(1)
-        full = torch.zeros_like(k[:, 0]).scatter(1, picked, alpha).to(positive.dtype)
+        full = torch.zeros_like(k[:, 0]).scatter(1, picked, alpha).to(positive)
         w = full[:, :n] @ positive + torch.bmm(full[:, None, n:], negatives)[:, 0]
         norm = w.norm(dim=1)
         if bool((norm == 0).any()) or not bool(norm.isfinite().all()):
             raise ValueError(
                 "positive and a negative set cannot be told apart by any direction; show other examples"
             )
-        return F.normalize(w, dim=1), (b / norm).to(w.dtype), share.to(w.dtype)
+        return F.normalize(w, dim=1), (b.to(norm.device) / norm).to(w.dtype), share.to(w)
 
     def _split(self, n: int, runs: int) -> tuple[Tensor, Tensor]:
         """Which examples each run fits and tests on: the same places in both sets, so that CAV(P, N) = -CAV(N, P)."""
-        generator = torch.Generator().manual_seed(self.seed)
-        order = torch.stack([torch.randperm(n, generator=generator) for _ in range(runs)])
+        generator = torch.Generator("cpu").manual_seed(self.seed)
+        order = torch.stack([torch.randperm(n, generator=generator, device="cpu") for _ in range(runs)])
         held = round(n * self.test_share)
+        if held >= n:
+            raise ValueError(f"test_share is {self.test_share}, which leaves none of {n} examples to fit")
         return order[:, held:], order[:, :held]
-
-    @staticmethod
-    def _gathered(positive: Tensor, negatives: Sequence[Tensor]) -> Negatives:
-        if not len(negatives):
-            raise ValueError("negatives is empty; accepted are one or more sets of rows (n, d)")
-        for s in negatives:
-            if s.ndim != 2 or s.shape[1:] != positive.shape[1:]:
-                raise ValueError(
-                    f"positive has shape {tuple(positive.shape)} and a negative set {tuple(s.shape)}; accepted are "
-                    "rows of one length"
-                )
-        return Negatives.of(negatives)
 
     @staticmethod
     def _check(positive: Tensor, against: Negatives) -> None:
@@ -178,11 +217,37 @@ class CAV:
             raise ValueError(
                 f"the smallest set has {n} examples; accepted are {SMALLEST} and more (50 are usual)"
             )
+        check_alike("positive", positive, "a negative set", against.rows[0])
         first = positive[:1]
         if bool((positive == first).all()) and bool((against.rows == first).all()):
-            raise ValueError(
-                "activations are the same for all examples; choose a layer that depends on the image"
-            )
+            raise ValueError(CONSTANT.format(""))
         for i, negative in enumerate(against.rows):
             if torch.equal(positive, negative):
                 raise ValueError(f"positive equals negative set {i}; accepted are different examples")
+
+    @staticmethod
+    def _check_spread(k: Tensor, dtype: torch.dtype) -> None:
+        """What differs between examples is more than the rounding of their inner products."""
+        size = k.diagonal(dim1=1, dim2=2).mean(1)
+        spread = gram.centred(k).diagonal(dim1=1, dim2=2).mean(1)
+        if bool((spread <= 4 * torch.finfo(dtype).eps * size).any()):
+            raise ValueError(CONSTANT.format(" up to rounding"))
+
+
+def check_rows(name: str, rows: Tensor) -> Tensor:
+    """Rows (n, d), one or more, of finite numbers, as float32 or float64. Raises ValueError that names the argument."""
+    if not isinstance(rows, Tensor) or rows.ndim != 2 or not rows.numel():
+        found = f"shape {tuple(rows.shape)}" if isinstance(rows, Tensor) else f"type {type(rows).__name__}"
+        raise ValueError(f"{name} has {found}; accepted are rows (n, d), one or more")
+    check_finite(name, rows, "rows")
+    return rows.float() if rows.element_size() < 4 else rows
+
+
+def check_alike(name: str, a: Tensor, other: str, b: Tensor) -> None:
+    """Rows of one length, dtype and device. Raises ValueError that names the arguments."""
+    kinds = [(tuple(x.shape), x.dtype, x.device) for x in (a, b)]
+    if a.shape[1:] != b.shape[1:] or kinds[0][1:] != kinds[1][1:]:
+        said = ["shape {}, {} on {}".format(*kind) for kind in kinds]
+        raise ValueError(
+            f"{name} has {said[0]} and {other} {said[1]}; accepted are rows of one length and kind"
+        )

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from robustxai.concepts.activations import Cache, Memory, fresh
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.defences import (
     CLEANERS,
@@ -23,6 +22,7 @@ from robustxai.concepts.defences import (
     vote,
 )
 from robustxai.concepts.experiments import EPS, LAYER, LAYERS, Case, Materials, attacked, judge
+from robustxai.concepts.memory import Cache, Memory, fresh
 from robustxai.concepts.recipes import HARDENED
 from robustxai.concepts.results import Cell
 from robustxai.concepts.study import Study

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.checks import check_count, check_name
 from robustxai.concepts.world import NAMES, SIZE, class_images, clutter, landscapes, photographed
 from robustxai.data.scenes import swatches
 from robustxai.data.scenes.textures import TEXTURES
@@ -18,12 +19,16 @@ from robustxai.data.scenes.textures import TEXTURES
 Images = Float[Tensor, "n 3 size size"]
 TEXTURE_CONCEPTS = TEXTURES[1:]
 CONCEPTS = (*TEXTURE_CONCEPTS, "corgi")
+SPLITS = ("shown", "goal", "third")
+"""What the analyst shows, what an attacker aims at, and a third collection; disjoint."""
+SCORED = ("score", "attack")
+"""A class's images of the analyst and of an attacker; disjoint."""
 BACKGROUND = 0.15  # share of a landscape in a texture's exemplar
 
 
 def stream(*words: str | int) -> torch.Generator:
     """The generator of these words: the same words give the same pictures, others give others."""
-    return torch.Generator().manual_seed(zlib.crc32("/".join(map(str, words)).encode()))
+    return torch.Generator("cpu").manual_seed(zlib.crc32("/".join(map(str, words)).encode()))
 
 
 def concept_sets(
@@ -31,9 +36,16 @@ def concept_sets(
 ) -> dict[str, Images]:
     """n exemplars of each concept: full-frame textures mixed with 15 % landscape, and pictures of corgis.
 
-    split: any word; other words give pictures that are disjoint from these ("shown" is what the analyst has).
-    Raises ValueError for an unknown concept.
+    split: "shown" for what the analyst has, "goal" for an attacker's and "third" for one more collection; they share no
+    picture. Raises ValueError for an unknown concept or split, and for n below 1.
+
+    >>> {name: x.shape for name, x in concept_sets(["striped"], n=2, size=16).items()}
+    {'striped': torch.Size([2, 3, 16, 16])}
     """
+    if isinstance(names, str):
+        raise ValueError(f"names is {names!r}; accepted is a sequence of {', '.join(CONCEPTS)}")
+    check_name("split", split, SPLITS)
+    n, size, seed = check_count("n", n), check_count("size", size), check_count("seed", seed, 0)
     sets = {}
     for name in names:
         generator = stream("concept", split, name, seed)
@@ -61,29 +73,44 @@ def random_sets(
 
     Without full-frame textures among them a CAV would mostly say "fills the picture", and the truth about stripes
     and zebras would not be found. without: classes that do not occur, such as the one that is explained (clutter
-    may still show its animal).
+    may still show its animal). Raises ValueError for sets and n below 1, and classes that are unknown or all left out.
+
+    >>> [x.shape for x in random_sets(2, n=8, size=16, without=("zebra",))]
+    [torch.Size([8, 3, 16, 16]), torch.Size([8, 3, 16, 16])]
     """
+    sets, n, size = check_count("sets", sets), check_count("n", n), check_count("size", size)
+    seed, without = check_count("seed", seed, 0), [without] if isinstance(without, str) else list(without)
+    for name in without:
+        check_name("without", name, NAMES)
     kept = [name for name in NAMES if name not in without]
-    if not kept or sets < 1 or n < 1:
-        raise ValueError(f"sets and n are {sets} and {n} with {len(kept)} classes; accepted are 1 and more")
+    if not kept:
+        raise ValueError("without leaves 0 classes; accepted are some of them, not all")
     generator = stream("random", seed, *sorted(without))
     count = sets * n
     some, back = count // 8, count // 8
     half = count - some - back - count // 4
     share = -(-max(1, some) // len(kept))
     classes = torch.cat([class_images(name, share, size=size, generator=generator) for name in kept])
-    classes = classes[torch.randperm(len(classes), generator=generator)[:some]]
+    classes = classes[torch.randperm(len(classes), generator=generator, device="cpu")[:some]]
     parts = [
         textured(half, TEXTURES, size=size, generator=generator),
         photographed(clutter(max(1, count // 4), size=size, generator=generator), generator)[: count // 4],
         photographed(landscapes(max(1, back), size=size, generator=generator), generator)[:back],
         classes,
     ]
-    return list(torch.cat(parts)[torch.randperm(count, generator=generator)].split(n))
+    return list(torch.cat(parts)[torch.randperm(count, generator=generator, device="cpu")].split(n))
 
 
 def scored_images(
     name: str, n: int = 100, *, size: int = SIZE, seed: int = 0, split: str = "score"
 ) -> Images:
-    """n pictures of a class: split "score" for the analyst, "attack" for an attacker; the two are disjoint."""
+    """n pictures of a class: split "score" for the analyst, "attack" for an attacker; the two are disjoint.
+
+    Raises ValueError for an unknown class or split, and for n below 1.
+
+    >>> scored_images("zebra", 2, size=16).shape
+    torch.Size([2, 3, 16, 16])
+    """
+    check_name("split", split, SCORED)
+    n, size, seed = check_count("n", n), check_count("size", size), check_count("seed", seed, 0)
     return class_images(name, n, size=size, generator=stream("class", split, name, seed))

@@ -20,7 +20,8 @@ from robustxai.concepts.attacks import MultiLayerPushing, sign_noise
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import stream, textured
 from robustxai.concepts.experiments import EPS, GENERIC, Materials
-from robustxai.concepts.facets import FacetedVisualization, Rendered, facet_probe, facet_score
+from robustxai.concepts.facet_probes import facet_probe, facet_score
+from robustxai.concepts.facets import FacetedVisualization, Rendered
 from robustxai.concepts.foreign import FOREIGN
 from robustxai.concepts.measures import alike
 from robustxai.concepts.study import Member, Study
@@ -88,8 +89,7 @@ class Judge:
 
     def __init__(self, model: nn.Module, a: Images, b: Images, *, layer: str = JUDGE_LAYER) -> None:
         self.model, self.layer = model, layer
-        n = min(len(a), len(b))
-        fitted = CAV("logistic", test_share=1 / 3).fit(self._rows(a[:n]), [self._rows(b[:n])])
+        fitted = CAV("logistic", test_share=1 / 3).fit(self._rows(a), [self._rows(b)])
         self.vector, self.intercept, self.accuracy = (
             fitted.vectors[0],
             fitted.intercepts[0],
@@ -124,17 +124,26 @@ def judge_for(study: Study, kind: str, seed: int) -> Judge:
     the exemplars that the attacker aims at: a weakness, as the attack and the judge then know the same pictures, but
     the set has no others of these textures. Raises ValueError when the study has no other architecture.
     """
+    return taught(study, *rival_of(study, kind, seed))
+
+
+def rival_of(study: Study, kind: str, seed: int) -> tuple[str, nn.Module]:
+    """The kind of the network that judges another one, and a copy of it."""
     rest = [k for k in study.networks if k != kind]
     if not rest:
         raise ValueError(
             "networks has one architecture; accepted are two and more, as a judge takes no part in drawing"
         )
     other = next((k for k in rest if k in FOREIGN), rest[0])
-    model = deepcopy(study.network(other, study.seed_like(other, seed)))
+    return other, deepcopy(study.network(other, study.seed_like(other, seed)))
+
+
+def taught(study: Study, kind: str, model: nn.Module) -> Judge:
+    """A network of this kind as a judge of the study's facets."""
     if study.name == "menagerie":
         return judge_of(model, facets=study.task.facets)
     a, b = (study.given.goal[f] for f in study.task.facets)
-    return Judge(model, a, b, layer=JUDGE_LAYER if other in FOREIGN else "b3")
+    return Judge(model, a, b, layer=JUDGE_LAYER if kind in FOREIGN else "b3")
 
 
 @lru_cache(maxsize=8)
@@ -204,11 +213,14 @@ def facet_swaps(study: Study, **options) -> dict[Member, FacetSwap]:
     task, first = study.task, {kind: study.seeds_of(kind)[0] for kind in study.networks}
     if study.name == "menagerie":
         for texture in task.facets:
-            lesson(texture, LESSON, SIZE)  # before the threads start: all judges learn from it
+            lesson(texture, LESSON, SIZE)  # all judges learn from it
+    # before the threads that draw start, so that no network is copied while it runs
+    rivals = {member: rival_of(study, *member) for member in study.members}
+    judges = dict(zip(study.members, study.on(lambda *member: taught(study, *rivals[member])), strict=True))
 
     def one(kind: str, seed: int) -> FacetSwap:
         few = {} if seed == first[kind] else {"aims": AIMS[:1], "beside": (), "without": False}
-        judge = judge_for(study, kind, seed)
+        judge = judges[kind, seed]
         themes = {"unit": task.unit, "facets": task.facets}
         return facet_swap(study.network(kind, seed), judge, study.given, **themes, **few, **options)
 

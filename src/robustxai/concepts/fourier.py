@@ -10,7 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+COLOURS = torch.tensor(
+    [[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], dtype=torch.float32, device="cpu"
+)
 """Square root of the colour covariance of natural images, to be divided by its largest column norm."""
 
 
@@ -24,9 +26,12 @@ class Painting:
         self, n: int, size: int, *, generator: torch.Generator, device: torch.device | str = "cpu"
     ) -> None:
         self.size = size
-        start = 0.01 * torch.randn(n, 3, size, size // 2 + 1, 2, generator=generator, device=generator.device)
+        start = 0.01 * torch.randn(
+            n, 3, size, size // 2 + 1, 2, generator=generator, device=generator.device, dtype=torch.float32
+        )
         self.spectrum = start.to(device).requires_grad_()
-        fy, fx = torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]
+        fy = torch.fft.fftfreq(size, device="cpu", dtype=torch.float32)[:, None]
+        fx = torch.fft.rfftfreq(size, device="cpu", dtype=torch.float32)[None]
         self.weight = (1 / (fx.square() + fy.square()).sqrt().clamp_min(1 / size)).to(device)
         self.colours = (COLOURS / COLOURS.norm(dim=0).max()).to(device)
 
@@ -49,7 +54,8 @@ def augmented(
 
     All 0 returns x itself. Draws from the generator all the same, so that what follows does not depend on x.
     """
-    v = (2 * torch.rand(4, generator=generator, device=generator.device) - 1).tolist()
+    v = torch.rand(4, generator=generator, device=generator.device, dtype=torch.float32)
+    v = (2 * v - 1).tolist()
     if not (jitter or scale or rotate):
         return x
     angle, zoom = math.radians(rotate * v[0]), 1 + scale * v[1]

@@ -1,8 +1,8 @@
 """Linear probes in the Gram matrix: many probes of one concept against many negative sets as one batched problem.
 
 Every estimator gives a weight vector that is a combination of its rows, w = X' alpha, so all work is on
-(runs, m, m) matrices of inner products, m = 2 n, in float64. The first half of the rows are the concept (label
-+1), the second half the negatives (-1). Knows nothing about networks.
+(runs, m, m) matrices of inner products, m = 2 n, in float64 on the CPU, as not every device has float64. The first half
+of the rows are the concept (label +1), the second half the negatives (-1). Knows nothing about networks.
 """
 
 from collections.abc import Callable
@@ -23,15 +23,15 @@ def grams(
 ) -> Gram:
     """Inner products of [positive; negatives[r]] for every run r; `own` (runs, n, n) saves the negatives' block."""
     runs, n, d = negatives.shape
-    cross = (positive @ negatives.reshape(-1, d).T).reshape(n, runs, n).transpose(0, 1).double()
+    cross = (positive @ negatives.reshape(-1, d).T).reshape(n, runs, n).transpose(0, 1).cpu().double()
     own = own_grams(negatives) if own is None else own
-    first = (positive @ positive.T).double().expand(runs, n, n)
+    first = (positive @ positive.T).cpu().double().expand(runs, n, n)
     return torch.cat((torch.cat((first, cross), 2), torch.cat((cross.mT, own), 2)), 1)
 
 
 def own_grams(negatives: Float[Tensor, "runs n d"]) -> Float[Tensor, "runs n n"]:
     """Inner products within each negative set."""
-    return torch.bmm(negatives, negatives.mT).double()
+    return torch.bmm(negatives, negatives.mT).cpu().double()
 
 
 def labels(k: Tensor) -> Float[Tensor, " m"]:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustxai.concepts.attacks.common import pgd
+from robustxai.metrics.predictions import two_columns
+from robustxai.models import logits_of
 from robustxai.nets import accuracy
 
 EPS = 8 / 255
@@ -21,16 +23,21 @@ def adversarial(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     Draws the start from torch's default generator.
     """
     moved = (x + (2 * torch.rand_like(x) - 1) * EPS).clamp(0, 1).requires_grad_()
-    slope = torch.autograd.grad(F.cross_entropy(model(moved), y), moved)[0]
+    slope = torch.autograd.grad(_loss(model, moved, y), moved)[0]
     moved = moved.detach() + STRIDE * EPS * slope.sign()
-    return F.cross_entropy(model(torch.minimum(torch.maximum(moved, x - EPS), x + EPS).clamp(0, 1)), y)
+    return _loss(model, torch.minimum(torch.maximum(moved, x - EPS), x + EPS).clamp(0, 1), y)
+
+
+def _loss(model: nn.Module, x: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
+    return F.cross_entropy(two_columns(logits_of(model, x)), y, reduction=reduction)
 
 
 def attacked_accuracy(model: nn.Module, x: Tensor, y: Tensor, *, steps: int = 20) -> float:
     """The share of right answers on images (n, ...) of the uint8 grid that signed gradient steps within `EPS` have
-    moved away from their class."""
+    moved away from their class; nan where no step had a gradient to follow."""
 
     def objective(images: Tensor, rows: Tensor) -> Tensor:
-        return -F.cross_entropy(model(images), y[rows], reduction="none")
+        return -_loss(model, images, y[rows], "none")
 
-    return accuracy(model, pgd(x, objective, eps=EPS, steps=steps).x, y)
+    found = pgd(x, objective, eps=EPS, steps=steps)
+    return accuracy(model, found.x, y) if bool(found.followed.any()) else float("nan")

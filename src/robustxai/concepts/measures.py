@@ -11,9 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustxai.checks import check_length
 from robustxai.concepts.attacks.distances import centroids, squared_distances
 from robustxai.concepts.cav import FittedCAVs
 from robustxai.metrics import image_ssim
+from robustxai.metrics.predictions import predicted
+from robustxai.models import logits_of
 
 Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]
@@ -48,8 +51,11 @@ def alike(a: Images, b: Images) -> float:
 
 @torch.no_grad()
 def label_changes(model: nn.Module, clean: Images, attacked: Images) -> float:
-    """The share of exemplars whose predicted class changed."""
-    return float((model(clean).argmax(1) != model(attacked).argmax(1)).float().mean())
+    """The share of exemplars whose predicted class changed; nan where a logit is."""
+    before, after = (logits_of(model, x) for x in (clean, attacked))
+    if bool(before.isnan().any() | after.isnan().any()):
+        return float("nan")
+    return float((predicted(before) != predicted(after)).float().mean())
 
 
 def turned_by(clean: FittedCAVs, attacked: FittedCAVs) -> float:
@@ -70,9 +76,12 @@ def remaining_distance(
 def smallest_flip(eps: Sequence[float | int], states: Sequence[str], clean: str) -> float:
     """The smallest eps of a sweep whose verdict differs from the clean one; nan if none does.
 
+    Raises ValueError for lists of different lengths.
+
     >>> smallest_flip([1.0, 2.0], ["important", "not significant"], "important")
     2.0
     """
+    check_length("states", states, "eps", len(eps))
     flipped = [e for e, s in sorted(zip(eps, states, strict=True)) if s != clean]
     return float(flipped[0]) if flipped else float("nan")
 
@@ -80,8 +89,13 @@ def smallest_flip(eps: Sequence[float | int], states: Sequence[str], clean: str)
 def area(eps: Sequence[float | int], scores: Sequence[float | int]) -> float:
     """Area under score against eps, divided by the range of eps (trapezoids).
 
+    Raises ValueError for lists of different lengths, and budgets that do not grow.
+
     >>> area([0.0, 1.0, 2.0], [1.0, 0.5, 0.0])
     0.5
     """
-    e, s = torch.tensor(eps, dtype=torch.float64), torch.tensor(scores, dtype=torch.float64)
+    check_length("scores", scores, "eps", len(eps))
+    e, s = (torch.tensor(v, dtype=torch.float64, device="cpu") for v in (eps, scores))
+    if len(e) < 2 or not bool((e.diff() > 0).all()):
+        raise ValueError(f"eps is {eps}; accepted are two and more numbers, each larger than the one before")
     return float(torch.trapezoid(s, e) / (e[-1] - e[0]))

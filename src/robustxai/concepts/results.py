@@ -26,7 +26,21 @@ class Cell:
     `random`; `p`: the larger one, corrected for the number of cells. `state`: important, anti-important or not
     significant. `p_sets`: the concept's mean magnitude among those of the random sets taken as concepts (sign
     scores end at 0 and 1); nan unless the tool was asked for it. `accuracy`, `stability`: of the probes. `warning`:
-    why not to trust the cell, or empty.
+    why not to trust the cell, and how many examples were left out, or empty.
+
+    >>> import torch
+    >>> from robustxai.concepts import TCAV
+    >>> def images(n, top):
+    ...     x = torch.rand(n, 3, 8, 8, generator=torch.Generator().manual_seed(n))
+    ...     x[:, :, :4] *= top
+    ...     return x
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2, bias=False)).eval()
+    >>> _ = torch.nn.init.zeros_(net[1].weight)
+    >>> net[1].weight.data[1, :32] = 1.0  # class 1 is a bright upper half
+    >>> random = [images(n, 0.5) for n in (11, 12, 13, 14)]
+    >>> cell = TCAV(net, ["0"]).score(images(6, 0.5), 1, {"dark": images(10, 0.0)}, random).cells[0]
+    >>> cell.mean, cell.used, cell.warning[:36]
+    (0.0, 10, 'only 10 images of each random set, w')
     """
 
     concept: str
@@ -56,6 +70,11 @@ class Cell:
         return float(self.scores.mean())
 
     @property
+    def used(self) -> int:
+        """How many examples of each set the probes had; fewer than were given where sets have several sizes."""
+        return self.cavs.used
+
+    @property
     def raw_p(self) -> float:
         """The larger of the two p values before correction; the permutation's where the t test is undefined."""
         return self.p_permutation if self.p_t != self.p_t else max(self.p_t, self.p_permutation)
@@ -78,7 +97,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class TCAVResult:
-    """All cells of a call; `result["striped", "b3"]` is one. `warnings`: those of the cells, with their names."""
+    """All cells of a call; `result["striped", "b3"]` is one. `warnings`: those of the cells, with their names.
+
+    >>> TCAVResult(()).cells, TCAVResult(()).warnings
+    ((), ())
+    """
 
     cells: tuple[Cell, ...]
 

@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from robustxai.concepts import experiments as E
-from robustxai.concepts.activations import Cache
 from robustxai.concepts.attacks import Perturbed, controls, sign_noise
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import stream
 from robustxai.concepts.foreign import FOREIGN, foreign_network
 from robustxai.concepts.measures import label_changes, remaining_distance
+from robustxai.concepts.memory import GIB, Cache
 from robustxai.concepts.outcomes import Outcome
 from robustxai.concepts.recipes import NETWORKS, RECIPES, zoo_name
 from robustxai.concepts.results import Cell
@@ -34,6 +34,7 @@ from robustxai.runtime import side_by_side
 Result = TypeVar("Result")
 Member = tuple[str, int]
 """A network of a study: its kind and its seed."""
+MEMORY = 8 * GIB  # of what is known of one network
 
 
 @dataclass
@@ -123,8 +124,7 @@ class Study:
     ) -> list[Result]:
         """[function(kind, seed) for these members; None is all], side by side where the study is on the CPU.
 
-        `function` may use the network of its own call only: two threads must not put hooks on one. What calls share is
-        made before.
+        What calls share is made before.
         """
         members = self.members if members is None else members
         for kind, seed in members:
@@ -135,7 +135,7 @@ class Study:
 
     def memory(self, model: nn.Module) -> Cache:
         """What all tools of one of the study's networks have computed: of one picture, everything at most once."""
-        return self._caches.setdefault(id(model), Cache())
+        return self._caches.setdefault(id(model), Cache(MEMORY))
 
     def tool(self, kind: str, seed: int, layer: str = "", cav: CAV | None = None, both: bool = False) -> TCAV:
         """The analyst's TCAV of one layer; both: with the p value of the test over sets, too."""

@@ -1,7 +1,7 @@
 """`TCAV`: how often, and how much, moving along a concept's direction raises a class logit (spec 3.1).
 
 All layers share one forward and one backward a batch, all concepts share the gradients, all negative sets are
-fitted at once; activations of images that were seen before are kept. Knows nothing about attacks.
+fitted at once; what was computed of the random sets before is kept. Knows nothing about attacks.
 """
 
 from __future__ import annotations
@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import combinations
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustxai.checks import check_count, check_images, check_name
 from robustxai.concepts.activations import (
     CHUNK,
     CLASS_SCORES,
-    Cache,
     Maps,
     activations,
-    check_images,
     check_model,
     check_size,
     check_varied,
@@ -31,24 +29,45 @@ from robustxai.concepts.activations import (
     rows,
 )
 from robustxai.concepts.cav import CAV, FittedCAVs, Negatives
+from robustxai.concepts.memory import Cache, version_of
+from robustxai.concepts.random_cavs import BASELINES, left_out, random_cavs
 from robustxai.concepts.results import Cell, TCAVResult
-from robustxai.concepts.verdicts import corrected, permutation_test, set_means, set_test, state, t_test
+from robustxai.concepts.verdicts import (
+    CORRECTIONS,
+    check_level,
+    corrected,
+    permutation_test,
+    set_means,
+    set_test,
+    state,
+    t_test,
+)
 
-BASELINES = ("ring", "pairs")
 TESTS = ("runs", "sets")
 
 
 class TCAV:
     """TCAV of a classifier (images in [0, 1] to logits) at some layers, named by their module paths.
 
+    A layer that runs several times in a pass is named with its call, "act:3". A network of a single logit z has the
+    classes 0 and 1 with the scores -z and z (Captum's `target=0` of it is class 1 here). Threads may share a tool.
+
     cav: the probe, `CAV()` (ridge) by default. baseline: random CAVs from each random set against the next ("ring",
     as many as sets), or from all pairs of sets ("pairs"). test: "runs", the t and the permutation test over CAVs, as is
     usual; they take CAVs that share the concept's exemplars for independent and call random sets significant far too
     often; "sets" compares the concept's mean magnitude with those of the random sets as concepts, and needs "pairs".
     sets: give that second p value, `Cell.p_sets`, with any baseline. of: "logit", or "log_prob" as the reference
-    implementation. cache: where activations, gradients and random CAVs are kept; tools of the same network can share
-    one. Raises ValueError for a model in training mode, an unknown layer or
-    option.
+    implementation. chunk: images a pass. cache: where gradients, activations of random sets and random CAVs are kept,
+    2 GiB at most by default; tools of the same network can share one. Raises ValueError for a model in training mode,
+    an unknown layer or option.
+
+    >>> from robustxai.concepts import concept_sets, random_sets, scored_images
+    >>> from robustxai.nets import PlainConvNet
+    >>> net = PlainConvNet(11, widths=(4, 6, 8, 8, 8), generator=torch.Generator().manual_seed(0)).eval()
+    >>> stripes, random = concept_sets(["striped"], n=12, size=16), random_sets(4, n=12, size=16)
+    >>> result = TCAV(net, ["b2", "b3"]).score(scored_images("zebra", 6, size=16), 1, stripes, random)
+    >>> [(cell.layer, cell.used, len(cell.scores)) for cell in result.cells]
+    [('b2', 12, 4), ('b3', 12, 4)]
     """
 
     def __init__(
@@ -64,21 +83,16 @@ class TCAV:
         chunk: int = CHUNK,
         cache: Cache | None = None,
     ) -> None:
-        check_model(model, layers)
-        if baseline not in BASELINES or of not in CLASS_SCORES:
-            raise ValueError(
-                f"baseline is {baseline!r} and of is {of!r}; accepted are {', '.join(BASELINES)} and "
-                f"{', '.join(CLASS_SCORES)}"
-            )
+        names = check_model(model, layers)
+        check_name("baseline", baseline, BASELINES)
+        check_name("of", of, CLASS_SCORES)
         if test not in TESTS or (test == "sets" and baseline != "pairs"):
             raise ValueError(
                 f"test is {test!r} with baseline {baseline!r}; accepted are 'runs', and 'sets' with 'pairs'"
             )
-        if chunk < 1:
-            raise ValueError(f"chunk is {chunk}; accepted are 1 and more")
-        self.model, self.layers, self.cav = model, tuple(layers), cav or CAV()
+        self.model, self.layers, self.cav = model, tuple(names), cav or CAV()
         self.sets = sets or baseline == "pairs"
-        self.test, self.baseline, self.of, self.chunk = test, baseline, of, chunk
+        self.test, self.baseline, self.of, self.chunk = test, baseline, of, check_count("chunk", chunk)
         self._cache = Cache() if cache is None else cache
 
     def score(
@@ -96,18 +110,18 @@ class TCAV:
         """Scores of every concept at every layer for class `target`, over `images` of it (spec 3.1).
 
         concepts: name to exemplars (n, C, H, W). random: two or more disjoint sets of random images, the negatives
-        of the CAVs and of the random CAVs. correction: "holm", "bonferroni" or "none", over all cells of this
-        call. level: of significance. keep: keep what was computed of the random sets for later calls.
+        of the CAVs and of the random CAVs. Where sets have several sizes, as many images as the smallest has are drawn
+        of each by the seed of `cav`; the cell's `used` is their number, and its `warning` says so. correction: "holm",
+        "bonferroni" or "none", over all cells of this call. level: of significance. permutations: of the permutation
+        test. keep: keep what was computed of the random sets and of `images` for later calls.
         Raises ValueError for sets of fewer than 5 images, mixed sizes, a concept equal to a random set, a layer
         without gradient to the logit, and activations that are the same for all images of a set.
         """
         self._check(images, concepts, random)
-        if not 0 < level < 1 or permutations < 1:
-            raise ValueError(
-                f"level is {level} and permutations {permutations}; accepted are a number between 0 and 1, and "
-                "1 and more"
-            )
-        gradients = self._gradients(images, target)
+        check_name("correction", correction, CORRECTIONS)
+        level, permutations = check_level(level), check_count("permutations", permutations)
+        target = check_count("target", target, 0)
+        gradients = self._gradients(images, target, keep)
         maps_of = lru_cache(
             lambda: [self._activations(s) for s in random]
         )  # only if they are not known already
@@ -123,7 +137,9 @@ class TCAV:
                 except ValueError as error:
                     raise ValueError(f"{with_layer}: {error}") from error
                 g = gradient_rows(gradients[layer], pool=self.cav.pool)
-                cells.append(self._cell(name, layer, target, fitted, own[layer][1], g, permutations))
+                cell = self._cell(name, layer, target, fitted, own[layer][1], g, permutations)
+                unused = left_out(fitted.used, len(exemplars), [len(s) for s in random])
+                cells.append(replace(cell, warning="; ".join(filter(None, (cell.warning, unused)))))
         adjusted = corrected([c.raw_p if self.test == "runs" else c.p_sets for c in cells], correction)
         return TCAVResult(
             tuple(
@@ -170,14 +186,15 @@ class TCAV:
     def _activations(self, x: Tensor) -> Maps:
         return activations(self.model, x, self.layers, chunk=self.chunk)
 
-    def _gradients(self, x: Tensor, target: int) -> Maps:
+    def _gradients(self, x: Tensor, target: int, keep: bool) -> Maps:
         """What the cache holds for each layer; one pass makes what is missing."""
         made = lru_cache(
             lambda: class_gradients(self.model, x, target, self.layers, of=self.of, chunk=self.chunk)
         )
+        words = ("gradients", target, self.of)
         return {
             layer: self._cache.get(
-                self.model, x, ("gradients", target, self.of, layer), lambda layer=layer: made()[layer]
+                self.model, x, (*words, layer), lambda layer=layer: made()[layer], keep=keep
             )
             for layer in self.layers
         }
@@ -188,30 +205,31 @@ class TCAV:
         """The negative sets of a layer, and the random CAVs (baseline, d) by baseline."""
 
         def held(words: tuple[object, ...], make: Callable[[], Any]) -> Any:
-            if not keep:
-                return make()
-            words = (*words, layer, *((id(s), s._version) for s in random))
+            words = (*words, layer, *((id(s), version_of(s)) for s in random))
             every = tuple(random)  # kept with the value, so that no id is used again
-            return self._cache.get(self.model, random[0], words, lambda: (every, make()))[1]
+            return self._cache.get(self.model, random[0], words, lambda: (every, make()), keep=keep)[1]
 
         def stacked() -> Negatives:
             maps = maps_of()
             for i, m in enumerate(maps):
                 check_varied(f"random set {i} at layer {layer!r}", m[layer])
-            return Negatives.of([rows(m[layer], pool=self.cav.pool) for m in maps])
+            return Negatives.of([rows(m[layer], pool=self.cav.pool) for m in maps], seed=seed)
 
-        own = held(("stacked", self.cav.pool), stacked)
+        seed = self.cav.seed if len(set(map(len, random))) > 1 else 0  # equal sets are used whole
+        own = held(("stacked", self.cav.pool, seed), stacked)
         wanted = dict.fromkeys((self.baseline, *(("pairs",) if self.sets else ())))
         return own, {
             baseline: held(
                 ("random CAVs", self.cav, baseline),
-                lambda baseline=baseline: random_cavs(self.cav, own, baseline),
+                lambda baseline=baseline: random_cavs(self.cav, own, baseline, layer),
             )
             for baseline in wanted
         }
 
     def _check(self, images: Tensor, concepts: Mapping[str, Tensor], random: Sequence[Tensor]) -> None:
         check_model(self.model, self.layers)
+        if not len(concepts):
+            raise ValueError("concepts is empty; accepted are one or more names with exemplars")
         if len(random) < 2:
             raise ValueError(f"random holds {len(random)} sets; accepted are 2 and more (20 are usual)")
         named = {"images": images, **{f"concept {k!r}": v for k, v in concepts.items()}}
@@ -219,16 +237,3 @@ class TCAV:
         for name, x in named.items():
             check_images(name, x)
             check_size(name, x, "images", images)
-
-
-def random_cavs(cav: CAV, own: Negatives, baseline: str) -> Float[Tensor, "baseline d"]:
-    """CAVs of random sets against each other: each against the next ("ring"), or all pairs i < j in order ("pairs")."""
-    sets = range(len(own.rows))
-    ring = [(i, (i + 1) % len(sets)) for i in range(len(sets))]
-    pairs = ring if baseline == "ring" else list(combinations(range(len(sets)), 2))
-    fitted = []
-    for first in sorted({i for i, _ in pairs}):
-        others = torch.tensor([j for i, j in pairs if i == first])
-        part = Negatives(own.rows[others], own.own[others])
-        fitted.append(cav.fit(own.rows[first], part).vectors)
-    return torch.cat(fitted)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from robustxai.checks import check_count
 from robustxai.data.scenes import menagerie, render_menagerie, swatches
 from robustxai.data.scenes.base import sample_factors
 from robustxai.data.scenes.menagerie import COLOURS, FACTOR_NAMES, FACTORS
@@ -53,6 +54,7 @@ def class_images(name: str, n: int, *, size: int = SIZE, generator: torch.Genera
     """
     if name not in CLASSES:
         raise ValueError(f"class {name!r} does not exist; accepted are {', '.join(NAMES)}")
+    n, size = check_count("n", n), check_count("size", size)
     kind = CLASSES[name]
     if not kind.animal:
         images = swatches(n, size=size, textures=kind.textures, generator=generator).images
@@ -68,7 +70,9 @@ def clutter(n: int, *, size: int = SIZE, generator: torch.Generator) -> Images:
     images, _ = render_menagerie(turned(_any(n, generator), generator), size)
     for more in (1, 2):
         front, masks = render_menagerie(turned(_any(n, generator), generator), size)
-        drawn = (torch.randint(3, (n,), generator=generator) >= more).reshape(-1, 1, 1, 1)
+        drawn = (torch.randint(3, (n,), generator=generator, device=generator.device) >= more).reshape(
+            -1, 1, 1, 1
+        )
         images = torch.where(drawn, images + masks[:, :1] * (front - images), images)
     return images
 
@@ -80,10 +84,10 @@ def landscapes(n: int, *, size: int = SIZE, generator: torch.Generator) -> Image
 
 def labelled(n: int, *, size: int = SIZE, seed: int = 0) -> tuple[Images, Int64[Tensor, " m"]]:
     """n pictures of every class in random order, and their labels, indices into NAMES."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(check_count("seed", seed, 0))
     x = torch.cat([class_images(name, n, size=size, generator=generator) for name in NAMES])
-    y = torch.arange(len(NAMES)).repeat_interleave(n)
-    order = torch.randperm(len(y), generator=generator)
+    y = torch.arange(len(NAMES), device="cpu").repeat_interleave(n)
+    order = torch.randperm(len(y), generator=generator, device=generator.device)
     return x[order], y[order]
 
 
@@ -92,7 +96,7 @@ def turned(factors: Tensor, generator: torch.Generator, *, colour: str = "") -> 
     factors = factors.clone()
     for name, zoom in (("scale", NEARER), ("x", 0.6), ("y", 0.6)):
         factors[:, FACTOR_NAMES.index(name)] *= zoom
-    angle = torch.rand(len(factors), generator=generator) * torch.pi
+    angle = torch.rand(len(factors), generator=generator, device=generator.device) * torch.pi
     factors[:, FACTOR_NAMES.index("texture_angle")] = angle
     if colour:
         factors[:, FACTOR_NAMES.index("colour")] = list(COLOURS).index(colour)
@@ -101,8 +105,8 @@ def turned(factors: Tensor, generator: torch.Generator, *, colour: str = "") -> 
 
 def photographed(images: Images, generator: torch.Generator) -> Images:
     """A gain in [0.85, 1.1] a picture, noise of standard deviation 0.02, and rounding to 256 levels."""
-    gain = 0.85 + 0.25 * torch.rand(len(images), 1, 1, 1, generator=generator)
-    noise = 0.02 * torch.randn(images.shape, generator=generator)
+    gain = 0.85 + 0.25 * torch.rand(len(images), 1, 1, 1, generator=generator, device=generator.device)
+    noise = 0.02 * torch.randn(images.shape, generator=generator, device=generator.device)
     return on_grid((gain * images + noise).clamp(0, 1))
 
 

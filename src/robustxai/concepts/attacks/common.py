@@ -3,18 +3,22 @@
 Knows nothing about concepts: an objective is any function of images that gives one number an image.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from robustxai.concepts.activations import check_images
+from robustxai.checks import ROUNDING, check_count, check_images, check_name, check_positive
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """objective(images, rows) -> (n,), lower is better for the attacker; rows say which exemplars these are."""
 LEVELS = 255
+STARTS = ("zero", "uniform")
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,14 @@ class Perturbed:
     """Attacked exemplars on the uint8 grid, within eps of the clean ones in the largest norm.
 
     `x` (n, C, H, W) for one eps, (len(eps), n, C, H, W) for a sweep, in the order of `eps`. `clean` (n, C, H, W).
-    `loss` (..., n), `clean_loss` (n,): the attack's objective after rounding, and before the attack.
+    `loss` (..., n), `clean_loss` (n,): the attack's objective after rounding, and before the attack. `followed`
+    (..., n): whether some gradient on the way was finite and not zero; where it is False nothing was attacked, which
+    says nothing about robustness.
+
+    >>> grey = torch.full((1, 3, 2, 2), 100 / 255)
+    >>> p = pgd(grey, lambda images, rows: images.flatten(1).sum(1), eps=8 / 255)
+    >>> round(p.linf), bool(p.followed.all()), round(255 * float(p.delta.mean()))
+    (8, True, -8)
     """
 
     x: Float[Tensor, "*sweep n channel height width"]
@@ -30,6 +41,7 @@ class Perturbed:
     eps: float | tuple[float, ...]
     loss: Float[Tensor, "*sweep n"]
     clean_loss: Float[Tensor, " n"]
+    followed: Bool[Tensor, "*sweep n"]
 
     @property
     def delta(self) -> Tensor:
@@ -43,11 +55,11 @@ class Perturbed:
 
 
 def on_grid(x: Tensor) -> bool:
-    """All pixels are multiples of 1/255 in [0, 1]."""
+    """All pixels are multiples of 1/255 in [0, 1], up to rounding."""
     levels = x * LEVELS
-    return (
-        bool(((levels - levels.round()).abs() < 1e-3).all()) and float(x.min()) >= 0 and float(x.max()) <= 1
-    )
+    low, high = map(float, x.aminmax())
+    near = bool(((levels - levels.round()).abs() < 1e-3).all())
+    return near and low >= -ROUNDING and high <= 1 + ROUNDING
 
 
 def stored(x: Tensor, clean: Tensor, eps: Tensor | float) -> Tensor:
@@ -59,31 +71,44 @@ def stored(x: Tensor, clean: Tensor, eps: Tensor | float) -> Tensor:
     return torch.where(levels == centre, clean, levels.clamp(0, LEVELS) / LEVELS)
 
 
+def swept(eps: Any) -> bool:
+    """Whether `eps` is several budgets and not one."""
+    return isinstance(eps, Sequence) or (isinstance(eps, (np.ndarray, Tensor)) and eps.ndim > 0)
+
+
 def levels_of(eps: float | int | Sequence[float]) -> tuple[float, ...]:
     """The budgets of a sweep. Raises ValueError for none, and for one that is not from 0 to 1."""
-    levels = tuple(map(float, eps)) if isinstance(eps, Sequence) else (float(eps),)
-    if not levels or not all(0 <= e <= 1 for e in levels):
+    try:
+        levels = tuple(map(float, eps if swept(eps) and not isinstance(eps, str) else (eps,)))  # pyright: ignore
+    except (TypeError, ValueError):
+        levels = ()
+    if not levels or not all(0 <= e <= 1 for e in levels) or isinstance(eps, (bool, str)):
         raise ValueError(
             f"eps is {eps}; accepted are numbers from 0 to 1 (8/255 is usual), or a sequence of them"
         )
     return levels
 
 
+def level_of(eps: float | int) -> float:
+    """One budget. Raises ValueError for another number, and for several."""
+    if swept(eps):
+        raise ValueError(f"eps is {eps}; accepted is one number from 0 to 1 (8/255 is usual)")
+    return levels_of(eps)[0]
+
+
 def check(x: Tensor) -> None:
-    """The public door's contract for exemplars: images on the uint8 grid."""
+    """What every attack takes for exemplars: images on the uint8 grid. Raises ValueError."""
     check_images("x", x)
     if not on_grid(x):
         raise ValueError("x is not on the uint8 grid; accepted are pixels k/255, round the exemplars first")
 
 
-def check_options(step: float | None, steps: int, start: str, chunk: int) -> None:
-    """Raises ValueError for what no attack can run with."""
-    if steps < 1 or start not in ("zero", "uniform"):
-        raise ValueError(
-            f"steps is {steps} and start {start!r}; accepted are 1 and more, 'zero' and 'uniform'"
-        )
-    if chunk < 1 or (step is not None and not step > 0):
-        raise ValueError(f"chunk is {chunk} and step {step}; accepted are 1 and more, and numbers above 0")
+def check_options(step: float | None, steps: int, start: str, chunk: int) -> tuple[int, int]:
+    """`steps` and `chunk` as integers. Raises ValueError for what no attack can run with."""
+    check_name("start", start, STARTS)
+    if step is not None:
+        check_positive("step", step)
+    return check_count("steps", steps), check_count("chunk", chunk)
 
 
 class Attack:
@@ -104,8 +129,8 @@ class Attack:
         chunk: int = 128,
     ) -> None:
         levels_of(eps)
-        check_options(step, steps, start, chunk)
-        self.eps, self.step, self.steps, self.start, self.chunk = eps, step, steps, start, chunk
+        self.steps, self.chunk = check_options(step, steps, start, chunk)
+        self.eps, self.step, self.start = eps, step, start
 
     def minimise(
         self,
@@ -134,15 +159,15 @@ def pgd(
 ) -> Perturbed:
     """Signed gradient steps inside the box, rounding at the end; a sweep of eps runs in the batch (spec 4.1).
 
-    Options as in `Attack`.
+    Options as in `Attack`. Warns where the objective has no gradient at all: then nothing was attacked.
     """
     check(x)
-    check_options(step, steps, start, chunk)
-    levels = levels_of(eps)
+    steps, chunk = check_options(step, steps, start, chunk)
+    x, levels = x.detach(), levels_of(eps)
     n = len(x)
     which = torch.arange(n, device=x.device).repeat(len(levels))
     budget = torch.tensor(levels, dtype=x.dtype, device=x.device).repeat_interleave(n)
-    found, losses = [], []
+    found, losses, followed = [], [], []
     for part in torch.arange(len(which), device=x.device).split(chunk):
         rows, e = which[part], budget[part].reshape(-1, 1, 1, 1)
         clean = x[rows]
@@ -151,38 +176,64 @@ def pgd(
             device = generator.device if generator is not None else x.device
             u = torch.rand(clean.shape, generator=generator, device=device, dtype=x.dtype).to(x.device)
             delta = (clean + (2 * u - 1) * e).clamp(0, 1) - clean
+        led = torch.zeros(len(part), dtype=torch.bool, device=x.device)
         for _ in range(steps if float(e.max()) > 0 else 0):
             g = gradient(clean + delta, rows, objective)
-            move = (e / 4 if step is None else step) * g.sign()
+            led |= leads(g)
+            move = (e / 4 if step is None else step) * g.sign().nan_to_num()
             delta = (clean + torch.minimum(torch.maximum(delta - move, -e), e)).clamp(0, 1) - clean
         moved = stored(clean + delta, clean, budget[part])
         found.append(moved)
         losses.append(values(moved, rows, objective))
+        followed.append(led & (budget[part] > 0))
     before = torch.cat([values(x[r], r, objective) for r in torch.arange(n, device=x.device).split(chunk)])
-    return packed(torch.cat(found), x, eps, torch.cat(losses), before)
+    led = torch.cat(followed)
+    warn_unled(led, levels)
+    return packed(torch.cat(found), x, eps, torch.cat(losses), before, led)
+
+
+def leads(g: Tensor) -> Bool[Tensor, " n"]:
+    """For which images a gradient has an entry that is finite and not zero."""
+    return (g.isfinite() & (g != 0)).flatten(1).any(1)
+
+
+def warn_unled(led: Tensor, levels: Sequence[float]) -> None:
+    """Warns where a budget was given and no gradient led anywhere."""
+    if max(levels) > 0 and not bool(led.any()):
+        warnings.warn(
+            "the attack's objective has no gradient to the exemplars, so nothing was attacked and `followed` is False: "
+            "the model detaches the layer, runs it under torch.no_grad(), or is constant here",
+            stacklevel=4,
+        )
 
 
 def packed(
-    found: Tensor, clean: Tensor, eps: float | int | Sequence[float], loss: Tensor, before: Tensor
+    found: Tensor,
+    clean: Tensor,
+    eps: float | int | Sequence[float],
+    loss: Tensor,
+    before: Tensor,
+    followed: Tensor,
 ) -> Perturbed:
     """A result with a sweep axis where eps is a sequence."""
-    if not isinstance(eps, Sequence):
-        return Perturbed(found, clean, float(eps), loss, before)
+    levels = levels_of(eps)
+    if not swept(eps):
+        return Perturbed(found, clean, levels[0], loss, before, followed)
+    size = (len(levels), len(clean))
     return Perturbed(
-        found.reshape(len(eps), *clean.shape),
-        clean,
-        levels_of(eps),
-        loss.reshape(len(eps), len(clean)),
-        before,
-    )
+        found.reshape(len(levels), *clean.shape), clean, levels, loss.reshape(size), before, followed.reshape(size)
+    )  # fmt: skip
 
 
 def gradient(images: Tensor, rows: Int64[Tensor, " n"], objective: Objective) -> Tensor:
-    """The gradient of the summed objective with respect to the images; nothing else gets one."""
+    """The gradient of the summed objective with respect to the images, zeros if there is none; nothing else gets one."""
     with torch.inference_mode(False), torch.enable_grad():
-        leaf = images.detach().requires_grad_()
-        (g,) = torch.autograd.grad(objective(leaf, rows).sum(), leaf)
-    return g
+        leaf = (images.clone() if images.is_inference() else images.detach()).requires_grad_()
+        total = objective(leaf, rows).sum()
+        if not total.requires_grad:
+            return torch.zeros_like(images)
+        (g,) = torch.autograd.grad(total, leaf, allow_unused=True)
+    return torch.zeros_like(images) if g is None else g
 
 
 @torch.no_grad()

@@ -9,17 +9,27 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.concepts.attacks.common import Perturbed, check, stored
+from robustxai.checks import check_count
+from robustxai.concepts.attacks.common import Perturbed, check, level_of, stored
 
 Images = Float[Tensor, "n channel height width"]
 CONTROLS = ("sign noise", "permuted", "shuffled", "negated")
 
 
 def sign_noise(x: Images, eps: float | int, *, generator: torch.Generator) -> Images:
-    """Every pixel moved by +eps or -eps at random, in [0, 1] and on the uint8 grid."""
+    """Every pixel moved by +eps or -eps at random, in [0, 1] and on the uint8 grid.
+
+    Raises ValueError for pixels off the grid, and an eps that is not one number from 0 to 1.
+
+    >>> x = torch.full((1, 3, 2, 2), 100 / 255)
+    >>> moved = sign_noise(x, 8 / 255, generator=torch.Generator().manual_seed(0))
+    >>> (255 * (moved - x)).round().abs().unique()
+    tensor([8.])
+    """
     check(x)
+    eps = level_of(eps)
     signs = torch.randint(2, x.shape, generator=generator, device=generator.device).to(x) * 2 - 1
-    return stored(x + eps * signs, x, float(eps))
+    return stored(x + eps * signs, x, eps)
 
 
 def permuted(attacked: Perturbed, *, generator: torch.Generator) -> Images:
@@ -48,11 +58,20 @@ def negated(attacked: Perturbed) -> Images:
 
 
 def controls(attacked: Perturbed, *, seed: int = 0, noise: int = 3) -> Mapping[str, Images]:
-    """All controls of an attack with one eps: `noise` sets of sign noise ("sign noise 1", ...) and the other three."""
+    """All controls of an attack with one eps: `noise` sets of sign noise ("sign noise 1", ...) and the other three.
+
+    Raises ValueError for an attack with several eps, and a seed or noise below 0.
+
+    >>> from robustxai.concepts.attacks import pgd
+    >>> p = pgd(torch.full((4, 3, 2, 2), 100 / 255), lambda images, rows: images.flatten(1).sum(1), eps=8 / 255)
+    >>> list(controls(p, noise=1))
+    ['sign noise 1', 'permuted', 'shuffled', 'negated']
+    """
+    seed, noise = check_count("seed", seed, 0), check_count("noise", noise, 0)
     _, eps = _one(attacked)
 
     def stream(i: int) -> torch.Generator:
-        return torch.Generator().manual_seed(1000 * seed + i)
+        return torch.Generator("cpu").manual_seed(1000 * seed + i)
 
     found = {
         f"sign noise {i + 1}": sign_noise(attacked.clean, eps, generator=stream(i)) for i in range(noise)

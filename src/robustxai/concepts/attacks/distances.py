@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustxai.checks import check_name
 from robustxai.concepts.activations import CHUNK, forward_to
 
 VARIANTS = ("full", "cosine", "pooled")
@@ -19,8 +20,7 @@ means over positions."""
 
 def check_variant(variant: str) -> None:
     """Raises ValueError for a variant that does not exist."""
-    if variant not in VARIANTS:
-        raise ValueError(f"variant is {variant!r}; accepted are {', '.join(VARIANTS)}")
+    check_name("variant", variant, VARIANTS)
 
 
 def embedded(a: Float[Tensor, " n *shape"], variant: str) -> Float[Tensor, " n *embedded"]:

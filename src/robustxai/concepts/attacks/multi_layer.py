@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.concepts.activations import check_images, check_model, check_size
+from robustxai.checks import check_images
+from robustxai.concepts.activations import check_model, check_runs, check_size
 from robustxai.concepts.attacks.common import Attack, Perturbed
 from robustxai.concepts.attacks.distances import centroids, check_variant, squared_distances
 
@@ -23,6 +24,14 @@ class MultiLayerPushing(Attack):
 
     layers: module paths, the same in every network that is attacked. variant: as in
     `TokenPushing`. options: of `Attack`.
+
+    >>> from robustxai.concepts import concept_sets
+    >>> from robustxai.nets import PlainConvNet
+    >>> net = PlainConvNet(11, widths=(4, 6, 8, 8, 8), generator=torch.Generator().manual_seed(0)).eval()
+    >>> sets = concept_sets(["striped", "dotted"], n=6, size=16)
+    >>> p = MultiLayerPushing(["b2", "b3"], steps=5).perturb(net, sets["dotted"], sets["striped"])
+    >>> p.x.shape, bool((p.loss < p.clean_loss).all())
+    (torch.Size([6, 3, 16, 16]), True)
     """
 
     def __init__(
@@ -34,6 +43,8 @@ class MultiLayerPushing(Attack):
     ) -> None:
         super().__init__(**options)
         check_variant(variant)
+        if isinstance(layers, str) or not layers:
+            raise ValueError(f"layers is {layers!r}; accepted is a sequence of one or more module names")
         self.layers, self.variant = tuple(layers), variant
 
     def perturb(
@@ -54,6 +65,8 @@ class MultiLayerPushing(Attack):
         check_images("x", x)
         check_images("towards", towards)
         check_size("towards", towards, "x", x)
+        for m in models:
+            check_runs(m, x, self.layers)
         centres = [centroids(m, towards, self.layers, self.variant) for m in models]
 
         def parts(images: Tensor) -> Tensor:
@@ -63,7 +76,7 @@ class MultiLayerPushing(Attack):
                 [d for m, c in pairs for d in squared_distances(m, images, c, self.variant).values()], 1
             )
 
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
             clean = torch.cat([parts(part) for part in x.split(self.chunk)])
 
         def objective(images: Tensor, rows: Tensor) -> Tensor:

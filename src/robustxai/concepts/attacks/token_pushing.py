@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.concepts.activations import check_images, check_model, check_size
+from robustxai.checks import check_images
+from robustxai.concepts.activations import check_model, check_runs, check_size
 from robustxai.concepts.attacks.common import Attack, Perturbed
 from robustxai.concepts.attacks.distances import centroids, check_variant, squared_distances
 
@@ -26,6 +27,14 @@ class TokenPushing(Attack):
     layer: module path of the attacked layer. variant: "full" maps, "cosine" (channels normalised at every position,
     as in GCAV's script) or "pooled". away: push away from the exemplars' own clean centroid instead, bounded by
     eps and steps only. options: of `Attack`.
+
+    >>> from robustxai.concepts import concept_sets
+    >>> from robustxai.nets import PlainConvNet
+    >>> net = PlainConvNet(11, widths=(4, 6, 8, 8, 8), generator=torch.Generator().manual_seed(0)).eval()
+    >>> sets = concept_sets(["striped", "dotted"], n=6, size=16)
+    >>> p = TokenPushing("b3", steps=5).perturb(net, sets["dotted"], sets["striped"])
+    >>> round(p.linf), bool((p.loss < p.clean_loss).all())
+    (8, True)
     """
 
     def __init__(
@@ -52,7 +61,8 @@ class TokenPushing(Attack):
         """Attack exemplars `x`, pixels k/255; `towards` are the pictures whose centroid is the goal.
 
         eps: another budget, or several at once. Raises ValueError for pixels off the grid, a layer that does not
-        exist, a model in training mode, images of several sizes, and `towards` missing (or given, when pushing away).
+        exist or runs several times without a named call ("act:3"), a model in training mode, images of several sizes, and
+        `towards` missing (or given, when pushing away). Warns where the layer has no gradient to the images.
         """
         check_model(model, [self.layer])
         check_images("x", x)
@@ -63,6 +73,7 @@ class TokenPushing(Attack):
         goal = x if towards is None else towards
         check_images("towards", goal)
         check_size("towards", goal, "x", x)
+        check_runs(model, x, [self.layer])
         centres = centroids(model, goal, [self.layer], self.variant)
         sign = -1 if self.away else 1
 

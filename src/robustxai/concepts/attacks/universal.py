@@ -10,16 +10,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.concepts.activations import check_images, check_model, check_size
+from robustxai.checks import check_images
+from robustxai.concepts.activations import check_model, check_runs, check_size
 from robustxai.concepts.attacks.common import (
     Attack,
     Perturbed,
     check,
     gradient,
+    leads,
     levels_of,
     packed,
     stored,
+    swept,
     values,
+    warn_unled,
 )
 from robustxai.concepts.attacks.distances import centroids, check_variant, squared_distances
 
@@ -29,7 +33,13 @@ Others = Float[Tensor, "m channel height width"]
 
 @dataclass(frozen=True)
 class Universal(Perturbed):
-    """The exemplars it was found on, as in `Perturbed`, and `shared` (*sweep, 1, C, H, W), the perturbation."""
+    """The exemplars it was found on, as in `Perturbed`, and `shared` (*sweep, 1, C, H, W), the perturbation.
+
+    >>> grey, change = torch.full((2, 3, 2, 2), 100 / 255), torch.full((1, 3, 2, 2), 4 / 255)
+    >>> found = Universal(grey + change, grey, 8 / 255, torch.zeros(2), torch.ones(2), torch.tensor([True] * 2), change)
+    >>> found.apply(grey[:1] + 1 / 255).mul(255).round().unique()
+    tensor([105.])
+    """
 
     shared: Float[Tensor, "*sweep one channel height width"]
 
@@ -46,6 +56,14 @@ class UniversalPushing(Attack):
     """Minimise the mean pushing distance over exemplars with one shared delta: mean gradient, sign step, projection.
 
     Other arguments as in `TokenPushing`.
+
+    >>> from robustxai.concepts import concept_sets
+    >>> from robustxai.nets import PlainConvNet
+    >>> net = PlainConvNet(11, widths=(4, 6, 8, 8, 8), generator=torch.Generator().manual_seed(0)).eval()
+    >>> sets = concept_sets(["striped", "dotted"], n=6, size=16)
+    >>> p = UniversalPushing("b3", steps=5).perturb(net, sets["dotted"], sets["striped"])
+    >>> p.shared.shape, p.apply(sets["striped"]).shape
+    (torch.Size([1, 3, 16, 16]), torch.Size([6, 3, 16, 16]))
     """
 
     def __init__(
@@ -75,6 +93,8 @@ class UniversalPushing(Attack):
         check(x)
         check_images("towards", towards)
         check_size("towards", towards, "x", x)
+        check_runs(model, x, [self.layer])
+        x = x.detach()
         budget = self.eps if eps is None else eps
         centres = centroids(model, towards, [self.layer], self.variant)
 
@@ -82,21 +102,25 @@ class UniversalPushing(Attack):
             return squared_distances(model, images, centres, self.variant)[self.layer]
 
         order = torch.arange(len(x), device=x.device)
-        shared, found, losses = [], [], []
+        shared, found, losses, followed = [], [], [], []
         for e in levels_of(budget):
             delta = torch.zeros_like(x[:1])
+            led = torch.zeros(1, dtype=torch.bool, device=x.device)
             for _ in range(self.steps):
                 g = torch.zeros_like(delta)
                 for part in order.split(self.chunk):
                     g += gradient((x[part] + delta).clamp(0, 1), part, objective).sum(0, keepdim=True)
-                delta = (delta - (e / 4 if self.step is None else self.step) * g.sign()).clamp(-e, e)
+                led |= leads(g) & (e > 0)
+                move = (e / 4 if self.step is None else self.step) * g.sign().nan_to_num()
+                delta = (delta - move).clamp(-e, e)
             moved = stored(x + delta, x, e)
             shared.append(delta)
             found.append(moved)
+            followed.append(led.expand(len(x)))
             losses.append(torch.cat([values(moved[r], r, objective) for r in order.split(self.chunk)]))
         before = torch.cat([values(x[r], r, objective) for r in order.split(self.chunk)])
-        p = packed(torch.cat(found), x, budget, torch.cat(losses), before)
-        sweep = isinstance(budget, Sequence)
-        return Universal(
-            p.x, p.clean, p.eps, p.loss, p.clean_loss, torch.stack(shared) if sweep else shared[0]
-        )
+        led = torch.cat(followed)
+        warn_unled(led, levels_of(budget))
+        p = packed(torch.cat(found), x, budget, torch.cat(losses), before, led)
+        every = torch.stack(shared) if swept(budget) else shared[0]
+        return Universal(p.x, p.clean, p.eps, p.loss, p.clean_loss, p.followed, every)
