@@ -7,12 +7,13 @@ positive one. Captum's `target=0` of such a network is our class 1. Knows nothin
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from robustxai.capture import observed
 
@@ -27,12 +28,15 @@ MISFITS = (
 """Words of torch's errors about an input that does not fit a network; others are raised as they are."""
 
 
-def logits_of(model: Network, x: Tensor, *, name: str = "model") -> Float[Tensor, "n classes"]:
+def logits_of(
+    model: Network, x: Tensor, *, name: str = "model", twice: bool = False
+) -> Float[Tensor, "n classes"]:
     """The logits (n, C) of a classifier on x (n, ...), with the graph where there is one; (n, 1) for a single logit.
 
     Args:
         model: any callable; see the head of this module for what it may return.
         name: what sentences call it.
+        twice: the graph is differentiated twice, see `PlainAttention`.
 
     Raises:
         ValueError: x does not fit the network, or it returns no logits (a segmentation map, a list of boxes).
@@ -41,9 +45,27 @@ def logits_of(model: Network, x: Tensor, *, name: str = "model") -> Float[Tensor
     >>> logits_of(lambda x: {"logits": net(x)[:, 0]}, torch.zeros(2, 3)).shape
     torch.Size([2, 1])
     """
-    with fitting(name, x):
+    with fitting(name, x), PlainAttention() if twice else nullcontext():
         output = model(x)
     return as_logits(output, len(x), name=name)
+
+
+class PlainAttention(TorchFunctionMode):
+    """Inside the block, in this thread, attention is computed by its formula: fused kernels have no second derivative.
+
+    The numbers are the same up to rounding.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        options, F = dict(kwargs or {}), torch.nn.functional
+        if func is F.multi_head_attention_forward and not options.get("need_weights", True):
+            return func(*args, **options | {"need_weights": True})[0], None  # what asks for weights uses the formula
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **options)
+        grouped = options.pop("enable_gqa", False)
+        return torch.ops.aten._scaled_dot_product_attention_math(*args, **options, enable_gqa=grouped)[0]
 
 
 @contextmanager

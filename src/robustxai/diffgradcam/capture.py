@@ -97,7 +97,9 @@ def _run(
         if not isinstance(first, Tensor) or first.ndim < 3:
             shape = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
             raise ValueError(f"layer gives {shape}; accepted is a convolutional map (N, K, h, w)")
-        if not (attached and first.requires_grad):
+        reached = attached and first.requires_grad
+        seen["reached"] = torch.tensor(reached)
+        if not reached:
             torch.set_grad_enabled(
                 True
             )  # from here on only; the surrounding block restores the caller's mode
@@ -113,10 +115,10 @@ def _run(
     heads = [(m, at_linear) for m in model.modules() if isinstance(m, nn.Linear) and m is not layer.module]
     mode = torch.enable_grad() if graph else torch.no_grad()
     with torch.inference_mode(False), mode, observed((layer.module, at_layer), *heads):
-        logits = logits_of(model, x.clone() if x.is_inference() else x)
+        logits = logits_of(model, x.clone() if x.is_inference() else x, twice=attached)
     calls.check()
     a, raw = seen["a"], None if reshape is None else seen["raw"]
-    return Cut(a, logits, _closed_form(linear, a, logits), raw, reshape, x, attached, layer)
+    return Cut(a, logits, _closed_form(linear, a, logits), raw, reshape, x, bool(seen["reached"]), layer)
 
 
 def _as_map(output: Tensor, x: Tensor, reshape: Reshape | None) -> Tensor:

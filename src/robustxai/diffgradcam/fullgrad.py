@@ -7,12 +7,12 @@ fixed.
 """
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import jvp
 from torch.nn.functional import interpolate
 
 from robustxai.capture import observed
@@ -21,7 +21,7 @@ from robustxai.diffgradcam.explainers import Images, Maps
 from robustxai.diffgradcam.scores import check_contrast, score_coefficients
 from robustxai.explainers.base import GradientExplainer
 from robustxai.metrics import minmax
-from robustxai.models import logits_of
+from robustxai.models import PlainAttention, logits_of
 from robustxai.nets.resnet import Normalize
 
 AFFINE = (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm, nn.Linear, Normalize)
@@ -76,7 +76,7 @@ class FullGrad(GradientExplainer):
                 return None
             first.append(inputs[0])
             bias = _bias(module, inputs, output, follow)
-            if bool(bias.any()):
+            if output.requires_grad and bool(bias.any()):
                 seen.append((output, bias))
             return output.clone()  # a ReLU in place must not change what was kept
 
@@ -84,7 +84,7 @@ class FullGrad(GradientExplainer):
         with torch.inference_mode(False), torch.enable_grad():
             x = x if follow else x.detach().clone().requires_grad_()
             with observed(*((m, keep) for m in leaves)):
-                logits = logits_of(self.model, x)
+                logits = logits_of(self.model, x, twice=follow)
             seen[:0] = self._before(x, first[0]) if first else []
             a = score_coefficients(logits.detach(), as_target(target, logits), self.contrast, **self.options)
             score = (a * logits).sum(1)
@@ -129,9 +129,7 @@ class FullGrad(GradientExplainer):
                     pass
             return found[0]
 
-        with torch.no_grad():
-            found = jvp(ahead, (x.detach(),), (x.detach(),))
-        return [(first, found[0] - found[1])] if first.requires_grad else []
+        return [(first, _offset(ahead, x.detach(), follow=False))] if first.requires_grad else []
 
     def _compare(self, score: Tensor, parts: list[Tensor]) -> None:
         total = torch.stack([p.detach().flatten(1).sum(1) for p in parts]).sum(0)
@@ -151,7 +149,17 @@ def _bias(module: nn.Module, inputs: tuple[Any, ...], output: Tensor, follow: bo
     if isinstance(module, AFFINE):
         with torch.no_grad():
             return module.forward(torch.zeros_like(inputs[0]))
-    with torch.set_grad_enabled(follow):
-        u = inputs[0] if follow else inputs[0].detach()
-        slope = jvp(lambda v: module.forward(v, *inputs[1:]), (u,), (u,))[1]
-        return (output if follow else output.detach()) - slope
+    return _offset(lambda u: module.forward(u, *inputs[1:]), inputs[0], follow=follow)
+
+
+def _offset(f: Callable[[Tensor], Tensor], u: Tensor, *, follow: bool) -> Tensor:
+    """f(u) - J_f(u) u, by differentiating v -> J_f(u)^T v, which is linear; with a graph if followed."""
+    with torch.enable_grad(), PlainAttention():
+        u = u if follow and u.requires_grad else u.detach().requires_grad_()
+        value = f(u)
+        v = torch.zeros_like(value, requires_grad=True)
+        (pulled,) = torch.autograd.grad(value, u, v, create_graph=True, materialize_grads=True)
+        if not pulled.requires_grad:  # f does not depend on u
+            return value if follow else value.detach()
+        (slope,) = torch.autograd.grad(pulled, v, u, create_graph=follow, materialize_grads=True)
+        return value - slope if follow else (value - slope).detach()

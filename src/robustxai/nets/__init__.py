@@ -15,6 +15,7 @@ from robustxai.nets.select import accuracy
 from robustxai.nets.staged import MiniInception, PlainConvNet
 from robustxai.nets.train import History, cross_entropy, fit
 from robustxai.nets.vae import ConvVAE
+from robustxai.nets.vit import CompactViT
 from robustxai.nets.zoo import Entry, WeightsError, pretrained, round_weights, save_weights, zoo
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "CompactInception",
     "CompactResNet",
     "CompactVGG",
+    "CompactViT",
     "ConvVAE",
     "Entry",
     "HeadedClassifier",
