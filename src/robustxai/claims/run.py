@@ -113,7 +113,7 @@ class Run:
                 f"hits of {id} must be yes or no, True or False, got {list(hits)[answers.index(None)]!r:.80}"
             )
         if answers:
-            self.check(id, sum(answers) / len(answers), n=len(answers), seeds=seeds)  # pyright: ignore[reportArgumentType]
+            self.check(id, sum(map(bool, answers)) / len(answers), n=len(answers), seeds=seeds)
         else:
             self.skip(id, reason)
 

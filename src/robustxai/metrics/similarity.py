@@ -8,6 +8,7 @@ them. Integers count as float32. Raises ValueError for shapes that do not fit. K
 """
 
 import operator
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -166,7 +167,7 @@ def _ssim(x: Tensor, y: Tensor, size: tuple[int, int], window: int, sigma: float
     return full[:, 0, edge:-edge, edge:-edge].mean((1, 2))
 
 
-def _count(n: int | float, size: int, name: str) -> int:
+def _count(n: Any, size: int, name: str) -> int:
     """A number of pixels from a count (int) or a share (float in (0, 1]) of `size`."""
     try:
         count = 0 if isinstance(n, bool) else operator.index(n)

@@ -36,13 +36,16 @@ def _masks(mask: Tensor, like: Tensor) -> Tensor:
 
 def resize(maps: Maps, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
     """Maps at `size` = (height, width), bilinear, pixel centres aligned (align_corners=False); returns (n,
-    height, width). Raises ValueError for a size that is not two counts.
+    height, width). A map that holds nan or infinity becomes nan throughout, also where the bad pixel is skipped. Raises
+    ValueError for a size that is not two counts.
 
     >>> resize(torch.zeros(2, 1, 7, 7), (14, 14)).shape
     torch.Size([2, 14, 14])
     """
     m, size = spatial(maps), as_size(size)
-    return m if tuple(m.shape[1:]) == size else F.interpolate(m[:, None], size, mode="bilinear")[:, 0]
+    bad = unusable(m.flatten(1))[:, None, None]
+    m = m if tuple(m.shape[1:]) == size else F.interpolate(m[:, None], size, mode="bilinear")[:, 0]
+    return m.masked_fill(bad, torch.nan)
 
 
 def entropy(maps: Maps, *, normalise: str = "relu") -> Scores:
@@ -54,7 +57,7 @@ def entropy(maps: Maps, *, normalise: str = "relu") -> Scores:
     entropy ln k.
 
     >>> entropy(torch.eye(2)[None]).exp()
-    tensor([2.0000])
+    tensor([2.])
     """
     m = spatial(maps).flatten(1)
     if normalise not in ("relu", "minmax"):
@@ -105,7 +108,8 @@ def energy_inside(maps: Maps, mask: Masks) -> Scores:
     """
     m = spatial(maps)
     t = _masks(mask, m)
-    return _share(resize(m.relu(), (t.shape[1], t.shape[2])), t)
+    inside = _share(resize(m.relu(), (t.shape[1], t.shape[2])), t)
+    return nan_where(inside, unusable(m.flatten(1)))  # of minus infinity ReLU leaves nothing
 
 
 def pointing_game(maps: Maps, mask: Masks, *, tolerance: int = 0) -> Scores:
