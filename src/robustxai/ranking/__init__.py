@@ -1,5 +1,6 @@
 """R2ET (Chen et al., NeurIPS 2024, arXiv 2212.14106): explanations whose top-k ranking holds under attack."""
 
+from robustxai.nets.softplus import softplus_copy
 from robustxai.ranking.attacks import (
     KEEP,
     NORMS,
@@ -51,7 +52,6 @@ from robustxai.ranking.regularisers import (
     Regulariser,
 )
 from robustxai.ranking.select import Score, Selection, select_weights
-from robustxai.nets.softplus import softplus_copy
 from robustxai.ranking.study import SETTINGS, Measured, Row, Setting, evaluate, measure, prepared, pretrain
 from robustxai.ranking.synth import adult_like
 from robustxai.ranking.tables import Table, from_csv, prepare, table

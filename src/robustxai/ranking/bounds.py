@@ -6,21 +6,28 @@ lower estimate, so that what is called certified is an estimate of the certifica
 feature: meant for tables. Knows explainers as callables that are differentiable in their input.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, SupportsFloat, SupportsIndex
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.checks import check_name, check_positive
-from robustxai.ranking.checks import check_k
-from robustxai.ranking.thickness import Explain, Inputs, PerSample, Target, ball_draws, fixed_target
+from robustxai.checks import check_count, check_name, check_positive
+from robustxai.explainers.reduce import read
+from robustxai.ranking.checks import check_features, check_k
+from robustxai.ranking.gradients import Target
+from robustxai.ranking.thickness import Explain, Inputs, PerSample, ball_draws, fixed_target, ordered
 
 Pairs = Float[Tensor, "n top rest"]
 
 
 class Bounds(NamedTuple):
-    """`gap`: at the clean input; `lower` and `upper`: of the thickness. All (n,)."""
+    """`gap`: at the clean input; `lower` and `upper`: of the thickness. All (n,).
+
+    >>> explain = lambda x, target: torch.stack((3 * x[:, 0], 2 * x[:, 1]), 1)
+    >>> thickness_bounds(explain, torch.ones(1, 2), 0, k=1, eps=0.1).gap
+    tensor([1.])
+    """
 
     gap: PerSample
     lower: PerSample
@@ -30,10 +37,19 @@ class Bounds(NamedTuple):
 def score_rows(
     explain: Explain, x: Inputs, target: Int[Tensor, " n"], features: Int[Tensor, "n m"]
 ) -> tuple[Float[Tensor, "n m"], Float[Tensor, "n m inputs"]]:
-    """Scores I_f(x) of the `features` of each sample, and their gradients grad I_f(x): rows s_f H_f of the Hessian."""
+    """Scores I_f(x) of the `features` of each sample, and their gradients grad I_f(x): rows s_f H_f of the Hessian.
+
+    ValueError for an explainer whose scores have no graph to x and which does not say that it is differentiable: its
+    slopes are unknown, not zero.
+    """
     with torch.inference_mode(False), torch.enable_grad():
         v = x.detach().clone().requires_grad_()
-        scores = explain(v, target).flatten(1).gather(1, features)
+        scores = read(explain)(v, target).flatten(1).gather(1, features)
+        if not (scores.requires_grad or getattr(explain, "differentiable", False)):
+            raise ValueError(
+                "explain must be differentiable in x, for its slopes bound how its ranking changes; it gives scores "
+                "without a graph"
+            )
         rows = []
         for c in range(features.shape[1]):
             g = None
@@ -72,27 +88,28 @@ def thickness_bounds(
     x: Inputs,
     target: Target = None,
     *,
-    eps: float | int,
-    k: int | None = None,
-    pair: tuple[int, int] | None = None,
+    eps: SupportsFloat,
+    k: SupportsIndex | None = None,
+    pair: tuple[SupportsIndex, SupportsIndex] | None = None,
     form: str = "proved",
-    draws: int = 64,
+    draws: SupportsIndex = 64,
     generator: torch.Generator | None = None,
 ) -> Bounds:
     """Bounds of the local thickness in the ball of radius eps, for one `pair` (i, j) or for the top `k`.
 
     form: 'proved' is |thickness - gap| <= (eps / 2) S_ij; 'centre' takes the slope at x only, exact to first order;
     'rows' has the upper bound gap + eps (L_i + L_j) with L_f = sup ||grad I_f||, and the centre's lower bound, as the
-    paper is recalled to state it. For the top k, gaps and slopes are averaged over the k (d - k) pairs.
+    paper is recalled to state it. For the top k, gaps and slopes are averaged over the k (d - k) pairs. NaN where a
+    score or a slope is.
     """
     check_name("form", form, ("proved", "centre", "rows"))
-    eps, t = check_positive("eps", eps), fixed_target(explain, x, target)
+    eps, draws, t = check_positive("eps", eps), check_count("draws", draws), fixed_target(explain, x, target)
     if (k is None) == (pair is None):
         raise ValueError("k and pair are both given or both missing; accepted is exactly one of them")
     if pair is not None:
-        first, second = (torch.full((len(x), 1), f, device=x.device) for f in pair)
+        first, second = _pair(explain, x, t, pair)
     else:
-        first, second = _top_and_rest(explain, x, t, k or 0)
+        first, second = _top_and_rest(explain, x, t, k)
     n_draws = draws if form == "proved" else 0
     gaps, slopes = pair_slopes(explain, x, t, first, second, within=eps, draws=n_draws, generator=generator)
     gap, reach = gaps.mean((1, 2)), eps / 2 * slopes.mean((1, 2))
@@ -111,47 +128,75 @@ def certified_radius(
     x: Inputs,
     target: Target = None,
     *,
-    k: int,
-    within: float | int,
-    draws: int = 64,
+    k: SupportsIndex,
+    within: SupportsFloat,
+    draws: SupportsIndex = 64,
     generator: torch.Generator | None = None,
 ) -> PerSample:
     """The radius below which no change of the input changes the top-k set (spec 3.7), at most `within`, (n,).
 
     min over pairs of gap / slope, the slope taken over the ball of radius `within`. The numerator is what R2ET's gap
-    term raises, the denominator what its Hessian term lowers. The supremum is sampled: an estimate.
+    term raises, the denominator what its Hessian term lowers. The supremum is sampled: an estimate. NaN where a score
+    or a slope is NaN, and for a constant map, which has no top k.
+
+    >>> explain = lambda x, target: torch.stack((3 * x[:, 0], 2 * x[:, 1]), 1)
+    >>> certified_radius(explain, torch.ones(1, 2), 0, k=1, within=9)
+    tensor([0.2774])
     """
-    within, t = check_positive("within", within), fixed_target(explain, x, target)
+    within, draws = check_positive("within", within), check_count("draws", draws)
+    t = fixed_target(explain, x, target)
     first, second = _top_and_rest(explain, x, t, k)
     gaps, slopes = pair_slopes(explain, x, t, first, second, within=within, draws=draws, generator=generator)
-    return _ratio(gaps, slopes).amin((1, 2)).clamp_max(within)
+    smallest = _ratio(gaps, slopes).amin((1, 2)).clamp_max(within)
+    return smallest.masked_fill(~_ordered(explain, x, t), torch.nan)
 
 
 def certified_ratio(
-    explain: Explain, x: Inputs, target: Target = None, *, k: int, reduce: str = "min"
+    explain: Explain, x: Inputs, target: Target = None, *, k: SupportsIndex, reduce: str = "min"
 ) -> PerSample:
     """Gap over slope at the clean input, (n,): the smallest over all pairs, or the mean over the released list.
 
     reduce: 'min', or 'near' for the 2k - 1 pairs that the released code lists (each of T against rank k, rank k
-    against each of the next k).
+    against each of the next k). Infinite where nothing bends; NaN as for `certified_radius`.
     """
     check_name("reduce", reduce, ("min", "near"))
     t = fixed_target(explain, x, target)
     first, second = _top_and_rest(explain, x, t, k)
+    k, dead = first.shape[1], ~_ordered(explain, x, t)
     if reduce == "min":
-        return _ratio(*pair_slopes(explain, x, t, first, second)).amin((1, 2))
+        return _ratio(*pair_slopes(explain, x, t, first, second)).amin((1, 2)).masked_fill(dead, torch.nan)
     last, following = first[:, -1:], second[:, : min(k, second.shape[1])]
     ratios = [_ratio(*pair_slopes(explain, x, t, last, following)).flatten(1)]
     if k > 1:
         ratios.append(_ratio(*pair_slopes(explain, x, t, first[:, :-1], last)).flatten(1))
-    return torch.cat(ratios, 1).mean(1)
+    return torch.cat(ratios, 1).mean(1).masked_fill(dead, torch.nan)
 
 
-def _top_and_rest(explain: Explain, x: Tensor, target: Tensor, k: int) -> tuple[Tensor, Tensor]:
+@torch.no_grad()
+def _scores(explain: Explain, x: Tensor, target: Tensor) -> Tensor:
+    return read(explain)(x, target).flatten(1)
+
+
+def _ordered(explain: Explain, x: Tensor, target: Tensor) -> Tensor:
+    return ordered(_scores(explain, x, target))
+
+
+def _pair(
+    explain: Explain, x: Tensor, target: Tensor, pair: tuple[SupportsIndex, SupportsIndex]
+) -> tuple[Tensor, Tensor]:
+    d = _scores(explain, x[:1], target[:1]).shape[1]
+    if len(pair) != 2:
+        raise ValueError(f"pair must be two features (i, j), got {pair}")
+    first, second = (check_features("pair", f, len(x), d).to(x.device)[:, None] for f in pair)
+    return first, second
+
+
+def _top_and_rest(
+    explain: Explain, x: Tensor, target: Tensor, k: SupportsIndex | None
+) -> tuple[Tensor, Tensor]:
     """Features (n, k) and (n, d - k), each by falling score."""
-    with torch.no_grad():
-        scores = explain(x, target).flatten(1)
-    check_k(k, scores.shape[1])
+    scores = _scores(explain, x, target)
+    k = check_k(k, scores.shape[1])
     order = scores.argsort(dim=1, descending=True, stable=True)
     return order[:, :k], order[:, k:]
 
@@ -162,5 +207,6 @@ def _distances(rows: Tensor, a: int) -> Tensor:
 
 
 def _ratio(gaps: Tensor, slopes: Tensor) -> Tensor:
-    """Gap over slope; infinite where nothing bends, 0 for a tie that bends."""
-    return torch.where(slopes > 0, gaps / torch.where(slopes > 0, slopes, 1), torch.inf)
+    """Gap over slope; infinite where nothing bends, 0 for a tie that bends, NaN where one of them is."""
+    ratio = torch.where(slopes > 0, gaps / torch.where(slopes > 0, slopes, 1), torch.inf)
+    return ratio.masked_fill(gaps.isnan() | slopes.isnan(), torch.nan)

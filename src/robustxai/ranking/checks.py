@@ -1,42 +1,112 @@
-"""The chapter's own contracts, beside those of `robustxai.checks`: k, batches of explanations, inputs of a model.
+"""The chapter's own contracts, beside those of `robustxai.checks`: k, batches of scores, ranges of valid inputs.
 
 Each raises one ValueError of one sentence, or returns what it checked; called once by whatever a user calls. Knows
 nothing about explanations.
 """
 
+import operator
+from collections.abc import Sequence
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from robustxai.checks import check_calm
+from robustxai.checks import ROUNDING
+
+Range = tuple[float, float]
 
 
-def check_k(k: int, d: int) -> int:
-    """`k` leaves at least one feature in the top set and one outside: 1 <= k < d."""
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k < d:
+def check_k(k: Any, d: int) -> int:
+    """`k` leaves at least one feature in the top set and one outside: 1 <= k < d. NumPy's integers count."""
+    try:
+        count = None if isinstance(k, bool) else operator.index(k)
+    except TypeError:
+        count = None
+    if count is None or not 1 <= count < d:
         raise ValueError(
             f"k is {k}; accepted are whole numbers from 1 to {d - 1}, one less than the {d} features"
         )
-    return k
+    return count
 
 
-def check_scores(name: str, scores: Tensor) -> Tensor:
+def check_scores(name: str, scores: object) -> Tensor:
     """A batch of explanations (n, ...) as a matrix (n, d), not empty."""
-    if scores.ndim < 2 or scores.numel() == 0:
-        raise ValueError(f"{name} has shape {tuple(scores.shape)}; accepted are batches (n, ...), not empty")
+    if not isinstance(scores, Tensor) or scores.ndim < 2 or scores.numel() == 0:
+        found = (
+            f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"type {type(scores).__name__}"
+        )
+        raise ValueError(f"{name} has {found}; accepted are batches (n, ...), not empty")
+    if not scores.is_floating_point():
+        raise ValueError(f"{name} has dtype {scores.dtype}; accepted are floating-point scores")
     return scores.flatten(1)
 
 
-def check_inputs(model: nn.Module, x: Tensor) -> None:
-    """`x` is a batch (n, ...) of finite floats, and no module of `model` couples or perturbs its samples."""
-    if x.ndim < 2 or x.numel() == 0:
+def check_matrix(name: str, scores: object) -> Tensor:
+    """Scores (n, d), not empty."""
+    flat = check_scores(name, scores)
+    if isinstance(scores, Tensor) and scores.ndim != 2:
+        raise ValueError(f"{name} must be scores (n, d), got shape {tuple(scores.shape)}")
+    return flat
+
+
+def check_same(name: str, value: Tensor, other: str, like: Tensor) -> None:
+    """`value` has the shape of `like`, which sentences call `other`."""
+    if value.shape != like.shape:
         raise ValueError(
-            f"x has shape {tuple(x.shape)}; accepted are tables (n, d) and images (n, C, H, W), not empty"
+            f"{name} must have the shape of {other}, {tuple(like.shape)}, got {tuple(value.shape)}"
         )
-    if not x.is_floating_point():
-        raise ValueError(f"x has dtype {x.dtype}; accepted are floating-point inputs")
-    bad = int((~torch.isfinite(x).flatten(1).all(1)).sum())
-    if bad:
+
+
+def check_features(name: str, index: Any, n: int, d: int) -> Tensor:
+    """Features as a tensor (n,): an index in [0, d), or one for each of n samples."""
+    found = _indices(index, n)
+    if found is None or bool((found >= d).any()):
         raise ValueError(
-            f"x holds NaN or infinite values in {bad} of {len(x)} rows; accepted are finite inputs"
+            f"{name} must be a feature in [0, {d}), or one for each of the {n} inputs, got {index}"
         )
-    check_calm("model", model)
+    return found
+
+
+def check_classes(name: str, target: Any, n: int) -> Tensor:
+    """Class indices as a tensor (n,), where nothing says how many classes there are."""
+    found = _indices(target, n)
+    if found is None:
+        raise ValueError(
+            f"{name} must be a class index >= 0, or one for each of the {n} inputs, got {target}"
+        )
+    return found
+
+
+def _indices(value: Any, n: int) -> Tensor | None:
+    """One integer or n of them, none negative, as a tensor (n,); None for anything else."""
+    try:
+        found = torch.as_tensor(value, device=None if isinstance(value, Tensor) else "cpu")
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    if (
+        found.is_floating_point()
+        or found.is_complex()
+        or found.dtype == torch.bool
+        or found.shape not in ((), (n,))
+    ):
+        return None
+    return None if bool((found < 0).any()) else found.long().expand(n)
+
+
+def check_clip(clip: Sequence[Any] | None) -> Range | None:
+    """A range (low, high) of valid inputs as floats, or None."""
+    if clip is None:
+        return None
+    try:
+        low, high = (float(v) for v in clip)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not low < high:
+        raise ValueError(f"clip is {clip}; accepted are None and a pair (low, high) with low < high")
+    return low, high
+
+
+def check_inside(x: Tensor, clip: Range | None) -> None:
+    """`x` lies in the range of valid inputs, up to what resizing leaves."""
+    if clip is not None and not (clip[0] - ROUNDING <= x.min() and x.max() <= clip[1] + ROUNDING):
+        raise ValueError(f"x holds values from {float(x.min())} to {float(x.max())}, outside clip={clip}")

@@ -1,4 +1,4 @@
-"""Beyond the main table: attacks on other explanations, other attacks, gradients that do not bend; and what it costs.
+"""Secondary experiments: transfer to other explainers, other attacks, gradient masking, training cost.
 
 Each function returns rows, or numbers by name, with t intervals over seeds where several networks take part.
 """
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from robustxai.metrics import t_interval
 from robustxai.nets import MLP
+from robustxai.nets.softplus import has_kinks
 from robustxai.ranking.attacks import (
     MassCentreAttack,
     RankingAttack,
@@ -73,8 +74,8 @@ def other_attacks(bench: Bench, seeds: Sequence[int], methods: Sequence[str]) ->
 def _rivals(bench: Bench, net: nn.Module, clean: Tensor) -> dict[str, Any]:
     """The attacks of one network; the target region is where its mean explanation is smallest."""
     k, eps = bench.setting.k, bench.setting.eps
-    bends = not any(isinstance(m, nn.ReLU) for m in net.modules())
-    options: dict[str, Any] = dict(norm="l2", steps=40, surrogate_beta=None if bends else 50.0)
+    smooth = not has_kinks(net)
+    options: dict[str, Any] = dict(norm="l2", steps=40, surrogate_beta=None if smooth else 50.0)
     region = torch.zeros(bench.d, device=clean.device)
     region[clean.flatten(1).mean(0).topk(k, largest=False).indices] = 1
     attacks: dict[str, Any] = {
@@ -83,7 +84,7 @@ def _rivals(bench: Bench, net: nn.Module, clean: Tensor) -> dict[str, Any]:
         "Ghorbani, top k": TopKAttack(k, eps, **options),
         "Ghorbani, target region": TargetRegionAttack(region, eps, **options),
         "Dombrowski, next sample's map": TargetMapAttack(
-            clean.roll(1, 0), eps=eps, steps=100, lr=eps / 20, betas=None if bends else (10, 100)
+            clean.roll(1, 0), eps=eps, steps=100, lr=eps / 20, betas=None if smooth else (10, 100)
         ),
     }
     if clean.ndim == 4:
@@ -128,7 +129,7 @@ def blind_attack(bench: Bench, seed: int, betas: Sequence[float]) -> list[Row]:
             {
                 "explained": score,
                 "derivatives from": "the network" if beta is None else f"softplus, beta {beta:g}",
-                "P@k as computed": float(kept.mean()),
+                "P@k as computed": float(kept.nanmean()),
                 "inputs moved": float(result.moved.double().mean()),
                 "no gradient at all": float(result.stuck.double().mean()),
             }

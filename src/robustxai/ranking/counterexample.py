@@ -4,14 +4,14 @@ From any map two others are made: `close`, nearer in l_p, with the features at t
 and `far`, further away, with the top k (nearly) untouched. Pure arithmetic: knows nothing about networks.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, SupportsFloat, SupportsIndex
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_positive
-from robustxai.ranking.checks import check_k
+from robustxai.checks import check_count, check_positive
+from robustxai.ranking.checks import check_k, check_matrix
 from robustxai.ranking.measures import precision_at_k
 
 Maps = Float[Tensor, "n d"]
@@ -19,7 +19,11 @@ PerSample = Float[Tensor, " n"]
 
 
 class Counterexample(NamedTuple):
-    """Two maps (n, d) with their l_p distances to the original and their P@k against it, each (n,)."""
+    """Two maps (n, d) with their l_p distances to the original and their P@k against it, each (n,).
+
+    >>> lp_counterexample(torch.tensor([[4.0, 3.0, 2.0, 1.0]]), k=2).close_precision
+    tensor([0.5000])
+    """
 
     close: Maps
     far: Maps
@@ -30,7 +34,12 @@ class Counterexample(NamedTuple):
 
 
 def lp_counterexample(
-    scores: Maps, *, k: int, p: float | int = 2, swaps: tuple[int, int] = (1, 0), ratio: float | int = 1.5
+    scores: Maps,
+    *,
+    k: SupportsIndex,
+    p: SupportsFloat = 2,
+    swaps: tuple[SupportsIndex, SupportsIndex] = (1, 0),
+    ratio: SupportsFloat = 1.5,
 ) -> Counterexample:
     """Maps such that the one nearer to `scores` in l_p has the worse top k (abstract, Fig. 1).
 
@@ -48,13 +57,15 @@ def lp_counterexample(
     >>> bool(c.close_distance < c.far_distance), c.close_precision, c.far_precision
     (True, tensor([0.6667]), tensor([1.]))
     """
-    d = scores.shape[1]
-    check_k(k, d)
-    if not p >= 1:
+    d = check_matrix("scores", scores).shape[1]
+    k, norm = check_k(k, d), float(p)
+    if not norm >= 1:
         raise ValueError(f"p is {p}; accepted are numbers from 1, and inf")
     if not check_positive("ratio", ratio) > 1:
         raise ValueError(f"ratio is {ratio}; accepted are numbers above 1")
-    lost, kept = swaps
+    if len(swaps) != 2:
+        raise ValueError(f"swaps must be two numbers, got {swaps}")
+    lost, kept = (check_count("swaps", n, 0) for n in swaps)
     if not 0 <= kept < lost <= min(k, d - k):
         raise ValueError(
             f"swaps is {swaps}; accepted are two numbers, the second smaller, the first at most {min(k, d - k)}"
@@ -63,15 +74,15 @@ def lp_counterexample(
         raise ValueError("scores holds negative or non-finite values; accepted are finite scores from 0")
     order = scores.argsort(dim=1, descending=True, stable=True)
     close = exchanged(scores, order, k, lost)
-    distance = (close - scores).norm(p=float(p), dim=1)
+    distance = (close - scores).norm(p=norm, dim=1)
     if ((precision_at_k(scores, close, k) * k).round() != k - lost).any():
         raise ValueError(
             "scores has ties around rank k, so there is no order to exchange; accepted are maps without"
         )
     base = exchanged(scores, order, k, kept)
-    far = _stretched(base, scores, order[:, :k], float(ratio) * distance, float(p))
+    far = _stretched(base, scores, order[:, :k], float(ratio) * distance, norm)
     return Counterexample(
-        close, far, distance, (far - scores).norm(p=float(p), dim=1), precision_at_k(scores, close, k),
+        close, far, distance, (far - scores).norm(p=norm, dim=1), precision_at_k(scores, close, k),
         precision_at_k(scores, far, k),
     )  # fmt: skip
 

@@ -5,26 +5,29 @@ ranked, absolute and summed over channels (spec 6), differentiable in `x` where 
 and measures take any callable `explain(x, target)` instead. Knows nothing about attacks.
 """
 
-from copy import copy
+from typing import SupportsIndex
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.checks import as_target, check_count, check_name
-from robustxai.ranking.checks import check_inputs
-from robustxai.ranking.gradients import SCORES, gradient, ranked
+from robustxai.checks import as_target, check_batch, check_calm, check_count, check_name, check_positive
+from robustxai.explainers.base import GradientExplainer
+from robustxai.models import logits_of
+from robustxai.ranking.gradients import SCORES, Target, gradient, ranked
 
 Inputs = Float[Tensor, "n *sample"]
-Target = Int[Tensor, " n"] | int | None
 
 
-class Saliency:
+class Saliency(GradientExplainer):
     """|d score / d x|, summed over channels: the explanation that R2ET trains (spec 3.1).
 
     Args:
-        model: inputs (n, d) or (n, C, H, W) to logits (n, classes); no batch norm or dropout in training mode.
+        model: inputs (n, d) or (n, C, H, W) to logits, of any kind that `robustxai.models` knows; no batch norm or
+            dropout in training mode.
         score: 'prob' (of the class), 'logit' or 'ce'.
+
+    `guide(x)` is the same explainer of a softplus copy: with ReLUs the gradient's own derivative is zero in part.
 
     >>> Saliency(nn.Linear(3, 2)).attribute(torch.zeros(4, 3)).shape
     torch.Size([4, 3])
@@ -37,30 +40,23 @@ class Saliency:
     def attribute(self, x: Inputs, target: Target = None) -> Float[Tensor, "n ..."]:
         """Scores of class `target` (None: the predicted one): (n, d) for tables, (n, 1, H, W) for images.
 
-        Raises ValueError for inputs that are not finite floats, a target out of range, or a model in training
-        mode where that couples its samples.
+        Raises ValueError for inputs that are not finite floats or do not fit the model, a target out of range, or a
+        model in training mode where that couples its samples.
         """
         values = ranked(self.signed(x, target))
         return values.unflatten(1, (1, *x.shape[2:])) if x.ndim == 4 else values
 
-    __call__ = attribute
-
     def signed(self, x: Inputs, target: Target = None) -> Inputs:
         """The attribution before absolute values and the sum over channels, in the shape of `x`."""
-        check_inputs(self.model, x)
+        check_batch("x", x)
+        check_calm("model", self.model)
         follow = torch.is_grad_enabled() and x.requires_grad
         with torch.inference_mode(False), torch.set_grad_enabled(follow):
             x = x.clone() if x.is_inference() else x
-            if target is None and type(self) is not Saliency:
+            if type(self) is not Saliency:  # the others ask at other points than x
                 with torch.no_grad():
-                    target = as_target(None, self.model(x))
+                    target = as_target(target, logits_of(self.model, x))
             return self._signed(x, target, follow)
-
-    def on(self, model: nn.Module) -> "Saliency":
-        """The same explainer of another network, such as a softplus surrogate."""
-        other = copy(self)
-        other.model = model
-        return other
 
     def _signed(self, x: Tensor, target: Target, follow: bool) -> Tensor:
         return gradient(self.model, x, target, score=self.score, create_graph=follow)
@@ -79,7 +75,11 @@ class Saliency:
 
 
 class GradientTimesInput(Saliency):
-    """|x * d score / d x|, summed over channels; for tables the input is measured from 0, the mean after z-scoring."""
+    """|x * d score / d x|, summed over channels; for tables the input is measured from 0, the mean after z-scoring.
+
+    >>> GradientTimesInput(nn.Linear(3, 2)).attribute(torch.zeros(1, 3), target=1)
+    tensor([[0., 0., 0.]])
+    """
 
     def _signed(self, x: Tensor, target: Target, follow: bool) -> Tensor:
         return x * super()._signed(x, target, follow)
@@ -93,6 +93,9 @@ class SmoothGrad(Saliency):
         sigma: standard deviation of the noise in units of `x`, a number or a tensor that broadcasts over a
             sample; 0.1 of the data range is usual.
         seed: of the noise; every sample of every call gets the same draws, so a batch changes nothing.
+
+    >>> SmoothGrad(nn.Linear(3, 2), n=5, sigma=0.2).attribute(torch.zeros(4, 3)).shape
+    torch.Size([4, 3])
     """
 
     def __init__(
@@ -100,18 +103,22 @@ class SmoothGrad(Saliency):
         model: nn.Module,
         *,
         score: str = "prob",
-        n: int = 25,
+        n: SupportsIndex = 25,
         sigma: float | int | Tensor = 0.1,
-        seed: int = 0,
+        seed: SupportsIndex = 0,
     ):
         super().__init__(model, score=score)
-        if not (torch.as_tensor(sigma) > 0).all():
-            raise ValueError(f"sigma is {sigma}; accepted are numbers above 0")
-        self.n, self.sigma, self.seed = check_count("n", n), sigma, seed
+        if not isinstance(sigma, Tensor):
+            sigma = check_positive("sigma", sigma)
+        elif not ((sigma > 0) & sigma.isfinite()).all():
+            raise ValueError(f"sigma is {sigma}; accepted are finite numbers above 0")
+        self.n, self.sigma, self.seed = check_count("n", n), sigma, check_count("seed", seed, 0)
 
     def _signed(self, x: Tensor, target: Target, follow: bool) -> Tensor:
         g = torch.Generator().manual_seed(self.seed)
-        noise = torch.randn(self.n, 1, *x.shape[1:], generator=g).to(x) * torch.as_tensor(self.sigma).to(x)
+        noise = torch.randn(self.n, 1, *x.shape[1:], generator=g, device=g.device).to(x) * _like(
+            "sigma", self.sigma, x
+        )
         return self._mean_gradient(x + noise, target, follow)
 
 
@@ -121,16 +128,42 @@ class IntegratedGradients(Saliency):
     Args:
         steps: midpoints on the line.
         baseline: where the line starts, a number or a tensor that broadcasts over `x`.
+
+    >>> IntegratedGradients(nn.Linear(3, 2), steps=5).attribute(torch.zeros(1, 3), target=1)
+    tensor([[0., 0., 0.]])
     """
 
     def __init__(
-        self, model: nn.Module, *, score: str = "prob", steps: int = 25, baseline: float | int | Tensor = 0.0
+        self,
+        model: nn.Module,
+        *,
+        score: str = "prob",
+        steps: SupportsIndex = 25,
+        baseline: float | int | Tensor = 0.0,
     ):
         super().__init__(model, score=score)
+        if not bool(
+            torch.as_tensor(baseline, device=None if isinstance(baseline, Tensor) else "cpu").isfinite().all()
+        ):
+            raise ValueError(f"baseline must be finite, got {baseline}")
         self.steps, self.baseline = check_count("steps", steps), baseline
 
     def _signed(self, x: Tensor, target: Target, follow: bool) -> Tensor:
-        away = x - torch.as_tensor(self.baseline).to(x)
-        t = (torch.arange(self.steps).to(x) + 0.5) / self.steps
+        away = x - _like("baseline", self.baseline, x)
+        t = (torch.arange(self.steps, device=x.device).to(x) + 0.5) / self.steps
         points = x - (1 - t).reshape(-1, *[1] * x.ndim) * away
         return away * self._mean_gradient(points, target, follow)
+
+
+def _like(name: str, value: float | int | Tensor, x: Tensor) -> Tensor:
+    """A number, or a tensor that broadcasts over `x`, with the dtype and on the device of `x`."""
+    found = value.to(x) if isinstance(value, Tensor) else torch.as_tensor(value, device=x.device).to(x)
+    try:
+        fits = torch.broadcast_shapes(found.shape, x.shape) == x.shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name} must broadcast over x of shape {tuple(x.shape)}, got shape {tuple(found.shape)}"
+        )
+    return found

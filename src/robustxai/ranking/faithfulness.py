@@ -4,18 +4,19 @@ Features are removed by writing a baseline value in their place. Images are remo
 channels at once. Knows a classifier as a callable and scores (n, d) or (n, 1, H, W); runs without gradients.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, SupportsIndex
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from robustxai.checks import as_target
+from robustxai.checks import as_target, check_batch, check_calm, check_count
 from robustxai.metrics.maps import order
 from robustxai.metrics.predictions import predicted
+from robustxai.models import Network, logits_of
 from robustxai.ranking.checks import check_scores
-from robustxai.ranking.gradients import explained
+from robustxai.ranking.gradients import Target, explained_class
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Shares of the features removed or kept; at least one feature each."""
@@ -23,14 +24,17 @@ SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 Inputs = Float[Tensor, "n *sample"]
 Scores = Float[Tensor, "n ..."]
 PerSample = Float[Tensor, " n"]
-Network = Callable[[Tensor], Tensor]
-Target = Int[Tensor, " n"] | int | None
 Baseline = float | int | Tensor
 
 
 class DecisionFlip(NamedTuple):
     """`fraction` (n,) of features removed at the first change of the prediction, 1 where it never changes;
-    `flipped` (n,): whether it changed at all. Report the share of `flipped` beside the mean."""
+    `flipped` (n,): whether it changed at all. Report the share of `flipped` beside the mean.
+
+    >>> x = torch.tensor([[4.0, 1.0]])
+    >>> dffot(lambda v: v.sum(1, keepdim=True) - 2.5, x, x).fraction
+    tensor([0.5000])
+    """
 
     fraction: PerSample
     flipped: Bool[Tensor, " n"]
@@ -38,28 +42,37 @@ class DecisionFlip(NamedTuple):
 
 @torch.no_grad()
 def dffot(
-    model: Network, x: Inputs, scores: Scores, *, baseline: Baseline = 0.0, levels: int | None = None
+    model: Network,
+    x: Inputs,
+    scores: Scores,
+    *,
+    baseline: Baseline = 0.0,
+    levels: SupportsIndex | None = None,
 ) -> DecisionFlip:
     """Decision-flip fraction: the smallest share of features, removed by falling score, that flips the prediction.
 
     Low is faithful. `baseline`: a number or a tensor that broadcasts over `x` (the training mean, 0 after
     z-scoring and for one-hot columns). `levels`: numbers of removed features tried, evenly spaced up to all of
-    them; None tries every one (d forward passes).
+    them; None tries every one (d forward passes). `fraction` is NaN where a score is not finite, and where the network
+    gave NaN before the prediction changed.
     """
-    rank = _ranks(x, scores)
+    rank, baseline = _ranks(x, scores), _checked(model, x, baseline)
     d = rank[0].numel()
-    steps = min(d, d if levels is None else levels)
-    if steps < 1:
-        raise ValueError(f"levels is {levels}; accepted are None and whole numbers from 1")
-    label = predicted(model(x))
+    steps = d if levels is None else min(d, check_count("levels", levels))
+    logits = logits_of(model, x)
+    label, unknown = predicted(logits), logits.isnan().any(1) | _unusable(scores)
     fraction, flipped = x.new_ones(len(x)), torch.zeros_like(label, dtype=torch.bool)
-    for count in torch.linspace(d / steps, d, steps, dtype=torch.float64).round().long().tolist():
-        now = (predicted(model(_replaced(x, rank < count, baseline))) != label) & ~flipped
+    for count in (
+        torch.linspace(d / steps, d, steps, dtype=torch.float64, device="cpu").round().long().tolist()
+    ):
+        logits = logits_of(model, torch.where(rank < count, baseline, x))
+        unknown = unknown | (logits.isnan().any(1) & ~flipped)
+        now = (predicted(logits) != label) & ~flipped & ~unknown
         fraction = torch.where(now, count / d, fraction)
         flipped = flipped | now
-        if flipped.all():
+        if (flipped | unknown).all():
             break
-    return DecisionFlip(fraction, flipped)
+    return DecisionFlip(fraction.masked_fill(unknown, torch.nan), flipped)
 
 
 def comp(
@@ -73,7 +86,7 @@ def comp(
 ) -> PerSample:
     """Comprehensiveness (ERASER): mean over shares q of p_c(x) - p_c(x without its top q), in [-1, 1]; high is good.
 
-    `target` None is the class predicted on the clean input.
+    `target` None is the class predicted on the clean input. NaN where a score is not finite or the network gives NaN.
     """
     return _aopc(model, x, scores, target, shares, baseline, keep=False)
 
@@ -87,7 +100,10 @@ def suff(
     shares: Sequence[float | int] = SHARES,
     baseline: Baseline = 0.0,
 ) -> PerSample:
-    """Sufficiency (ERASER): mean over shares q of p_c(x) - p_c(only the top q of x), in [-1, 1]; low is good."""
+    """Sufficiency (ERASER): mean over shares q of p_c(x) - p_c(only the top q of x), in [-1, 1]; low is good.
+
+    Arguments and NaN as in `comp`.
+    """
     return _aopc(model, x, scores, target, shares, baseline, keep=True)
 
 
@@ -97,21 +113,27 @@ def _aopc(
     keep: bool,
 ) -> Tensor:  # fmt: skip
     """Mean fall of p_c over the shares, with the top removed, or everything but the top."""
+    try:
+        shares = [float(q) for q in shares]
+    except TypeError:
+        shares = []
     if not shares or not all(0 < q <= 1 for q in shares):
         raise ValueError(f"shares is {shares!r}; accepted are numbers above 0 and at most 1")
-    rank, logits = _ranks(x, scores), model(x)
+    rank, baseline = _ranks(x, scores), _checked(model, x, baseline)
+    logits = logits_of(model, x)
     t = as_target(target, logits)
-    whole, d = explained(logits, t, "prob"), rank[0].numel()
+    whole, d = explained_class(logits, t, "prob"), rank[0].numel()
     falls = []
     for q in shares:
         count = max(1, round(q * d))
         gone = rank >= count if keep else rank < count
-        falls.append(whole - explained(model(_replaced(x, gone, baseline)), t, "prob"))
-    return torch.stack(falls).mean(0)
+        falls.append(whole - explained_class(logits_of(model, torch.where(gone, baseline, x)), t, "prob"))
+    return torch.stack(falls).mean(0).masked_fill(_unusable(scores), torch.nan)
 
 
 def _ranks(x: Tensor, scores: Tensor) -> Tensor:
     """Rank of every feature, 0 for the largest, shaped to mask `x`: (n, d), or (n, 1, H, W) for images."""
+    check_batch("x", x)
     s = check_scores("scores", scores)
     shape = torch.Size((1, *x.shape[2:])) if x.ndim == 4 else x.shape[1:]
     if len(s) != len(x) or s.shape[1] != shape.numel():
@@ -124,5 +146,20 @@ def _ranks(x: Tensor, scores: Tensor) -> Tensor:
     return torch.empty_like(by_size).scatter_(1, by_size, places).reshape(len(x), *shape)
 
 
-def _replaced(x: Tensor, gone: Tensor, baseline: Baseline) -> Tensor:
-    return torch.where(gone, torch.as_tensor(baseline, dtype=x.dtype, device=x.device), x)
+def _unusable(scores: Tensor) -> Tensor:
+    return ~torch.isfinite(scores).flatten(1).all(1)
+
+
+def _checked(model: Network, x: Tensor, baseline: Baseline) -> Tensor:
+    """The baseline as a tensor like `x`, of a model whose mode changes nothing."""
+    check_calm("model", model)
+    found = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+    try:
+        fits = torch.broadcast_shapes(found.shape, x.shape) == x.shape and bool(found.isfinite().all())
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"baseline must be finite and broadcast over x of shape {tuple(x.shape)}, got {baseline}"
+        )
+    return found

@@ -6,28 +6,40 @@ zero no direction does (a Pareto-critical point). No trajectory shorter than the
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, SupportsFloat, SupportsIndex
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from robustxai.checks import as_target, check_count, check_name, check_positive
+from robustxai.checks import as_target, check_batch, check_calm, check_count, check_name, check_positive
+from robustxai.explainers.reduce import read
 from robustxai.metrics.predictions import predicted
+from robustxai.models import Network, logits_of
 from robustxai.ranking.attacks.common import per_sample, unit
+from robustxai.ranking.attacks.following import warn_unfollowed
 from robustxai.ranking.bounds import score_rows
-from robustxai.ranking.checks import check_inputs, check_k
+from robustxai.ranking.checks import check_k
 from robustxai.ranking.explainers import Saliency
 from robustxai.ranking.gaps import pair_weights
+from robustxai.ranking.gradients import Target, same_class
 from robustxai.ranking.measures import precision_at_k
-from robustxai.ranking.thickness import Explain, Inputs, PerSample, Target
+from robustxai.ranking.thickness import Explain, Inputs, PerSample, ordered
 
 DIRECTIONS = ("sum", "common")
 
 
 class Break(NamedTuple):
     """When the top-k set first changed. `iterations` (n,): steps taken, the limit where it held (censored: see
-    `broken`). `length` (n,): distance travelled by then. `stuck`: no direction to go; such samples say nothing."""
+    `broken`). `length` (n,): distance travelled by then. `stuck`: no direction to go, or no ranking to break, because
+    the map is constant or not finite; such samples say nothing.
+
+    >>> explain = lambda x, target: torch.stack((1 + x[:, 0], 1.35 + 0 * x[:, 1]), 1)
+    >>> net = torch.nn.Linear(2, 2)
+    >>> _ = torch.nn.init.zeros_(net.weight)
+    >>> iterations_to_break(net, torch.tensor([[0.97, 0.0]]), 0, k=1, step=0.1, explain=explain).iterations
+    tensor([7])
+    """
 
     iterations: Int[Tensor, " n"]
     length: PerSample
@@ -39,14 +51,17 @@ def min_norm_weights(gradients: Float[Tensor, "n p inputs"]) -> Float[Tensor, "n
     """Weights on the simplex that minimise ||sum_p l_p g_p||_2, for p gradients of each sample, p at most 10.
 
     Exact: for every subset of the gradients the stationary point of its face is one (p + 1) x (p + 1) system, all
-    solved at once; the best feasible one is the answer.
+    solved at once; the best feasible one is the answer. NaN for a sample whose gradients are not finite.
 
     >>> min_norm_weights(torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))
     tensor([[0.5000, 0.5000]])
     """
+    if gradients.ndim != 3 or 0 in gradients.shape[1:]:
+        raise ValueError(f"gradients must be (n, p, inputs), not empty, got shape {tuple(gradients.shape)}")
     n, p, _ = gradients.shape
     if p > 10:
         raise ValueError(f"gradients holds {p} of them for each sample; accepted are at most 10")
+    bad = ~torch.isfinite(gradients).flatten(1).all(1, keepdim=True)
     top = gradients.flatten(1).abs().amax(1)
     g = gradients / per_sample(torch.where(top > 0, top, 1), gradients)
     gram = g @ g.transpose(1, 2)
@@ -68,7 +83,7 @@ def min_norm_weights(gradients: Float[Tensor, "n p inputs"]) -> Float[Tensor, "n
     )
     value = torch.einsum("nsp,npq,nsq->ns", weights, gram, weights)
     best = value.argmin(1)[:, None, None].expand(n, 1, p)
-    return weights.gather(1, best)[:, 0]
+    return weights.gather(1, best)[:, 0].masked_fill(bad, torch.nan)
 
 
 def common_descent(
@@ -86,15 +101,15 @@ def common_descent(
 
 
 def iterations_to_break(
-    model: nn.Module,
+    model: Network,
     x: Inputs,
     target: Target = None,
     *,
-    k: int,
-    step: float | int,
-    max_steps: int = 200,
+    k: SupportsIndex,
+    step: SupportsFloat,
+    max_steps: SupportsIndex = 200,
     direction: str = "sum",
-    n_pairs: int = 2,
+    n_pairs: SupportsIndex = 2,
     explain: Explain | None = None,
 ) -> Break:
     """Steps of l2 length `step` until the top-k set differs from the clean one, the prediction kept.
@@ -102,52 +117,69 @@ def iterations_to_break(
     direction: 'sum' follows the gradient of the sum of all gaps; 'common' lowers together the gaps of the `n_pairs`
     smallest of the clean top k against the `n_pairs` largest of the rest (n_pairs^2 gaps, n_pairs at most 3). A step
     that flips the prediction is undone and the sample's step halved. `step` sets the resolution: choose it well below
-    the distances of interest. Raises ValueError for bad inputs, k, step, direction.
+    the distances of interest. UserWarning where explain has no graph to x. Raises ValueError for bad inputs, k, step,
+    direction.
     """
-    check_inputs(model, x)
+    check_batch("x", x)
+    check_calm("model", model)
     check_name("direction", direction, DIRECTIONS)
-    step, explain = check_positive("step", step), Saliency(model) if explain is None else explain
+    step, max_steps = check_positive("step", step), check_count("max_steps", max_steps)
+    explain = Saliency(model) if explain is None else explain  # pyright: ignore[reportArgumentType]
+    scores = read(explain)
+    linked = direction == "common"  # which refuses what has no graph
     with torch.inference_mode(False):
         x = x.detach().clone()
         with torch.no_grad():
-            logits = model(x)
+            logits = logits_of(model, x)
             t, label = as_target(target, logits), predicted(logits)
-            clean = explain(x, t).flatten(1)
-        check_k(k, clean.shape[1])
+            clean = scores(x, t).flatten(1)
+        k = check_k(k, clean.shape[1])
         weights = pair_weights(clean, k=k)
         first, second = _border_pairs(clean, k, min(check_count("n_pairs", n_pairs), k, clean.shape[1] - k))
         size = x.new_full((len(x),), step)
         length, iterations = torch.zeros_like(size), torch.zeros_like(t)
-        broken, stuck = (torch.zeros_like(t, dtype=torch.bool) for _ in range(2))
-        for _ in range(check_count("max_steps", max_steps)):
+        broken, stuck = torch.zeros_like(t, dtype=torch.bool), ~ordered(clean)
+        for _ in range(max_steps):
             if direction == "sum":
-                d = -_pull(explain, x, t, weights)
+                pull = _pull(scores, x, t, weights)
+                linked = linked or pull is not None
+                d = torch.zeros_like(x) if pull is None else -pull
             else:
                 d = common_descent(explain, x, t, first, second)
+            d = torch.where(torch.isfinite(d), d, 0)
             stuck = stuck | (~broken & (d == 0).flatten(1).all(1))
             going = ~broken & ~stuck
             if not going.any():
                 break
             with torch.no_grad():
                 candidate = x + per_sample(size, x) * unit(d)
-                same = predicted(model(candidate)) == label
+                same = same_class(logits_of(model, candidate), label)
                 forward = going & same
                 x = torch.where(per_sample(forward, x), candidate, x)
                 length = torch.where(forward, length + size, length)
                 size = torch.where(same, size, size / 2)
                 iterations += going
-                changed = precision_at_k(clean, explain(x, t).flatten(1), k) < 1
-            broken = broken | (forward & changed)
+                kept = precision_at_k(clean, scores(x, t).flatten(1), k)
+            broken = broken | (forward & (kept < 1))
+            stuck = stuck | (forward & kept.isnan())
+    if not linked:
+        warn_unfollowed(stacklevel=2)
     return Break(torch.where(broken | stuck, iterations, max_steps), length, broken, stuck)
 
 
-def iteration_bound(radius: Float[Tensor, " n"], step: float | int) -> Int[Tensor, " n"]:
+def iteration_bound(radius: Float[Tensor, " n"], step: SupportsFloat) -> Int[Tensor, " n"]:
     """The fewest steps of length `step` that can leave a ball of the certified radius, (n,): ceil(radius / step).
+
+    ValueError for a radius that is negative or not finite: a number of steps cannot be NaN.
 
     >>> iteration_bound(torch.tensor([0.0, 0.25]), 0.1)
     tensor([0, 3])
     """
     step = check_positive("step", step)
+    if radius.ndim != 1 or not bool((radius.isfinite() & (radius >= 0)).all()):
+        raise ValueError(
+            "radius must be finite numbers >= 0 of shape (n,); leave out samples without a certificate"
+        )
     return torch.tensor([math.ceil(r / step - 1e-9) for r in radius.tolist()], device=radius.device)
 
 
@@ -158,10 +190,9 @@ def _border_pairs(clean: Tensor, k: int, m: int) -> tuple[Tensor, Tensor]:
     return top.repeat_interleave(m, 1), rest.repeat(1, m)
 
 
-def _pull(explain: Explain, x: Tensor, t: Tensor, weights: Tensor) -> Tensor:
-    """Gradient of the weighted sum of scores."""
+def _pull(explain: Explain, x: Tensor, t: Tensor, weights: Tensor) -> Tensor | None:
+    """Gradient of the weighted sum of scores; None where they have no graph to x."""
     with torch.enable_grad():
         v = x.detach().requires_grad_()
         total = (explain(v, t).flatten(1) * weights).sum()
-        g = torch.autograd.grad(total, v, allow_unused=True)[0] if total.requires_grad else None
-    return torch.zeros_like(x) if g is None else g
+        return torch.autograd.grad(total, v, allow_unused=True)[0] if total.requires_grad else None

@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from robustxai.checks import check_name
+from robustxai.nets.softplus import softplus_copy
 from robustxai.ranking.regularisers import (
     R2ET,
     SSR,
@@ -23,7 +24,6 @@ from robustxai.ranking.regularisers import (
     Gap,
     Regulariser,
 )
-from robustxai.nets.softplus import softplus_copy
 from robustxai.ranking.tables import Part, Table
 from robustxai.ranking.training import Fitted, fit
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from robustxai.metrics import Interval, t_interval
+from robustxai.metrics.predictions import predicted
+from robustxai.models import logits_of
 from robustxai.ranking.attacks import (
     MSEAttack,
     RandomDirections,
@@ -51,7 +53,7 @@ def curves(
                 kept = attacked_precision(explain, x, attack.perturb(net, x, explain=explain), k)
                 each[name].append(float(kept.nanmean()))
             control = random_control(net, x, k, explain=explain, control=RandomDirections(eps))
-            each["random"].append(float(control.mean()))
+            each["random"].append(float(control.nanmean()))
         for name, numbers in each.items():
             found[name].append(t_interval(numbers))
     return found
@@ -61,7 +63,7 @@ def guarantees(bench: Bench, seed: int, method: str, *, eps: float, n: int = 20,
     """Violations of the thickness bound and of the certified radius, in double precision, on `n` samples."""
     net, x, k = bench.network(seed, method).double(), bench.attacked(seed)[:n].double(), bench.setting.k
     explain = Saliency(net)
-    target = net(x).detach().argmax(1)
+    target = predicted(logits_of(net, x).detach())
     g = torch.Generator().manual_seed(seed)
     order = explain(x, target).detach().flatten(1).argsort(1, descending=True)
     outside = 0
@@ -113,7 +115,7 @@ def faithfulness(bench: Bench, seeds: Sequence[int], methods: Sequence[str]) -> 
                 bench.network(seed, "Pretrained"),
                 bench.attacked(seed),
             )
-            explain, target = Saliency(net), net(x).detach().argmax(1)
+            explain, target = Saliency(net), predicted(logits_of(net, x).detach())
             scores = explain(x, target).detach()
             flip = dffot(net, x, scores)
             sharp = sensitivity(net, explain, x, target, eps=bench.setting.eps, draws=20)

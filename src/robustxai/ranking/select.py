@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from math import isnan
+from typing import NamedTuple, SupportsIndex
 
 from robustxai.checks import check_count
 
@@ -15,7 +16,11 @@ Options = Mapping[str, float | int]
 
 
 class Score(NamedTuple):
-    """Accuracy and robustness (P@k) on validation data, both in [0, 1], higher is better."""
+    """Accuracy and robustness (P@k) on validation data, both in [0, 1], higher is better.
+
+    >>> Score(0.9, 0.8).robustness
+    0.8
+    """
 
     accuracy: float
     robustness: float
@@ -25,6 +30,9 @@ class Score(NamedTuple):
 class Selection:
     """`options`: the winner. `scores`: (options, mean Score over seeds) of all candidates in the order tried.
     `within`: whether the winner is within the tolerance; if no candidate is, the most accurate wins.
+
+    >>> select_weights([{"lam": 1.0}], lambda options, seed: Score(0.7, 0.9), reference=0.9).within
+    False
     """
 
     options: Options
@@ -38,19 +46,20 @@ def select_weights(
     *,
     reference: float,
     tolerance: float = 0.015,
-    seeds: int = 1,
+    seeds: SupportsIndex = 1,
 ) -> Selection:
     """The candidate with the highest mean robustness among those at least `reference - tolerance` accurate.
 
     measure: (options, seed) -> `Score` on validation data, called once for each seed in range(seeds). reference:
     validation accuracy of the plain network in [0, 1]. Equal robustness: the more accurate, then the earlier. A
-    robustness that is nan (an attack without a gradient, P1) never wins. Raises ValueError without candidates.
+    robustness that is nan (an attack without a gradient, P1) never wins. Raises ValueError without candidates, and
+    where all accuracies are nan.
 
     >>> scores = {1: Score(0.90, 0.8), 2: Score(0.89, 0.9), 3: Score(0.70, 1.0)}
     >>> select_weights([{"lam": w} for w in scores], lambda o, seed: scores[o["lam"]], reference=0.9).options
     {'lam': 2}
     """
-    check_count("seeds", seeds)
+    seeds = check_count("seeds", seeds)
     if not candidates:
         raise ValueError("candidates is empty; accepted are one and more")
     if not 0 <= reference <= 1 or not 0 <= tolerance <= 1:
@@ -63,8 +72,11 @@ def select_weights(
         scores.append((options, Score(*(sum(column) / seeds for column in zip(*found, strict=True)))))
     # nan compares false with everything
     fit = [i for i, (_, s) in enumerate(scores) if s.accuracy >= reference - tolerance and s.robustness >= 0]
+    if all(isnan(s.accuracy) for _, s in scores):
+        raise ValueError("measure gives NaN as the accuracy of every candidate, so none can be chosen")
     if fit:
         best = max(fit, key=lambda i: (scores[i][1].robustness, scores[i][1].accuracy, -i))
     else:
-        best = max(range(len(scores)), key=lambda i: (scores[i][1].accuracy, -i))
+        known = [i for i in range(len(scores)) if not isnan(scores[i][1].accuracy)]
+        best = max(known, key=lambda i: (scores[i][1].accuracy, -i))
     return Selection(scores[best][0], tuple(scores), bool(fit))

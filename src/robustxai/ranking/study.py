@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex
 
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from robustxai import nets
-from robustxai.checks import check_name
+from robustxai.checks import check_count, check_name, check_positive
 from robustxai.metrics import accuracy, mean_ignoring_nan
 from robustxai.metrics.predictions import two_columns
+from robustxai.models import Network, logits_of
 from robustxai.nets import MLP, ResNet9, SmallConvNet
+from robustxai.nets.softplus import has_kinks
 from robustxai.ranking.attacks import MSEAttack, RandomDirections, RankingAttack
 from robustxai.ranking.drawn import drawn_table
 from robustxai.ranking.explainers import Saliency
@@ -43,7 +45,11 @@ def _resnet9(data: Table, generator: torch.Generator) -> nn.Module:
 
 @dataclass(frozen=True)
 class Setting:
-    """What belongs to a set: top-k size and attack radius, epochs of both trainings, learning rate of the second."""
+    """What belongs to a set: top-k size and attack radius, epochs of both trainings, learning rate of the second.
+
+    >>> Setting("mine", k=4, eps=0.3).training
+    {'epochs': 10, 'lr': 0.001}
+    """
 
     name: str
     k: int = 8
@@ -76,7 +82,7 @@ SETTINGS = {
 """The first three as measured in spec 12.1; the real tables have more rows, so fewer epochs."""
 
 
-def prepared(name: str, *, seed: int = 0, limit: int | None = None) -> tuple[Setting, Table]:
+def prepared(name: str, *, seed: int = 0, limit: SupportsIndex | None = None) -> tuple[Setting, Table]:
     """The setting and the data of a set, split at `seed`."""
     check_name("name", name, tuple(SETTINGS))
     return SETTINGS[name], drawn_table(seed=seed) if name == "menagerie" else table(
@@ -108,7 +114,11 @@ class Measured:
 
     Per attacked sample, (n,): P@k under ERAttack (`er`), the MSE attack (`mse`), the adaptive attack (`adaptive`) and
     random changes of that length (`random`), nan where the attack had no gradient to follow (P1); normalised thickness
-    in the ball (`local`) and towards ERAttack's result (`adversarial`).
+    in the ball (`local`) and towards ERAttack's result (`adversarial`, nan where it had no gradient).
+
+    >>> half = torch.tensor([0.5, float("nan")])
+    >>> Measured(0.9, 0.9, half, half, half, half, half, half).row.measured
+    0.5
     """
 
     accuracy: float
@@ -134,7 +144,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Row:
-    """Means of `Measured`; `thickness` is the local one, `measured` the share of samples that ERAttack could follow."""
+    """Means of `Measured`; `thickness` is the local one, `measured` the share of samples that ERAttack could follow.
+
+    >>> Row(0.9, 0.95, 0.7, 0.8, 0.97, 0.1, 1.0).er
+    0.7
+    """
 
     accuracy: float
     auc: float
@@ -151,12 +165,13 @@ def measure(
     setting: Setting,
     *,
     eps: float | None = None,
-    points: int = 150,
-    steps: int = 40,
+    points: SupportsIndex = 150,
+    steps: SupportsIndex = 40,
     score: str = "prob",
 ) -> Measured:
     """All of `Measured` for a test part (x, y); the first `points` samples are attacked."""
-    (x, y), eps = part, setting.eps if eps is None else eps
+    (x, y), eps = part, setting.eps if eps is None else check_positive("eps", eps)
+    points = check_count("points", points)
     some, explain, k = x[:points], Saliency(model, score=score), setting.k
     attacks = (
         RankingAttack(k, eps, steps=steps),
@@ -168,6 +183,7 @@ def measure(
     random = random_control(model, some, k, explain=explain, control=RandomDirections(eps))
     local = topk_thickness(explain, some, k=k, eps=eps, normalise=True, draws=6, points=4)
     adversarial = topk_thickness(explain, some, k=k, other=results[0].x, normalise=True, points=8)
+    adversarial = adversarial.masked_fill(results[0].stuck, torch.nan)
     return Measured(*performance(model, x, y), er, mse, adaptive, random, local, adversarial)
 
 
@@ -176,19 +192,21 @@ def evaluate(model: nn.Module, part: tuple[Tensor, Tensor], setting: Setting, **
     return measure(model, part, setting, **options).row
 
 
-def adaptive_attack(model: nn.Module, k: int, eps: float | int, *, steps: int = 40) -> RankingAttack:
+def adaptive_attack(
+    model: nn.Module, k: SupportsIndex, eps: SupportsFloat, *, steps: SupportsIndex = 40
+) -> RankingAttack:
     """The attacker who knows that shrinking a map changes no rank: gaps between shares of the saliency.
 
-    On a ReLU network such shares do not bend, so its derivatives come from a softplus copy.
+    On a ReLU network such shares have zero gradient, so its derivatives come from a softplus copy.
     """
-    relu = any(isinstance(module, nn.ReLU) for module in model.modules())
-    return RankingAttack(k, eps, steps=steps, normalise=True, surrogate_beta=10.0 if relu else None)
+    beta = 10.0 if has_kinks(model) else None
+    return RankingAttack(k, eps, steps=steps, normalise=True, surrogate_beta=beta)
 
 
-def performance(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, float]:
+def performance(model: Network, x: Tensor, y: Tensor) -> tuple[float, float]:
     """Accuracy and AUC on samples x (n, ...) with classes y (n,)."""
     with torch.no_grad():
-        logits = torch.cat([model(part) for part in x.split(1024)])
+        logits = torch.cat([logits_of(model, part) for part in x.split(1024)])
     return accuracy(logits, y), auc(logits, y)
 
 

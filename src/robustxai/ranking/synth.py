@@ -4,10 +4,13 @@ The label is the sign of `log_odds` plus noise, so the true influence of every f
 derivative, and the features that have none are known. Knows nothing about networks.
 """
 
+from typing import SupportsIndex
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.checks import check_count
 from robustxai.data import Dataset
 
 NUMERIC, LEVELS = 8, (4, 5, 3, 4, 4)
@@ -25,7 +28,8 @@ def coefficients(draw: int = 0) -> Float[Tensor, " 28"]:
     are other tables of the same kind.
     """
     g = torch.Generator().manual_seed(10_000 + draw)
-    return torch.cat((torch.randn(NUMERIC + sum(LEVELS) - SILENT, generator=g), torch.zeros(SILENT)))
+    loud = torch.randn(NUMERIC + sum(LEVELS) - SILENT, generator=g, device=g.device)
+    return torch.cat((loud, loud.new_zeros(SILENT)))
 
 
 def level_names() -> tuple[tuple[str, ...], ...]:
@@ -50,22 +54,23 @@ def important() -> tuple[bool, ...]:
     return tuple(weight != 0 for weight in coefficients().tolist())
 
 
-def adult_like(n: int = 3000, *, draw: int = 0, generator: torch.Generator | None = None) -> Dataset:
+def adult_like(
+    n: SupportsIndex = 3000, *, draw: int = 0, generator: torch.Generator | None = None
+) -> Dataset:
     """`n` rows of 8 numbers and 5 category codes; by default one table for each `draw`.
 
     >>> adult_like(100)
     Dataset(synth, train: 100 samples of 13, 2 classes)
     """
-    if isinstance(n, bool) or n < 2:
-        raise ValueError(f"n is {n}; accepted are whole numbers from 2")
+    n = check_count("n", n, 2)
     g = torch.Generator().manual_seed(draw) if generator is None else generator
-    place = torch.arange(NUMERIC, dtype=torch.float64)
+    place = torch.arange(NUMERIC, dtype=torch.float64, device=g.device)
     covariance = CORRELATION ** (place[:, None] - place).abs()
-    c = torch.randn(n, NUMERIC, generator=g) @ torch.linalg.cholesky(covariance).T.float()
-    codes = [torch.randint(levels, (n,), generator=g) for levels in LEVELS]
+    c = torch.randn(n, NUMERIC, generator=g, device=g.device) @ torch.linalg.cholesky(covariance).T.float()
+    codes = [torch.randint(levels, (n,), generator=g, device=g.device) for levels in LEVELS]
     columns = [torch.nn.functional.one_hot(z, k).float() for z, k in zip(codes, LEVELS, strict=True)]
     score = log_odds(torch.cat([c, *columns], 1), draw=draw)
-    noisy = score - score.median() + NOISE * torch.randn(n, generator=g)
+    noisy = score - score.median() + NOISE * torch.randn(n, generator=g, device=g.device)
     x = torch.cat([c, torch.stack(codes, 1).float()], 1)
     return Dataset(
         x, (noisy > 0).long(), ("no", "yes"), "synth", "train", features=FEATURES, levels=level_names()

@@ -6,9 +6,9 @@ training part's mean and deviation, categories as 0/1 columns. Images are split 
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -16,9 +16,11 @@ from jaxtyping import Float, Int
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from robustxai.checks import check_name
+from robustxai.checks import check_count, check_name
 from robustxai.data import Dataset, NotAvailable, load
-from robustxai.data.tabular import columns, labels
+from robustxai.data.tabular import NA, columns, labels, sheet
+from robustxai.ranking.frames import as_dataset
+from robustxai.ranking.missing import MISSING, fill, whole
 from robustxai.ranking.synth import adult_like
 
 Part = tuple[Tensor, Tensor]
@@ -32,7 +34,11 @@ class Table:
     """Three parts (x, y) of a data set: x (n, d) encoded and scaled, or images (n, C, H, W); y (n,) classes.
 
     `features`: names of the d columns, such as "age" and "sex=Female". `column`: which column of the source
-    each came from. `numeric`: whether it was z-scored with `mean` and `std` (0 and 1 elsewhere).
+    each came from. `numeric`: whether it was z-scored with `mean` and `std` (0 and 1 elsewhere). `missing`: what was
+    done about missing cells, empty if there were none.
+
+    >>> prepare(adult_like(200)).train[0].shape
+    torch.Size([112, 28])
     """
 
     name: str
@@ -46,6 +52,7 @@ class Table:
     mean: Tensor | None = None
     std: Tensor | None = None
     note: str = ""
+    missing: str = ""
 
     @property
     def d(self) -> int:
@@ -87,7 +94,7 @@ def encode(data: Dataset) -> tuple[Float[Tensor, "n d"], tuple[str, ...], tuple[
     levels = data.levels or ((),) * len(titles)
     for i, (title, known) in enumerate(zip(titles, levels, strict=True)):
         cells = data.x[:, i]
-        one_hot = cells[:, None] == torch.arange(len(known)).to(cells)
+        one_hot = cells[:, None] == torch.arange(len(known), device=cells.device).to(cells)
         parts.append(one_hot.to(cells) if known else cells[:, None])
         names += [f"{title}={level}" for level in known] or [title]
         source += [i] * max(1, len(known))
@@ -95,45 +102,61 @@ def encode(data: Dataset) -> tuple[Float[Tensor, "n d"], tuple[str, ...], tuple[
 
 
 def prepare(
-    data: Dataset,
+    data: Any,
     *,
-    seed: int = 0,
+    label: Any = None,
+    seed: SupportsIndex = 0,
     test: float = 0.3,
     validation: float = 0.2,
     missing: str = "refuse",
+    dtype: torch.dtype | None = None,
 ) -> Table:
     """Split, encode and scale a data set (spec 7).
 
-    seed: of the stratified split. test: share of all samples. validation: share of the rest. missing: 'refuse'
-    rows with missing cells, or 'drop' them. Raises ValueError for missing cells, for labels of one class or
-    with a class of fewer than 4 samples, and for shares outside (0, 1).
+    Args:
+        data: a `Dataset`; a DataFrame, whose column `label` holds the classes; or a pair (x, y) of arrays, lists,
+            tensors, or a DataFrame and a column, see `as_dataset`.
+        label: name of the column of the classes; for a DataFrame only.
+        seed: of the stratified split.
+        test: share of all samples. validation: share of the rest.
+        missing: 'refuse' rows with missing cells; 'drop' them; or 'impute': the training part's mean of a number, its
+            most frequent level of a category. What was done is in `Table.missing`.
+        dtype: of x; None keeps that of a tensor, and gives torch's default for arrays and DataFrames.
+
+    Raises ValueError for missing cells, for labels of one class or with a class of fewer than 4 samples, and for shares
+    outside (0, 1).
+
+    >>> rows, classes = [[20.0 + i, "red" if i % 3 else "blue"] for i in range(40)], [i % 2 for i in range(40)]
+    >>> prepare((rows, classes)).features
+    ('x0', 'x1=blue', 'x1=red')
     """
-    check_name("missing", missing, ("refuse", "drop"))
+    check_name("missing", missing, MISSING)
     for name, share in (("test", test), ("validation", validation)):
         if not 0 < share < 1:
             raise ValueError(f"{name} is {share}; accepted are shares between 0 and 1")
-    whole = (~data.x.isnan()).flatten(1).all(1)
-    if not whole.all():
-        if missing == "refuse":
-            raise ValueError(
-                f"data has missing cells (NaN) in {int((~whole).sum())} of {len(data)} rows; "
-                "accepted are whole rows, or missing='drop'"
-            )
-        data = data.subset(whole.nonzero()[:, 0])
+    seed = check_count("seed", seed, 0)
+    data = as_dataset(data, label=label, dtype=dtype)
+    data, done = whole(data, missing)
     sides = _split(data.y, seed=seed, test=test, validation=validation)
     if data.x.ndim == 4:
         train, val, held = ((data.x[i], data.y[i]) for i in sides)
-        return Table(data.name, train, val, held, data.classes, note=data.note)
+        return Table(data.name, train, val, held, data.classes, note=data.note, missing=done)
+    if missing == "impute":
+        data, done = fill(data, sides[0])
     x, names, column, numeric = encode(data)
-    is_number = torch.tensor(numeric)
+    is_number = torch.tensor(numeric, device=x.device)
     std, mean = torch.std_mean(x[sides[0]], 0, correction=0)
     mean = torch.where(is_number, mean, 0)
     std = torch.where(is_number & (std > 0), std, 1)  # a constant column stays 0
     train, val, held = (((x[i] - mean) / std, data.y[i]) for i in sides)
-    return Table(data.name, train, val, held, data.classes, names, column, numeric, mean, std, data.note)
+    return Table(
+        data.name, train, val, held, data.classes, names, column, numeric, mean, std, data.note, done
+    )
 
 
-def table(name: str, *, seed: int = 0, limit: int | None = None, fallback: bool = False) -> Table:
+def table(
+    name: str, *, seed: SupportsIndex = 0, limit: SupportsIndex | None = None, fallback: bool = False
+) -> Table:
     """A prepared set by name, one of `SETS`.
 
     All rows of the source are split anew at `seed`, rows with missing cells are dropped, and so is Adult's
@@ -148,27 +171,30 @@ def table(name: str, *, seed: int = 0, limit: int | None = None, fallback: bool 
             raise
         data = replace(adult_like(), note=f"synth in place of {name}, which is not on this machine")
     if limit is not None:
-        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
-        data = data.subset(order[:limit])
+        g = torch.Generator().manual_seed(0)
+        order = torch.randperm(len(data), generator=g, device=g.device)
+        data = data.subset(order[: check_count("limit", limit)])
     return prepare(_leave_out(data, NO_PROPERTY), seed=seed, missing="drop")
 
 
 def from_csv(path: str | Path, *, label: str, delimiter: str = ",") -> Dataset:
     """A CSV file with a header as a data set; `label` names the column of the classes.
 
-    Columns whose cells are all numbers are numeric, others get levels; empty cells and `?` are missing. Raises
-    ValueError when there is no such column, or a label is missing.
+    Columns whose cells are all numbers are numeric, others get levels; empty cells, `?` and what pandas takes for
+    missing (NA, NaN, null, ...) are missing. Raises ValueError when there is no such column, a label is missing, or a
+    row has more or fewer cells than the header.
     """
-    with open(path, newline="", encoding="utf-8") as file:
-        header, *lines = [[c.strip() for c in line] for line in csv.reader(file, delimiter=delimiter) if line]
+    header, lines = sheet(Path(path).read_bytes(), name=Path(path).name, delimiter=delimiter)
     check_name("label", label, header)
     at = header.index(label)
     target = [line.pop(at) for line in lines]
     classes = tuple(sorted(set(target)))
-    if set(classes) & {"", "?"}:
+    if set(classes) & NA:
         raise ValueError(f"label names column {label!r}, which has missing cells; accepted is a whole column")
     features = tuple(name for i, name in enumerate(header) if i != at)
-    x, levels = columns(lines)
+    if not features:
+        raise ValueError(f"{Path(path).name} must have a column besides label {label!r}")
+    x, levels = columns(lines, missing=NA)
     return Dataset(
         x, labels(target, classes), classes, Path(path).stem, "train", features=features, levels=levels
     )
@@ -196,6 +222,7 @@ def _split(y: Int[Tensor, " n"], *, seed: int, test: float, validation: float) -
     if counts.min() < 4:
         least = int(found[counts.argmin()])
         raise ValueError(f"data has {int(counts.min())} samples of class {least}; accepted are 4 and more")
-    rest, held = train_test_split(np.arange(len(y)), test_size=test, random_state=seed, stratify=y.numpy())
-    train, val = train_test_split(rest, test_size=validation, random_state=seed, stratify=y[rest].numpy())
-    return [torch.from_numpy(part) for part in (train, val, held)]
+    classes = y.cpu().numpy()
+    rest, held = train_test_split(np.arange(len(y)), test_size=test, random_state=seed, stratify=classes)
+    train, val = train_test_split(rest, test_size=validation, random_state=seed, stratify=classes[rest])
+    return [torch.from_numpy(part).to(y.device) for part in (train, val, held)]

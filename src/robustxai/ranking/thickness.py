@@ -5,22 +5,25 @@ as an attack's result. T and B are the top k and the rest at the clean x. Knows 
 explain(x, target) -> scores; draws are shared by all samples, so a batch changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import SupportsFloat, SupportsIndex
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from robustxai.checks import as_target, check_count, check_name, check_positive
-from robustxai.ranking.checks import check_inputs, check_k
+from robustxai.checks import as_target, check_batch, check_calm, check_count, check_name, check_positive
+from robustxai.explainers.reduce import read
+from robustxai.models import logits_of
+from robustxai.ranking.checks import check_classes, check_features, check_k, check_matrix, check_same
 from robustxai.ranking.gaps import pair_mean
+from robustxai.ranking.gradients import Target
 
 BALLS = ("uniform", "gaussian")
 KINDS = ("smooth", "indicator")
 
 Inputs = Float[Tensor, "n *sample"]
 PerSample = Float[Tensor, " n"]
-Target = Int[Tensor, " n"] | int | None
 Explain = Callable[..., Tensor]
 
 
@@ -29,20 +32,20 @@ def topk_thickness(
     x: Inputs,
     target: Target = None,
     *,
-    k: int,
-    eps: float | int | None = None,
+    k: SupportsIndex,
+    eps: SupportsFloat | None = None,
     other: Inputs | None = None,
     ball: str = "uniform",
     kind: str = "smooth",
     normalise: bool = False,
-    draws: int = 16,
-    points: int = 8,
+    draws: SupportsIndex = 16,
+    points: SupportsIndex = 8,
     generator: torch.Generator | None = None,
 ) -> PerSample:
     """Top-k ranking thickness: the mean gap over all k (d - k) pairs, the segments and the draws, in O(d).
 
     Args:
-        explain: scores (n, d) or (n, 1, H, W).
+        explain: attributions (n, d) or (n, C, H, W), read as |A| summed over channels.
         x: clean inputs.
         target: explained class, the same all along; None is the predicted one (needs an explainer with `.model`).
         k: size of the top set, 1 <= k < d.
@@ -55,11 +58,16 @@ def topk_thickness(
             saliency's scale (P10).
         draws, points: number of x' and of midpoints on each segment; 6 and 4 suffice for monitoring.
 
-    Raises ValueError unless exactly one of `eps` and `other` is given, or for values out of range.
+    NaN where a map is not finite, and for 'indicator' where one is constant, which orders nothing. Raises ValueError
+    unless exactly one of `eps` and `other` is given, or for values out of range.
+
+    >>> topk_thickness(lambda x, target: x, torch.tensor([[3.0, 1.0]]), 0, k=1, other=torch.tensor([[3.0, 5.0]]))
+    tensor([0.])
     """
-    target = _door(explain, x, target, eps, other, ball, kind, points)
+    target, points = _validate(explain, x, target, eps, other, ball, kind, points)
+    explain = read(explain)
     reference = _scores(explain, x, target)
-    check_k(k, reference.shape[1])
+    k = check_k(k, reference.shape[1])
     measure = kept_share if kind == "indicator" else pair_mean
     many = reference.repeat(points, 1)
     return _average(
@@ -71,17 +79,17 @@ def topk_thickness(
 def thickness(
     explain: Explain,
     x: Inputs,
-    i: Int[Tensor, " n"] | int,
-    j: Int[Tensor, " n"] | int,
+    i: Int[Tensor, "..."] | Sequence[int] | SupportsIndex,
+    j: Int[Tensor, "..."] | Sequence[int] | SupportsIndex,
     target: Target = None,
     *,
-    eps: float | int | None = None,
+    eps: SupportsFloat | None = None,
     other: Inputs | None = None,
     ball: str = "uniform",
     kind: str = "smooth",
     normalise: bool = False,
-    draws: int = 16,
-    points: int = 8,
+    draws: SupportsIndex = 16,
+    points: SupportsIndex = 8,
     generator: torch.Generator | None = None,
 ) -> PerSample:
     """Pairwise ranking thickness of features `i` over `j` (an index, or one for each sample); see `topk_thickness`.
@@ -90,45 +98,60 @@ def thickness(
     >>> thickness(explain, torch.tensor([[3.0, 1.0]]), 0, 1, 0, other=torch.tensor([[3.0, 5.0]]))
     tensor([0.])
     """
-    target = _door(explain, x, target, eps, other, ball, kind, points)
+    target, points = _validate(explain, x, target, eps, other, ball, kind, points)
+    explain = read(explain)
+    d = _scores(explain, x[:1], target[:1]).shape[1]
     first, second = (
-        torch.as_tensor(v, device=x.device).expand(len(x)).repeat(points)[:, None] for v in (i, j)
+        check_features(name, v, len(x), d).to(x.device).repeat(points)[:, None]
+        for name, v in (("i", i), ("j", j))
     )
 
     def gap(s: Tensor) -> Tensor:
         h = (s.gather(1, first) - s.gather(1, second))[:, 0]
-        return (h >= 0).to(h.dtype) if kind == "indicator" else h
+        return (h >= 0).to(h.dtype).masked_fill(h.isnan(), torch.nan) if kind == "indicator" else h
 
     return _average(
         gap, explain, x, target, _ends(x, eps, other, draws, ball, generator), points, normalise
     )  # fmt: skip
 
 
-def kept_share(scores: Float[Tensor, "n d"], reference: Float[Tensor, "n d"], *, k: int) -> PerSample:
+def kept_share(
+    scores: Float[Tensor, "n d"], reference: Float[Tensor, "n d"], *, k: SupportsIndex
+) -> PerSample:
     """Share of the k (d - k) pairs that `scores` order as the ranking of `reference` does, ties included, in [0, 1].
 
-    Counted by sorting the rest and looking up each of the top: O(d log d), no list of pairs.
+    Counted by sorting the rest and looking up each of the top: O(d log d), no list of pairs. NaN where either map holds
+    NaN or is constant, which orders nothing. ValueError for different shapes, or unless 1 <= k < d.
 
     >>> kept_share(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[3.0, 2.0, 1.0]]), k=2)
     tensor([0.5000])
     """
-    d = scores.shape[1]
+    d = check_matrix("scores", scores).shape[1]
+    check_same("reference", reference, "scores", scores)
+    k = check_k(k, d)
     order = reference.argsort(dim=1, descending=True, stable=True)
     top, rest = scores.gather(1, order[:, :k]), scores.gather(1, order[:, k:]).sort(1).values
-    return torch.searchsorted(rest, top.contiguous(), right=True).sum(1).to(scores.dtype) / (k * (d - k))
+    share = torch.searchsorted(rest, top.contiguous(), right=True).sum(1).to(scores.dtype) / (k * (d - k))
+    return share.masked_fill(~(ordered(scores) & ordered(reference)), torch.nan)
+
+
+def ordered(scores: Float[Tensor, "n d"]) -> Bool[Tensor, " n"]:
+    """Whether each map orders anything: no NaN in it, and not all values equal."""
+    return scores.amax(1) > scores.amin(1)  # false for NaN
 
 
 def ball_draws(
     like: Inputs,
     eps: float | int,
-    draws: int,
+    draws: SupportsIndex,
     *,
     kind: str = "uniform",
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "draws 1 *sample"]:
     """Points in the l2 ball of radius eps around 0, (draws, 1, ...): the same ones for every sample of `like`."""
     g = torch.Generator().manual_seed(0) if generator is None else generator
-    shape = (check_count("draws", draws), like[0].numel())
+    draws = check_count("draws", draws)
+    shape = (draws, like[0].numel())
     u = torch.randn(shape, generator=g, device=g.device, dtype=torch.float64)
     length = u.norm(dim=1, keepdim=True)
     if kind == "uniform":
@@ -140,44 +163,48 @@ def ball_draws(
 
 def fixed_target(explain: Explain, x: Tensor, target: Target) -> Tensor:
     """The explained class of every sample, (n,): None is what the explainer's own network predicts at `x`."""
+    check_batch("x", x)
     model = getattr(explain, "model", None)
     if model is None:
         if target is None:
             raise ValueError(
                 "target is None and explain has no `.model` to predict it; accepted are class indices"
             )
-        return torch.as_tensor(target, device=x.device).expand(len(x))
-    check_inputs(model, x)
+        return check_classes("target", target, len(x)).to(x.device)
+    check_calm("model", model)
     with torch.no_grad():
-        return as_target(target, model(x))
+        return as_target(target, logits_of(model, x))
 
 
-def _door(
-    explain: Explain, x: Tensor, target: Target, eps: float | int | None, other: Tensor | None, ball: str, kind: str,
-    points: int,
-) -> Tensor:  # fmt: skip
+def _validate(
+    explain: Explain, x: Tensor, target: Target, eps: SupportsFloat | None, other: Tensor | None, ball: str, kind: str,
+    points: SupportsIndex,
+) -> tuple[Tensor, int]:  # fmt: skip
+    """The classes (n,) and the number of points, of arguments that are in order."""
     check_name("ball", ball, BALLS)
     check_name("kind", kind, KINDS)
-    check_count("points", points)
+    points = check_count("points", points)
     if (eps is None) == (other is None):
         raise ValueError("eps and other are both given or both missing; accepted is exactly one of them")
     if eps is not None:
         check_positive("eps", eps)
-    if other is not None and other.shape != x.shape:
-        raise ValueError(
-            f"other has shape {tuple(other.shape)}; accepted is the shape of x, {tuple(x.shape)}"
-        )
-    return fixed_target(explain, x, target)
+    if other is not None:
+        if other.shape != x.shape:
+            raise ValueError(
+                f"other has shape {tuple(other.shape)}; accepted is the shape of x, {tuple(x.shape)}"
+            )
+        check_batch("other", other)
+    return fixed_target(explain, x, target), points
 
 
 def _ends(
-    x: Tensor, eps: float | int | None, other: Tensor | None, draws: int, ball: str,
+    x: Tensor, eps: SupportsFloat | None, other: Tensor | None, draws: SupportsIndex, ball: str,
     generator: torch.Generator | None,
 ) -> Tensor:  # fmt: skip
     """The ends of the segments, (m, n, ...) or (m, 1, ...) as steps away from x."""
     if other is not None:
         return (other - x)[None]
-    return ball_draws(x, eps or 0, draws, kind=ball, generator=generator)
+    return ball_draws(x, 0.0 if eps is None else float(eps), draws, kind=ball, generator=generator)
 
 
 @torch.no_grad()
@@ -190,7 +217,7 @@ def _average(
     normalise: bool,
 ) -> Tensor:  # fmt: skip
     """Mean of gap(scores) over the ends and the midpoints t = (q + 1/2) / points of each segment."""
-    t = ((torch.arange(points).to(x) + 0.5) / points).reshape(-1, *[1] * x.ndim)
+    t = ((torch.arange(points, device=x.device).to(x) + 0.5) / points).reshape(-1, *[1] * x.ndim)
     total = torch.zeros((), dtype=x.dtype, device=x.device)
     for end in ends:
         s = _scores(explain, (x + t * end).flatten(0, 1), target.repeat(points))

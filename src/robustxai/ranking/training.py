@@ -11,11 +11,13 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from robustxai import nets
+from robustxai.checks import as_target, check_batch
 from robustxai.data import Dataset
-from robustxai.ranking.checks import check_inputs
+from robustxai.models import logits_of
 from robustxai.ranking.regularisers.base import Objective, Regulariser
 from robustxai.ranking.tables import Part, Table
 
@@ -26,6 +28,9 @@ RESERVED = ("loss", "train_mode", "on_epoch", "ema")
 class Fitted:
     """How a training run went. `history`: one number an epoch, accuracy on the validation part. `kept`: the epoch
     whose weights the model has now, None if it was left as it came because no epoch passed the gate.
+
+    >>> Fitted(nets.History(accuracy=[0.7, 0.8]), kept=1).history.accuracy[-1]
+    0.8
     """
 
     history: nets.History
@@ -107,10 +112,12 @@ def _parts(data: Table | Dataset | Part, validation: Part | None) -> tuple[Tenso
 
 
 def _check_data(model: nn.Module, x: Tensor, y: Tensor) -> None:
-    check_inputs(model, x)
+    check_batch("x", x)
     if y.ndim != 1 or y.is_floating_point() or len(y) != len(x):
         raise ValueError(
             f"y has shape {tuple(y.shape)} and dtype {y.dtype}; accepted are class numbers ({len(x)},)"
         )
     if bool((y == y[0]).all()):
         raise ValueError(f"y holds class {int(y[0])} only; accepted are labels of two classes and more")
+    with torch.no_grad():
+        as_target(y, logits_of(model, x[:1]).expand(len(x), -1), name="y")

@@ -1,12 +1,14 @@
 """Ghorbani, Abid & Zou (2019): move the top k, the centre of mass, or the mass onto a region. Objectives only.
 
 Sign steps in an l_inf box, the best iterate with the clean prediction. All three read the explanation as shares of
-its sum, so that a map cannot win by shrinking. For a ReLU network with two classes the shares then have no slope at
-all, whatever the score, because only the scale of its saliency bends: give `surrogate_beta`, else it is reported stuck.
+its sum, so that a map cannot win by shrinking. For a ReLU network with two classes the normalised scores then have zero
+gradient, whatever the score, because only the scale of its saliency bends: give `surrogate_beta`, else it is reported.
 """
 
+from typing import Any, SupportsFloat, SupportsIndex
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from robustxai.checks import check_count, check_positive
@@ -21,9 +23,21 @@ class TopKAttack(GradientAttack):
 
     eps: half the side of the box in units of the input (l2 length with norm='l2'). Arguments as in
     `GradientAttack`, with the original's 100 sign steps as the default; give `surrogate_beta` for ReLU networks.
+
+    >>> model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    >>> bool((TopKAttack(2, 0.1, steps=5).perturb(model, torch.zeros(3, 6)).linf <= 0.1 + 1e-6).all())
+    True
     """
 
-    def __init__(self, k: int, eps: float | int, *, norm: str = "linf", steps: int = 100, **options):
+    def __init__(
+        self,
+        k: SupportsIndex,
+        eps: SupportsFloat,
+        *,
+        norm: str = "linf",
+        steps: SupportsIndex = 100,
+        **options: Any,
+    ):
         super().__init__(eps, norm=norm, steps=steps, **options)
         self.k = check_count("k", k)
 
@@ -38,16 +52,21 @@ class TargetRegionAttack(GradientAttack):
 
     region: 0 or 1 for every ranked feature, (d,), (H, W) or (1, H, W), the same for all inputs. Other arguments as
     in `TopKAttack`.
+
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    >>> found = TargetRegionAttack(torch.tensor([0.0, 0.0, 0.0, 1.0]), 0.1, steps=5).perturb(model, torch.zeros(3, 4))
+    >>> bool((found.loss <= found.clean_loss).all())
+    True
     """
 
     def __init__(
         self,
-        region: Float[Tensor, "..."],
-        eps: float | int,
+        region: Shaped[Tensor, "..."],
+        eps: SupportsFloat,
         *,
         norm: str = "linf",
-        steps: int = 100,
-        **options,
+        steps: SupportsIndex = 100,
+        **options: Any,
     ):
         super().__init__(eps, norm=norm, steps=steps, **options)
         if not ((region == 0) | (region == 1)).all() or not 0 < region.sum() < region.numel():
@@ -66,12 +85,22 @@ class TargetRegionAttack(GradientAttack):
 class MassCentreAttack(GradientAttack):
     """Move the saliency's centre of mass away from where it is, in pixels (spec 4.6). For images only.
 
-    jitter: standard deviation of the Gaussian start, shared by all inputs, because the distance has no slope at the
-    clean input. Other arguments as in `TopKAttack`.
+    jitter: standard deviation of the Gaussian start, shared by all inputs, because the distance has zero gradient at
+    the clean input. Other arguments as in `TopKAttack`.
+
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    >>> MassCentreAttack(0.1, steps=5, clip=(0, 1)).perturb(model, torch.full((2, 1, 4, 4), 0.5)).x.shape
+    torch.Size([2, 1, 4, 4])
     """
 
     def __init__(
-        self, eps: float | int, *, norm: str = "linf", steps: int = 100, jitter: float | int = 1e-3, **options
+        self,
+        eps: SupportsFloat,
+        *,
+        norm: str = "linf",
+        steps: SupportsIndex = 100,
+        jitter: SupportsFloat = 1e-3,
+        **options: Any,
     ):
         super().__init__(eps, norm=norm, steps=steps, **options)
         self.jitter = check_positive("jitter", jitter)
@@ -95,5 +124,5 @@ def centre_of_mass(maps: Float[Tensor, "n 1 height width"]) -> Float[Tensor, "n 
     tensor([[0.5000, 2.0000]])
     """
     share = mass(maps).reshape(len(maps), *maps.shape[2:])
-    rows, columns = (torch.arange(s).to(maps) for s in maps.shape[2:])
+    rows, columns = (torch.arange(s, device=maps.device).to(maps) for s in maps.shape[2:])
     return torch.stack(((share.sum(2) * rows).sum(1), (share.sum(1) * columns).sum(1)), 1)

@@ -1,11 +1,14 @@
 """The two attacks of the paper: on the ranking (ERAttack) and on the distance (MSE attack). Objectives only."""
 
+from typing import SupportsFloat, SupportsIndex
+
 import torch
 from torch import Tensor
 
 from robustxai.checks import check_count, check_name, check_positive
 from robustxai.ranking.attacks.common import mass
-from robustxai.ranking.attacks.descent import Explain, GradientAttack, Objective
+from robustxai.ranking.attacks.descent import GradientAttack, Objective
+from robustxai.ranking.attacks.following import Explain
 from robustxai.ranking.gaps import PAIRS, pair_weights
 
 
@@ -26,11 +29,11 @@ class RankingAttack(GradientAttack):
 
     def __init__(
         self,
-        k: int,
-        eps: float | int,
+        k: SupportsIndex,
+        eps: SupportsFloat,
         *,
         pairs: str = "full",
-        n_pairs: int | None = None,
+        n_pairs: SupportsIndex | None = None,
         normalise: bool = False,
         **options,
     ):
@@ -52,18 +55,22 @@ class MSEAttack(GradientAttack):
     """The MSE attack (spec 4.3): maximise the squared distance between explanation and clean explanation.
 
     Wants a different map, whatever its ranking. `signed`: compare the attributions before absolute values, as
-    released (the explainer needs `.signed`); else the ranked scores. `jitter`: standard deviation of the Gaussian
+    released (explainer and guide need `.signed`); else the reduced maps. `jitter`: standard deviation of the Gaussian
     start, needed because the gradient is zero at the clean input; all samples share one draw. Remaining arguments
     as in `GradientAttack`.
+
+    >>> model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    >>> bool((MSEAttack(0.5, steps=5).perturb(model, torch.zeros(3, 6)).l2 <= 0.5 + 1e-6).all())
+    True
     """
 
-    def __init__(self, eps: float | int, *, signed: bool = False, jitter: float | int = 1e-3, **options):
+    def __init__(self, eps: SupportsFloat, *, signed: bool = False, jitter: SupportsFloat = 1e-3, **options):
         super().__init__(eps, **options)
         self.signed, self.jitter = signed, check_positive("jitter", jitter)
 
     def reader(self, explain: Explain) -> Explain:
         if not self.signed:
-            return explain
+            return super().reader(explain)
         if not hasattr(explain, "signed"):
             raise ValueError(
                 f"signed needs an explainer with `.signed`; accepted for {explain!r} is signed=False"

@@ -22,6 +22,10 @@ class AdversarialTraining(Regulariser):
         eps: radius in the units of x, per sample.
         steps: of length 2.5 eps / steps, or eps for a single one as released.
         pairs, n_pairs: as for `pair_weights`; score, target: as for `Regulariser`.
+
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+    >>> AdversarialTraining(2, 0.5)(model, torch.ones(3, 4), torch.tensor([0, 1, 0])).shape
+    torch.Size([])
     """
 
     keep = 0.0

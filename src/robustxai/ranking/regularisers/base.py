@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from robustxai.checks import as_target, check_name, check_positive
+from robustxai.checks import as_target, check_batch, check_name, check_positive
 from robustxai.metrics.predictions import two_columns
-from robustxai.ranking.gradients import SCORES, explained
+from robustxai.models import logits_of
+from robustxai.ranking.gradients import SCORES, explained_class
 from robustxai.ranking.regularisers.weight import WEIGHTINGS, weigh
 
 TARGETS = ("label", "predicted")
@@ -28,6 +29,10 @@ class Cache:
     """A batch with what has been computed for it: logits, cross-entropy and input gradients, each at most once.
 
     `x` (n, ...) is a leaf of its own that requires a gradient; `y` (n,) are the labels.
+
+    >>> cache = Cache(nn.Linear(3, 2), torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))
+    >>> cache.gradient().shape, cache.logits.shape
+    (torch.Size([4, 3]), torch.Size([4, 2]))
     """
 
     def __init__(self, model: nn.Module, x: Inputs, y: Labels):
@@ -37,7 +42,7 @@ class Cache:
     @cached_property
     def logits(self) -> Float[Tensor, "n classes"]:
         """The one forward pass."""
-        return self.model(self.x)
+        return logits_of(self.model, self.x)
 
     @cached_property
     def log_probabilities(self) -> Float[Tensor, "n _"]:
@@ -66,7 +71,7 @@ class Cache:
     def gradient_at(self, x: Inputs, score: str = "prob", target: str = "label") -> Inputs:
         """The same gradient, of the same classes, at other points `x`, from a forward pass of its own."""
         x = x.detach().requires_grad_()
-        return input_gradient(x, self.model(x), self.classes(target), score=score)
+        return input_gradient(x, logits_of(self.model, x), self.classes(target), score=score)
 
 
 def input_gradient(
@@ -82,12 +87,19 @@ def input_gradient(
     Written through log p, grad p = p grad log p, which leaves a third less to differentiate a second time.
     """
     if score == "logit":
-        return torch.autograd.grad(explained(logits, classes, score).sum(), x, create_graph=True)[0]
+        return torch.autograd.grad(explained_class(logits, classes, score).sum(), x, create_graph=True)[0]
     if log_probabilities is None:
         log_probabilities = two_columns(logits).log_softmax(1)
     log_p = log_probabilities.gather(1, classes[:, None])
     factor = log_p.exp() if score == "prob" else torch.full_like(log_p, -1)
     return torch.autograd.grad(log_p, x, factor, create_graph=True)[0]
+
+
+def checked(model: nn.Module, x: Inputs, y: Labels) -> Cache:
+    """The cache of a batch that is in order: finite inputs (n, ...), and n classes that the model has."""
+    cache = Cache(model, check_batch("x", x), y)
+    as_target(y, cache.logits.detach(), name="y")
+    return cache
 
 
 class Regulariser:
@@ -99,6 +111,12 @@ class Regulariser:
         target: explained class, the 'label' or the 'predicted' one.
 
     `keep` is the factor that it leaves on the plain cross-entropy, 1 for most.
+
+    >>> class Length(Regulariser):
+    ...     def term(self, cache):
+    ...         return cache.gradient(self.score, self.target).flatten(1).norm(dim=1).mean()
+    >>> bool(Length(0.1)(nn.Linear(3, 2), torch.ones(4, 3), torch.tensor([0, 1, 0, 1])) > 0)
+    True
     """
 
     keep = 1.0
@@ -131,8 +149,8 @@ class Regulariser:
         """Raise ValueError if the term has no meaning for this model and these samples; called once by `fit`."""
 
     def __call__(self, model: nn.Module, x: Inputs, y: Labels, cache: Cache | None = None) -> Scalar:
-        """The weighted term of a batch; `cache` is of this batch, None makes one."""
-        cache = Cache(model, x, y) if cache is None else cache
+        """The weighted term of a batch; `cache` is of this batch, None makes one and checks x and y."""
+        cache = checked(model, x, y) if cache is None else cache
         term = self.term(cache)
         return weigh(term, cache.ce if self.weighting == "adaptive" else term, self.weight, self.weighting)
 
@@ -141,6 +159,10 @@ class Objective:
     """Cross-entropy plus regularisers as one loss(model, x, y), for the training loop.
 
     Without an active regulariser it is the plain cross-entropy, bit for bit.
+
+    >>> loss = Objective()(nn.Linear(3, 2), torch.zeros(4, 3), torch.tensor([0, 1, 0, 1]))
+    >>> loss.shape
+    torch.Size([])
     """
 
     def __init__(self, regularisers: Sequence[Regulariser] = ()):
@@ -152,7 +174,7 @@ class Objective:
     def __call__(self, model: nn.Module, x: Inputs, y: Labels) -> Scalar:
         """The loss of a batch."""
         if not self.regularisers:
-            return nn.functional.cross_entropy(two_columns(model(x)), y)
+            return nn.functional.cross_entropy(two_columns(logits_of(model, x)), y)
         cache = Cache(model, x, y)
         terms = [r(model, x, y, cache) for r in self.regularisers]
         if self.keep:

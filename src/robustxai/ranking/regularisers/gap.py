@@ -19,6 +19,9 @@ class Gap(Regulariser):
         weight, weighting, score, target: as for `Regulariser`.
         pairs, n_pairs: which pairs count, as for `pair_weights`: 'full', 'near' or 'mm'.
         anchor: None ranks by the model itself; a network (the pretrained one) ranks by its explanation.
+
+    >>> bool(Gap(2)(nn.Linear(4, 2), torch.ones(3, 4), torch.tensor([0, 1, 0])) <= 0)
+    True
     """
 
     def __init__(
@@ -33,7 +36,7 @@ class Gap(Regulariser):
     ):
         super().__init__(weight, **options)
         self.k, self.pairs, self.n_pairs, self.anchor = check_count("k", k), pairs, n_pairs, anchor
-        self.count(2 * k + (n_pairs or 1))  # refuses wrong names at once, for a d that is large enough
+        self.count(2 * self.k + (n_pairs or 1))  # refuses wrong names at once, for a d that is large enough
 
     def check(self, model: nn.Module, x: Inputs, y: Labels) -> None:
         """ValueError unless 1 <= k < d and the pairs exist."""

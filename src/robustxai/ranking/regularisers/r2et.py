@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from robustxai.ranking.regularisers.base import Cache, Inputs, Labels, Regulariser, Scalar
+from robustxai.ranking.regularisers.base import Cache, Inputs, Labels, Regulariser, Scalar, checked
 from robustxai.ranking.regularisers.gap import Gap
 from robustxai.ranking.regularisers.hessian import FDHessian
 
@@ -57,6 +57,6 @@ class R2ET(Regulariser):
 
     def __call__(self, model: nn.Module, x: Inputs, y: Labels, cache: Cache | None = None) -> Scalar:
         """The weighted sum of both terms for a batch."""
-        cache = Cache(model, x, y) if cache is None else cache
+        cache = checked(model, x, y) if cache is None else cache
         terms = [part(model, x, y, cache) for part in self.parts]
         return sum(terms[1:], terms[0]) if terms else cache.ce.new_zeros(())

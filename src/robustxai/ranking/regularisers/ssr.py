@@ -45,6 +45,9 @@ class SSR(Regulariser):
     Args:
         a: share in (0, 1) that the curvature takes from the cross-entropy.
         s: scale of the curvature, above 0.
+
+    >>> bool(SSR()(torch.nn.Linear(4, 2), torch.ones(3, 4), torch.tensor([0, 1, 0])) > 0)
+    True
     """
 
     def __init__(self, a: float = 0.3, s: float | int = 1.0):

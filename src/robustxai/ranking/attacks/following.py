@@ -1,0 +1,44 @@
+"""Whose derivatives an attack follows: the explainer's own, those of a stand-in, or none, which is said once.
+
+A guide is a function from the current inputs to an explainer, such as `explain.guide`: a softplus copy, a frozen path.
+"""
+
+import inspect
+import warnings
+from collections.abc import Callable
+
+from torch import Tensor
+
+from robustxai.nets.softplus import softplus_copy
+
+Explain = Callable[..., Tensor]
+Guide = Callable[[Tensor], Explain]
+
+
+def surrogate(explain: Explain, beta: float) -> Guide:
+    """The guide that `surrogate_beta` stands for: the explainer on a softplus copy, or its own guide with that beta.
+
+    ValueError for an explainer that has neither `.model` and `.on(model)` nor `.guide(x)`.
+    """
+    network, on = getattr(explain, "model", None), getattr(explain, "on", None)
+    if network is not None and on is not None:
+        smooth = on(softplus_copy(network, beta))
+        return lambda x: smooth
+    guide = getattr(explain, "guide", None)
+    if guide is None:
+        raise ValueError(
+            "surrogate_beta needs an explainer with `model` and `.on(model)`, such as Saliency, or with `.guide(x)`; "
+            f"accepted for {type(explain).__name__} is None"
+        )
+    if "beta" in inspect.signature(guide).parameters:
+        return lambda x: guide(x, beta=beta)
+    return guide
+
+
+def warn_unfollowed(stacklevel: int = 3) -> None:
+    """Say that nothing was attacked, because what should be followed has no graph to the input."""
+    warnings.warn(
+        "explain has no gradient in x to follow, so nothing was attacked and no robustness was measured; pass guide=, "
+        "or an explainer that keeps its graph where x requires a gradient",
+        stacklevel=stacklevel + 1,
+    )
