@@ -20,10 +20,8 @@ from robustxai.explainers.reduce import reduced
 from robustxai.metrics.maps import minmax
 from robustxai.models import logits_of
 
-Explain = Callable[..., Tensor]
 
-
-def to_captum(explain: Explain) -> "CaptumAttribution":
+def to_captum(explain: Any) -> "CaptumAttribution":
     """An explainer for Captum: as `explanation_func` of its metrics, and in place of an `Attribution`.
 
     explain: an explainer of ours, whose `attribute` is read, or any explain(x, target) -> attributions (n, ...).
@@ -51,11 +49,11 @@ class CaptumAttribution:
 
     multiplies_by_inputs = False
 
-    def __init__(self, explain: Explain):
+    def __init__(self, explain: Any):
         if not callable(explain):
             raise ValueError(f"explain must be callable as explain(x, target), got {type(explain).__name__}")
-        self.explain: Any = explain
-        self.forward_func: Any = getattr(explain, "model", None)
+        self.explain = explain
+        self.forward_func = getattr(explain, "model", None)
 
     @_unlogged
     def attribute(
@@ -83,7 +81,7 @@ class CaptumAttribution:
         return False
 
 
-def to_quantus(explain: Explain) -> Callable[..., np.ndarray]:
+def to_quantus(explain: Any) -> Callable[..., np.ndarray]:
     """An explainer as Quantus' `explain_func(model, inputs, targets, **options)`: arrays in, signed arrays out.
 
     explain: with `.on(model)` where a metric explains other networks, as those that randomise weights do. The options
@@ -98,13 +96,13 @@ def to_quantus(explain: Explain) -> Callable[..., np.ndarray]:
     def explain_func(model: nn.Module, inputs: Any, targets: Any, **_: Any) -> np.ndarray:
         like = next(model.parameters(), torch.zeros(()))
         x = torch.as_tensor(np.array(inputs)).to(like)
-        chosen: Any = explain
+        chosen = explain
         if model is not getattr(explain, "model", None):
             if not hasattr(explain, "on"):
                 raise ValueError(
                     "explain must have `.on(model)` where Quantus explains another network than its own"
                 )
-            chosen = chosen.on(model)
+            chosen = explain.on(model)
         return _attribute(chosen, x, from_column(targets, model, x)).detach().cpu().numpy()
 
     return explain_func
@@ -141,12 +139,14 @@ def from_column(target: Any, model: Any, x: Tensor) -> Any:
     Its only column is class 1, and so is None there. Raises ValueError for another column.
     """
     if model is None:
-        return target
+        return (
+            target if target is None or isinstance(target, int) else torch.as_tensor(target, device=x.device)
+        )
     check_calm("model", model)
     with torch.no_grad():
         columns = logits_of(model, x[:1].detach()).shape[1]
     if columns > 1:
-        return target
+        return target if target is None else as_target(target, x.new_zeros(len(x), columns))
     if target is not None and as_target(target, x.new_zeros(len(x), 2)).any():
         raise ValueError(
             f"target must be 0 for a network of a single logit, which is our class 1, got {target}"
