@@ -105,13 +105,13 @@ class Run:
         none. Raises ValueError for hits that are not yes or no.
         """
         try:
-            answers = [_answer(hit) for hit in hits]
+            given = list(hits)
         except TypeError:
             raise ValueError(f"hits of {id} must be a list of yes or no, got {hits!r:.80}") from None
+        answers = [_answer(hit) for hit in given]
         if None in answers:
-            raise ValueError(
-                f"hits of {id} must be yes or no, True or False, got {list(hits)[answers.index(None)]!r:.80}"
-            )
+            wrong = given[answers.index(None)]
+            raise ValueError(f"hits of {id} must be yes or no, True or False, got {wrong!r:.80}")
         if answers:
             self.check(id, sum(map(bool, answers)) / len(answers), n=len(answers), seeds=seeds)
         else:
