@@ -52,7 +52,7 @@ class CaptumAttribution:
     def __init__(self, explain: Any):
         if not callable(explain):
             raise ValueError(f"explain must be callable as explain(x, target), got {type(explain).__name__}")
-        self.explain = explain
+        self.explain: Any = explain
         self.forward_func = getattr(explain, "model", None)
 
     @_unlogged
