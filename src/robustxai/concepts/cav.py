@@ -13,25 +13,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from robustxai.checks import check_count, check_finite, check_name, check_positive
+from robustxai.checks import check_count, check_name, check_positive
 from robustxai.concepts import gram
 from robustxai.concepts.gram import ESTIMATORS
+from robustxai.concepts.rows import check_alike, check_rows, drawn
 
 SMALLEST = 5  # examples a set
 RUNS_AT_ONCE = 64
 CONSTANT = "activations are the same for all examples{}; choose a layer that depends on the image"
-
-
-def drawn(m: int, n: int, seed: int = 0) -> Tensor | slice:
-    """Which n of m examples are used: all of them, or n drawn by `seed`, in their order.
-
-    >>> drawn(3, 3), drawn(100, 3)
-    (slice(None, None, None), tensor([19, 44, 93]))
-    """
-    if n == m:
-        return slice(None)
-    order = torch.randperm(m, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
-    return order[:n].sort().values
 
 
 @dataclass(frozen=True)
@@ -183,7 +172,7 @@ class CAV:
         strength = default if self.strength is None else float(self.strength)
         try:
             alpha, b = method(inner, strength=strength, seed=self.seed)
-        except torch.linalg.LinAlgError as error:
+        except torch.linalg.LinAlgError as error:  # pyright: ignore[reportPrivateImportUsage]
             raise ValueError(
                 f"strength is {strength:g}, too little for these activations, whose inner products are singular up to "
                 "rounding; accepted are larger ones, or a layer that depends more on the image"
@@ -232,22 +221,3 @@ class CAV:
         spread = gram.centred(k).diagonal(dim1=1, dim2=2).mean(1)
         if bool((spread <= 4 * torch.finfo(dtype).eps * size).any()):
             raise ValueError(CONSTANT.format(" up to rounding"))
-
-
-def check_rows(name: str, rows: Tensor) -> Tensor:
-    """Rows (n, d), one or more, of finite numbers, as float32 or float64. Raises ValueError that names the argument."""
-    if not isinstance(rows, Tensor) or rows.ndim != 2 or not rows.numel():
-        found = f"shape {tuple(rows.shape)}" if isinstance(rows, Tensor) else f"type {type(rows).__name__}"
-        raise ValueError(f"{name} has {found}; accepted are rows (n, d), one or more")
-    check_finite(name, rows, "rows")
-    return rows.float() if rows.element_size() < 4 else rows
-
-
-def check_alike(name: str, a: Tensor, other: str, b: Tensor) -> None:
-    """Rows of one length, dtype and device. Raises ValueError that names the arguments."""
-    kinds = [(tuple(x.shape), x.dtype, x.device) for x in (a, b)]
-    if a.shape[1:] != b.shape[1:] or kinds[0][1:] != kinds[1][1:]:
-        said = ["shape {}, {} on {}".format(*kind) for kind in kinds]
-        raise ValueError(
-            f"{name} has {said[0]} and {other} {said[1]}; accepted are rows of one length and kind"
-        )

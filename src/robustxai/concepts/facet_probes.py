@@ -66,8 +66,8 @@ def facet_probe(
     found = {}
     if len(sizes := {len(theme), *map(len, generic)}) > 1:
         warnings.warn(
-            f"theme and generic have from {min(sizes)} to {max(sizes)} pictures: {min(sizes)} of each are used, drawn by "
-            "the seed of cav",
+            f"theme and generic have from {min(sizes)} to {max(sizes)} pictures: {min(sizes)} of each are used, "
+            "drawn by the seed of cav",
             stacklevel=2,
         )
     for name in layers:

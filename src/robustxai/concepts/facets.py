@@ -38,10 +38,10 @@ class Rendered:
 class FacetedVisualization:
     """Feature visualisation of one output with a facet term, in Fourier space with decorrelated colours (spec 3.2).
 
-    model: images in [0, 1] to logits; of a single logit z, class 0 is -z and class 1 is z. target: the class; or, with `layer`, the channel of that layer, whose spatial
-    mean is maximised. strength: of the facet term; the released code has 5 with probes of its own length, ours have
-    length 1, so that it depends on the network: try 5 to 1,000, until the unit's activation falls. ramp: along the
-    batch it grows from 0.1 to 1 times that, as released. size: pixels.
+    model: images in [0, 1] to logits; of a single logit z, class 0 is -z and class 1 is z. target: the class; or, with
+    `layer`, the channel of that layer, whose spatial mean is maximised. strength: of the facet term; the released code
+    has 5 with probes of its own length, ours have length 1, so that it depends on the network: try 5 to 1,000, until
+    the unit's activation falls. ramp: along the batch it grows from 0.1 to 1 times that, as released. size: pixels.
     steps, lr: of Adam. penalty: weight of mean (x - 1/2)^2. jitter, scale, rotate: transformations in pixels,
     shares and degrees; all 0 for none. rectify: keep the positive part of the gradient only, as released.
     Raises ValueError for an option out of range, an unknown layer and a model in training mode.
@@ -122,14 +122,15 @@ class FacetedVisualization:
             maps, logits = observe(self.model, x, names)
         else:
             maps, logits = {}, logits_of(self.model, x)
+        assert logits is not None
         outputs = class_scores(logits) if self.layer is None else maps[self.layer]
         unit = outputs[:, class_index(self.target, outputs.shape[1])]
         if self.layer is not None:
             unit = unit.relu().flatten(1).mean(1)
         if not unit.requires_grad:
             raise ValueError(
-                f"target {self.target} has no gradient to the picture: the model detaches what leads to it or computes it "
-                "under torch.no_grad(); accepted is a model that is differentiable in its images"
+                f"target {self.target} has no gradient to the picture: the model detaches what leads to it or computes "
+                "it under torch.no_grad(); accepted is a model that is differentiable in its images"
             )
         if not probe:
             return unit, torch.zeros_like(unit)

@@ -11,15 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
-from torch import Tensor
 from torchvision.datasets import DTD
-from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.models import GoogLeNet_Weights
-from torchvision.transforms import v2
 
 from robustxai.concepts.exemplars import stream
 from robustxai.concepts.experiments import GENERIC, NULL, Case, Materials
+from robustxai.data.folder_images import image_files, read_images, subfolders
 
 SIZE = 224
 CLASSES = ("zebra", "honeycomb")
@@ -34,33 +31,25 @@ CASES = (
 )
 
 
-def read(files: Sequence[Path], size: int) -> Tensor:
-    """Pictures (n, 3, size, size) in [0, 1], on the uint8 grid: the shorter side scaled to 8/7 size, then cropped."""
-    fit = v2.Compose([v2.Resize(round(size * 8 / 7), antialias=True), v2.CenterCrop(size), v2.PILToTensor()])
-    return torch.stack([fit(Image.open(file).convert("RGB")) for file in files]).float() / 255
-
-
 def listed(folder: Path | str | None) -> dict[str, list[Path]]:
     """The pictures of every subfolder, sorted by name. Raises ValueError when there is no such folder."""
-    if folder is None or not Path(folder).is_dir():
+    if folder is None or not Path(folder).expanduser().is_dir():
         raise ValueError(f"folder is {folder}; accepted is a folder with one subfolder of pictures a class")
-    subfolders = sorted(f for f in Path(folder).iterdir() if f.is_dir())
-    pictures = {
-        f.name: sorted(p for p in f.iterdir() if p.suffix.lower() in IMG_EXTENSIONS) for f in subfolders
-    }
+    pictures = {f.name: image_files(f) for f in subfolders(folder)}
     return {name: files for name, files in pictures.items() if files}
 
 
 def dtd(root: Path | str) -> dict[str, list[Path]]:
     """DTD's pictures of each of `TEXTURES`; downloaded into `root` by torchvision if they are not there."""
-    images = Path(root) / "dtd" / "dtd" / "images"
+    root = Path(root).expanduser()
+    images = root / "dtd" / "dtd" / "images"
     if not images.is_dir():
         DTD(str(root), download=True)
     return {kind: _shuffled(files, kind) for kind, files in listed(images).items() if kind in TEXTURES}
 
 
 def _shuffled(files: Sequence[Path], word: str) -> list[Path]:
-    order = torch.randperm(len(files), generator=stream("folders", word)).tolist()
+    order = torch.randperm(len(files), generator=stream("folders", word), device="cpu").tolist()
     return [files[i] for i in order]
 
 
@@ -89,15 +78,16 @@ def materials(
         raise ValueError(
             f"runs and n ask for {count} random pictures; the folder has {len(others)} of other classes"
         )
-    pool = read(_shuffled(others, "random")[:count], size).split(n)
+    pool = read_images(_shuffled(others, "random")[:count], size=size).split(n)
     sources = kinds | {"corgi": _shuffled(classes[CORGI], "corgi")}
     own = {c: _shuffled(classes[c], c) for c in CLASSES}
     return Materials(
-        concepts={name: read(files[::2][:n], size) for name, files in sources.items()},
+        concepts={name: read_images(files[::2][:n], size=size) for name, files in sources.items()},
         random=list(pool[:runs]),
-        scored={c: read(files[::2], size) for c, files in own.items()},
-        goal={name: read(files[1::2][:n], size) for name, files in sources.items()} | {GENERIC: pool[runs]},
-        own={c: read(files[1::2][:n], size) for c, files in own.items()},
+        scored={c: read_images(files[::2], size=size) for c, files in own.items()},
+        goal={name: read_images(files[1::2][:n], size=size) for name, files in sources.items()}
+        | {GENERIC: pool[runs]},
+        own={c: read_images(files[1::2][:n], size=size) for c, files in own.items()},
         null=list(pool[runs + 1 :]),
         names=tuple(GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"]),
     )

@@ -1,4 +1,4 @@
-"""Random CAVs, the baseline of every score: random sets of images against each other; and what sets of several sizes lose.
+"""Random CAVs, the baseline of every score: random sets of images against each other; what unequal sets lose.
 
 Knows nothing about networks.
 """

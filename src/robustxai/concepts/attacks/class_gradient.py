@@ -74,7 +74,7 @@ class ClassGradientPush(Attack):
         """Attack exemplars `x`, pixels k/255, for class `target`; `class_images` are the attacker's own.
 
         Raises ValueError for pixels off the grid, a layer that does not exist, runs several times without a named call
-        or has no gradient to the logit, a class that there is not, a model in training mode, and images of several sizes.
+        or has no gradient to the logit, an unknown class, a model in training mode, and images of several sizes.
         """
         check_model(model, [self.layer])
         check_images("x", x)

@@ -226,7 +226,7 @@ def packed(
 
 
 def gradient(images: Tensor, rows: Int64[Tensor, " n"], objective: Objective) -> Tensor:
-    """The gradient of the summed objective with respect to the images, zeros if there is none; nothing else gets one."""
+    """The gradient of the summed objective in the images, zeros if there is none; nothing else gets one."""
     with torch.inference_mode(False), torch.enable_grad():
         leaf = (images.clone() if images.is_inference() else images.detach()).requires_grad_()
         total = objective(leaf, rows).sum()

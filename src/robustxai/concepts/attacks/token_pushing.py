@@ -61,8 +61,8 @@ class TokenPushing(Attack):
         """Attack exemplars `x`, pixels k/255; `towards` are the pictures whose centroid is the goal.
 
         eps: another budget, or several at once. Raises ValueError for pixels off the grid, a layer that does not
-        exist or runs several times without a named call ("act:3"), a model in training mode, images of several sizes, and
-        `towards` missing (or given, when pushing away). Warns where the layer has no gradient to the images.
+        exist or runs several times without a named call ("act:3"), a model in training mode, images of several sizes,
+        and `towards` missing (or given, when pushing away). Warns where the layer has no gradient to the images.
         """
         check_model(model, [self.layer])
         check_images("x", x)
