@@ -1,16 +1,21 @@
 """The command line: quick to start, one sentence for a mistake, and the ledger as a table."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import typer
 
+from robustxai._cli._files import put
+from robustxai._cli._locks import announce, exclusive, held_elsewhere, run_is_over
 from robustxai._cli.results import changed_verdicts, ours, read, volatile
+from robustxai._cli.run import seed_list
 from robustxai.cli import main, mount
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,9 +33,9 @@ class Done(NamedTuple):
 def robustxai(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     """`robustxai ...` in a folder, inside this process: starting another one takes a second."""
 
-    def call(*arguments: str, cwd: Path) -> Done:
+    def call(*arguments: str, cwd: Path, columns: int = 200) -> Done:
         monkeypatch.chdir(cwd)
-        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("COLUMNS", str(columns))
         monkeypatch.setattr(sys, "argv", ["robustxai", *arguments])
         with pytest.raises(SystemExit) as end:
             main()
@@ -119,6 +124,119 @@ def test_check_needs_a_run(small: Path, robustxai: Callable[..., Done]) -> None:
         done.stderr
         == "robustxai: the profile quick has no results yet: call robustxai run --all --profile quick\n"
     )
+
+
+def test_results_of_one_chapter(small: Path, robustxai: Callable[..., Done]) -> None:
+    other = {"claims": [record("b.one", "reproduced", value=2.0)]}
+    (small / "results" / "quick" / "b.json").write_text(json.dumps(other))
+    done = robustxai("results", "b", cwd=small)
+    assert done.returncode == 0
+    assert "b.one" in done.stdout and "a.one" not in done.stdout
+    done = robustxai("results", "c", cwd=small)
+    assert (done.returncode, done.stderr) == (2, "robustxai: chapter 'c' is unknown: choose one of a, b\n")
+    done = robustxai("results", "b", "--check", cwd=small)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+
+
+def test_outside_a_checkout_results_are_those_of_the_folder_else_of_the_package(
+    tmp_path: Path, robustxai: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ROBUSTXAI_RESULTS", raising=False)
+    done = robustxai("results", "ace", cwd=tmp_path)  # the tests' package runs from its checkout
+    assert done.returncode == 0 and "ace.bare_filter" in done.stdout
+    write_results(tmp_path / "results", [record("a.one", "partly", value=0.5)])
+    done = robustxai("results", cwd=tmp_path)
+    assert done.returncode == 0 and "a.one" in done.stdout and "ace.bare_filter" not in done.stdout
+    monkeypatch.setattr("robustxai.__file__", str(tmp_path / "site-packages" / "robustxai" / "__init__.py"))
+    done = robustxai("results", "--profile", "real", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("robustxai: there are no results of the profile real here: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"claims": [{}]}', '{"claims": 3}', '{"claims": [1]}']
+)
+def test_a_result_that_cannot_be_read_is_named(
+    small: Path, robustxai: Callable[..., Done], content: str
+) -> None:
+    file = small / "results" / "quick" / "a.json"
+    file.write_text(content)
+    done = robustxai("results", cwd=small)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr.startswith(f"robustxai: {file} does not hold results: ") and done.stderr.count("\n") == 1
+    )
+
+
+@pytest.mark.parametrize("columns", [30, 50, 80, 100])
+def test_no_id_is_cut_in_a_narrow_terminal(robustxai: Callable[..., Done], columns: int) -> None:
+    ids = list(read(ROOT / "results" / "quick"))
+    done = robustxai("results", cwd=ROOT / "tests", columns=columns)
+    rows = [line.split("│")[1].strip() for line in done.stdout.splitlines() if line.startswith("│")]
+    assert all(claim in "".join(rows) for claim in ids) and "…" not in "".join(rows)
+
+
+def test_the_version(robustxai: Callable[..., Done]) -> None:
+    assert robustxai("--version", cwd=ROOT)[:2] == (0, f"robustxai {version('robustxai')}\n")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["results"], ["data", "list"]], ids=" ".join)
+def test_without_fcntl_and_in_an_ascii_locale(arguments: list[str]) -> None:
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code = (
+        "import sys; sys.modules['fcntl'] = sys.modules['resource'] = None; sys.argv[0] = 'robustxai'\n"
+        "import robustxai._cli.run; from robustxai.cli import main; main()"
+    )
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "PYTHON"))}
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=clean | environment, capture_output=True)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the flock of another process")
+def test_a_lock_is_held_by_one_process_and_ends_with_it(tmp_path: Path) -> None:
+    lock = tmp_path / "build" / "run.lock"
+    code = (
+        "import sys, time; from pathlib import Path; from robustxai._cli._locks import exclusive, announce\n"
+        "with exclusive(Path(sys.argv[1])):\n"
+        "    announce(Path(sys.argv[1]), 'first'); print('held', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, lock], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        assert held_elsewhere(lock) and not run_is_over(lock, "first") and run_is_over(lock, "second")
+        process.kill()
+    assert not held_elsewhere(lock) and run_is_over(lock, "first")
+    with exclusive(lock):
+        announce(lock, "second")
+        assert held_elsewhere(lock) and not run_is_over(lock, "second") and run_is_over(lock, "first")
+    assert run_is_over(lock, "second")
+
+
+@pytest.mark.parametrize(("written", "folder"), [("", ""), ("0", "0"), ("0,1, 2", "0-1-2"), ("07,1", "7-1")])
+def test_seeds_as_a_folder(written: str, folder: str) -> None:
+    assert seed_list(written) == folder
+
+
+@pytest.mark.parametrize("written", ["x", "1,", ",", "-1", "1.5", "1,1", "²", "1 2"])
+def test_seeds_that_are_none(written: str) -> None:
+    with pytest.raises(ValueError, match=r"^seeds "):
+        seed_list(written)
+
+
+def test_a_copy_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "new").write_text("new")
+    put(tmp_path / "new", tmp_path / "folder" / "target")
+    (tmp_path / "new").write_text("newer")
+
+    def full(source: object, target: Path) -> None:
+        Path(target).write_text("ne")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        put(tmp_path / "new", tmp_path / "folder" / "target")
+    assert [(p.name, p.read_text()) for p in (tmp_path / "folder").iterdir()] == [("target", "new")]
 
 
 def test_check_fails_on_a_changed_verdict_only(small: Path, robustxai: Callable[..., Done]) -> None:

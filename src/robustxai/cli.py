@@ -4,22 +4,39 @@ Every public module of `robustxai._cli` that has a typer `app` is mounted under 
 is a new file there. It knows nothing about what the commands do, and importing it loads no torch.
 """
 
+import io
 import os
 import pkgutil
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
-from robustxai import _cli
+from robustxai import __version__, _cli
 
 app = typer.Typer(
     name="robustxai",
-    help="Explanations under attack: run the chapters, build the book, train the networks, read the ledger.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _version(wanted: bool) -> bool:
+    if wanted:
+        typer.echo(f"robustxai {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Explanations under attack: run the chapters, build the book, train the networks, read the ledger."""
 
 
 def mount(parent: typer.Typer, name: str, child: typer.Typer) -> None:
@@ -39,8 +56,11 @@ for _module in sorted(module.name for module in pkgutil.iter_modules(_cli.__path
 def main() -> None:
     """Run the command; a ValueError or OSError is the user's to mend: one sentence on stderr, exit code 2.
 
-    ROBUSTXAI_DEBUG=1 shows where it came from.
+    ROBUSTXAI_DEBUG=1 shows where it came from. A letter that the terminal has not becomes a question mark.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except (ValueError, OSError) as error:

@@ -5,26 +5,49 @@ verdicts are what the chapters recorded.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from robustxai._cli.run import checkout, profile_names, require
+import robustxai
+from robustxai._cli.run import checkout, find_checkout, profile_names, require
 
 app = typer.Typer()
 
 COLOURS = {"reproduced": "green", "partly": "yellow", "contradicted": "red", "not attempted": "bright_black"}
+
+PROFILES = ("quick", "real", "gpu")
+"""Those that claims may name, for where there is no checkout whose folder lists them."""
 
 Records = dict[str, dict[str, Any]]
 """What was recorded about each claim, by its id."""
 
 
 def read(folder: Path) -> Records:
-    """Every claim in the results files of a folder; empty when there are none."""
-    files = sorted(folder.glob("*.json"))
-    return {record["id"]: record for file in files for record in json.loads(file.read_text())["claims"]}
+    """Every claim in the results files of a folder; empty when there are none.
+
+    Raises ValueError, naming the file, for one that does not hold results.
+    """
+    return {record["id"]: record for file in sorted(folder.glob("*.json")) for record in claims_of(file)}
+
+
+def claims_of(file: Path) -> list[dict[str, Any]]:
+    """The claims in a results file. Raises ValueError, naming it, where it is empty, cut short or something else."""
+    try:
+        claims = json.loads(file.read_text(encoding="utf-8"))["claims"]
+        unknown = {record["verdict"] for record in claims} - COLOURS.keys()
+        complete = all({"id", "rule_text"} <= record.keys() for record in claims)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        unknown, complete, claims = set(), False, []
+    if unknown or not complete:
+        again = f"robustxai run {file.stem}"
+        raise ValueError(
+            f"{file} does not hold results: call {again}, or restore the file, if it was committed"
+        )
+    return claims
 
 
 def ours(record: Mapping[str, Any]) -> str:
@@ -58,36 +81,74 @@ def changed_verdicts(fresh: Records, committed: Records, *, ignore: set[str]) ->
 
 
 def show(records: Records, *, title: str) -> None:
-    """Print the table on stdout."""
+    """Print the table on stdout, with ids and verdicts whole: in a narrow terminal the other columns fold first."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("claim", "ours", "rule", "verdict", title=title, title_justify="left")
+    console = Console()
+    longest = max(map(len, records), default=0)
+    table = Table(title=title, title_justify="left")
+    table.add_column("claim", overflow="fold", no_wrap=longest + 44 <= console.width)
+    table.add_column("ours", overflow="fold")
+    table.add_column("rule", overflow="fold")
+    table.add_column("verdict", overflow="fold", no_wrap=True)
     for claim, record in records.items():
         colour = COLOURS[record["verdict"]]
         cells = (claim, ours(record), record["rule_text"])
         table.add_row(*map(escape, cells), f"[{colour}]{record['verdict']}[/]")
-    Console().print(table)
+    console.print(table)
+
+
+def source(root: Path | None, profile: str) -> tuple[Records, Records, str]:
+    """Fresh and stored claims of a profile, and where they are from.
+
+    In a checkout: its last run and its committed results. Elsewhere: what chapters left in the folder that
+    ROBUSTXAI_RESULTS names or in `results` of the current one; else those of the checkout that this package runs from.
+    """
+    if root is not None:
+        fresh, stored = read(root / "build" / profile / "results"), read(root / "results" / profile)
+        return fresh, stored, "this machine" if fresh else "committed"
+    own = Path(os.environ.get("ROBUSTXAI_RESULTS") or "results")
+    if found := read(own / profile):
+        return {}, found, str(own / profile)
+    package = find_checkout(Path(robustxai.__file__).resolve().parent)
+    return {}, read(package / "results" / profile) if package else {}, "committed"
 
 
 @app.command()
 def results(
+    chapter: Annotated[str | None, typer.Argument(help="Only this chapter's claims.")] = None,
     profile: Annotated[str, typer.Option(help="A file of workflow/profiles: quick, real or gpu.")] = "quick",
     check: Annotated[
         bool, typer.Option("--check", help="Fail where a verdict is not the committed one.")
     ] = False,
 ) -> None:
     """Show what was measured for each claim: the last run on this machine, else the committed one."""
-    root = checkout()
-    require("profile", profile, profile_names(root))
-    fresh, committed = read(root / "build" / profile / "results"), read(root / "results" / profile)
-    again = f"robustxai run --all --profile {profile}"
-    if not fresh and (check or not committed):
+    root = checkout() if check else find_checkout(Path.cwd())
+    require("profile", profile, profile_names(root) if root else list(PROFILES))
+    fresh, stored, where = source(root, profile)
+    again = f"robustxai run {chapter or '--all'} --profile {profile}"
+    if not fresh and not stored and root is None:
+        raise ValueError(
+            f"there are no results of the profile {profile} here: go to a checkout, or run a chapter"
+        )
+    if not fresh and (check or not stored):
         raise ValueError(f"the profile {profile} has no results yet: call {again}")
-    show(committed | fresh, title=f"{profile} ({'this machine' if fresh else 'committed'})")
-    sentences = changed_verdicts(fresh, committed, ignore=volatile(root / "claims.yml")) if check else []
+    if chapter is not None:
+        require("chapter", chapter, sorted({claim.partition(".")[0] for claim in stored | fresh}))
+        fresh, stored = of_chapter(fresh, chapter), of_chapter(stored, chapter)
+    if check and not fresh:
+        raise ValueError(f"the profile {profile} has no results of {chapter} yet: call {again}")
+    show(stored | fresh, title=f"{profile} ({where})")
+    volatile_ones = volatile(root / "claims.yml") if check and root else set()
+    sentences = changed_verdicts(fresh, stored, ignore=volatile_ones) if check else []
     for sentence in sentences:
         typer.echo(sentence, err=True)
     if sentences:
         raise typer.Exit(1)
+
+
+def of_chapter(records: Records, chapter: str) -> Records:
+    """The claims of one chapter, whose name is the first part of their ids."""
+    return {claim: record for claim, record in records.items() if claim.partition(".")[0] == chapter}

@@ -21,6 +21,11 @@ from robustxai._cli._locks import announce, exclusive
 app = typer.Typer()
 
 
+def find_checkout(here: Path) -> Path | None:
+    """The root of the book's checkout at or above a folder, or None."""
+    return next((f for f in [here, *here.parents] if (f / "workflow" / "Snakefile").is_file()), None)
+
+
 def checkout() -> Path:
     """The root of the book's checkout at or above the current folder.
 
@@ -28,12 +33,12 @@ def checkout() -> Path:
     has not.
     """
     here = Path.cwd()
-    for folder in [here, *here.parents]:
-        if (folder / "workflow" / "Snakefile").is_file():
-            return folder
-    raise ValueError(
-        f"no checkout of the book at or above {here}: clone the repository and run this inside it"
-    )
+    root = find_checkout(here)
+    if root is None:
+        raise ValueError(
+            f"no checkout of the book at or above {here}: clone the repository and run this inside it"
+        )
+    return root
 
 
 def chapter_names(root: Path) -> list[str]:
