@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from build_site import PAGES
 from fingerprint import (
     fingerprint,
     imported_files,
@@ -140,6 +141,55 @@ def test_the_site_depends_on_pages_and_results(root: Path) -> None:
     before = site_fingerprint(root)
     (root / "book" / "intro.md").write_text("# Hello\n")
     middle = site_fingerprint(root)
+    (root / "workflow" / "profiles" / "gpu.yaml").write_text("")
     (root / "build" / "gpu" / "results").mkdir(parents=True)
     (root / "build" / "gpu" / "results" / "one.json").write_text("{}")
     assert len({before, middle, site_fingerprint(root)}) == 3
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_site_depends_on_all_that_it_is_made_of(root: Path, name: str) -> None:
+    file = root / name if Path(name).suffix else root / name / "page.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("one")
+    before = site_fingerprint(root)
+    file.write_text("two")
+    assert site_fingerprint(root) != before
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "src/robustxai/nets/weights/.lock",
+        "src/robustxai/nets/weights/.checkpoints/net/one.safetensors",
+        "src/robustxai/one/__pycache__/one.cpython-311.pyc",
+        "src/robustxai/one/__pycache__/one.cpython-311.pyc.140231",
+        "src/robustxai/one/.style.json.12.part",
+        "book/.ipynb_checkpoints/intro.ipynb",
+        "book/_ext/__pycache__/offline.cpython-311.pyc",
+        "build/site-src/results/quick/one.json",
+        "build/quick/results/one.json",
+        ".hypothesis/examples/1",
+        "results/quick/.one.json.12.part",
+    ],
+)
+def test_what_tests_and_builds_leave_makes_nothing_stale(root: Path, left: str) -> None:
+    before = keys(root), site_fingerprint(root)
+    (root / left).parent.mkdir(parents=True, exist_ok=True)
+    (root / left).write_text("left behind")
+    assert (keys(root), site_fingerprint(root)) == before
+
+
+def test_the_ends_of_lines_do_not_count(root: Path) -> None:
+    before = keys(root), site_fingerprint(root)
+    for file in [path for path in root.rglob("*") if path.suffix in (".lock", ".py", ".yml", ".yaml", ".md")]:
+        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    assert (keys(root), site_fingerprint(root)) == before
+
+
+def test_zeros_in_a_file_keep_every_byte(root: Path) -> None:
+    file = root / "src/robustxai/nets/weights/shared.safetensors"
+    file.write_bytes(b"\0\r\n")
+    before = keys(root)
+    file.write_bytes(b"\0\n")
+    assert keys(root)["two"] != before["two"]

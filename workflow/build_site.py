@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fingerprint import fresh_results
+
 from robustxai._cli._locks import abandoned, stop_when_abandoned
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,7 +41,7 @@ def assemble(root: Path, target: Path) -> None:
     for name in PAGES:
         copy(root / name, target / name)
     copy(root / "build" / "quick" / "notebooks", target / "notebooks")
-    for fresh in (root / "build").glob("*/results"):
+    for fresh in fresh_results(root):
         copy(fresh, target / "results" / fresh.parent.name)
 
 

@@ -74,9 +74,9 @@ def imported_files(src: Path, code: str) -> set[Path]:
 
 
 def data_files(files: set[Path]) -> set[Path]:
-    """Files that are not Python beside the imported modules, such as a style sheet."""
+    """Files that are not Python beside the imported modules, such as a style sheet; hidden ones are tools' own."""
     beside = (path for folder in {file.parent for file in files} for path in folder.iterdir())
-    return {path for path in beside if path.is_file() and path.suffix != ".py"}
+    return {p for p in beside if p.is_file() and p.suffix != ".py" and not p.name.startswith(".")}
 
 
 def weights(root: Path, files: set[Path], chapter: str, chapters: list[str]) -> dict[str, Any]:
@@ -112,10 +112,15 @@ def profile_parameters(root: Path, profile: str, chapter: str) -> dict[str, Any]
 
 def digest_files(root: Path, files: set[Path]) -> dict[str, str]:
     """sha256 of each file, by its path below `root`."""
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(files)
-    }
+    return {path.relative_to(root).as_posix(): digest(path) for path in sorted(files)}
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file; of a text file with the ends of lines of this project, whatever git made of them here."""
+    data = path.read_bytes()
+    if b"\0" not in data:
+        data = data.replace(b"\r\n", b"\n")
+    return hashlib.sha256(data).hexdigest()
 
 
 def ingredients(root: Path, chapter: str, profile: str, chapters: list[str]) -> dict[str, Any]:
@@ -139,19 +144,39 @@ def fingerprint(root: Path, chapter: str, profile: str, chapters: list[str]) -> 
     return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 
+SITE = (
+    *("_config.yml", "_toc.yml", "claims.yml", "CITATION.cff", "pyproject.toml", "requirements.lock"),
+    *("book", "results", "src", "workflow/build_site.py"),
+)
+"""What the site depends on besides the chapters that just ran; `build_site.PAGES` is part of it."""
+
+
+def shown_files(folder: Path) -> set[Path]:
+    """The files below a folder, without hidden ones and caches: those come and go when tests run."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        p
+        for p in found
+        if not any(x.startswith((".", "__")) for x in p.relative_to(folder).parts[:-1])
+        and not p.name.startswith(".")
+        and p.suffix not in (".pyc", ".part", ".lock")
+    }
+
+
+def fresh_results(root: Path) -> list[Path]:
+    """The folders of results that runs left in `build/`, one for each profile that has some."""
+    profiles = sorted(path.stem for path in (root / "workflow" / "profiles").glob("*.yaml"))
+    return [folder for name in profiles if (folder := root / "build" / name / "results").is_dir()]
+
+
 def site_fingerprint(root: Path) -> str:
     """Sixteen digits over what the site is made of besides the chapters that just ran.
 
-    The pages, the two configuration files, the ledger, the results of other profiles and the
-    docstrings in `src`.
+    The pages, the two configuration files, the ledger, the project's own description, the results of other profiles and
+    the docstrings in `src`.
     """
-    single = [
-        root / name for name in ("_config.yml", "_toc.yml", "claims.yml", "requirements.lock", "CITATION.cff")
-    ]
-    fresh = [path for path in (root / "build").glob("*/results") if path.parent.name != "quick"]
-    folders = [root / "book", root / "results", root / "src", *fresh]
-    files = {path for path in single if path.is_file()}
-    files |= {
-        path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"
-    }
+    paths = [root / name for name in SITE]
+    folders = [path for path in paths if path.is_dir()]
+    folders += [path for path in fresh_results(root) if path.parent.name != "quick"]
+    files = {path for path in paths if path.is_file()} | {p for f in folders for p in shown_files(f)}
     return hashlib.sha256(json.dumps(digest_files(root, files)).encode()).hexdigest()[:16]
