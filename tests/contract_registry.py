@@ -87,7 +87,7 @@ EXPLAINERS: dict[str, Make] = {
     "manifold_ig.BlurIG": lambda net, kind: M.BlurIG(net, n_steps=3),
     "manifold_ig.GuidedIG": lambda net, kind: M.GuidedIG(net, n_steps=4),
     "manifold_ig.LatentPathIG": lambda net, kind: M.LatentPathIG(net, *coded(kind), n_steps=3),
-    "manifold_ig.EvenPathIG": lambda net, kind: M.EvenPathIG(M.IntegratedGradients(net, n_steps=3)),
+    "manifold_ig.EvenPathIG": lambda net, kind: M.EvenPathIG(net, *coded(kind), n_steps=3),
     "manifold_ig.ManifoldIG": lambda net, kind: M.ManifoldIG(net, *coded(kind), n_steps=4, evaluations=5),
     "manifold_ig.SaliencyOf": lambda net, kind: M.SaliencyOf(M.IntegratedGradients(net, n_steps=3)),
     "manifold_ig.BPDA": lambda net, kind: M.BPDA(

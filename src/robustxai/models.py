@@ -23,7 +23,7 @@ MISFITS = (
     "channels", "shapes cannot be multiplied", "must match", "expected input", "expected scalar type", "Input type",
     "same dtype", "Inference tensors", "meta tensor", "on the same device", "normalized_shape", "is invalid for input",
     "Kernel size can't be greater", "Calculated padded input size", "mat1 and mat2", "size mismatch",
-    "expected device", "same datatype", "view size is not compatible",
+    "expected device", "same datatype", "view size is not compatible", "(batched) input to",
 )  # fmt: skip
 """Words of torch's errors about an input that does not fit a network; others are raised as they are."""
 
@@ -61,7 +61,9 @@ class PlainAttention(TorchFunctionMode):
     ) -> Any:
         options, F = dict(kwargs or {}), torch.nn.functional
         if func is F.multi_head_attention_forward and not options.get("need_weights", True):
-            return func(*args, **options | {"need_weights": True})[0], None  # what asks for weights uses the formula
+            return func(*args, **options | {"need_weights": True})[
+                0
+            ], None  # what asks for weights uses the formula
         if func is not F.scaled_dot_product_attention:
             return func(*args, **options)
         grouped = options.pop("enable_gqa", False)

@@ -1,25 +1,26 @@
 """Attribution along a path of images: sums of classifier gradients times displacements.
 
-Every form is one sum, sum_p weight_p * grad F(point_p), elementwise: the forms differ in points and weights.
-Form A is the paper's integral ("midpoint", "trapezoid", "left"), form B what the released code computes
-("released"). Knows nothing about where the path comes from.
+Every form is one sum, sum_p weight_p * grad F(point_p), elementwise: the forms differ in points and weights (see
+`rules`). Half precision is added up in float32. Knows nothing about where the path comes from.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.manifold_ig.entrance import Segment, entered
-from robustxai.manifold_ig.explained import class_scores
+from robustxai.checks import check_calm, check_count, check_name
+from robustxai.manifold_ig.contracts import check_curve, check_rows, check_same
+from robustxai.manifold_ig.entrance import Segment, entered, slope
+from robustxai.manifold_ig.explained import SCORES, checked_target, picked
+from robustxai.manifold_ig.precision import widened
+from robustxai.manifold_ig.rules import Images, Nodes, nodes
 from robustxai.manifold_ig.turning import Turning
+from robustxai.models import Network, logits_of
 
-Model = Callable[[Tensor], Tensor]
-Images = Float[Tensor, "points n *sample"]
-Nodes = Float[Tensor, "nodes n *sample"]
-RULES = ("midpoint", "trapezoid", "left", "released")
+Target = int | Int[Tensor, " n"] | None
 
 
 class Integral(NamedTuple):
@@ -32,68 +33,53 @@ class Integral(NamedTuple):
     noise: Float[Tensor, " n"] | None = None
 
 
-def quadrature(images: Images, rule: str = "midpoint") -> tuple[Nodes, Nodes]:
-    """Points and weights of a rule on the path `images` y_0 ... y_N, with delta_i = y_{i+1} - y_i.
-
-    midpoint: grad F((y_i + y_{i+1})/2) * delta_i. trapezoid: (grad F(y_i) + grad F(y_{i+1}))/2 * delta_i.
-    left: grad F(y_i) * delta_i. released (form B): (y_N - y_0) * mean_i grad F(y_i), which is an integral
-    only for straight paths of constant speed (spec 3.6). Raises ValueError for another rule or one point.
-    """
-    if len(images) < 2:
-        raise ValueError(f"images has {len(images)} point; accepted are paths of 2 points or more")
-    delta = images.diff(dim=0)
-    if rule == "midpoint":
-        return (images[1:] + images[:-1]) / 2, delta
-    if rule == "left":
-        return images[:-1], delta
-    if rule == "trapezoid":
-        edge = torch.zeros_like(delta[:1])
-        return images, (torch.cat((edge, delta)) + torch.cat((delta, edge))) / 2
-    if rule == "released":
-        return images, ((images[-1:] - images[:1]) / len(images)).expand_as(images)
-    raise ValueError(f"rule is {rule!r}; accepted are {', '.join(RULES)}")
-
-
 def gradients(
-    model: Model, x: Float[Tensor, " n *sample"], target: Int[Tensor, " n"], score: str = "logit"
+    model: Network, x: Float[Tensor, " n *sample"], target: Int[Tensor, " n"], score: str = "logit"
 ) -> tuple[Float[Tensor, " n *sample"], Float[Tensor, " n"]]:
-    """grad F and F at each sample. Attached to the graph of `x` when `x` has one and gradients are on."""
+    """grad F and F at each sample. Attached to the graph of `x` when `x` has one and gradients are on.
+
+    Raises ValueError where the logits have no gradient in x.
+    """
     attached = torch.is_grad_enabled() and x.requires_grad
     with torch.inference_mode(False), torch.enable_grad():
         if not attached:
             x = (x.clone() if x.is_inference() else x).detach().requires_grad_()
-        f = class_scores(model(x), target, score)
-        gradient = torch.autograd.grad(f.sum(), x, create_graph=attached, materialize_grads=True)[0]
+        f = picked(logits_of(model, x, twice=attached), target, score)
+        gradient = slope(f, x, create_graph=attached)
     return gradient, f if attached else f.detach()
 
 
 def accumulated(
-    model: Model,
+    model: Network,
     images: Images,
-    target: Int[Tensor, " n"],
+    target: Target = None,
     score: str = "logit",
     *,
     internal_batch_size: int | None = None,
 ) -> Float[Tensor, "points n *sample"]:
     """The attribution gathered from the start of the path to each of its points (form A, trapezoid rule).
 
-    internal_batch_size: most points in a pass of the model; None for all at once.
+    target: the class, or one for each path; None for the one predicted where the path ends. internal_batch_size: most
+    points in a pass of the model; None for all at once. Raises ValueError for fewer than 2 points, another number of
+    targets than paths, a class or score that is not there, or a network in training mode.
     """
-    flat, classes = images.flatten(0, 1), target.repeat(len(images))
+    check_curve("images", images, kind="paths")
+    index, size = _checked(model, images[-1], target, score, internal_batch_size)
+    flat, classes = images.flatten(0, 1), index.repeat(len(images))
     parts = [
         gradients(model, flat[cut], classes[cut], score)[0].detach()
-        for cut in _cuts(len(flat), internal_batch_size or len(flat))
+        for cut in _cuts(len(flat), size or len(flat))
     ]
-    slope = torch.cat(parts).reshape(images.shape)
-    pieces = (slope[1:] + slope[:-1]) / 2 * images.diff(dim=0)
+    slopes = torch.cat(parts).reshape(images.shape)
+    pieces = (slopes[1:] + slopes[:-1]) / 2 * images.diff(dim=0)
     return torch.cat((torch.zeros_like(pieces[:1]), pieces.cumsum(0)))
 
 
 def weighted_gradients(
-    model: Model,
+    model: Network,
     points: Nodes,
     weights: Nodes,
-    target: Int[Tensor, " n"],
+    target: Target = None,
     *,
     score: str = "logit",
     internal_batch_size: int | None = None,
@@ -101,17 +87,30 @@ def weighted_gradients(
 ) -> Integral:
     """sum_p weights_p * grad F(points_p), with at most `internal_batch_size` points in a pass of the model.
 
-    No graph is kept unless the points or weights carry one (an attack differentiates the attribution). steady: with
-    the noise of the gradients, which takes a tenth of the time of a small network.
+    No graph is kept unless the points or weights carry one (an attack differentiates the attribution). target: the
+    class, or one for each path; None for the one predicted at the last point. steady: with the noise of the gradients,
+    which takes a tenth of the time of a small network. Raises ValueError for weights of another shape than the points,
+    and as `accumulated`.
     """
+    check_curve("points", points, least=1)
+    if weights.shape != points.shape:
+        raise ValueError(
+            f"weights must have the shape of points, {tuple(points.shape)}, got {tuple(weights.shape)}"
+        )
+    index, size = _checked(model, points[-1], target, score, internal_batch_size)
+    return node_integral(model, points, weights, index, score=score, internal_batch_size=size, steady=steady)
+
+
+def node_integral(
+    model: Network, points: Tensor, weights: Tensor, target: Tensor, **options: Any
+) -> Integral:
+    """`weighted_gradients` of what is checked already."""
     part = lambda times, rows: (points[times, rows], weights[times, rows])  # noqa: E731
-    return made_gradients(
-        model, part, len(points), target, score=score, internal_batch_size=internal_batch_size, steady=steady
-    )
+    return made_gradients(model, part, len(points), target, **options)
 
 
 def made_gradients(
-    model: Model,
+    model: Network,
     part: Callable[[slice, slice], tuple[Tensor, Tensor]],
     times: int,
     target: Int[Tensor, " n"],
@@ -134,10 +133,10 @@ def made_gradients(
 
 
 def straight_integral(
-    model: Model,
+    model: Network,
     start: Float[Tensor, " n *sample"],
     end: Float[Tensor, " n *sample"],
-    target: Int[Tensor, " n"],
+    target: Target = None,
     *,
     steps: int = 50,
     rule: str = "midpoint",
@@ -150,14 +149,39 @@ def straight_integral(
     The points are made in passes of at most `internal_batch_size`, never all at once; behind the network's first layer
     where that is the same (see `entered`), unless `steady` asks for the gradients of single points. rule: "midpoint",
     "left", "right", "trapezoid" (steps + 1 points of total weight 1), "released" (as left) or "gausslegendre".
+
+    target: the class, or one for each sample; None for the one predicted at `end`. Raises ValueError for ends of
+    different shapes or types, another rule, no steps, and as `accumulated`.
     """
-    t, w = (torch.as_tensor(v).to(end) for v in nodes(steps, rule))
+    check_rows("end", end)
+    check_same("start", start, "end", end)
+    index, size = _checked(model, end, target, score, internal_batch_size)
+    return line_integral(
+        model, start, end, index, steps=steps, rule=rule, score=score, internal_batch_size=size, steady=steady
+    )
+
+
+def line_integral(
+    model: Network,
+    start: Tensor,
+    end: Tensor,
+    target: Tensor,
+    *,
+    steps: int,
+    rule: str,
+    score: str,
+    internal_batch_size: int | None,
+    steady: bool = False,
+) -> Integral:
+    """`straight_integral` of what is checked already."""
+    t, w = (v.to(widened(end)) for v in nodes(steps, rule))
     size = internal_batch_size or len(t) * len(end)
 
     def some(cut: slice) -> Integral:
         path = (Segment if steady else entered)(model, start[cut], end[cut])
         own_t, own_w = (v.view(-1, *[1] * path.end.ndim) for v in (t, w))
-        part = lambda times: (torch.lerp(path.start, path.end, own_t[times]), own_w[times])  # noqa: E731
+        ends = widened(path.start), widened(path.end)
+        part = lambda times: (torch.lerp(*ends, own_t[times]).to(path.end), own_w[times])  # noqa: E731
         found = _summed(path.model, part, len(t), target[cut], score, size, steady)
         return found._replace(values=(end[cut] - start[cut]) * path.pull(found.values))
 
@@ -165,8 +189,18 @@ def straight_integral(
     return _joined([some(cut) for cut in _cuts(len(end), few)])
 
 
+def _checked(
+    model: Network, x: Tensor, target: Target, score: str, internal_batch_size: int | None
+) -> tuple[Tensor, int | None]:
+    """The classes of samples x, and the size of a pass; ValueError as the public functions say."""
+    check_calm("model", model)
+    check_name("score", score, SCORES)
+    size = None if internal_batch_size is None else check_count("internal_batch_size", internal_batch_size)
+    return checked_target(model, x, target), size
+
+
 def _summed(
-    model: Model,
+    model: Network,
     part: Callable[[slice], tuple[Tensor, Tensor]],
     times: int,
     target: Tensor,
@@ -175,35 +209,16 @@ def _summed(
     steady: bool,
 ) -> Integral:
     """sum_p weight_p * grad F(point_p) of some samples; `part` makes the points and weights of a pass."""
-    total, scores, turning = torch.zeros(()), [], Turning(steady)
+    total, scores, turning, kind = torch.zeros((), device="cpu"), [], Turning(steady), None
     for cut in _cuts(times, max(1, size // len(target))):
         points, weights = part(cut)
-        slope, f = gradients(model, points.flatten(0, 1), target.repeat(len(points)), score)
-        slope = slope.reshape(points.shape)
-        turning.see(slope)
-        total = sum(map(torch.mul, weights, slope), total)  # in memory, one product at a time
+        slopes, f = gradients(model, points.flatten(0, 1), target.repeat(len(points)), score)
+        slopes, kind = widened(slopes.reshape(points.shape)), points.dtype
+        turning.see(slopes)
+        total = sum(map(torch.mul, weights, slopes), total)  # in memory, one product at a time
         scores.append(f.reshape(points.shape[:2]))
-        del points, slope  # not beside those of the next pass
-    return Integral(total, torch.cat(scores), turning.mean())
-
-
-def nodes(steps: int, rule: str) -> tuple[Tensor, Tensor]:
-    """Times in [0, 1] and weights of sum 1 of a rule for straight paths, float64."""
-    i = torch.arange(steps, dtype=torch.float64)
-    even = torch.full((steps,), 1 / steps, dtype=torch.float64)
-    if rule == "trapezoid":
-        w = torch.full((steps + 1,), 1 / steps, dtype=torch.float64)
-        w[[0, -1]] /= 2
-        return torch.arange(steps + 1, dtype=torch.float64) / steps, w
-    if rule == "gausslegendre":
-        import numpy as np
-
-        t, w = np.polynomial.legendre.leggauss(steps)
-        return torch.from_numpy((t + 1) / 2), torch.from_numpy(w / 2)
-    shifts = {"midpoint": 0.5, "left": 0.0, "released": 0.0, "right": 1.0}
-    if rule not in shifts:
-        raise ValueError(f"rule is {rule!r}; accepted are {', '.join(shifts)}, trapezoid and gausslegendre")
-    return (i + shifts[rule]) / steps, even
+        del points, slopes  # not beside those of the next pass
+    return Integral(total.to(kind), torch.cat(scores), turning.mean())
 
 
 def _cuts(n: int, size: int) -> list[slice]:

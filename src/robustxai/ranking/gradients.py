@@ -68,7 +68,7 @@ def logits_and_gradient(
     with torch.inference_mode(False), torch.enable_grad():
         x = x.clone() if x.is_inference() else x
         x = x if x.requires_grad else x.detach().requires_grad_()
-        logits = logits_of(model, x)
+        logits = logits_of(model, x, twice=create_graph)
         total = explained_class(logits, as_target(target, logits.detach()), score).sum()
         g = None
         if total.requires_grad:
