@@ -15,7 +15,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test lint types unit notebooks site-test bench lock clean
+.PHONY: help book test lint types unit slow lowest notebooks site-test bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -33,12 +33,19 @@ lint: .venv/.test  ## ruff, on code and notebooks
 types: .venv/.test  ## static types
 	$(PY) -m basedpyright
 
-unit: .venv/.test  ## unit, property, project and wheel tests
+unit: .venv/.test  ## unit, property, project and wheel tests; the site in a browser, if `make book` has built it
 	$(SPREAD) tests $(PYTEST_OPTIONS)
+
+slow: .venv/.test  ## the statistical tests that take minutes, which `make test` leaves out
+	$(SPREAD) -m slow tests $(PYTEST_OPTIONS)
+
+# Old packages warn of what newer ones below them do; here such a warning is no error.
+lowest: .venv-lowest/.test  ## unit tests with the lowest versions that pyproject.toml declares
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n $(WORKERS) --dist loadfile -W default tests $(PYTEST_OPTIONS)
 
 notebooks: .venv/.test  ## run every notebook and compare each cell with what is stored
 ifneq ($(NOTEBOOKS),)
-	$(SPREAD) --nbval --nbval-current-env $(NOTEBOOKS) $(PYTEST_OPTIONS)
+	$(SPREAD) --nbval --nbval-current-env --nbval-kernel-startup-timeout 600 $(NOTEBOOKS) $(PYTEST_OPTIONS)
 endif
 
 site-test: .venv/.test  ## look at the built site in headless Chromium
@@ -52,7 +59,7 @@ bench: .venv/.test  ## side by side with the libraries a user would pick instead
 lock: .venv/.test  ## write the installed versions to requirements.lock
 	$(PY) workflow/lock.py requirements.lock
 
-clean:  ## remove what was built; .venv stays
+clean:  ## remove what was built; the environments stay
 	rm -rf build .snakemake .pytest_cache .ruff_cache .hypothesis .benchmarks dist
 	find src tests workflow book -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -67,3 +74,9 @@ clean:  ## remove what was built; .venv stays
 	@find .venv -name '*.dist-info' -type d ! -exec test -e '{}/RECORD' ';' -prune -exec rm -rf {} +
 	$(PIP) install --constraint requirements.lock --editable '.[$(EXTRAS)]'
 	@touch $@ $(ALSO)
+
+.venv-lowest/.test: pyproject.toml workflow/lowest.py
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(PYTHON) workflow/lowest.py .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip --disable-pip-version-check install --constraint .venv-lowest/lowest.txt --editable '.[book,test]'
+	@touch $@

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fingerprint import notebook_cells, notebook_code
+from lowest import constraints, lowest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -262,7 +263,39 @@ def test_ci_runs_the_two_commands_of_the_readme() -> None:
     assert script.stat().st_mode & 0o111
     lines = script.read_text().splitlines()
     assert "set -euo pipefail" in lines
-    assert [line for line in lines if line.startswith("make ")][:2] == ["make test", "make book"]
+    told = re.findall(r"^    (make [a-z]+)", read("README.md"), flags=re.MULTILINE)
+    assert told == ["make book", "make test"]
+    assert [line for line in lines if line.startswith("make ")] == told
+
+
+def test_slow_tests_and_lowest_versions_are_run_weekly() -> None:
+    workflow = yaml.safe_load(read(".github/workflows/ci.yml"))
+    assert workflow[True]["schedule"][0]["cron"].endswith(" * * 1")  # YAML takes `on` for true
+    for name in ("slow", "lowest"):
+        job = workflow["jobs"][name]
+        assert "github.event_name == 'schedule'" in job["if"]
+        assert job["steps"][-1]["run"] == f"make {name}"
+    recipe = re.search(r"^slow: .*\n\t(.*)", read("Makefile"), flags=re.MULTILINE)
+    assert recipe and "-m slow tests" in recipe[1]
+
+
+def test_the_lowest_versions_are_those_of_pyproject() -> None:
+    pins = dict(line.split("==") for line in constraints(ROOT / "pyproject.toml"))
+    assert {requirement.name for requirement in requirements("book")} == set(pins)
+    for requirement in requirements("book"):
+        assert requirement.specifier.contains(pins[requirement.name])
+        assert not requirement.specifier.contains(just_below(pins[requirement.name]), prereleases=True)
+
+
+def just_below(version: str) -> str:
+    """A version just below another one."""
+    return f"{version}.dev0"
+
+
+@pytest.mark.parametrize("line", ["a", "a<2", "a!=1", "a>=1,>=2"])
+def test_a_requirement_without_one_lower_bound_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match=r"must have one lower bound, such as a>=1.0$"):
+        lowest(line)
 
 
 @pytest.mark.parametrize("name", ["ci", "book"])
