@@ -6,15 +6,12 @@ papers, ledgers or files. `parse` turns the mapping into one of the small classe
 verdict.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+from robustxai.claims.values import as_interval, as_value, finite
 from robustxai.plots.numbers import number
-
-Value = float | dict[str, float]
-Interval = tuple[float, float] | dict[str, tuple[float, float]] | None
 
 
 class Rule:
@@ -24,6 +21,7 @@ class Rule:
 
     kind: ClassVar[str]
     named: ClassVar[bool] = False  # True: takes a mapping of names to numbers
+    intervals: ClassVar[bool] = False  # True: takes a mapping of names to intervals
 
     def holds(self, value: Any) -> bool:
         """Whether the value satisfies the rule."""
@@ -144,7 +142,7 @@ class Ordering(Rule):
     """Named values in strictly decreasing order. Intervals, where given, may not touch between neighbours."""
 
     kind = "ordering"
-    named = True
+    named = intervals = True
     order: tuple[str, ...]
 
     def __post_init__(self):
@@ -210,7 +208,7 @@ def parse(spec: Any) -> Rule:
         if wanted[name] is float:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"{name}={value!r} in a rule of kind {rule.kind} is not a number.")
-            given[name] = _finite(name, value)
+            given[name] = finite(name, value)
         elif wanted[name] is not str:
             if isinstance(value, str) or not isinstance(value, (list, tuple)):
                 raise ValueError(f"{name}={value!r} in a rule of kind {rule.kind} is not a list of names.")
@@ -233,54 +231,6 @@ def judge(rule: Rule, value: Any, *, interval: Any = None, partly: Rule | None =
     if rule.holds(value):
         return "reproduced" if interval is None or rule.certain(value, interval) else "partly"
     return "partly" if partly is not None and partly.holds(value) else "contradicted"
-
-
-def as_value(rule: Rule, value: Any, name: str = "value") -> Value:
-    """A finite number, or one for each name that the rule asks for."""
-    if not rule.named:
-        if isinstance(value, Mapping):
-            raise ValueError(f"{name} must be one number: its rule is {rule.words()!r}.")
-        return _finite(name, value)
-    names = rule.order  # pyright: ignore[reportAttributeAccessIssue]
-    if not isinstance(value, Mapping) or set(value) != set(names):
-        raise ValueError(f"{name} must map exactly these names to numbers: {', '.join(names)}.")
-    return {key: _finite(f"{key} of {name}", value[key]) for key in names}
-
-
-def as_interval(rule: Rule, interval: Any, name: str = "interval") -> Interval:
-    """None, (low, high), or one pair per name for an ordering. Bounds that are both nan, as a single seed gives, are
-    no interval.
-    """
-    if interval is None or (
-        isinstance(interval, (tuple, list)) and interval and all(end != end for end in interval)
-    ):
-        return None
-    if rule.named and not isinstance(rule, RatioAtLeast):
-        names = rule.order  # pyright: ignore[reportAttributeAccessIssue]
-        if not isinstance(interval, Mapping) or set(interval) != set(names):
-            raise ValueError(f"{name} must map these names to pairs: {', '.join(names)}.")
-        return {key: _pair(name, interval[key]) for key in names}
-    return _pair(name, interval)
-
-
-def _pair(name: str, interval: Any) -> tuple[float, float]:
-    try:
-        pair = tuple(_finite(name, end) for end in interval)
-    except TypeError:
-        pair = ()
-    if len(pair) != 2 or pair[0] > pair[1]:
-        raise ValueError(f"{name} must be (low, high) with low <= high, not {interval!r:.80}.")
-    return pair
-
-
-def _finite(name: str, value: Any) -> float:
-    try:
-        number_ = float(value)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise ValueError(f"{name} is {value!r:.80}: give one finite number.") from None
-    if not math.isfinite(number_):
-        raise ValueError(f"{name} is {number_}: give a finite number, or use claims.skip.")
-    return number_
 
 
 def _check_tolerance(tol: float) -> None:

@@ -19,7 +19,8 @@ from robustxai import runtime
 from robustxai.checks import check_count
 from robustxai.claims.ledger import PROFILES, Claim, of_chapter
 from robustxai.claims.names import check_chapter, check_profile
-from robustxai.claims.rules import RatioAtLeast, as_interval, as_value, judge
+from robustxai.claims.rules import RatioAtLeast, judge
+from robustxai.claims.values import as_interval, as_value
 from robustxai.plots.numbers import interval as with_interval
 from robustxai.plots.numbers import number
 

@@ -1,0 +1,59 @@
+"""Measured values before a rule judges them: finite numbers, and intervals whose ends are in order.
+
+Knows of a rule only whether it compares named values, and which names.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+Value = float | dict[str, float]
+Interval = tuple[float, float] | dict[str, tuple[float, float]] | None
+
+
+def as_value(rule: Any, value: Any, name: str = "value") -> Value:
+    """A finite number, or one for each name that the rule asks for."""
+    if not rule.named:
+        if isinstance(value, Mapping):
+            raise ValueError(f"{name} must be one number: its rule is {rule.words()!r}.")
+        return finite(name, value)
+    names = rule.order
+    if not isinstance(value, Mapping) or set(value) != set(names):
+        raise ValueError(f"{name} must map exactly these names to numbers: {', '.join(names)}.")
+    return {key: finite(f"{key} of {name}", value[key]) for key in names}
+
+
+def as_interval(rule: Any, interval: Any, name: str = "interval") -> Interval:
+    """None, (low, high), or one pair per name for an ordering. Bounds that are both nan, as a single seed gives, are
+    no interval.
+    """
+    if interval is None or (
+        isinstance(interval, (tuple, list)) and interval and all(end != end for end in interval)
+    ):
+        return None
+    if rule.intervals:
+        names = rule.order
+        if not isinstance(interval, Mapping) or set(interval) != set(names):
+            raise ValueError(f"{name} must map these names to pairs: {', '.join(names)}.")
+        return {key: _pair(name, interval[key]) for key in names}
+    return _pair(name, interval)
+
+
+def _pair(name: str, interval: Any) -> tuple[float, float]:
+    try:
+        pair = tuple(finite(name, end) for end in interval)
+    except TypeError:
+        pair = ()
+    if len(pair) != 2 or pair[0] > pair[1]:
+        raise ValueError(f"{name} must be (low, high) with low <= high, not {interval!r:.80}.")
+    return pair
+
+
+def finite(name: str, value: Any) -> float:
+    try:
+        number_ = float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise ValueError(f"{name} is {value!r:.80}: give one finite number.") from None
+    if not math.isfinite(number_):
+        raise ValueError(f"{name} is {number_}: give a finite number, or use claims.skip.")
+    return number_
