@@ -40,6 +40,35 @@ def test_of_two_columns_with_one_name_the_first_is_taken_and_named_ones_can_be_d
     assert tabular.without(data, ("name",)) == b"id,score,score\n1,3,4\n2,5,6\n"
 
 
+def test_a_users_file_is_read_as_pandas_reads_it():
+    found = tabular.sheet(b'\xef\xbb\xbfage, town\r\n39, "Ulm, old"\n\nNA,?\n')
+    assert found.header == ["age", "town"] and found.rows == [["39", "Ulm, old"], ["NA", "?"]]
+    assert tabular.sheet(gzip.compress(b"a\n1\n")).rows == [["1"]]
+    x, levels = tabular.columns([["1", "a"], ["NA", "n/a"], ["2.5", "b"], ["null", "NA"]], missing=tabular.NA)
+    assert levels == ((), ("a", "b")) and x[:, 0].nan_to_num(-1).tolist() == [1, -1, 2.5, -1]
+    assert x[:, 1].nan_to_num(-1).tolist() == [0, -1, 1, -1]
+    assert tabular.column(["1_000", "2"])[1] == ("1_000", "2"), "no number, though Python reads it as one"
+    assert tabular.column(["NA", "x"])[1] == ("NA", "x"), "published files say what their missing cells hold"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"a,y\n1,0\n2\n", r"^f\.csv must have 2 cells in every row, as its header, got 1 in line 3$"),
+        (b"a,y\n1,0,7\n", r"^f\.csv must have 2 cells in every row, as its header, got 3 in line 2$"),
+        (b"", r"^f\.csv must have a header and one row or more, got 0 lines$"),
+        (b"a,y\n", r"got 1 lines$"),
+        (b"a,y\n\xff\xfe,0\n", r"^f\.csv must be a CSV file in UTF-8, gzipped or not: "),
+        (b"\x1f\x8bnothing", r"^f\.csv must be a CSV file in UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_sentence(data, words):
+    with pytest.raises(ValueError, match=words):
+        tabular.sheet(data, name="f.csv")
+    with pytest.raises(ValueError, match=r"^delimiter must be one character, got ',,'$"):
+        tabular.sheet(data, delimiter=",,")
+
+
 def archive(name: str, content: bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as z:

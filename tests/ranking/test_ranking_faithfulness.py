@@ -70,7 +70,7 @@ def test_bad_input(as_shipped):
         (lambda: comp(model, x, x[:2]), "scores has shape"),
         (lambda: suff(model, x, x, shares=()), r"shares is \(\)"),
         (lambda: suff(model, x, x, shares=(0.0,)), "numbers above 0 and at most 1"),
-        (lambda: comp(model, x, x, 5), "target holds classes 5 to 5"),
+        (lambda: comp(model, x, x, 5), "target holds class 5; accepted are 0 to 1"),
         (lambda: dffot(model, x, x, levels=0), "levels is 0"),
     ):
         with pytest.raises(ValueError, match=words):

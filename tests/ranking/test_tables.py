@@ -75,7 +75,7 @@ def test_rows_with_missing_cells_are_refused_or_dropped():
     x[0, 0], x[7, 1] = NAN, NAN
     holes = replace(data, x=x)
     with pytest.raises(
-        ValueError, match=r"^data has missing cells \(NaN\) in 2 of 60 rows; .* missing='drop'$"
+        ValueError, match=r"^data has missing cells \(NaN\) in 2 of 60 rows; .* missing='drop' or 'impute'$"
     ):
         prepare(holes)
     t = prepare(holes, missing="drop")
@@ -94,7 +94,7 @@ def test_rows_with_missing_cells_are_refused_or_dropped():
         ),
         ({}, dict(test=1.0), r"^test is 1.0; accepted are shares between 0 and 1$"),
         ({}, dict(validation=0), r"^validation is 0; accepted are shares between 0 and 1$"),
-        ({}, dict(missing="guess"), r"^missing is 'guess'; accepted are refuse, drop$"),
+        ({}, dict(missing="guess"), r"^missing is 'guess'; accepted are refuse, drop, impute$"),
     ],
 )
 def test_bad_input_is_one_sentence(as_shipped, change, options, message):
@@ -114,6 +114,25 @@ def test_a_file_of_ones_own(tmp_path):
         from_csv(path, label="sells")
     with pytest.raises(ValueError, match=r"^label names column 'age', which has missing cells"):
         from_csv(path, label="age")
+
+
+def test_files_of_other_programs(tmp_path):
+    """A byte-order mark, missing cells as pandas knows them, and rows of the wrong length."""
+    path = tmp_path / "f.csv"
+    body = "\n".join(f"{i % 2},{'NA' if i == 3 else i},{'x' if i % 3 else 'null'}" for i in range(40))
+    path.write_bytes(b"\xef\xbb\xbfy,a,b\n" + body.encode())
+    data = from_csv(path, label="y")
+    assert data.levels == ((), ("x",)) and data.x[3, 0].isnan() and data.x[0, 1].isnan() and data.x[4, 0] == 4
+    t = prepare(data, missing="impute")
+    assert t.missing.startswith("missing cells imputed in a (1: ") and "b (14: x)" in t.missing
+    path.write_text("a,y\n1,0\n2\n")
+    with pytest.raises(
+        ValueError, match=r"^f\.csv must have 2 cells in every row, as its header, got 1 in line 3$"
+    ):
+        from_csv(path, label="y")
+    path.write_text("y\n1\n2\n")
+    with pytest.raises(ValueError, match=r"^f\.csv must have a column besides label 'y'$"):
+        from_csv(path, label="y")
 
 
 def test_synth_is_one_table_and_its_truth_is_a_gradient():

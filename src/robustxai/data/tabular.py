@@ -55,7 +55,7 @@ def sheet(data: bytes, *, name: str = "data", delimiter: str = ",") -> Sheet:
     name: what sentences call it. Raises ValueError for a row with more or fewer cells than the header, a file without
     rows, text that is not UTF-8, and a delimiter that is not one character.
 
-    >>> sheet(b"\xef\xbb\xbfage, sex\n39, F\n")
+    >>> sheet(b"\\xef\\xbb\\xbfage, sex\\n39, F\\n")
     Sheet(header=['age', 'sex'], rows=[['39', 'F']])
     """
     if not isinstance(delimiter, str) or len(delimiter) != 1:

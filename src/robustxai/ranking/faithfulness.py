@@ -114,17 +114,17 @@ def _aopc(
 ) -> Tensor:  # fmt: skip
     """Mean fall of p_c over the shares, with the top removed, or everything but the top."""
     try:
-        shares = [float(q) for q in shares]
+        parts = [float(q) for q in shares]
     except TypeError:
-        shares = []
-    if not shares or not all(0 < q <= 1 for q in shares):
+        parts = []
+    if not parts or not all(0 < q <= 1 for q in parts):
         raise ValueError(f"shares is {shares!r}; accepted are numbers above 0 and at most 1")
     rank, baseline = _ranks(x, scores), _checked(model, x, baseline)
     logits = logits_of(model, x)
     t = as_target(target, logits)
     whole, d = explained_class(logits, t, "prob"), rank[0].numel()
     falls = []
-    for q in shares:
+    for q in parts:
         count = max(1, round(q * d))
         gone = rank >= count if keep else rank < count
         falls.append(whole - explained_class(logits_of(model, torch.where(gone, baseline, x)), t, "prob"))

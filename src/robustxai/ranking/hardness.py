@@ -163,7 +163,7 @@ def iterations_to_break(
             broken = broken | (forward & (kept < 1))
             stuck = stuck | (forward & kept.isnan())
     if not linked:
-        warn_unfollowed(stacklevel=2)
+        warn_unfollowed()
     return Break(torch.where(broken | stuck, iterations, max_steps), length, broken, stuck)
 
 

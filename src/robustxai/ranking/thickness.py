@@ -120,8 +120,8 @@ def kept_share(
 ) -> PerSample:
     """Share of the k (d - k) pairs that `scores` order as the ranking of `reference` does, ties included, in [0, 1].
 
-    Counted by sorting the rest and looking up each of the top: O(d log d), no list of pairs. NaN where either map holds
-    NaN or is constant, which orders nothing. ValueError for different shapes, or unless 1 <= k < d.
+    Counted by sorting the rest and looking up each of the top: O(d log d), no list of pairs. NaN where either map is
+    not finite, or constant, which orders nothing. ValueError for different shapes, or unless 1 <= k < d.
 
     >>> kept_share(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[3.0, 2.0, 1.0]]), k=2)
     tensor([0.5000])
@@ -136,8 +136,9 @@ def kept_share(
 
 
 def ordered(scores: Float[Tensor, "n d"]) -> Bool[Tensor, " n"]:
-    """Whether each map orders anything: no NaN in it, and not all values equal."""
-    return scores.amax(1) > scores.amin(1)  # false for NaN
+    """Whether each map orders anything: all values finite, and not all equal."""
+    high, low = scores.amax(1), scores.amin(1)
+    return (high > low) & high.isfinite() & low.isfinite()
 
 
 def ball_draws(

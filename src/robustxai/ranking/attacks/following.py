@@ -35,10 +35,11 @@ def surrogate(explain: Explain, beta: float) -> Guide:
     return guide
 
 
-def warn_unfollowed(stacklevel: int = 3) -> None:
-    """Say that nothing was attacked, because what should be followed has no graph to the input."""
+def warn_unfollowed() -> None:
+    """Say that nothing was attacked, because what should be followed has no graph to the input: to who called the
+    caller of this."""
     warnings.warn(
         "explain has no gradient in x to follow, so nothing was attacked and no robustness was measured; pass guide=, "
         "or an explainer that keeps its graph where x requires a gradient",
-        stacklevel=stacklevel + 1,
+        stacklevel=3,
     )
