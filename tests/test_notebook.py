@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import importlib.metadata
 import importlib.util
 import io
 import json
@@ -195,9 +196,15 @@ def test_functions_of_ten_lines_and_a_docstring_are_fine(sound):
     assert change(edit(4, source=source)) == []
 
 
-def run_bootstrap(monkeypatch, *, missing, environment=(), returncode=0):
-    """Execute the cell as if `missing` modules were absent; the pip commands it would have run."""
+def run_bootstrap(monkeypatch, *, missing, environment=(), returncode=0, versions=None):
+    """Execute the cell as if `missing` modules were absent and others had these `versions`; the pip commands it would
+    have run.
+    """
     calls = []
+    installed = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: (versions or {}).get(name) or installed(name)
+    )
     found = importlib.util.find_spec
     monkeypatch.delenv("ROBUSTXAI_SOURCE", raising=False)
     for name, value in environment:
@@ -218,9 +225,47 @@ def test_bootstrap_installs_what_is_missing_and_leaves_torch_alone(monkeypatch):
     source = [("ROBUSTXAI_SOURCE", "some/robustxai.whl")]
     calls = run_bootstrap(monkeypatch, missing=("robustxai", "jaxtyping", "yaml"), environment=source)
     assert calls == [
-        ["install", "--quiet", "jaxtyping>=0.3", "pyyaml>=6"],
+        ["install", "--quiet", *(r for r in bootstrap.project()[2] if r.startswith(("jaxtyping", "pyyaml")))],
         ["install", "--quiet", "--no-deps", "some/robustxai.whl"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("have", "least", "fits"),
+    [
+        ("0.36.0", "0.36", True),
+        ("0.36", "0.36.0", True),
+        ("1.0.0+cu126", "0.36", True),
+        ("0.36.1rc1", "0.36", True),
+        ("2", "1.26", True),
+        ("0.100", "0.36", True),
+        ("0.35.2", "0.36", False),
+        ("0.4", "0.36", False),
+        ("0.36.1", "0.36.2", False),
+    ],
+)
+def test_bootstrap_compares_versions_as_numbers(monkeypatch, have, least, fits):
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    project = ("https://github.com/someone/x", "1", [f"diffusers>={least}"])
+    monkeypatch.setattr(bootstrap, "project", lambda: project)
+    calls = run_bootstrap(monkeypatch, missing=("robustxai",), versions={"diffusers": have})
+    assert calls[:-1] == ([] if fits else [["install", "--quiet", f"diffusers>={least}"]])
+
+
+def test_bootstrap_says_when_a_package_was_loaded_before_it_was_renewed(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    monkeypatch.setattr(bootstrap, "project", lambda: ("https://github.com/someone/x", "1", ["numpy>=1.26"]))
+    calls = run_bootstrap(monkeypatch, missing=("robustxai",), versions={"numpy": "1.21.0"})
+    assert calls[0] == ["install", "--quiet", "numpy>=1.26"]
+    assert capsys.readouterr().out.startswith("numpy was loaded before it was renewed: restart the runtime")
+
+
+@pytest.mark.parametrize("name", ["torch", "torchvision"])
+def test_bootstrap_never_replaces_torch(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    monkeypatch.setattr(bootstrap, "project", lambda: ("https://github.com/someone/x", "1", [f"{name}>=2.7"]))
+    with pytest.raises(SystemExit, match=rf"^{name} 0.1.2 is too old: robustxai needs {name}>=2.7, and "):
+        run_bootstrap(monkeypatch, missing=("robustxai",), versions={name: "0.1.2"})
 
 
 @pytest.mark.parametrize("why", ["no address", "not hosted", "pip fails"])
