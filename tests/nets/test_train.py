@@ -184,6 +184,12 @@ def test_random_shift_refuses_unknown_padding() -> None:
 def test_networks_that_channels_last_would_break_are_trained_without_it() -> None:
     narrow, wide = tiny(), CompactResNet(3, widths=(8, 8, 8, 8), generator=torch.Generator().manual_seed(1))
     for net, layout in ((narrow, torch.contiguous_format), (wide, torch.channels_last)):
-        fit(net, *data(48), epochs=1)
         inner = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)]
-        assert all(m.weight.is_contiguous(memory_format=layout) for m in inner)
+        seen = []
+
+        def watched(model, x, y, inner=inner, layout=layout, seen=seen):
+            seen.append(all(m.weight.is_contiguous(memory_format=layout) for m in inner))
+            return F.cross_entropy(model(x), y)
+
+        fit(net, *data(48), epochs=1, loss=watched)
+        assert seen and all(seen) and all(m.weight.is_contiguous() for m in inner)

@@ -5,6 +5,7 @@ It knows images in, logits out; it knows nothing about explanations.
 
 from robustxai.nets.adapters import TorchvisionClassifier
 from robustxai.nets.augment import RandomShift
+from robustxai.nets.entry import Entry, WeightsError
 from robustxai.nets.fold import folded
 from robustxai.nets.headed import HeadedClassifier
 from robustxai.nets.miniatures import CompactInception, CompactVGG
@@ -16,7 +17,7 @@ from robustxai.nets.staged import MiniInception, PlainConvNet
 from robustxai.nets.train import History, cross_entropy, fit
 from robustxai.nets.vae import ConvVAE
 from robustxai.nets.vit import CompactViT
-from robustxai.nets.zoo import Entry, WeightsError, pretrained, round_weights, save_weights, zoo
+from robustxai.nets.zoo import pretrained, round_weights, save_weights, zoo
 
 __all__ = [
     "MLP",

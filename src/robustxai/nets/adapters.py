@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlparse
 
 import torch
 import torchvision
@@ -19,7 +20,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
+from robustxai.nets.entry import WeightsError
 from robustxai.nets.resnet import Normalize, initialize
+from robustxai.nets.zoo import sha256_of
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ARCHITECTURES = ("resnet18", "densenet121", "squeezenet1_1")
@@ -35,6 +38,9 @@ class TorchvisionClassifier(nn.Module):
     output enters GAP: the last block of ResNet-18, relu(features) in DenseNet-121, the ReLU behind the
     class convolution in SqueezeNet 1.1, where `head` is the identity. Raises ValueError for another
     architecture or weights that do not fit.
+
+    >>> TorchvisionClassifier("squeezenet1_1", classes=5).eval()(torch.zeros(1, 3, 64, 64)).shape
+    torch.Size([1, 5])
     """
 
     gap_layer = "body"
@@ -95,18 +101,50 @@ class TorchvisionClassifier(nn.Module):
 
 
 def read_state(weights: WeightsEnum | str | Path) -> dict[str, Tensor]:
-    """The state dict of a torchvision enum or a file: floats as float32, DenseNet's old keys made new."""
+    """The state dict of a torchvision enum or a file: floats as float32, DenseNet's old keys made new.
+
+    Raises WeightsError for a file that is missing or holds no state dict, and for a download that is altered.
+    """
     if isinstance(weights, WeightsEnum):
+        check_download(weights)
         state = weights.get_state_dict(progress=False, check_hash=True)
-    elif Path(weights).suffix == ".safetensors":
-        state = load_file(weights)
     else:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
+        state = _from_file(Path(weights))
     old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
     return {
         old.sub(r"\1\2", name): value.float() if value.is_floating_point() else value
         for name, value in state.items()
     }
+
+
+def _from_file(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise WeightsError(f"weights must be a file that exists, got {path}") from error
+    except Exception as error:  # a broken file makes torch's reader fail in any way
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"weights {path} cannot be read: {said}") from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"weights {path} must hold a state dict of tensors, got {type(state).__name__}")
+    return dict(state)
+
+
+def check_download(weights: WeightsEnum) -> None:
+    """A file that torchvision downloaded before has the hash of its name, which torch checks only as it downloads.
+
+    Raises WeightsError, naming the file, where it has not; a file that is not there yet will be checked by torch.
+    """
+    name = Path(urlparse(weights.url).path).name
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    named = re.search(r"-([a-f0-9]{8,})\.", name)
+    if named is None or not path.is_file():
+        return
+    stat = path.stat()
+    if not sha256_of(path, mtime_ns=stat.st_mtime_ns, size=stat.st_size).startswith(named[1]):
+        raise WeightsError(f"weight file {path} is altered: its sha256 is not that of its name; remove it")
 
 
 def _take_apart(architecture: str, net: nn.Module) -> tuple[nn.Sequential, nn.Module]:

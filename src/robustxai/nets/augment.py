@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from robustxai.checks import check_count
+
 PADDINGS = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 
 
@@ -18,6 +20,9 @@ class RandomShift:
 
     padding: what comes in at the border: "reflect" (default), "zeros", "replicate" or "circular".
     flip: mirror left-right with probability one half. Raises ValueError for other values.
+
+    >>> RandomShift(1)(torch.rand(2, 3, 8, 8), torch.Generator().manual_seed(0)).shape
+    torch.Size([2, 3, 8, 8])
     """
 
     pixels: int = 3
@@ -27,13 +32,18 @@ class RandomShift:
     def __post_init__(self) -> None:
         if self.padding not in PADDINGS:
             raise ValueError(f"padding must be one of {', '.join(PADDINGS)}; got {self.padding!r}")
-        if self.pixels < 0:
+        if check_count("pixels", self.pixels, -(2**63)) < 0:
             raise ValueError(f"pixels must be 0 or more; got {self.pixels}")
 
     def __call__(
         self, x: Float[Tensor, "batch channel height width"], generator: torch.Generator
     ) -> Float[Tensor, "batch channel height width"]:
         """Return shifted copies; all random numbers come from `generator` (drawn on its own device)."""
+        if x.ndim != 4:
+            raise ValueError(f"x must be images (n, C, H, W), got shape {tuple(x.shape)}")
+        least = min(x.shape[2:]) - (self.padding == "reflect")
+        if self.pixels > least and self.padding in ("reflect", "circular"):
+            raise ValueError(f"pixels must be at most {least} for images of this size, got {self.pixels}")
         count, _, height, width = x.shape
         span = 2 * self.pixels + 1
         shifts = torch.randint(span, (2, count), generator=generator, device=generator.device).to(x.device)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -24,26 +26,75 @@ from torch.optim import Optimizer
 KEY = "robustxai"
 
 
+class Written:
+    """Files written beside the ones they replace; `commit` puts all of them in place, `discard` removes them.
+
+    So several files change together, and a disk that is full changes none of them.
+    """
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[Path, Path]] = []
+
+    def add(self, path: Path, write: Callable[[Path], object]) -> Path:
+        """Call `write` with a temporary file for `path` and flush it to the disk; returns the temporary file.
+
+        Raises OSError, one sentence that names `path`, when it cannot be written; then nothing is left of it.
+        """
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        self._pairs.append((temporary, path))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(temporary)
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+        except BaseException as error:
+            self.discard()
+            if isinstance(error, (OSError, SafetensorError)):
+                raise OSError(f"{path} could not be written, and is as it was: {_reason(error)}") from error
+            raise
+        return temporary
+
+    def commit(self) -> None:
+        """Put every file in its place."""
+        for temporary, path in self._pairs:
+            os.replace(temporary, path)
+        self._pairs.clear()
+
+    def discard(self) -> None:
+        """Remove what was written and not put in place."""
+        for temporary, _ in self._pairs:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+        self._pairs.clear()
+
+
+def _reason(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error).strip().splitlines()[0]
+
+
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` through a temporary file beside it, flushed to disk before the rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    """Write `data` to `path` through a temporary file beside it, flushed to disk before the rename.
+
+    Raises OSError, one sentence that names `path`, on a full disk; then `path` is as it was.
+    """
+    written = Written()
+    written.add(path, lambda temporary: temporary.write_bytes(data))
+    written.commit()
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
-    """Write named tensors and a JSON-able `record` into one safetensors file, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write named tensors and a JSON-able `record` into one safetensors file, atomically; OSError as above."""
+    written = Written()
+    add_tensors(written, path, tensors, record)
+    written.commit()
+
+
+def add_tensors(
+    written: Written, path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]
+) -> Path:
+    """Write a safetensors file to be put in place with others; returns the temporary file."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(plain, temporary, metadata={KEY: json.dumps(record)})
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    return written.add(path, lambda to: save_file(plain, to, metadata={KEY: json.dumps(record)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

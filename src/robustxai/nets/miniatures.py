@@ -117,6 +117,9 @@ class CompactInception(_Classifier):
 
     widths: of the first convolution, then of each pair of blocks, multiples of 8. Other arguments as in
     `CompactVGG`.
+
+    >>> CompactInception(8)(torch.rand(2, 3, 64, 64)).shape
+    torch.Size([2, 8])
     """
 
     def __init__(

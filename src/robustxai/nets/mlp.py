@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.nets.activations import activation
+from robustxai.nets.seeds import draw_into
 
 
 def initialize_plainly(model: nn.Module, *, generator: torch.Generator | None = None) -> None:
@@ -25,7 +26,7 @@ def initialize_plainly(model: nn.Module, *, generator: torch.Generator | None = 
         if isinstance(module, nn.Linear | nn.Conv2d):
             bound = module.weight[0].numel() ** -0.5
             for parameter in module.parameters(recurse=False):
-                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+                draw_into(parameter, nn.init.uniform_, -bound, bound, generator=generator)
 
 
 class MLP(nn.Module):

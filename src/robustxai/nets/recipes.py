@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from robustxai.nets.checkpoint import load_tensors, save_tensors, write_atomically
+from robustxai.nets.checkpoint import Written, add_tensors, load_tensors
 from robustxai.nets.zoo import PACKAGE_WEIGHTS, as_stored, check_file, difference, pretrained, sha256_of, zoo
 
 
@@ -130,9 +130,10 @@ def run(
 def publish(nets: Sequence[Net], *, file: str, out: str | Path, command: str, seed: int) -> None:
     """Add or replace networks in the weight file `out/file` and in `out/manifest.json`; all others stay.
 
-    Each of the two files is replaced whole; a lock makes it safe for several processes at once. A network
-    whose parent is not in `out` is stored in full. Raises ValueError for a bad name, a tensor that cannot
-    be stored, or a network that changed although others are stored as differences from it.
+    The two files are written first and put in place together, so that a full disk leaves both as they were; a lock
+    makes it safe for several processes at once. A network whose parent is not in `out` is stored in full. Raises
+    ValueError for a bad name, a tensor that cannot be stored, or a network that changed although others are stored as
+    differences from it; and OSError when a file cannot be written.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -160,12 +161,15 @@ def publish(nets: Sequence[Net], *, file: str, out: str | Path, command: str, se
             _refuse_orphans(net, manifest, same=_equal(ours, theirs))
             tensors = {key: value for key, value in tensors.items() if key not in theirs} | ours
             manifest["nets"][net.name] = _entry(net, file=file, command=command, seed=seed, parent=parent)
-        save_tensors(path, tensors, {})
-        stat = path.stat()
-        digest = sha256_of(path, mtime_ns=stat.st_mtime_ns, size=stat.st_size)
+        written = Written()
+        temporary = add_tensors(written, path, tensors, {})
+        stat = temporary.stat()
+        digest = sha256_of(temporary, mtime_ns=stat.st_mtime_ns, size=stat.st_size)
         manifest["files"][file] = dict(sha256=digest, bytes=stat.st_size)
         manifest = {part: dict(sorted(manifest[part].items())) for part in ("files", "nets")}
-        write_atomically(manifest_path, (json.dumps(manifest, indent=1) + "\n").encode())
+        text = (json.dumps(manifest, indent=1) + "\n").encode()
+        written.add(manifest_path, lambda to: to.write_bytes(text))
+        written.commit()
 
 
 def _entry(net: Net, *, file: str, command: str, seed: int, parent: str | None) -> dict[str, Any]:

@@ -5,7 +5,6 @@ It knows how to ask those libraries, and nothing about the zoo's own files.
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from pathlib import Path
 from urllib.error import URLError
@@ -15,8 +14,15 @@ import torchvision
 from torch import nn
 from torchvision.models import SqueezeNet1_1_Weights, WeightsEnum
 
-from robustxai.nets.adapters import ARCHITECTURES, TorchvisionClassifier
+from robustxai.data.fetch import named_folder
+from robustxai.nets.adapters import ARCHITECTURES, TorchvisionClassifier, check_download
 from robustxai.nets.resnet import Normalize
+from robustxai.nets.zoo import check_file
+
+FILES = {
+    "squeezenet1_1_fp16.pth": "f1bbad077367b8989ae9e0a83136ae8a404f7f0b87e13040b69b189d1e0aafab",
+}
+"""sha256 of the files that are read from the folder `imagenet_weights` of ROBUSTXAI_DATA."""
 
 
 def from_torchvision(weights: WeightsEnum | str) -> nn.Module:
@@ -33,6 +39,7 @@ def from_torchvision(weights: WeightsEnum | str) -> nn.Module:
     try:
         if name in ARCHITECTURES:
             return TorchvisionClassifier(name, classes=len(enum.meta["categories"]), weights=enum).eval()
+        check_download(enum)
         with torch.random.fork_rng(devices=[]):
             net = torchvision.models.get_model(name, weights=enum)
     except URLError as error:
@@ -60,6 +67,13 @@ def from_diffusers(name: str | Path, *, subfolder: str | None = None) -> nn.Modu
 
 
 def squeezenet_weights() -> SqueezeNet1_1_Weights | Path:
-    """Weights of SqueezeNet 1.1 for ImageNet: a file in the folder ROBUSTXAI_DATA, else torchvision's download."""
-    local = Path(os.environ.get("ROBUSTXAI_DATA", "")) / "imagenet_weights" / "squeezenet1_1_fp16.pth"
-    return local if local.is_file() else SqueezeNet1_1_Weights.DEFAULT
+    """Weights of SqueezeNet 1.1 for ImageNet: a file in the folder ROBUSTXAI_DATA, else torchvision's download.
+
+    Raises WeightsError, naming the file, when it is altered.
+    """
+    (name, sha256), folder = next(iter(FILES.items())), named_folder()
+    local = None if folder is None else folder / "imagenet_weights" / name
+    if local is None or not local.is_file():
+        return SqueezeNet1_1_Weights.DEFAULT
+    check_file(local, sha256)
+    return local

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.nets.activations import Kind, activation
+from robustxai.nets.seeds import draw_into
 
 STAGE_STRIDES = (1, 2, 2, 1)
 Padding = Literal["zeros", "circular", "reflect", "replicate"]
@@ -70,6 +71,10 @@ class CompactResNet(nn.Module):
     "relu", "silu" or a number beta for softplus. mean, std: one number per channel, or one for all.
     `generator` seeds the initial weights. `gap_layer` names the module whose output enters GAP; `arguments`
     rebuilds the network. Raises ValueError when an argument does not fit the others.
+
+    >>> net = CompactResNet(4)
+    >>> net(torch.zeros(2, 3, 56, 56)).shape, net.features(torch.zeros(2, 3, 56, 56)).shape
+    (torch.Size([2, 4]), torch.Size([2, 64, 7, 7]))
     """
 
     gap_layer = "body"
@@ -136,12 +141,13 @@ def initialize(model: nn.Module, *, generator: torch.Generator | None = None) ->
     """Draw the weights of convolutions (He, fan out) and linear layers (1/sqrt(fan in)) from `generator`."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+            rule = nn.init.kaiming_normal_
+            draw_into(module.weight, rule, mode="fan_out", nonlinearity="relu", generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
             bound = module.in_features**-0.5
-            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+            draw_into(module.weight, nn.init.uniform_, -bound, bound, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 

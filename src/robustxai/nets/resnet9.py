@@ -34,6 +34,9 @@ class ResNet9(nn.Module):
     widths[3] and a pool; a residual of two blocks; the maximum over all positions; one linear layer. Images of
     8 pixels and more will do. mean, std: per channel. softplus: None for ReLU, or beta. `generator` seeds the
     initial weights; `arguments` rebuilds the network.
+
+    >>> ResNet9(widths=(4, 4, 8, 8))(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(

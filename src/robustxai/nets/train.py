@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -24,19 +24,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from robustxai.checks import check_count
+from robustxai.metrics.predictions import two_columns
+from robustxai.models import logits_of
+from robustxai.nets.arguments import check_rates, check_run, several, steps_of
 from robustxai.nets.checkpoint import Checkpoint, digest
+from robustxai.nets.layout import Layout, narrow
+from robustxai.nets.rules import follow, learning_rate, optimizer_of
+from robustxai.nets.seeds import generator_of, mix, seed_default
 from robustxai.nets.select import accuracy, set_training, trainable
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
-OPTIMIZERS = ("adamw", "adam", "sgd")
-SCHEDULES = ("onecycle", "cosine", "constant")
 
 
 @dataclass
 class History:
     """What training measured: one number an epoch. `loss` is the mean training loss, `accuracy` is in [0, 1]
-    (on `validation`, else on the first 1,000 training samples; NaN when `y` holds no class numbers)."""
+    (on `validation`, else on the first 1,000 training samples; NaN when `y` holds no class numbers).
+
+    >>> x, y = torch.eye(4), torch.tensor([0, 0, 1, 1])
+    >>> len(fit(nn.Linear(4, 2), x, y, epochs=3, progress=False).loss)
+    3
+    """
 
     loss: list[float] = field(default_factory=list)
     accuracy: list[float] = field(default_factory=list)
@@ -44,8 +54,14 @@ class History:
 
 
 def cross_entropy(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """The default loss: mean cross-entropy of `model(x)` against class numbers `y`."""
-    return F.cross_entropy(model(x), y)
+    """The default loss: mean cross-entropy of the logits of `x` against class numbers `y` (n,).
+
+    The logits may come in any way that `robustxai.models` knows; a single one is a sigmoid with classes 0 and 1. Other
+    targets than class numbers (n,) go to torch with what the model returns.
+    """
+    if y.ndim != 1:
+        return F.cross_entropy(model(x), y)
+    return F.cross_entropy(two_columns(logits_of(model, x)), y)
 
 
 def fit(
@@ -86,147 +102,104 @@ def fit(
     the learning rate rises to `lr` in the first 30% of the steps and falls to zero ("onecycle"), falls from
     the start ("cosine"), or stays ("constant"). clip: largest gradient norm. ema: decay in (0, 1); the
     averaged weights are the ones left in the model. bf16, compile: off by default because they change the
-    bits. channels_last: about 1.3 times faster for convolutions on a CPU, and left out where it is not safe.
-    seed: decides the order, the augmentation and the default generator; not the initial weights. checkpoint: file
-    written at most every `checkpoint_seconds` and at the end; if it exists, training goes on from there. measure:
-    called as `measure(model, x, y)` after every epoch on `validation`, or else on the first 1,000 training samples;
-    its number goes to `history.accuracy`. on_epoch: called with (epoch, history) after every epoch.
+    bits. channels_last: about 1.3 times faster for convolutions on a CPU while it trains; left out where it is not
+    safe, and where the network flattens by `view`; afterwards, also after an exception, the weights lie in memory as
+    before. A last batch of one row joins the batch before it where batch norms train. seed: decides the order, the
+    augmentation and the default generator; not the initial weights. checkpoint: file written at most every
+    `checkpoint_seconds` and at the end; if it exists, training goes on from there. measure: called as
+    `measure(model, x, y)` after every epoch on `validation`, or else on the first 1,000 training samples; its number
+    goes to `history.accuracy`. on_epoch: called with (epoch, history) after every epoch.
     progress: False for none, a string for its title; it is silent when stderr is no terminal. Raises
     ValueError for arguments that do not fit, and FloatingPointError when the loss is no longer finite.
     """
-    _check(model, x, y, epochs=epochs, optimizer=optimizer, schedule=schedule, batch_size=batch_size)
-    channels_last = channels_last and x.ndim == 4 and not _narrow(model)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    if channels_last:
-        model.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+    epochs, batch_size = check_run(
+        model, x, y, epochs=epochs, optimizer=optimizer, schedule=schedule, batch_size=batch_size
+    )
+    check_rates(lr=lr, weight_decay=weight_decay, momentum=momentum, ema=ema, clip=clip)
+    seed = check_count("seed", seed, 0)
     chosen = trainable(model, params)
-    weights = list(chosen.values())
-    rule = _optimizer(optimizer, weights, lr=lr, weight_decay=weight_decay, momentum=momentum)
-    average = None
-    if ema is not None:
-        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
-    runner = cast(nn.Module, torch.compile(model)) if compile else model
-    settings: dict[str, Any] = dict(
-        epochs=epochs, lr=lr, optimizer=optimizer, schedule=schedule, weight_decay=weight_decay,
-        momentum=momentum, batch_size=batch_size, augment=repr(augment), params=sorted(chosen), ema=ema,
-        clip=clip, bf16=bf16, seed=seed, data=digest(x, y),
-    )  # fmt: skip
-    store = Checkpoint(
-        checkpoint, settings, seconds=checkpoint_seconds, model=model, average=average, rule=rule
-    )
-    done, summed, numbers = store.load()
-    history = History(**numbers)
-    steps = math.ceil(len(x) / batch_size)
-    judged = validation if validation is not None else (x[:1000], y[:1000])
-    cuda = [x.device] if x.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), _bar(progress) as bar:
-        task = bar.add_task(progress if isinstance(progress, str) else "train", total=epochs * steps, note="")
-        for epoch in range(done // steps, epochs):
-            began = time.monotonic()
-            train_mode(model) if train_mode is not None else set_training(model, params)
-            order = torch.randperm(len(x), generator=_generator(seed, epoch)).to(x.device)
-            total = torch.tensor(summed, device=x.device)
-            for step in range(done % steps, steps):
-                picked = order[step * batch_size : (step + 1) * batch_size]
-                batch, target = x[picked], y[picked]
-                _seed_default(x.device, _mix(seed, epoch, step, 1))
-                if augment is not None:
-                    batch = augment(batch, _generator(seed, epoch, step))
-                batch = batch.contiguous(memory_format=layout)  # an augmentation may have changed it
-                with torch.autocast(x.device.type, torch.bfloat16) if bf16 else nullcontext():
-                    value = loss(runner, batch, target)
-                value.backward(inputs=weights)
-                if clip is not None:
-                    nn.utils.clip_grad_norm_(weights, clip)
-                rule.param_groups[0]["lr"] = learning_rate(done, epochs * steps, peak=lr, schedule=schedule)
-                rule.step()
-                rule.zero_grad()
-                if average is not None:
-                    average.update_parameters(model)
-                total += value.detach() * len(picked)
-                done += 1
-                bar.update(task, completed=done)
-                if step + 1 < steps:
-                    store.save_if_due(done, float(total), history)
-            summed = 0.0
-            if not math.isfinite(float(total)):
-                raise FloatingPointError(f"the loss is not finite in epoch {epoch}; try an lr below {lr}")
-            history.loss.append(float(total) / len(x))
-            history.accuracy.append(measure(average.module if average is not None else model, *judged))
-            history.seconds.append(time.monotonic() - began)
-            bar.update(task, note=f"loss {history.loss[-1]:.3f}  accuracy {history.accuracy[-1]:.3f}")
-            store.save_if_due(done, 0.0, history, now=epoch + 1 == epochs)
-            if on_epoch is not None:
-                on_epoch(epoch, history)
-    if average is not None:
-        model.load_state_dict(average.module.state_dict())
-    model.eval()
-    return history
+    set_modes = partial(set_training, chosen=params) if train_mode is None else train_mode
+    layout = Layout(model, wanted=channels_last and x.ndim == 4 and not narrow(model))
+    try:
+        weights = list(chosen.values())
+        rule = optimizer_of(optimizer, weights, lr=lr, weight_decay=weight_decay, momentum=momentum)
+        average = None
+        if ema is not None:
+            average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
+        runner = cast(nn.Module, torch.compile(model)) if compile else model
 
+        def moved() -> None:
+            follow(rule)
+            if average is not None:
+                average.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
 
-def learning_rate(step: int, steps: int, *, peak: float, schedule: str) -> float:
-    """The learning rate of `step` in [0, steps): "onecycle" starts at peak/25 and peaks at 30% of the
-    steps.
-    """
-    if schedule == "constant":
-        return peak
-    if schedule == "cosine":
-        return peak * 0.5 * (1 + math.cos(math.pi * step / steps))
-    rise = 0.3 * steps
-    if step < rise:
-        return peak * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / rise)))
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - rise) / (steps - rise)))
-
-
-def _narrow(model: nn.Module) -> bool:
-    """Whether a strided 1x1 convolution reads fewer than 8 channels: with channels last and one thread its weight
-    gradient writes past its memory on processors without AVX-512 (oneDNN in torch 2.15), which ends the process."""
-    return any(
-        isinstance(m, nn.Conv2d) and m.in_channels < 8 and set(m.kernel_size) == {1} and max(m.stride) > 1
-        for m in model.modules()
-    )
-
-
-def _check(
-    model: nn.Module, x: Tensor, y: Tensor, *, epochs: int, optimizer: str, schedule: str, batch_size: int
-) -> None:
-    if len(x) != len(y) or len(x) == 0:
-        raise ValueError(f"x and y must have the same length, at least 1; got {len(x)} and {len(y)}")
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
-    if epochs < 1 or batch_size < 1:
-        raise ValueError(f"epochs and batch_size must be 1 or more; got {epochs} and {batch_size}")
-    devices = {str(x.device), str(y.device), *(str(p.device) for p in model.parameters())}
-    if len(devices) != 1:
-        raise ValueError(f"model, x and y must be on one device; got {', '.join(sorted(devices))}")
-
-
-def _optimizer(
-    name: str, parameters: Iterable[nn.Parameter], *, lr: float, weight_decay: float, momentum: float
-) -> torch.optim.Optimizer:
-    if name == "sgd":
-        return torch.optim.SGD(
-            parameters, lr, momentum=momentum, weight_decay=weight_decay, nesterov=momentum > 0, fused=True
+        settings: dict[str, Any] = dict(
+            epochs=epochs, lr=lr, optimizer=optimizer, schedule=schedule, weight_decay=weight_decay,
+            momentum=momentum, batch_size=batch_size, augment=repr(augment), params=sorted(chosen), ema=ema,
+            clip=clip, bf16=bf16, seed=seed, data=digest(x, y),
+        )  # fmt: skip
+        store = Checkpoint(
+            checkpoint, settings, seconds=checkpoint_seconds, model=model, average=average, rule=rule
         )
-    kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
-    return kind(parameters, lr, weight_decay=weight_decay, fused=True)
-
-
-def _mix(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def _generator(*numbers: int) -> torch.Generator:
-    return torch.Generator().manual_seed(_mix(*numbers))
-
-
-def _seed_default(device: torch.device, seed: int) -> None:
-    """Seed torch's default generator of this device, for dropout and for losses that draw from it."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index].manual_seed(seed)
+        done, summed, numbers = store.load()
+        history = History(**numbers)
+        set_modes(model)
+        steps = steps_of(model, len(x), batch_size)
+        judged = validation if validation is not None else (x[:1000], y[:1000])
+        cuda = [x.device] if x.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda), _bar(progress) as bar:
+            task = bar.add_task(
+                progress if isinstance(progress, str) else "train", total=epochs * steps, note=""
+            )
+            for epoch in range(done // steps, epochs):
+                began = time.monotonic()
+                set_modes(model)
+                order = torch.randperm(len(x), generator=generator_of(seed, epoch), device="cpu").to(x.device)
+                total = torch.tensor(summed, device=x.device)
+                for step in range(done % steps, steps):
+                    picked = order[step * batch_size : (step + 1) * batch_size if step + 1 < steps else None]
+                    batch, target = x[picked], y[picked]
+                    seed_default(x.device, mix(seed, epoch, step, 1))
+                    if augment is not None:
+                        batch = augment(batch, generator_of(seed, epoch, step))
+                    with (
+                        torch.autocast(x.device.type, torch.bfloat16) if bf16 else nullcontext(),
+                        several(len(picked)),
+                    ):
+                        value = layout.first(batch, lambda b, t=target: loss(runner, b, t), moved)
+                    value.backward(inputs=weights)
+                    if clip is not None:
+                        nn.utils.clip_grad_norm_(weights, clip)
+                    rule.param_groups[0]["lr"] = learning_rate(
+                        done, epochs * steps, peak=lr, schedule=schedule
+                    )
+                    rule.step()
+                    rule.zero_grad()
+                    if average is not None:
+                        average.update_parameters(model)
+                    total += value.detach() * len(picked)
+                    done += 1
+                    bar.update(task, completed=done)
+                    if step + 1 < steps:
+                        store.save_if_due(done, float(total), history)
+                summed = 0.0
+                if not math.isfinite(float(total)):
+                    raise FloatingPointError(f"the loss is not finite in epoch {epoch}; try an lr below {lr}")
+                history.loss.append(float(total) / len(x))
+                history.accuracy.append(measure(average.module if average is not None else model, *judged))
+                history.seconds.append(time.monotonic() - began)
+                bar.update(task, note=f"loss {history.loss[-1]:.3f}  accuracy {history.accuracy[-1]:.3f}")
+                store.save_if_due(done, 0.0, history, now=epoch + 1 == epochs)
+                if on_epoch is not None:
+                    on_epoch(epoch, history)
+        if average is not None:
+            model.load_state_dict(average.module.state_dict())
+    finally:  # an exception, too, leaves a network that runs
+        for parameter in chosen.values():
+            parameter.grad = None
+        layout.restore()
+        model.eval()
+    return history
 
 
 def _bar(progress: bool | str) -> Progress:

@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustxai.nets.seeds import draw_into
+
 ACTIVATIONS = {"silu": nn.SiLU, "elu": nn.ELU, "softplus": nn.Softplus}
 LOGVAR = 10.0
 
@@ -146,7 +148,7 @@ def _initialize(model: nn.Module, *, generator: torch.Generator | None = None) -
     last = [module for module in model.modules() if isinstance(module, nn.Conv2d)][-1]
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            draw_into(module.weight, nn.init.kaiming_normal_, nonlinearity="relu", generator=generator)
             if name == "log_variance" or module is last:
                 module.weight.data.mul_(0.1)
             if module.bias is not None:

@@ -1,8 +1,8 @@
 """The zoo: trained weights by name, checked against the manifest's sha256 whenever they are read.
 
 Weights lie in safetensors files beside `manifest.json`, several networks in one file under `name/`. A
-fine-tuned network may store only the tensors in which it differs from its `parent`. It knows files and how
-to rebuild a module from its class and arguments, and nothing about training. No pickle.
+fine-tuned network may store only the tensors in which it differs from its `parent`. It knows files, and
+nothing about training; what a manifest may say is in `entry`. No pickle.
 """
 
 from __future__ import annotations
@@ -12,48 +12,18 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
 from robustxai.nets.checkpoint import save_tensors
+from robustxai.nets.entry import DTYPES, Entry, WeightsError, ancestry, make
 
 PACKAGE_WEIGHTS = Path(__file__).parent / "weights"
-DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
-
-
-class WeightsError(ValueError):
-    """A weight file or its manifest is missing, altered, or does not fit the network."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One network of the zoo. `architecture` is "module.Class" inside robustxai, rebuilt with `arguments`.
-
-    prefix: its tensors are named `prefix/...` in `file`. parent: where the tensors come from that are not
-    stored. metrics: what the recipe measured. dtype: "fp16" or "fp32" on disk; networks always load as
-    float32.
-    """
-
-    name: str
-    file: str
-    sha256: str
-    prefix: str
-    architecture: str
-    arguments: dict[str, Any]
-    dataset: str
-    command: str
-    seed: int
-    metrics: dict[str, Any]
-    licence: str
-    dtype: str
-    parent: str | None = None
 
 
 def zoo(weights_dir: str | Path | None = None) -> dict[str, Entry]:
@@ -66,7 +36,7 @@ def zoo(weights_dir: str | Path | None = None) -> dict[str, Entry]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         files, nets = manifest["files"], manifest["nets"]
         return {n: Entry(name=n, sha256=files[e["file"]]["sha256"], **e) for n, e in nets.items()}
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is not a readable weights manifest ({error})") from error
 
 
@@ -87,14 +57,14 @@ def pretrained(
     if isinstance(name, WeightsEnum) or (isinstance(name, str) and "_Weights." in name):
         from robustxai.nets import remote
 
-        return remote.from_torchvision(name).to(map_location)
+        return remote.from_torchvision(name).float().to(map_location)
     entries = zoo(weights_dir)
     if isinstance(name, str) and name in entries:
         return build(entries[name], entries, _folder(weights_dir)).to(map_location)
     if Path(name).is_dir() or (isinstance(name, str) and name.count("/") == 1):
         from robustxai.nets import remote
 
-        return remote.from_diffusers(name, subfolder=subfolder).to(map_location)
+        return remote.from_diffusers(name, subfolder=subfolder).float().to(map_location)
     near = difflib.get_close_matches(str(name), entries, n=3, cutoff=0.4)
     hint = f"near: {', '.join(near)}" if near else f"known: {', '.join(sorted(entries)) or 'none'}"
     raise ValueError(f"name {str(name)!r} is no network of the zoo; {hint}")
@@ -105,7 +75,7 @@ def build(entry: Entry, entries: Mapping[str, Entry], folder: Path) -> nn.Module
 
     Raises WeightsError, naming the file, when the file is missing or altered or does not fit.
     """
-    module = make(entry.architecture, entry.arguments)
+    module = make(entry.architecture, entry.arguments).float()  # whatever torch's default is
     state = stored_state(entry, entries, folder)
     try:
         module.load_state_dict(state)
@@ -114,32 +84,23 @@ def build(entry: Entry, entries: Mapping[str, Entry], folder: Path) -> nn.Module
     return module.eval()
 
 
-def make(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """A fresh module of class "robustxai.module.Class"; the caller's random state is left as it was."""
-    home, _, kind = architecture.rpartition(".")
-    if home.split(".")[0] != "robustxai":
-        raise WeightsError(f"architecture {architecture!r} must be a class inside robustxai")
-    with torch.random.fork_rng(devices=[]):
-        return getattr(import_module(home), kind)(**arguments)
-
-
 def stored_state(entry: Entry, entries: Mapping[str, Entry], folder: Path) -> dict[str, Tensor]:
     """All tensors of `entry` as float32 (integers as they are), its parent's first and its own over them."""
     state: dict[str, Tensor] = {}
-    if entry.parent is not None:
-        if entry.parent not in entries:
-            raise WeightsError(
-                f"network {entry.name!r} needs its parent {entry.parent!r}, which is not there"
-            )
-        state = stored_state(entries[entry.parent], entries, folder)
-    path = folder / entry.file
-    check_file(path, entry.sha256)
-    prefix = f"{entry.prefix}/"
-    with safe_open(path, framework="pt") as file:
-        for key in file.keys():
-            if key.startswith(prefix):
-                value = file.get_tensor(key)
-                state[key.removeprefix(prefix)] = value.float() if value.is_floating_point() else value
+    for one in reversed(ancestry(entry, entries)):
+        path = folder / one.file
+        check_file(path, one.sha256)
+        prefix = f"{one.prefix}/"
+        try:
+            with safe_open(path, framework="pt") as file:
+                for key in file.keys():
+                    if key.startswith(prefix):
+                        value = file.get_tensor(key)
+                        state[key.removeprefix(prefix)] = (
+                            value.float() if value.is_floating_point() else value
+                        )
+        except SafetensorError as error:
+            raise WeightsError(f"weight file {path} is no safetensors file: {error}") from error
     return state
 
 
@@ -167,7 +128,7 @@ def save_weights(
     """Write modules (or state dicts) to one safetensors file, atomically, tensors named `prefix/tensor`.
 
     dtype: "fp16" (default) or "fp32" for floating tensors; integers stay. Raises ValueError when a number
-    is not finite or too large for fp16.
+    is not finite or too large for fp16, and OSError, one sentence that names the file, on a full disk.
     """
     tensors: dict[str, Tensor] = {}
     for prefix, module in modules.items():

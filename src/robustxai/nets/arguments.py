@@ -1,0 +1,73 @@
+"""What `fit` accepts, and how its rows are cut into batches. Raises ValueError, one sentence that names the argument.
+
+Knows sizes and numbers; knows nothing about losses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from robustxai.checks import check_count, check_number, check_positive, check_share
+from robustxai.nets.rules import OPTIMIZERS, SCHEDULES
+
+
+def check_run(
+    model: nn.Module, x: Tensor, y: Tensor, *, epochs: int, optimizer: str, schedule: str, batch_size: int
+) -> tuple[int, int]:
+    """The two numbers as Python ints."""
+    if not isinstance(x, Tensor) or not isinstance(y, Tensor) or not x.ndim or not y.ndim:
+        raise ValueError(f"x and y must be tensors (n, ...), got {type(x).__name__} and {type(y).__name__}")
+    if len(x) != len(y) or len(x) == 0:
+        raise ValueError(f"x and y must have the same length, at least 1; got {len(x)} and {len(y)}")
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
+    epochs, batch_size = (
+        check_count(n, v, -(2**63)) for n, v in (("epochs", epochs), ("batch_size", batch_size))
+    )
+    if min(epochs, batch_size) < 1:
+        raise ValueError(f"epochs and batch_size must be 1 or more; got {epochs} and {batch_size}")
+    devices = {str(x.device), str(y.device), *(str(p.device) for p in model.parameters())}
+    if len(devices) != 1:
+        raise ValueError(f"model, x and y must be on one device; got {', '.join(sorted(devices))}")
+    return epochs, batch_size
+
+
+def check_rates(
+    *, lr: float, weight_decay: float, momentum: float, ema: float | None, clip: float | None
+) -> None:
+    """Numbers in their ranges."""
+    check_positive("lr", lr)
+    check_number("weight_decay", weight_decay)
+    check_number("momentum", momentum)
+    if ema is not None:
+        check_share("ema", ema, open=True)
+    if clip is not None:
+        check_positive("clip", clip)
+
+
+def steps_of(model: nn.Module, n: int, batch_size: int) -> int:
+    """Steps an epoch: a last batch of one row joins the one before it where batch norms train."""
+    joins = n % batch_size == 1 and n > batch_size > 1
+    if joins and any(isinstance(m, _BatchNorm) and m.training for m in model.modules()):
+        return n // batch_size
+    return math.ceil(n / batch_size)
+
+
+@contextmanager
+def several(n: int) -> Iterator[None]:
+    """torch's sentence about a batch of one row names the argument."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"batch_size must leave two rows or more to a batch for batch norm, got {n}"
+        ) from error
