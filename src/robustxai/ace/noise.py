@@ -5,7 +5,7 @@ Knows nothing about diffusion.
 
 import hashlib
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, SupportsIndex
 
 import torch
@@ -84,7 +84,11 @@ def _integer(seed: Any) -> int | None:
 def _each(seeds: Any) -> list[int | torch.Generator]:
     """One integer or generator for each image."""
     found = None
-    if not isinstance(seeds, (str, bytes)) and hasattr(seeds, "__len__") and hasattr(seeds, "__getitem__"):
+    if (
+        not isinstance(seeds, (str, bytes, Mapping))
+        and hasattr(seeds, "__len__")
+        and hasattr(seeds, "__getitem__")
+    ):
         try:
             given = list(seeds)
         except (TypeError, KeyError, IndexError):  # a 0-d array, a dictionary

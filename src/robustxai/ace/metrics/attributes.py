@@ -39,7 +39,7 @@ class CorrelationDifference:
     >>> import torch
     >>> labels = torch.tensor([[False, False], [True, True]])
     >>> found = correlation_difference(labels, ~labels, labels, query=0)
-    >>> found.value, found.edits, found.data
+    >>> found.value, found.edits.round(), found.data.round()
     (0.0, tensor([1., 1.], dtype=torch.float64), tensor([1., 1.], dtype=torch.float64))
     """
 

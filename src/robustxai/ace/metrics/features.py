@@ -57,7 +57,7 @@ class Features(nn.Module):
         linear = [m for m in self.net.modules() if isinstance(m, nn.Linear)]
         return torch.cat([self._of(part, linear) for part in x.split(self.max_batch)])
 
-    def _of(self, x: Tensor, linear: list[nn.Module]) -> Tensor:
+    def _of(self, x: Tensor, linear: list[nn.Linear]) -> Tensor:
         seen: list[tuple[Tensor, Tensor]] = []
 
         def see(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -107,10 +107,11 @@ def frechet(features: Features, real: Images, fake: Others) -> float:
             f"real and fake hold {len(real)} and {len(fake)} images; accepted are 2 or more each"
         )
     a, b = (features(images).cpu() for images in (real, fake))
-    measure = FrechetInceptionDistance(feature=_Given(a.shape[1]), normalize=True)
-    measure.update(a, real=True)
-    measure.update(b, real=False)
-    distance = float(measure.compute())
+    with torch.device("cpu"):  # whatever the default device is
+        measure = FrechetInceptionDistance(feature=_Given(a.shape[1]), normalize=True)
+        measure.update(a, real=True)
+        measure.update(b, real=False)
+        distance = float(measure.compute())
     return distance if math.isnan(distance) else max(0.0, distance)
 
 
@@ -151,4 +152,4 @@ def split_frechet(
         order = torch.randperm(len(x), generator=generator, device=device).to(x.device)
         one, two = order[: len(x) // 2], order[len(x) // 2 :]
         values += [frechet(features, x[one], image[two]), frechet(features, x[two], image[one])]
-    return mean_ignoring_nan(torch.tensor(values, dtype=torch.float64))
+    return mean_ignoring_nan(torch.tensor(values, dtype=torch.float64, device="cpu"))
