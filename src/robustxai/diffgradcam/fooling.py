@@ -29,6 +29,14 @@ class FoolingLoss:
             adaptive attacker, ('logit', 'lse') attacks both. Coefficients keep their gradient.
         weighting: map family under attack, a name of `WEIGHTINGS`.
         keep: 'ce' keeps the labels; a frozen nn.Module keeps that model's probabilities (KL, 'fairwashing').
+
+    >>> from robustxai.nets import CompactResNet
+    >>> class Fade(FoolingLoss):  # a new attack: all maps become dark
+    ...     def map_loss(self, maps, x, classes):
+    ...         return maps.relu().mean()
+    >>> model, x, y = CompactResNet(classes=4).eval(), torch.rand(2, 3, 56, 56), torch.tensor([0, 1])
+    >>> loss = Fade(scores=("logit", "lse"))(model, x, y)
+    >>> loss.backward()  # reaches the weights
     """
 
     def __init__(

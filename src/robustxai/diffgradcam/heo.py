@@ -14,7 +14,11 @@ from robustxai.metrics import minmax
 
 
 def border(h: int, w: int) -> Float[Tensor, "height width"]:
-    """Ones on a border of width floor(side / 7), zeros inside: 24 ones at 7 x 7."""
+    """Ones on a border of width floor(side / 7), zeros inside: 24 ones at 7 x 7.
+
+    >>> int(border(7, 7).sum())
+    24
+    """
     if min(h, w) < 7:
         raise ValueError(
             f"h, w are {h}, {w}; the border of the location attack needs a map of at least 7 x 7"
@@ -25,7 +29,12 @@ def border(h: int, w: int) -> Float[Tensor, "height width"]:
 
 
 class HeoLocation(FoolingLoss):
-    """mean_ij (h_ij - M_ij)^2 with h = ReLU(map) / max and M the border mask (or any `mask` (h, w))."""
+    """mean_ij (h_ij - M_ij)^2 with h = ReLU(map) / max and M the border mask (or any `mask` (h, w)).
+
+    >>> from robustxai.nets import CompactResNet
+    >>> model, x, y = CompactResNet(classes=4).eval(), torch.rand(2, 3, 56, 56), torch.tensor([0, 1])
+    >>> HeoLocation(lam=10.0)(model, x, y).backward()
+    """
 
     def __init__(self, *, lam: float = 1.0, mask: Tensor | None = None, **options):
         super().__init__(map_weight=lam, **options)
@@ -53,6 +62,11 @@ class ReferenceLoss(FoolingLoss):
 class HeoTopK(ReferenceLoss):
     """mean over P of h_ij^2, P the top `share` pixels of the original network's map (the paper states |h|;
     the code squares).
+
+    >>> from robustxai.nets import CompactResNet
+    >>> original, x, y = CompactResNet(classes=4).eval(), torch.rand(2, 3, 56, 56), torch.tensor([0, 1])
+    >>> bool(HeoTopK(original).map_term(original, x, y) >= 0)
+    True
     """
 
     def __init__(self, original: nn.Module, *, lam: float = 1.0, share: float = 0.1, **options):
@@ -68,7 +82,13 @@ class HeoTopK(ReferenceLoss):
 
 
 class HeoCenterMass(ReferenceLoss):
-    """-(|C_row(h) - C_row(h0)| + |C_col(h) - C_col(h0)|), C the intensity-weighted mean index of the map."""
+    """-(|C_row(h) - C_row(h0)| + |C_col(h) - C_col(h0)|), C the intensity-weighted mean index of the map.
+
+    >>> from robustxai.nets import CompactResNet
+    >>> original, x, y = CompactResNet(classes=4).eval(), torch.rand(2, 3, 56, 56), torch.tensor([0, 1])
+    >>> bool(HeoCenterMass(original).map_term(original, x, y) == 0)  # before a step nothing has moved
+    True
+    """
 
     def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:
         return (
@@ -85,7 +105,12 @@ def center_of_mass(maps: Float[Tensor, "batch height width"]) -> Float[Tensor, "
 
 
 def center_shift(maps: Tensor, reference: Tensor) -> Float[Tensor, " batch"]:
-    """Center-mass displacement sqrt((dr^2 + dc^2) / 2) / (side - 1), in [0, 1], of maps (N, h, w)."""
+    """Center-mass displacement sqrt((dr^2 + dc^2) / 2) / (side - 1), in [0, 1], of maps (N, h, w).
+
+    >>> corners = torch.eye(49)[[0, 48]].reshape(2, 7, 7)  # the first and the last pixel
+    >>> round(float(center_shift(corners[:1], corners[1:])), 4)
+    1.0
+    """
     d = center_of_mass(minmax(maps)) - center_of_mass(minmax(reference))
     return (d.square().sum(-1) / 2).sqrt() / (maps.shape[1] - 1)
 
@@ -95,6 +120,10 @@ class HeoActive(ReferenceLoss):
 
     1/2 [MSE(h_c1, h0_c2) + MSE(h_c2, h0_c1)] on `pairs` (images (M, C, H, W) that hold both objects), while
     cross-entropy stays on the training batch. Each step draws `batch` pair images with `generator`.
+
+    >>> from robustxai.nets import CompactResNet
+    >>> original, x, y = CompactResNet(classes=4).eval(), torch.rand(2, 3, 56, 56), torch.tensor([0, 1])
+    >>> HeoActive(original, torch.rand(6, 3, 56, 56), c1=0, c2=1)(original, x, y).backward()
     """
 
     def __init__(

@@ -14,7 +14,13 @@ from robustxai.metrics import entropy, pearson
 
 
 class EntropyMonitor(NamedTuple):
-    """Mean and standard deviation of the CAM entropy of honest networks, in nats."""
+    """Mean and standard deviation of the CAM entropy of honest networks, in nats.
+
+    >>> honest = torch.rand(20, 1, 7, 7, generator=torch.Generator().manual_seed(0))
+    >>> monitor = EntropyMonitor.fit(honest)
+    >>> monitor.zscore(torch.eye(49)[:4].reshape(4, 1, 7, 7)) < -3  # maps of one pixel
+    True
+    """
 
     mean: float
     std: float
@@ -37,6 +43,10 @@ def score_agreement(
     """Mean Pearson between the maps of 'logit', 'mean' and 'lse' on images x: low says one was moved.
 
     Needs no second network; compare with the values of models that are known to be honest.
+
+    >>> from robustxai.nets import CompactResNet
+    >>> list(score_agreement(CompactResNet(classes=4).eval(), torch.rand(2, 3, 56, 56)))
+    ['logit/mean', 'logit/lse', 'mean/lse']
     """
     maps = {s: ContrastiveCAM(model, layer, s, size="native").attribute(x) for s in ("logit", "mean", "lse")}
     pairs = (("logit", "mean"), ("logit", "lse"), ("mean", "lse"))

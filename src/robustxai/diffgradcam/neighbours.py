@@ -19,7 +19,12 @@ from robustxai.metrics.predictions import two_columns
 
 
 class SoftmaxGradCAM(ContrastiveCAM):
-    """GradCAM of p_c (Wang & Wang 2022): shift invariant, but the gradient underflows for p_c near 1."""
+    """GradCAM of p_c (Wang & Wang 2022): shift invariant, but the gradient underflows for p_c near 1.
+
+    >>> from robustxai.nets import CompactResNet
+    >>> SoftmaxGradCAM(CompactResNet(classes=4).eval()).attribute(torch.rand(2, 3, 56, 56), 1).shape
+    torch.Size([2, 1, 56, 56])
+    """
 
     contrast = "prob"
 
@@ -27,6 +32,10 @@ class SoftmaxGradCAM(ContrastiveCAM):
 class FinerCAM(ContrastiveCAM):
     """Finer-CAM (CVPR 2025) as pytorch-grad-cam has it: y_c minus the weighted mean of the 3 nearest logits,
     gradient of the weights included.
+
+    >>> from robustxai.nets import CompactResNet
+    >>> FinerCAM(CompactResNet(classes=4).eval()).attribute(torch.rand(2, 3, 56, 56), 1).shape
+    torch.Size([2, 1, 56, 56])
     """
 
     contrast = "topm-pw"
@@ -44,7 +53,12 @@ class FinerCAM(ContrastiveCAM):
 
 
 class ReST(ContrastiveCAM):
-    """GradCAM of the ReST target of ShapleyCAM, y_c + log p_c: not shift invariant."""
+    """GradCAM of the ReST target of ShapleyCAM, y_c + log p_c: not shift invariant.
+
+    >>> from robustxai.nets import CompactResNet
+    >>> ReST(CompactResNet(classes=4).eval()).attribute(torch.rand(2, 3, 56, 56), 1).shape
+    torch.Size([2, 1, 56, 56])
+    """
 
     contrast = "rest"
 
@@ -137,6 +151,12 @@ class SigmoidBranch(ContrastiveCAM):
     Args:
         features: pooled features (M, K) and `labels` (M,) to fit the branch on, e.g. of the training set.
         l2: weight penalty.
+
+    >>> from robustxai.nets import CompactResNet
+    >>> model, x, labels = CompactResNet(classes=4).eval(), torch.rand(8, 3, 56, 56), torch.arange(8) % 4
+    >>> features = torch.rand(8, model.head.in_features)  # yours: what enters the head
+    >>> SigmoidBranch(model, features, labels).attribute(x, labels).shape
+    torch.Size([8, 1, 56, 56])
     """
 
     contrast = "logit"

@@ -95,6 +95,10 @@ class ShamLoss(FoolingLoss):
 
     Raises:
         ValueError: alpha outside [0, 1], a target that is not (h, w), a map of another size.
+
+    >>> from robustxai.nets import CompactResNet
+    >>> model, x, y = CompactResNet(classes=4).eval(), torch.rand(2, 3, 56, 56), torch.tensor([0, 1])
+    >>> ShamLoss(sham_target(7, 7), alpha=0.5)(model, x, y).backward()
     """
 
     def __init__(

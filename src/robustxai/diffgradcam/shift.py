@@ -31,6 +31,12 @@ class ShiftAttack(nn.Module):
 
     Raises:
         ValueError: the pattern does not have the layer's size, or strength is not finite.
+
+    >>> from robustxai.nets import CompactResNet
+    >>> model, x = CompactResNet(classes=4).eval(), torch.rand(2, 3, 56, 56)
+    >>> fooled = ShiftAttack(model, torch.eye(7), 5.0)
+    >>> torch.allclose(fooled(x).softmax(1), model(x).softmax(1), atol=1e-6)
+    True
     """
 
     gap_layer = "tap"
@@ -77,6 +83,11 @@ def shift_head(model: nn.Module, v: Float[Tensor, " channel"], *, x: Tensor | No
 
     x: images to find the head with, see `robustxai.models.find_head`. Raises ValueError without a linear head, and
     for a v that does not have its width.
+
+    >>> head = nn.Linear(3, 2)
+    >>> moved, x = shift_head(head, torch.ones(3)), torch.rand(4, 3)
+    >>> torch.allclose(moved(x).softmax(1), head(x).softmax(1), atol=1e-6)
+    True
     """
     with torch.inference_mode(False), torch.no_grad():
         other = copy.deepcopy(model)
