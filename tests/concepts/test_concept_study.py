@@ -1,12 +1,13 @@
 """The study on two tiny networks: one thing changes at a time, nothing is attacked twice, tables add up."""
 
+import threading
 from dataclasses import replace
 
 import pytest
 import torch
 from tiny import net
 
-from robustxai.concepts import ablations, summaries
+from robustxai.concepts import ablations, facet_study, summaries
 from robustxai.concepts.defence_study import ATTACKS, CLEAN, defended, hardened
 from robustxai.concepts.experiments import CASES, clean_table, exceeds_controls, materials
 from robustxai.concepts.facet_study import facet_swap, facet_swaps, judge_for
@@ -273,6 +274,34 @@ def test_every_network_draws_facets_for_a_judge_of_its_own(study, monkeypatch):
         )
         assert torch.equal(alone.pictures["replace"].images, swap.pictures["replace"].images)
         assert swap.way("replace") == pytest.approx(alone.way("replace"), abs=1e-4)
+
+
+def test_judges_are_made_and_networks_copied_before_the_threads_that_draw(study, monkeypatch):
+    lessons = "robustxai.concepts.facet_study.lesson"
+    monkeypatch.setattr(lessons, lambda texture, n, size: GIVEN.concepts[texture])
+    order, copied = [], facet_study.deepcopy
+
+    def copying(model):
+        assert threading.current_thread() is threading.main_thread()
+        order.append("copy")
+        return copied(model)
+
+    def teaching(*args):
+        order.append("judge")
+        return judge(*args)
+
+    def drawing(model, judge, *args, **options):
+        order.append("draw")
+        assert not any(judge.model is m for *_, m in study.each())
+        return judge
+
+    judge = facet_study.taught
+    monkeypatch.setattr(facet_study, "deepcopy", copying)
+    monkeypatch.setattr(facet_study, "taught", teaching)
+    monkeypatch.setattr(facet_study, "facet_swap", drawing)
+    judges = facet_swaps(study)
+    assert order == ["copy"] * 4 + ["judge"] * 4 + ["draw"] * 4
+    assert len({id(j.model) for j in judges.values()}) == 4  # each has a copy of its own
 
 
 def test_a_hardened_network_is_attacked_itself(study):

@@ -6,6 +6,7 @@ threads may use one network. Knows nothing about concepts.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -75,7 +76,7 @@ def class_index(target: int, classes: int) -> int:
     return index
 
 
-def class_scores(logits: Float[Tensor, "n classes"], of: str = "logit") -> Float[Tensor, "n classes"]:
+def class_scores(logits: Float[Tensor, "n classes"], of: str = "logit") -> Float[Tensor, "n _"]:
     """What explains a class: its logit, or its log-probability ("log_prob"). A single logit z is two classes, -z and z.
 
     >>> class_scores(torch.tensor([[2.0]]))
@@ -102,7 +103,7 @@ def observe(
     for layer in found:
         calls.setdefault(layer.module, []).append(Calls(layer))
 
-    def watch(module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
+    def watch(module: nn.Module, _inputs: object, output: Any) -> Tensor | None:
         wanted = [own.layer for own in calls[module] if own.wanted()]
         for layer in wanted:
             maps[str(layer)] = output = _seen(layer, output, len(x), leaf)
@@ -127,7 +128,7 @@ def observe(
     return {str(layer): maps[str(layer)] for layer in found}, logits
 
 
-def _seen(layer: Layer, output: Tensor, n: int, leaf: bool) -> Tensor:
+def _seen(layer: Layer, output: Any, n: int, leaf: bool) -> Tensor:
     """A layer's output, checked; without a graph before it if `leaf`."""
     if not isinstance(output, Tensor) or output.ndim < 2 or not output.is_floating_point():
         raise ValueError(f"layer {str(layer)!r} gives no tensor with a batch axis; choose another")

@@ -24,7 +24,6 @@ from robustxai.concepts.activations import (
 from robustxai.concepts.cav import CAV
 
 Images = Float[Tensor, "n channel height width"]
-Others = Float[Tensor, "m channel height width"]
 Probe = Mapping[str, Tensor]
 
 
@@ -32,7 +31,7 @@ def facet_probe(
     model: nn.Module,
     layers: Sequence[str],
     theme: Images,
-    generic: Sequence[Others],
+    generic: Sequence[Tensor],
     *,
     cav: CAV | None = None,
 ) -> dict[str, Tensor]:

@@ -95,12 +95,12 @@ class FacetedVisualization:
         like = next(self.model.parameters(), torch.zeros((), device="cpu"))
         device = like.device
         generator = torch.Generator("cpu").manual_seed(seed)
-        painting = Painting(n, self.size, generator=generator, device=device)
-        rule = torch.optim.Adam([painting.spectrum], lr=self.lr)
-        share = (
-            torch.linspace(0.1, 1, n, device=device) if self.ramp and n > 1 else torch.ones(n, device=device)
-        )
         with torch.inference_mode(False), torch.enable_grad():
+            painting = Painting(n, self.size, generator=generator, device=device)
+            rule = torch.optim.Adam([painting.spectrum], lr=self.lr)
+            share = torch.ones(n, device=device)
+            if self.ramp and n > 1:
+                share = torch.linspace(0.1, 1, n, device=device)
             for _ in range(self.steps):
                 x = painting.images().to(like.dtype)
                 seen = augmented(x, *self.moves, generator=generator)
@@ -109,7 +109,8 @@ class FacetedVisualization:
                     unit + self.strength * share * facet - self.penalty * (x - 0.5).square().mean((1, 2, 3))
                 )
                 (painting.spectrum.grad,) = torch.autograd.grad(-value.sum(), painting.spectrum)
-                rule.step()
+                with torch.device(device):  # Adam makes its own tensors on the default one
+                    rule.step()
             images = painting.images().detach().to(like.dtype)
             unit, facet = self.terms(images, probe)
         return Rendered(images, unit.detach(), facet.detach())

@@ -62,7 +62,7 @@ def permutation_test(
 
 def sample(name: str, values: Tensor) -> Float[Tensor, " n"]:
     """Values of one axis in float64 on the CPU, as not every device has float64. Raises ValueError."""
-    values = torch.as_tensor(values, device=None if isinstance(values, Tensor) else "cpu").detach()
+    values = values.detach() if isinstance(values, Tensor) else torch.as_tensor(values, device="cpu")
     if values.ndim != 1 or values.is_complex():
         raise ValueError(f"{name} has shape {tuple(values.shape)}; accepted are real numbers of one axis")
     return values.cpu().double()
