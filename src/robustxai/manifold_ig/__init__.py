@@ -7,10 +7,11 @@ encoder, image -> code.
 
 from robustxai.manifold_ig import baselines
 from robustxai.manifold_ig.adaptive import BPDA, borrowed, frozen
-from robustxai.manifold_ig.attacks import Attacked, AttributionAttack
+from robustxai.manifold_ig.attacked import Attacked
+from robustxai.manifold_ig.attacks import AttributionAttack
 from robustxai.manifold_ig.attribution import Attribution
 from robustxai.manifold_ig.controls import ShuffledChange
-from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
+from robustxai.manifold_ig.decoded import ManifoldIG
 from robustxai.manifold_ig.density import AggregatedPosterior, VarianceDecoder
 from robustxai.manifold_ig.diagnostics import (
     autoencoder_residual,
@@ -24,13 +25,7 @@ from robustxai.manifold_ig.explained import SCORES, class_scores
 from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed, geodesic
 from robustxai.manifold_ig.implicit import implicit
-from robustxai.manifold_ig.integrate import (
-    RULES,
-    accumulated,
-    quadrature,
-    straight_integral,
-    weighted_gradients,
-)
+from robustxai.manifold_ig.integrate import accumulated, straight_integral, weighted_gradients
 from robustxai.manifold_ig.known_manifold import (
     MENAGERIE_MANIFOLD,
     PORTRAIT_MANIFOLD,
@@ -38,6 +33,7 @@ from robustxai.manifold_ig.known_manifold import (
     manifold_distance,
     nearest_on_manifold,
 )
+from robustxai.manifold_ig.latent import LatentPathIG
 from robustxai.manifold_ig.maps import SaliencyOf, saliency, shares
 from robustxai.manifold_ig.metric import (
     Bounds,
@@ -64,6 +60,7 @@ from robustxai.manifold_ig.paths import (
 )
 from robustxai.manifold_ig.pixel import BlurIG, GuidedIG
 from robustxai.manifold_ig.released import ReleasedPath, released_geodesic, released_geodesic_reference
+from robustxai.manifold_ig.rules import RULES, quadrature
 from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, reconstruction_error
 
 __all__ = [

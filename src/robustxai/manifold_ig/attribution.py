@@ -22,6 +22,12 @@ class Attribution:
     reconstruction is not the one predicted on x (False without autoencoder). finite: the path and the
     attribution are finite. geodesic: how the geodesic was found, if there was one. noise: mean of 1 - cos between
     neighbouring gradients along the path (n,), in [0, 2]; None where a graph was kept.
+
+    >>> from robustxai.manifold_ig import IntegratedGradients
+    >>> linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2)).eval()
+    >>> found = IntegratedGradients(linear, n_steps=4).explain(torch.rand(2, 3, 2, 2), target=1)
+    >>> found.values.shape, bool((found.delta.abs() < 1e-5).all())
+    (torch.Size([2, 3, 2, 2]), True)
     """
 
     values: Float[Tensor, " n *sample"]

@@ -4,10 +4,14 @@ All methods of a comparison should start from the same one (spec 3.5). Each retu
 `x`, or of one image where it does not depend on `x`. Knows nothing about paths.
 """
 
+import warnings
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from robustxai.checks import ROUNDING, check_calm, check_length
+from robustxai.manifold_ig.contracts import check_rows, run
 from robustxai.manifold_ig.metric import Codes, Decoder
 
 Sample = Float[Tensor, " n *sample"]
@@ -25,13 +29,18 @@ def white(x: Sample) -> Sample:
 
 def mean(x: Float[Tensor, "n channel height width"]) -> Float[Tensor, "n channel height width"]:
     """Each image's own mean colour, everywhere."""
+    check_rows("x", x)
+    if x.ndim != 4:
+        raise ValueError(f"x must be images (n, c, h, w), got shape {tuple(x.shape)}")
     return x.mean((2, 3), keepdim=True).expand_as(x).contiguous()
 
 
 @torch.no_grad()
 def decoded(decoder: Decoder, code: Codes) -> Float[Tensor, " n *image"]:
     """The image of a code, such as the zero code (the "encoded zero" baseline of Jha et al. 2020)."""
-    return decoder(code)
+    check_calm("decoder", decoder)
+    check_rows("code", code)
+    return run(decoder, code, "decoder")
 
 
 def class_median(
@@ -39,12 +48,16 @@ def class_median(
 ) -> Sample:
     """The pixelwise median of the `images` whose label is `target`: one image for each target.
 
-    Raises ValueError for a target of which there is no image.
+    Raises ValueError for a target of which there is no image, or another number of labels than images.
 
     >>> class_median(torch.tensor([[0.0], [2.0], [4.0], [9.0]]), torch.tensor([1, 1, 1, 0]), 1)
     tensor([[2.]])
     """
+    check_rows("images", images)
+    check_length("labels", labels, "images", len(images))
     wanted = torch.as_tensor(target, device=labels.device).reshape(-1)
+    if wanted.is_floating_point() or wanted.dtype == torch.bool:
+        raise ValueError(f"target must be an int or integers (n,), got {wanted.dtype}")
     known = {int(k): images[labels == k].median(0).values for k in labels.unique()}
     if missing := sorted({int(k) for k in wanted} - set(known)):
         raise ValueError(
@@ -60,7 +73,10 @@ def as_baseline(baselines: Tensor | float | None, x: Sample) -> Sample:
     """
     if baselines is None:
         return black(x)
-    b = torch.as_tensor(baselines, dtype=x.dtype, device=x.device)
+    try:
+        b = torch.as_tensor(baselines, dtype=x.dtype, device=x.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"baselines must be None, a number or images, got {baselines!r}") from None
     if b.shape not in ((), x.shape[1:], (1, *x.shape[1:]), x.shape):
         raise ValueError(
             f"baselines has shape {tuple(b.shape)}; accepted are a number, one image {tuple(x.shape[1:])} "
@@ -69,3 +85,17 @@ def as_baseline(baselines: Tensor | float | None, x: Sample) -> Sample:
     if not b.isfinite().all():
         raise ValueError("baselines holds numbers that are NaN or infinite; accepted are finite images")
     return b.expand_as(x)
+
+
+def warn_outside(x: Sample, *, stacklevel: int) -> None:
+    """One UserWarning for images outside [0, 1], for which the default baseline, 0, is not black; tables have none."""
+    if x.ndim != 4:
+        return
+    least, most = x.detach().aminmax()
+    if least < -ROUNDING or most > 1 + ROUNDING:
+        warnings.warn(
+            "x has pixels outside [0, 1], as images that are normalised already, and baselines=None starts from 0, "
+            "which is black for images in [0, 1] only; pass baselines",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )

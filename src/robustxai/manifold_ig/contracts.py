@@ -1,6 +1,6 @@
-"""What the geodesic solvers accept, and the sentences that say so: checked once, at a public door.
+"""What curves and geodesic solvers accept, and the sentences that say so: checked once, at a public door.
 
-Knows the names of options and nothing about what is done with them.
+Knows shapes and the names of options, and nothing about what is done with them.
 """
 
 from collections.abc import Callable
@@ -9,13 +9,67 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustxai.checks import check_count, check_number, check_positive
+from robustxai.checks import ROUNDING, check_count, check_number, check_positive
+from robustxai.models import fitting
 
 MODES = ("fast", "released")
 OPTIONS = (
     "modes", "history", "tolerance", "coarse", "polish", "constant_speed", "penalty", "weight",
     "step", "epsilon", "sweeps",
 )  # fmt: skip
+
+
+def run(network: Callable[[Tensor], Any], x: Tensor, name: str) -> Any:
+    """network(x) for an encoder or a decoder; ValueError where x does not fit it. Classifiers: `models.logits_of`."""
+    with fitting(name, x):
+        return network(x)
+
+
+def checked_clip(clip: tuple[float | int, float | int] | None) -> tuple[float, float] | None:
+    """None, or a range of valid inputs: two finite numbers, the lower one first."""
+    if clip is None:
+        return None
+    try:
+        low, high = (check_number("clip", value, low=-torch.inf) for value in clip)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not low < high:
+        raise ValueError(f"clip must be None or a pair (low, high) with low < high, got {clip!r}")
+    return low, high
+
+
+def check_inside(name: str, x: Tensor, clip: tuple[float, float] | None) -> None:
+    """`x` lies in the range of valid inputs, up to what resizing leaves."""
+    if clip is not None and (x.min() < clip[0] - ROUNDING or x.max() > clip[1] + ROUNDING):
+        raise ValueError(
+            f"{name} must lie in clip={clip}, got numbers from {float(x.min()):.3g} to {float(x.max()):.3g}"
+        )
+
+
+def check_curve(name: str, curve: Any, *, least: int = 2, kind: str = "curves") -> None:
+    """Curves (points, n, ...) of floats, `least` points or more. NaN is allowed: it stays NaN."""
+    if not isinstance(curve, Tensor) or curve.ndim < 3 or not curve.is_floating_point() or not curve.numel():
+        raise ValueError(f"{name} must be floats (points, n, ...), none of them 0, got {_shape(curve)}")
+    if len(curve) < least:
+        raise ValueError(
+            f"{name} has {len(curve)} point{'s' * (len(curve) > 1)}; accepted are {kind} of {least} points or more"
+        )
+
+
+def check_rows(name: str, z: Any) -> None:
+    """Codes or samples (n, ...) of floats, one or more. NaN is allowed: it stays NaN."""
+    if not isinstance(z, Tensor) or z.ndim < 2 or not z.is_floating_point() or not z.numel():
+        raise ValueError(f"{name} must be floats (n, ...), one row or more, got {_shape(z)}")
+
+
+def check_same(name: str, a: Tensor, other: str, b: Tensor) -> None:
+    """Two tensors of one shape, type and device."""
+    if (a.shape, a.dtype, a.device) != (b.shape, b.dtype, b.device):
+        raise ValueError(f"{name} must be like {other}, {_shape(b)}, got {_shape(a)}")
+
+
+def _shape(x: Any) -> str:
+    return f"shape {tuple(x.shape)}, {x.dtype} on {x.device}" if isinstance(x, Tensor) else type(x).__name__
 
 
 def check_ends(z0: Tensor, z1: Tensor) -> None:
@@ -40,13 +94,13 @@ def check_ends(z0: Tensor, z1: Tensor) -> None:
 def check_points(n_points: int, mode: str) -> None:
     """A curve has 2 points or more; the released algorithm needs one between its ends."""
     least = 3 if mode == "released" else 2
-    if not _whole(n_points, least):
+    if not is_count(n_points, least):
         raise ValueError(f"n_points is {n_points}; accepted is {least} or more in mode {mode!r}")
 
 
 def check_budget(evaluations: int, modes: int | None) -> None:
     """Evaluations are 0 or more, and modes 1 or more where they are given."""
-    if not _whole(evaluations, 0) or not (modes is None or _whole(modes, 1)):
+    if not is_count(evaluations, 0) or not (modes is None or is_count(modes, 1)):
         raise ValueError(
             f"evaluations and modes are {evaluations} and {modes}; accepted are 0 or more and 1 or more"
         )
@@ -116,5 +170,10 @@ def check_solver(options: dict[str, Any]) -> None:
         )
 
 
-def _whole(value: object, low: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= low
+def is_count(value: object, low: int) -> bool:
+    """Whether a value is a whole number, `low` or more."""
+    try:
+        check_count("value", value, low)
+    except ValueError:
+        return False
+    return True

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.data.scenes import Scenes
-from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
+from robustxai.manifold_ig.decoded import ManifoldIG
 from robustxai.manifold_ig.diagnostics import curve_ratios
 from robustxai.manifold_ig.explainers import IntegratedGradients
+from robustxai.manifold_ig.latent import LatentPathIG
 from robustxai.manifold_ig.maps import saliency
 from robustxai.manifold_ig.metric import Decoder
 from robustxai.manifold_ig.recall import Recall

@@ -8,8 +8,8 @@ from time import perf_counter
 
 from torch import Tensor
 
-from robustxai.manifold_ig.decoded import LatentPathIG
 from robustxai.manifold_ig.explainers import PathExplainer
+from robustxai.manifold_ig.latent import LatentPathIG
 from robustxai.manifold_ig.metric import Decoder
 
 

@@ -1,11 +1,8 @@
-"""The explainers whose path is decoded: LatentPathIG (EIG) along a latent line, ManifoldIG along a geodesic.
+"""ManifoldIG: Integrated Gradients along a geodesic of the decoder's metric.
 
 ManifoldIG with no evaluations is LatentPathIG. Encoder and decoder are any callables, x -> code -> image.
 """
 
-from collections.abc import Callable
-from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import torch
@@ -13,109 +10,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.checks import check_count, check_name
-from robustxai.manifold_ig import paths
+from robustxai.explainers.base import Explainer
 from robustxai.manifold_ig.attribution import Attribution
+from robustxai.manifold_ig.baselines import as_baseline
 from robustxai.manifold_ig.contracts import MODES, check_solver
-from robustxai.manifold_ig.explainers import PathExplainer, Sample, Target, Way
+from robustxai.manifold_ig.explainers import Sample, Target, Way
 from robustxai.manifold_ig.geodesic import Geodesic, geodesic
+from robustxai.manifold_ig.latent import LatentPathIG
 from robustxai.manifold_ig.metric import Decoder, Latents, decode
-from robustxai.manifold_ig.recall import Recall
 from robustxai.manifold_ig.sine import line
 
-Memory = dict[bytes, Any]
 FIRST = ("line", "encoded")
-
-
-class LatentPathIG(PathExplainer):
-    """Enhanced Integrated Gradients (Jha et al. 2020): the decoded straight line of codes (spec 3.8, item 3).
-
-    Args:
-        encoder, decoder: x -> code (n, *latent) and code -> image of the shape of x, any callables.
-        endpoint: "recon" ends at the reconstruction, "bridge" goes on to the raw image on a straight line of
-            `bridge_points`, "anchor" puts the raw images in place of the ends (spec 3.5).
-        bend: (n_steps + 1, n, *latent), added to the line of codes of n images: a frozen geodesic.
-        memory: a dictionary that keeps the paths by their ends. A path knows the decoder and not the classifier:
-            explainers of several classifiers on one autoencoder that share a dictionary find each path once.
-
-    Raises ValueError for an unknown endpoint, fewer than 1 bridge point, or a bend of another length; at a call for
-    images whose codes do not fit the bend.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        encoder: Decoder,
-        decoder: Decoder,
-        *,
-        endpoint: str = "recon",
-        bridge_points: int = 1,
-        bend: Tensor | None = None,
-        memory: Memory | None = None,
-        **options: Any,
-    ):
-        super().__init__(model, **options)
-        if endpoint not in paths.ENDPOINTS:
-            raise ValueError(f"endpoint is {endpoint!r}; accepted are {', '.join(paths.ENDPOINTS)}")
-        check_count("bridge_points", bridge_points)
-        if bend is not None and (bend.ndim < 3 or len(bend) != self.n_steps + 1):
-            raise ValueError(
-                f"bend has shape {tuple(bend.shape)}; accepted is ({self.n_steps + 1}, n, ...), a point a step and one"
-            )
-        self.encoder, self.decoder, self.bend = encoder, decoder, bend
-        self.endpoint, self.bridge_points, self.memory = endpoint, bridge_points, memory
-
-    def _codes(self, x: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes of `start` and of `x`; a start that all share is encoded once."""
-        assert self.encoder is not None
-        one = start[:1] if bool((start == start[:1]).all()) else start
-        z0 = self._in_passes(self.encoder, one)
-        return z0.expand(len(start), *z0.shape[1:]), self._in_passes(self.encoder, x)
-
-    def latents(self, x: Tensor, start: Tensor) -> Latents:
-        """The codes along the path from `start` to `x`, bent where there is a bend."""
-        latents = line(*self._codes(x, start), self.n_steps + 1)
-        if self.bend is None:
-            return latents
-        if self.bend.shape != latents.shape:
-            raise ValueError(
-                f"bend has shape {tuple(self.bend.shape)}; accepted for these images is {tuple(latents.shape)}"
-            )
-        return latents + self.bend
-
-    def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
-        return self._decoded(self.latents(x, start), x, start, target)
-
-    def _recalled(self, kind: str, make: Callable[[], Any], *codes: Tensor) -> Any:
-        """What `make` made for these codes before, if there is a memory."""
-        if self.memory is None:
-            return make()
-        key = sha256(kind.encode())
-        for z in codes:
-            key.update(z.detach().cpu().numpy().tobytes())
-        name = key.digest()
-        if isinstance(self.memory, Recall):
-            return self.memory.made(name, make)
-        if name not in self.memory:
-            self.memory[name] = make()
-        return self.memory[name]
-
-    def images(self, latents: Latents) -> Float[Tensor, "points n *image"]:
-        """The decoded points of a path; from the memory, where there is one and no graph is wanted."""
-        assert self.decoder is not None
-        make = partial(decode, self.decoder, latents, max_batch=self.internal_batch_size)
-        return make() if latents.requires_grad else self._recalled("images", make, latents)
-
-    def _decoded(
-        self, latents: Tensor, x: Tensor, start: Tensor, target: Target, found: Geodesic | None = None
-    ) -> Way:
-        """Integrate along decoded codes; the images that the solver left are used where no graph is wanted."""
-        assert self.decoder is not None
-        if found is not None and found.images.shape[2:] == x.shape[1:] and not latents.requires_grad:
-            images = found.images
-        else:
-            images = self.images(latents)
-        path = paths.endpoints(paths.like(images, x), start, x, self.endpoint, points=self.bridge_points)
-        return self._along(path, target, found)
 
 
 class ManifoldIG(LatentPathIG):
@@ -136,6 +41,13 @@ class ManifoldIG(LatentPathIG):
 
     Where `x` requires a gradient, the bend of the geodesic is held fixed while its ends move with the codes
     (spec 4.4, item 2); `freeze` gives the explainer with that bend alone.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval()
+    >>> encode, decode = (lambda x: x.flatten(1)[:, :4]), (lambda z: z.repeat(1, 3).sigmoid().unflatten(1, (3, 2, 2)))
+    >>> explain = ManifoldIG(net, encode, decode, n_steps=4, evaluations=3)
+    >>> found = explain.explain(torch.rand(2, 3, 2, 2), target=1)
+    >>> found.values.shape, bool(found.geodesic.finite.all())
+    (torch.Size([2, 3, 2, 2]), True)
     """
 
     def __init__(
@@ -154,7 +66,7 @@ class ManifoldIG(LatentPathIG):
         super().__init__(model, encoder, decoder, **options)
         check_name("mode", mode, MODES)
         check_name("first", first, FIRST)
-        check_count("evaluations", evaluations, 0)
+        evaluations = check_count("evaluations", evaluations, 0)
         if mode == "released" and self.n_steps < 3:
             raise ValueError(f"n_steps is {self.n_steps}; accepted is 3 or more nodes in mode 'released'")
         check_solver(dict(solver or {}))
@@ -213,6 +125,14 @@ class ManifoldIG(LatentPathIG):
         points = min(how["n_points"], how.get("coarse") or how["n_points"])
         ends = decode(self.decoder, torch.stack((z0, z1)), max_batch=self.internal_batch_size)
         return decode(self.encoder, line(ends[0], ends[1], points), max_batch=self.internal_batch_size)
+
+    def guide(self, x: Tensor, *, beta: float | int = 10.0) -> Explainer:
+        """The path with the bend of the geodesics at `x` from black, and softplus in place of the network's ReLUs.
+
+        In mode "released" it goes all the way to the code. For other baselines: `adaptive.frozen`.
+        """
+        held = self.held(self.geodesic(x.detach(), as_baseline(None, x)))
+        return held.guide(x, beta=beta)
 
     def freeze(self, x: Tensor, start: Tensor) -> LatentPathIG:
         """LatentPathIG with the bend of the geodesics at `x`, for attackers who differentiate through it.

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.checks import check_number, check_positive
+from robustxai.manifold_ig.contracts import check_rows
 from robustxai.manifold_ig.metric import Codes, Decoder
 
 
@@ -29,13 +31,16 @@ class _Kernel:
             raise ValueError(
                 f"codes has shape {tuple(codes.shape)}; accepted are 2 or more finite codes (m, ...)"
             )
-        self.scale = code_spacing(codes) if scale is None else float(scale)
-        if not self.scale > 0:
-            raise ValueError(f"scale is {self.scale}; accepted is a distance above 0")
+        self.scale = check_positive("scale", code_spacing(codes) if scale is None else scale)
         self.codes = codes.detach().flatten(1)
 
     def log_sum(self, z: Codes) -> Float[Tensor, " n"]:
+        check_rows("z", z)
         flat = z.flatten(1)
+        if flat.shape[1] != self.codes.shape[1]:
+            raise ValueError(
+                f"z must have codes of {self.codes.shape[1]} numbers, got shape {tuple(z.shape)}"
+            )
         square = (
             flat.square().sum(1, keepdim=True)
             - 2 * flat @ self.codes.T
@@ -69,6 +74,11 @@ class VarianceDecoder(_Kernel):
     kernel the sum of exp(-||z - c||^2 / (2 scale^2)) over the codes c: about `low` at a lone code, `high` far
     from all. So one number, sqrt(pixels) * sigma, stands for all of J_sigma; outputs are (n, pixels + 1).
     Meant for `geodesic` and the `geometry` of ManifoldIG, not to be looked at.
+
+    >>> doubtful = VarianceDecoder(lambda z: 2 * z, torch.tensor([[0.0], [1.0]]), scale=1.0)
+    >>> doubtful(torch.tensor([[0.5], [9.0]]))
+    tensor([[ 1.0000,  0.0376],
+            [18.0000,  1.0000]])
     """
 
     def __init__(
@@ -81,7 +91,7 @@ class VarianceDecoder(_Kernel):
         high: float | int = 1.0,
     ) -> None:
         super().__init__(codes, scale)
-        if not 0 < low < high:
+        if not 0 < check_number("low", low) < check_number("high", high):
             raise ValueError(f"low and high are {low} and {high}; accepted are 0 < low < high")
         self.decoder, self.low, self.high = decoder, low, high
 

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
+from robustxai.checks import check_calm, check_count
+from robustxai.manifold_ig.contracts import check_curve, check_rows, run
+from robustxai.manifold_ig.decoded import ManifoldIG
 from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
-from robustxai.manifold_ig.integrate import weighted_gradients
+from robustxai.manifold_ig.integrate import Target, weighted_gradients
+from robustxai.manifold_ig.latent import LatentPathIG
 from robustxai.manifold_ig.metric import curve_bounds, segments
 from robustxai.manifold_ig.paths import endpoints, straight
 
@@ -45,13 +48,22 @@ def autoencoder_residual(path: Path, autoencoder: Network, *, max_batch: int = 2
     """||y - g(h(y))|| of every image of a path: small where the autoencoder knows such images.
 
     autoencoder: images to reconstructions, x -> decode(encode(x)). For a path that this decoder has made the
-    residual flatters: such images are its own.
+    residual flatters: such images are its own. Raises ValueError where it does not give images like its inputs.
 
     >>> autoencoder_residual(torch.ones(3, 2, 4), lambda x: 0.5 * x)[0]
     tensor([1., 1.])
     """
-    flat = path.flatten(0, 1)
-    off = [(part - autoencoder(part)).flatten(1).norm(dim=1) for part in flat.split(max_batch)]
+    check_calm("autoencoder", autoencoder)
+    check_curve("path", path, least=1, kind="paths")
+    flat, off = path.flatten(0, 1), []
+    for part in flat.split(check_count("max_batch", max_batch)):
+        again = run(autoencoder, part, "autoencoder")
+        if not isinstance(again, Tensor) or again.shape != part.shape:
+            shape = tuple(again.shape) if isinstance(again, Tensor) else type(again).__name__
+            raise ValueError(
+                f"autoencoder must give images like its inputs, {tuple(part.shape)}, got {shape}"
+            )
+        off.append((part - again).flatten(1).norm(dim=1))
     return torch.cat(off).unflatten(0, path.shape[:2])
 
 
@@ -64,6 +76,10 @@ def by_length(path: Path, values: Float[Tensor, "inner n"]) -> PerPath:
     tensor([1.4286])
     """
     steps = segments(path)
+    if values.shape != (len(path) - 2, path.shape[1]):
+        raise ValueError(
+            f"values must have shape {(len(path) - 2, path.shape[1])}, got {tuple(values.shape)}"
+        )
     around = (steps[:-1] + steps[1:]) / 2
     return (values * around).sum(0) / around.sum(0)
 
@@ -78,7 +94,13 @@ def along_length(path: Path, count: int) -> Float[Tensor, "count n *sample"]:
 
 
 def nearest_distance(path: Path, images: Float[Tensor, " m *sample"]) -> PerPoint:
-    """||y - x|| to the nearest of `images`, such as the training set, for every image of a path."""
+    """||y - x|| to the nearest of `images`, such as the training set, for every image of a path. NaN stays NaN."""
+    check_curve("path", path, least=1, kind="paths")
+    check_rows("images", images)
+    if images.shape[1:] != path.shape[2:]:
+        raise ValueError(
+            f"images must be like those of path, {tuple(path.shape[2:])}, got {tuple(images.shape[1:])}"
+        )
     away = torch.cdist(path.flatten(2).flatten(0, 1), images.flatten(1).to(path))
     return away.amin(1).unflatten(0, path.shape[:2])
 
@@ -86,18 +108,17 @@ def nearest_distance(path: Path, images: Float[Tensor, " m *sample"]) -> PerPoin
 def gradient_noise(
     model: Network,
     path: Path,
-    target: Int[Tensor, " n"],
+    target: Target = None,
     *,
     score: str = "logit",
     internal_batch_size: int = 64,
 ) -> PerPath:
     """Mean of 1 - cos between the classifier's gradients at neighbouring points, in [0, 2]; 0 is steady.
 
-    A pair with a zero gradient does not count; nan where no pair counts. Raises ValueError for fewer than 2
-    points or an unknown score.
+    A pair with a zero gradient does not count; nan where no pair counts, and where a gradient is NaN or infinite.
+    Raises ValueError for fewer than 2 points, and as `weighted_gradients`.
     """
-    if len(path) < 2:
-        raise ValueError(f"path has {len(path)} point; accepted are paths of 2 points or more")
+    check_curve("path", path, kind="paths")
     integral = weighted_gradients(
         model, path.detach(), path.new_zeros(()).expand_as(path), target, score=score,
         internal_batch_size=internal_batch_size, steady=True,
@@ -112,8 +133,12 @@ def path_of(
 ) -> Path:
     """The images along which a method integrates from `start` to `x`, (n_steps + 1, n, *sample).
 
-    For the methods with a straight pixel line or a decoded path; ValueError for others.
+    For the methods with a straight pixel line or a decoded path; ValueError for others, and for ends that differ in
+    shape.
     """
+    check_rows("x", x)
+    if start.shape != x.shape:
+        raise ValueError(f"start must have the shape of x, {tuple(x.shape)}, got {tuple(start.shape)}")
     if isinstance(method, IntegratedGradients):
         ends = (method._rebuilt(start), method._rebuilt(x)) if method.encoder is not None else (start, x)
         return straight(*ends, method.n_steps + 1)

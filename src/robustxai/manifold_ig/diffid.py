@@ -10,24 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.checks import check_calm
-from robustxai.metrics.faithfulness import Classifier, Images, Maps, Targets, targets
+from robustxai.checks import as_target, check_calm, check_count, check_images, check_share
 from robustxai.metrics.maps import nan_where, order, spatial, unusable
 from robustxai.metrics.predictions import predicted
 from robustxai.metrics.spread import resize
+from robustxai.models import Network, logits_of
 
+Images = Float[Tensor, "n channel height width"]
+Maps = Float[Tensor, " m *map"]
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @torch.no_grad()
 def diff_id(
-    model: Classifier,
+    model: Network,
     x: Images,
     maps: Maps,
-    target: Targets = None,
+    target: int | Int[Tensor, " n"] | None = None,
     *,
     shares: Sequence[float] = SHARES,
     max_batch: int = 256,
@@ -41,8 +43,8 @@ def diff_id(
             leaves the most important ones and takes the least important. Their new value is the mean of the
             pixels that are left, per image and channel.
 
-    nan where a map is constant or not finite. Raises ValueError for a network in training mode, another number of
-    maps than images, or shares outside (0, 1).
+    nan where a map is constant or not finite, and where a logit is NaN. Raises ValueError for a network in training
+    mode, another number of maps or targets than images, a class that is not there, or shares outside (0, 1).
 
     >>> x = torch.zeros(1, 1, 2, 2); x[0, 0, 0, 0] = 1
     >>> bright = lambda v: torch.stack((v[:, 0, 0, 0], 0.6 - v[:, 0, 0, 0]), 1)
@@ -50,22 +52,26 @@ def diff_id(
     tensor([1.])
     """
     check_calm("model", model)
-    if not shares or not all(0 < share < 1 for share in shares):
-        raise ValueError(f"shares is {tuple(shares)}; accepted are numbers between 0 and 1.")
+    check_images("x", x, low=None, high=None)
+    check_count("max_batch", max_batch)
+    shares = [check_share("shares", share, open=True) for share in shares]
+    if not shares:
+        raise ValueError("shares must hold one number in (0, 1) or more, got none")
     native = spatial(maps)
     if len(native) != len(x):
         raise ValueError(f"maps holds {len(native)} maps for {len(x)} images; accepted is one map per image.")
-    flat, t = resize(native, (x.shape[2], x.shape[3])).flatten(1), targets(model, x, target, max_batch)
+    flat = resize(native, (x.shape[2], x.shape[3])).flatten(1)
+    clean = torch.cat([logits_of(model, part) for part in x.split(max_batch)])
+    t, bad = as_target(target, clean), (flat.amax(1) == flat.amin(1)) | unusable(flat) | clean.isnan().any(1)
     rank = torch.empty_like(by_size := order(flat))
     rank.scatter_(1, by_size, torch.arange(flat.shape[1], device=x.device).expand_as(by_size))
     rank = rank.reshape(len(x), 1, *x.shape[2:])
-    gained = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    gained = torch.zeros_like(t)
     for share in shares:
         count = round(share * flat.shape[1])
         for sign, left in ((1, rank < flat.shape[1] - count), (-1, rank >= count)):
             mean = (x * left).sum((2, 3), keepdim=True) / left.sum((2, 3), keepdim=True).clamp_min(1)
             shown = torch.where(left, x, mean)
-            right = torch.cat([predicted(model(part)) for part in shown.split(max_batch)]) == t
-            gained += sign * right.double()
-    bad = (flat.amax(1) == flat.amin(1)) | unusable(flat)
-    return nan_where((gained / len(shares)).to(x.dtype), bad)
+            logits = torch.cat([logits_of(model, part) for part in shown.split(max_batch)])
+            gained, bad = gained + sign * (predicted(logits) == t), bad | logits.isnan().any(1)
+    return nan_where(gained.to(x.dtype) / len(shares), bad)

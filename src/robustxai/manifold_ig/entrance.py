@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from robustxai.models import Network, as_logits, logits_of
+
 Model = Callable[[Tensor], Tensor]
 Samples = Float[Tensor, "n *sample"]
 Kinds = frozenset[Callable[..., Any]]
@@ -28,16 +30,30 @@ TIMES = (0.381966, 0.854102)  # two points in no simple place
 class Segment(NamedTuple):
     """Straight paths from `start` to `end`, one a sample, with what asks a network about their points.
 
-    model: points (n, ...) to logits. pull: the sum of gradients in the points to that of gradients in the images.
+    model: points (n, ...) to what the network returns. pull: the sum of gradients in the points to that of gradients
+    in the images.
     """
 
-    model: Model
+    model: Network
     start: Tensor
     end: Tensor
     pull: Model = lambda gradient: gradient
 
 
-def entered(model: Model, start: Samples, end: Samples) -> Segment:
+def slope(y: Tensor, x: Tensor, weights: Tensor | None = None, *, create_graph: bool = False) -> Tensor:
+    """The gradient in x of the sum of y, or of y with weights. ValueError where nothing leads from x to y."""
+    found = None
+    if y.requires_grad:
+        target = y.sum() if weights is None else y
+        found = torch.autograd.grad(target, x, weights, create_graph=create_graph, allow_unused=True)[0]
+    if found is None:
+        raise ValueError(
+            "model's logits have no gradient in x: part of it runs under torch.no_grad or detaches; take that out"
+        )
+    return found
+
+
+def entered(model: Network, start: Samples, end: Samples) -> Segment:
     """The paths from `start` to `end` behind the first layer that `model` runs, or as they are where they differ.
 
     Verified by values: the output of the first layer is affine along each path; and at two points of the longest path
@@ -62,12 +78,12 @@ def entered(model: Model, start: Samples, end: Samples) -> Segment:
 
 
 @torch.no_grad()
-def _entrance(model: Model, start: Tensor, end: Tensor) -> "tuple[Entrance | None, tuple[Tensor, ...]]":
+def _entrance(model: Network, start: Tensor, end: Tensor) -> "tuple[Entrance | None, tuple[Tensor, ...]]":
     """The first entrance that fits, and h of `start` and `end`."""
     if hasattr(model, "_orig_mod"):  # torch.compile would compile anew for each interception
         return None, ()
     longest = int((end - start).flatten(1).abs().amax(1).argmax())
-    expected = model(_points(start[longest], end[longest]))
+    expected = logits_of(model, _points(start[longest], end[longest]))
     with torch.inference_mode(False):
         images = end.clone()
     faster = [torch.channels_last] if end.ndim == 4 and end.device.type == "cpu" else []
@@ -82,7 +98,7 @@ def _entrance(model: Model, start: Tensor, end: Tensor) -> "tuple[Entrance | Non
 class Entrance:
     """A network entered behind its first `layers`, whose output h is kept in `layout`; before them it sees `images`."""
 
-    model: Model
+    model: Network
     images: Tensor
     layers: tuple[Kinds, ...]
     layout: torch.memory_format
@@ -97,8 +113,8 @@ class Entrance:
             pass
         return intercept.found.to(memory_format=self.layout)
 
-    def rest(self, h: Tensor) -> Tensor:
-        """Logits from h, which stays as it is: the next layer may be a ReLU that works in place."""
+    def rest(self, h: Tensor) -> Any:
+        """What the network returns from h, which stays as it is: the next layer may be a ReLU that works in place."""
         with _Intercept(self.layers, h.clone(memory_format=self.layout)):
             return self.model(self.images[:1].expand(len(h), *self.images.shape[1:]))
 
@@ -107,21 +123,20 @@ class Entrance:
         attached = torch.is_grad_enabled() and gradient.requires_grad
         with torch.inference_mode(False), torch.enable_grad():
             x = self.images.detach().requires_grad_()
-            return torch.autograd.grad(
-                self.first(x), x, gradient, create_graph=attached, materialize_grads=True
-            )[0]
+            return slope(self.first(x), x, gradient, create_graph=attached)
 
     def fitting(self, start: Tensor, end: Tensor, longest: int, expected: Tensor) -> tuple[Tensor, ...]:
         """h of `start` and `end`; nothing unless it is affine between and gives the logits `expected` at `_points`."""
-        try:  # RuntimeError: such as that of a network that flattens maps by `view`, where channels come last
+        try:  # errors: such as that of a network that flattens maps by `view`, where channels come last
             one = self.first(end[longest, None])
             if one.shape[:1] != (1,) or (one.dtype, one.device) != (end.dtype, end.device):
                 return ()
             h0, h1, between = (self.first(x) for x in (start, end, torch.lerp(start, end, TIMES[0])))
             affine = _close(torch.lerp(h0, h1, TIMES[0]), between)
-            same = affine and _close(self.rest(_points(h0[longest], h1[longest])), expected)
+            logits = as_logits(self.rest(_points(h0[longest], h1[longest])), 2) if affine else None
+            same = logits is not None and _close(logits, expected)
             return (h0, h1) if same else ()
-        except RuntimeError:
+        except (RuntimeError, ValueError):
             return ()
 
 
@@ -146,7 +161,7 @@ class _Intercept(TorchFunctionMode):
 
     def __init__(self, layers: tuple[Kinds, ...], given: Tensor | None = None) -> None:
         super().__init__()
-        self.ahead, self.given, self.found = list(layers), given, torch.empty(0)
+        self.ahead, self.given, self.found = list(layers), given, torch.empty(0, device="cpu")
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

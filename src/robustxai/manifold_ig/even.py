@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from robustxai.checks import check_count
 from robustxai.manifold_ig.decoded import ManifoldIG
 from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed
 from robustxai.manifold_ig.metric import Decoder
@@ -17,16 +18,21 @@ from robustxai.manifold_ig.metric import Decoder
 class EvenPathIG(ManifoldIG):
     """`LatentPathIG` with its points moved along the decoded curve to equal steps; other arguments as there.
 
-    rounds: of moving the points, each decodes them once.
+    rounds: of moving the points, each decodes them once. Raises ValueError for fewer than 1.
+
+    >>> import torch
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval()
+    >>> encode, decode = (lambda x: x.flatten(1)[:, :4]), (lambda z: z.repeat(1, 3).sinh().unflatten(1, (3, 2, 2)))
+    >>> found = EvenPathIG(net, encode, decode, n_steps=4).explain(torch.rand(1, 3, 2, 2), target=1)
+    >>> bool(found.geodesic.speed_variation < 0.1)
+    True
     """
 
     def __init__(
         self, model: nn.Module, encoder: Decoder, decoder: Decoder, *, rounds: int = 6, **options: Any
     ):
         super().__init__(model, encoder, decoder, evaluations=0, **options)
-        if rounds < 1:
-            raise ValueError(f"rounds is {rounds}; accepted are 1 and more")
-        self.rounds = rounds
+        self.rounds = check_count("rounds", rounds)
 
     def geodesic(self, x: Tensor, start: Tensor, *, warm: Tensor | Geodesic | None = None) -> Geodesic:
         """The latent lines between the codes of `start` and of `x` at constant speed; `warm` is not used."""

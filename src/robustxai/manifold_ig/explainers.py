@@ -1,31 +1,31 @@
 """Integrated Gradients along five kinds of path, with one call: `Method(model, ...).attribute(x, target)`.
 
-Captum's convention: images (N, C, H, W) in [0, 1] (or samples of any shape) come in, attributions of the same
-shape go out, signed. Where `x` requires a gradient the attribution is differentiable in it, so that it can be
-attacked. Knows nothing about attacks or measures.
+Captum's convention: images (N, C, H, W) in [0, 1] (or samples of any shape) come in, signed attributions of the same
+shape go out; calling the object gives their map. Where `x` requires a gradient the attribution is differentiable in
+it, so that it can be attacked. Knows nothing about attacks or measures.
 """
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, overload
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from robustxai.checks import as_target, check_batch, check_calm, check_count, check_name
+from robustxai.explainers.base import Explainer, GradientExplainer
 from robustxai.manifold_ig.attribution import Attribution
-from robustxai.manifold_ig.baselines import as_baseline
-from robustxai.manifold_ig.explained import SCORES, as_logits, as_target, class_scores
+from robustxai.manifold_ig.baselines import as_baseline, warn_outside
+from robustxai.manifold_ig.contracts import run
+from robustxai.manifold_ig.explained import SCORES, picked
 from robustxai.manifold_ig.geodesic import Geodesic
-from robustxai.manifold_ig.integrate import (
-    RULES,
-    Integral,
-    quadrature,
-    straight_integral,
-    weighted_gradients,
-)
-from robustxai.manifold_ig.metric import Decoder, check_mode, decode
+from robustxai.manifold_ig.integrate import Integral, line_integral, node_integral
+from robustxai.manifold_ig.metric import Decoder, decode
 from robustxai.manifold_ig.paths import like
+from robustxai.manifold_ig.rules import RULES, quadrature
+from robustxai.models import logits_of
 
 Sample = Float[Tensor, "n *sample"]
 Target = int | Int[Tensor, " n"] | None
@@ -43,7 +43,7 @@ class Way:
     geodesic: Geodesic | None = None
 
 
-class PathExplainer:
+class PathExplainer(GradientExplainer):
     """What all methods share; a method adds `_way`: from images, baselines and target to a path and its sum.
 
     Args:
@@ -55,11 +55,17 @@ class PathExplainer:
             the images of decoded paths are in memory, n_steps + 1 for each sample.
 
     Raises ValueError for an unknown rule or score, fewer than 1 step, or passes of fewer than 1 image.
+
+    >>> linear = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval()
+    >>> explain = IntegratedGradients(linear, n_steps=3)
+    >>> isinstance(explain, PathExplainer), explain(torch.rand(1, 3, 2, 2), target=0).shape
+    (True, torch.Size([1, 1, 2, 2]))
     """
 
     encoder: Decoder | None = None
     decoder: Decoder | None = None
     rules: tuple[str, ...] = RULES
+    black_start = True  # baselines=None is 0, which is black for images in [0, 1]
     steady = False  # also measure the noise of the gradients
 
     def __init__(
@@ -71,17 +77,20 @@ class PathExplainer:
         score: str = "logit",
         internal_batch_size: int | None = 64,
     ):
-        if rule not in self.rules:
-            raise ValueError(f"rule is {rule!r}; accepted are {', '.join(self.rules)}")
-        if score not in SCORES:
-            raise ValueError(f"score is {score!r}; accepted are {', '.join(SCORES)}")
-        counts = (n_steps, 1 if internal_batch_size is None else internal_batch_size)
-        if any(not isinstance(count, int) or count < 1 for count in counts):
-            raise ValueError(
-                f"n_steps and internal_batch_size are {n_steps} and {internal_batch_size}; accepted is 1 or more"
-            )
-        self.model, self.n_steps, self.rule, self.score = model, n_steps, rule, score
-        self.internal_batch_size = internal_batch_size
+        check_name("rule", rule, self.rules)
+        check_name("score", score, SCORES)
+        self.model, self.n_steps, self.rule, self.score = model, check_count("n_steps", n_steps), rule, score
+        self.internal_batch_size = (
+            None if internal_batch_size is None else check_count("internal_batch_size", internal_batch_size)
+        )
+
+    @overload
+    def attribute(self, x: Sample, target: Target = None, baselines: Baselines = None) -> Sample: ...
+
+    @overload
+    def attribute(
+        self, x: Sample, target: Target = None, baselines: Baselines = None, *, return_convergence_delta: bool
+    ) -> tuple[Sample, Float[Tensor, " n"]]: ...
 
     def attribute(
         self,
@@ -91,6 +100,8 @@ class PathExplainer:
         return_convergence_delta: bool = False,
     ) -> Sample | tuple[Sample, Float[Tensor, " n"]]:
         """Attributions of the shape of `x`, and with `return_convergence_delta` also Captum's delta (n,).
+
+        Images outside [0, 1] without baselines get one warning: 0 is not their black.
 
         Args:
             x: samples, finite.
@@ -106,12 +117,13 @@ class PathExplainer:
             return way.integral.values
         return way.integral.values, self._judged(x, way).delta
 
-    def __call__(self, x: Sample, target: Target = None) -> Sample:
-        return self._found(x, target, None).integral.values
-
     def explain(self, x: Sample, target: Target = None, baselines: Baselines = None) -> Attribution:
         """The attribution with its diagnostics; arguments as in `attribute`."""
         return self._judged(x, self._watched()._found(x, target, baselines))
+
+    def guide(self, x: Tensor, *, beta: float | int = 10.0) -> Explainer:
+        """The same explainer of a softplus copy of a network with ReLUs; itself where there are none to replace."""
+        return super().guide(x, beta=beta) if isinstance(self.model, nn.Module) else self
 
     def _watched(self) -> "PathExplainer":
         again = copy.copy(self)
@@ -121,6 +133,8 @@ class PathExplainer:
     def _found(self, x: Tensor, target: Target, baselines: Tensor | float | None, **more: Any) -> Way:
         """The attribution without its diagnostics, which cost passes that an attack need not pay."""
         self._check(x, baselines)
+        if baselines is None and self.black_start:
+            warn_outside(x, stacklevel=3)
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
             return self._way(x, self._begin(baselines, x), target, **more)
 
@@ -129,7 +143,7 @@ class PathExplainer:
 
     def _judged(self, x: Tensor, way: Way) -> Attribution:
         with torch.no_grad():
-            start, end = (class_scores(self._logits(e), way.target, self.score) for e in way.ends)
+            start, end = (picked(self._logits(e), way.target, self.score) for e in way.ends)
             changed = torch.zeros_like(way.finite)
             if self.encoder is not None and self.decoder is not None:
                 rebuilt = self._rebuilt(x)
@@ -149,7 +163,7 @@ class PathExplainer:
         return network(x) if len(parts) == 1 else torch.cat([network(part) for part in parts])
 
     def _logits(self, x: Tensor) -> Tensor:
-        return as_logits(self._in_passes(self.model, x))
+        return self._in_passes(partial(logits_of, self.model), x)
 
     def _target(self, end: Tensor, target: Target) -> Tensor:
         """Class indices; one image tells how many classes there are where they are given."""
@@ -157,34 +171,40 @@ class PathExplainer:
             logits = self._logits(end if target is None else end[:1])
             return as_target(target, logits.expand(len(end), -1))
 
-    def _along(self, images: Tensor, target: Target, found: Geodesic | None = None) -> Way:
-        """Integrate along a path that is there as images."""
-        index = self._target(images[-1], target)
+    def _along(
+        self, images: Tensor, target: Target, found: Geodesic | None = None, kind: torch.dtype | None = None
+    ) -> Way:
+        """Integrate along a path that is there as images; kind: the type that the network takes, if it is another."""
+        kind = kind or images.dtype
+        index = self._target(images[-1].to(kind), target)
         points, weights = quadrature(images, self.rule)
-        integral = weighted_gradients(
-            self.model, points, weights, index, score=self.score,
+        integral = node_integral(
+            self.model, points.to(kind), weights, index, score=self.score,
             internal_batch_size=self.internal_batch_size, steady=self.steady,
         )  # fmt: skip
         finite = images.flatten(2).isfinite().all(2).all(0)
         return Way(
-            images[[0, -1]], integral, index, finite if found is None else finite & found.finite, found
+            images[[0, -1]].to(kind),
+            integral,
+            index,
+            finite if found is None else finite & found.finite,
+            found,
         )
 
     def _rebuilt(self, x: Tensor) -> Tensor:
         assert self.encoder is not None and self.decoder is not None
-        codes = self._in_passes(self.encoder, x)
+        codes = self._encoded_in_passes(x)
         return like(decode(self.decoder, codes[None], max_batch=self.internal_batch_size), x)[0]
+
+    def _encoded_in_passes(self, x: Tensor) -> Tensor:
+        assert self.encoder is not None
+        return self._in_passes(partial(run, self.encoder, name="encoder"), x)
 
     def _check(self, x: Tensor, baselines: Tensor | float | None) -> None:
         for part, name in ((self.model, "model"), (self.encoder, "encoder"), (self.decoder, "decoder")):
             if part is not None:
-                check_mode(part, name)
-        if x.ndim < 2 or len(x) == 0 or not x.is_floating_point():
-            raise ValueError(
-                f"x has shape {tuple(x.shape)} and type {x.dtype}; accepted are floats (n, ...), n of 1 or more"
-            )
-        if not x.isfinite().all():
-            raise ValueError("x holds numbers that are NaN or infinite; accepted are finite images")
+                check_calm(name, part)
+        check_batch("x", x)
 
 
 class IntegratedGradients(PathExplainer):
@@ -219,7 +239,7 @@ class IntegratedGradients(PathExplainer):
         if self.encoder is not None:
             end, start = self._rebuilt(x), self._rebuilt(start)
         index = self._target(end, target)
-        integral = straight_integral(
+        integral = line_integral(
             self.model, start, end, index, steps=self.n_steps, rule=self.rule, score=self.score,
             internal_batch_size=self.internal_batch_size, steady=self.steady,
         )  # fmt: skip

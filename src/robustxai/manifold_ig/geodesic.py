@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from robustxai.checks import check_count, check_name
+from robustxai.checks import check_calm, check_count, check_name
 from robustxai.manifold_ig import sine
 from robustxai.manifold_ig.contracts import (
     MODES,
@@ -29,7 +29,6 @@ from robustxai.manifold_ig.metric import (
     Images,
     Latents,
     PerCurve,
-    check_mode,
     curve_energy,
     curve_length,
     decode,
@@ -52,6 +51,10 @@ class Geodesic:
     each sweep (released). converged: the stop rule held before the budget ended. finite: False where the
     solver met a number that is not finite; the curve is then the last or best finite one, or, if there is
     none, the straight latent line.
+
+    >>> found = geodesic(lambda z: z.sinh(), torch.zeros(1, 2), torch.ones(1, 2), n_points=5)
+    >>> found.latents.shape, found.images.shape, bool(found.finite)
+    (torch.Size([5, 1, 2]), torch.Size([5, 1, 2]), True)
     """
 
     latents: Latents
@@ -122,7 +125,7 @@ def geodesic(
     >>> path.images.shape, bool(path.energy < path.trace[0])
     (torch.Size([11, 1, 3]), True)
     """
-    check_mode(decoder, "decoder")
+    check_calm("decoder", decoder)
     check_ends(z0, z1)
     check_name("mode", mode, MODES)
     check_points(n_points, mode)

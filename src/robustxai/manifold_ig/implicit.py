@@ -12,9 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.checks import check_count
 from robustxai.manifold_ig.baselines import as_baseline
-from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
+from robustxai.manifold_ig.decoded import ManifoldIG
 from robustxai.manifold_ig.explainers import Target, Way
+from robustxai.manifold_ig.latent import LatentPathIG
 from robustxai.manifold_ig.metric import Codes, Decoder, Latents, curve_energy, decode
 from robustxai.manifold_ig.sine import line
 
@@ -30,6 +32,7 @@ def end_gradient(
     has numbers to be exact. Where the curvature along a search direction is not positive, a curve stops there.
     Raises ValueError for fewer than 3 points or slopes of another shape than the inner points.
     """
+    check_count("iterations", iterations, 0)
     if len(latents) < 3 or slopes.shape != latents[1:-1].shape:
         raise ValueError(
             f"latents and slopes have shapes {tuple(latents.shape)} and {tuple(slopes.shape)}; accepted are "
@@ -49,8 +52,10 @@ def end_gradient(
         straight, mixed = torch.autograd.grad(asked, (inner, end), retain_graph=True)
         return straight, mixed[0]
 
-    one = torch.ones(count - 2, dtype=torch.float64)
-    stiff = 2 * torch.eye(count - 1, dtype=torch.float64) - torch.diag(one, 1) - torch.diag(one, -1)
+    one = torch.ones(count - 2, dtype=torch.float64, device="cpu")
+    stiff = (
+        2 * torch.eye(count - 1, dtype=torch.float64, device="cpu") - torch.diag(one, 1) - torch.diag(one, -1)
+    )
     soften = torch.linalg.inv(stiff).to(latents)
     w = _conjugate_gradients(lambda v: product(v)[0], slopes, soften, iterations)
     along, mixed = product(w)
@@ -123,6 +128,9 @@ def implicit(
 
     >>> attack.perturb(model, x, explain=method, guide=implicit(method))  # doctest: +SKIP
     """
+    if not isinstance(method, ManifoldIG):
+        raise ValueError(f"method must be a ManifoldIG, got {type(method).__name__}")
+    check_count("iterations", iterations, 0)
 
     def guide(x: Tensor) -> LatentPathIG:
         held = method.freeze(x, as_baseline(baselines, x))

@@ -13,10 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from robustxai.checks import check_count
 from robustxai.data.scenes import FactorSpec, render_menagerie, render_portraits
 from robustxai.data.scenes.base import sample_factors
 from robustxai.data.scenes.menagerie import FACTORS as MENAGERIE
 from robustxai.data.scenes.portraits import FACTORS as PORTRAITS
+from robustxai.manifold_ig.contracts import check_curve, is_count
 from robustxai.manifold_ig.lbfgs import minimise
 from robustxai.runtime import side_by_side
 
@@ -28,14 +30,21 @@ EDGE = 0.02  # starts are kept this share of the range off its ends, where the s
 
 @dataclass(frozen=True)
 class KnownManifold:
-    """A renderer, (factors (m, f), size) -> images (m, c, size, size), and the ranges of its factors."""
+    """A renderer, (factors (m, f), size) -> images (m, c, size, size), and the ranges of its factors.
+
+    >>> level = FactorSpec("level", 0, 1, "continuous", "brightness")
+    >>> greys = KnownManifold(lambda f, size: f[:, :, None, None].expand(-1, 1, size, size), (level,))
+    >>> found = nearest_on_manifold(torch.full((1, 1, 4, 4), 0.3), greys, library=20)
+    >>> round(float(found.factors), 2)
+    0.3
+    """
 
     render: Callable[[Tensor, int], Tensor]
     factors: Sequence[FactorSpec]
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n factor"]:
-        """n factor vectors, independent and uniform in their ranges."""
-        return sample_factors(tuple(self.factors), n, generator=generator)
+        """n factor vectors, independent and uniform in their ranges. Raises ValueError for fewer than 1."""
+        return sample_factors(tuple(self.factors), check_count("n", n), generator=generator)
 
 
 PORTRAIT_MANIFOLD = KnownManifold(lambda f, size: render_portraits(f, size)[0], PORTRAITS)
@@ -74,11 +83,12 @@ def nearest_on_manifold(
 
     Raises ValueError for images that are not square or not finite, and numbers below 1.
     """
-    if images.shape[2] != images.shape[3] or not images.isfinite().all():
+    if images.ndim != 4 or images.shape[2] != images.shape[3] or not images.isfinite().all():
         raise ValueError(
             f"images has shape {tuple(images.shape)} or holds NaN; accepted are square, finite images"
         )
-    if min(library, starts, evaluations) < 1 or not 1 <= (fit_size or 1) <= images.shape[2]:
+    counts = (library, starts, evaluations, 1 if fit_size is None else fit_size)
+    if not all(is_count(count, 1) for count in counts) or not counts[3] <= images.shape[2]:
         raise ValueError(
             f"library, starts, evaluations and fit_size are {library}, {starts}, {evaluations} and {fit_size}; "
             "accepted are 1 or more, and None or 1 to the image's side"
@@ -88,6 +98,10 @@ def nearest_on_manifold(
     goal = images if size == images.shape[2] else adaptive_avg_pool2d(images, size)
     many = manifold.sample(library, generator=g).to(images)
     if hints is not None:
+        if hints.ndim != 2 or hints.shape[1] != many.shape[1] or not hints.isfinite().all():
+            raise ValueError(
+                f"hints must be finite factors (m, {many.shape[1]}), got shape {tuple(hints.shape)}"
+            )
         many = torch.cat((hints.to(images), many))
     with torch.no_grad():
         away = torch.cdist(goal.flatten(1), manifold.render(many, size).flatten(1))
@@ -117,6 +131,7 @@ def manifold_distance(
     def some(images: Tensor) -> Tensor:
         return nearest_on_manifold(images, manifold, **options).distance  # pyright: ignore[reportArgumentType]
 
+    check_curve("path", path, least=1, kind="paths")
     parts = path.flatten(0, 1).split(TOGETHER)
     found = map(some, parts) if options.get("generator") else side_by_side(some, parts)
     return torch.cat(list(found)).unflatten(0, path.shape[:2])

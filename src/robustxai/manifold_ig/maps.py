@@ -4,39 +4,57 @@ Knows tensors only.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.explainers.base import Explainer
+from robustxai.explainers.reduce import read, reduced
+
 Sample = Float[Tensor, "n *sample"]
 Explain = Callable[..., Tensor]
-
-
-def saliency(attribution: Sample) -> Float[Tensor, " n *map"]:
-    """|A|, summed over the channels of images: (n, c, h, w) to (n, 1, h, w); other shapes stay.
-
-    >>> saliency(torch.tensor([[[[1.0]], [[-2.0]]]]))
-    tensor([[[[3.]]]])
-    """
-    size = attribution.abs()
-    return size.sum(1, keepdim=True) if size.ndim == 4 else size
+saliency = reduced
+"""|A|, summed over the channels of images: (n, c, h, w) to (n, 1, h, w); the one rule of the library."""
 
 
 def shares(attribution: Sample) -> Float[Tensor, "n d"]:
-    """`saliency` as shares of its sum; a map of zeros stays zero."""
+    """`saliency` as shares of its sum; a map of zeros stays zero, a map with NaN is NaN.
+
+    >>> shares(torch.tensor([[1.0, -3.0]]))
+    tensor([[0.2500, 0.7500]])
+    """
     flat = saliency(attribution).flatten(1)
     return flat / flat.sum(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
 
 
-class SaliencyOf:
-    """An explainer of maps from one of signed attributions: `SaliencyOf(method)(x, target)` is (n, 1, h, w).
+def signed(explain: Explain) -> Explain:
+    """The method's own attribution of an explainer, signed where it is: `attribute`; a plain function as it is."""
+    return getattr(explain, "attribute", explain)
 
-    What attacks and measures take that read ranked, non-negative scores.
+
+def from_black(explain: Explain) -> Explain:
+    """`signed`, of paths that start at 0 whatever the images: for measures that change images of [0, 1] a little, and
+    leave it.
+    """
+    if not getattr(explain, "black_start", False):
+        return signed(explain)
+    return lambda x, target=None: signed(explain)(x, target, torch.zeros_like(x))
+
+
+class SaliencyOf(Explainer):
+    """An explainer of maps from anything callable that gives attributions: `SaliencyOf(f)(x, target)` is (n, 1, h, w).
+
+    The explainers of this library need none: calling them gives the map.
+
+    >>> SaliencyOf(lambda x, target: -2 * x)(torch.ones(1, 3, 1, 1), 0)
+    tensor([[[[6.]]]])
     """
 
     def __init__(self, explain: Explain):
         self.explain = explain
 
-    def __call__(self, x: Sample, target: Tensor | int | None = None) -> Float[Tensor, " n *map"]:
-        return saliency(self.explain(x, target))
+    def attribute(self, x: Sample, target: Any = None) -> Float[Tensor, " n *map"]:
+        """What the explainer gives when called, as a map."""
+        return read(self.explain)(x, target)

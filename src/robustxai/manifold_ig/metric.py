@@ -11,8 +11,11 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import jvp, vjp
+
+from robustxai.checks import check_count
+from robustxai.manifold_ig.contracts import check_curve, check_rows, check_same, run
 
 Decoder = Callable[[Tensor], Tensor]
 Codes = Float[Tensor, "n *latent"]
@@ -25,6 +28,8 @@ PerCurve = Float[Tensor, " n"]
 
 def push(decoder: Decoder, z: Codes, u: Codes) -> Samples:
     """J(z) u: how fast the image changes when the code `z` moves with velocity `u` (one JVP)."""
+    check_rows("z", z)
+    check_same("u", u, "z", z)
     with warnings.catch_warnings():  # torch's own forward mode announces the end of torch.jit once
         warnings.filterwarnings("ignore", "`torch.jit.script`", FutureWarning)
         return jvp(decoder, (z,), (u,))[1]
@@ -32,7 +37,10 @@ def push(decoder: Decoder, z: Codes, u: Codes) -> Samples:
 
 def pull(decoder: Decoder, z: Codes, v: Samples) -> Codes:
     """J(z)^T v: the gradient in the code of the inner product of the image with `v` (one VJP)."""
-    return vjp(decoder, z)[1](v)[0]
+    check_rows("z", z)
+    image, pulled = vjp(decoder, z)[:2]
+    check_same("v", v, "the decoder's image", image)
+    return pulled(v)[0]
 
 
 def metric_product(decoder: Decoder, z: Codes, u: Codes) -> Codes:
@@ -47,6 +55,8 @@ def metric_product(decoder: Decoder, z: Codes, u: Codes) -> Codes:
 
 def dense_metric(decoder: Decoder, z: Codes, *, chunk: int = 256) -> Float[Tensor, "n d d"]:
     """G(z) as a matrix per code, d = numbers in a code: d products, `chunk` at a time. Only for small d."""
+    check_rows("z", z)
+    check_count("chunk", chunk)
     n, d = len(z), z[0].numel()
     units = torch.eye(d, dtype=z.dtype, device=z.device)
     columns = []
@@ -61,10 +71,13 @@ def largest_eigenvalue(
 ) -> PerCurve:
     """The largest eigenvalue of G(z) per code, from below, by power iteration.
 
-    Gradient descent on the nodes of a curve is stable for steps below dt / (2 eigenvalue) (spec 9.2).
+    Gradient descent on the nodes of a curve is stable for steps below dt / (2 eigenvalue) (spec 9.2). A generator's
+    numbers are drawn on its device; NaN where the decoder gives NaN. Raises ValueError for no iterations.
     """
+    check_rows("z", z)
+    check_count("iterations", iterations)
     start = torch.Generator(z.device).manual_seed(0) if generator is None else generator
-    u = torch.randn(z.shape, dtype=z.dtype, device=z.device, generator=start)
+    u = torch.randn(z.shape, dtype=z.dtype, device=start.device, generator=start).to(z.device)
     value = torch.zeros(len(z), dtype=z.dtype, device=z.device)
     for _ in range(iterations):
         u = u / norms(u).clamp_min(torch.finfo(z.dtype).tiny).view(-1, *[1] * (z.ndim - 1))
@@ -81,11 +94,13 @@ def norms(x: Float[Tensor, " n *sample"]) -> PerCurve:
 def decode(decoder: Decoder, latents: Latents, *, max_batch: int | None = None) -> Images:
     """The images of all points of all curves, `max_batch` codes at a time (None: all at once).
 
-    Raises ValueError when the decoder does not return one image for each code.
+    Raises ValueError when the decoder does not run on the codes or does not return one image for each.
     """
+    check_curve("latents", latents, least=1)
+    size = None if max_batch is None else check_count("max_batch", max_batch)
     flat = latents.flatten(0, 1)
-    parts = flat.split(max_batch) if max_batch else (flat,)
-    images = [decoder(part) for part in parts]
+    parts = flat.split(size) if size else (flat,)
+    images = [run(decoder, part, "decoder") for part in parts]
     for part, image in zip(parts, images, strict=True):
         if not isinstance(image, Tensor) or image.ndim < 2 or len(image) != len(part):
             shape = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
@@ -97,8 +112,7 @@ def decode(decoder: Decoder, latents: Latents, *, max_batch: int | None = None) 
 
 def segments(curve: Curve, decoder: Decoder | None = None) -> Float[Tensor, "segments n"]:
     """The length of every segment of the curves; with `decoder`, of the curves that it makes of codes."""
-    if len(curve) < 2:
-        raise ValueError(f"curve has {len(curve)} point; accepted are curves of 2 points or more")
+    check_curve("curve", curve)
     points = curve if decoder is None else decode(decoder, curve)
     return points.diff(dim=0).flatten(2).norm(dim=2)
 
@@ -120,7 +134,11 @@ def curve_length(curve: Curve, *, decoder: Decoder | None = None) -> PerCurve:
 
 
 class Bounds(NamedTuple):
-    """energy >= half_length = L^2/2 >= half_chord = ||y_N - y_0||^2/2, each (n,) (spec 3.3, item 6)."""
+    """energy >= half_length = L^2/2 >= half_chord = ||y_N - y_0||^2/2, each (n,) (spec 3.3, item 6).
+
+    >>> curve_bounds(torch.tensor([[[0.0]], [[1.0]], [[4.0]]])).half_chord
+    tensor([8.])
+    """
 
     energy: PerCurve
     half_length: PerCurve
@@ -129,6 +147,7 @@ class Bounds(NamedTuple):
 
 def curve_bounds(curve: Curve, *, decoder: Decoder | None = None) -> Bounds:
     """The energy and its two lower bounds: reached by constant speed, and by the straight line of images."""
+    check_curve("curve", curve)
     points = curve if decoder is None else decode(decoder, curve)
     chord = norms(points[-1] - points[0])
     return Bounds(curve_energy(points), curve_length(points).square() / 2, chord.square() / 2)
@@ -145,6 +164,7 @@ def energy_gradient(decoder: Decoder, latents: Latents) -> Float[Tensor, "inner 
 
     Exact, from one decoder pass and one VJP over all points; shape (points - 2, n, *latent).
     """
+    check_curve("latents", latents, least=3)
     inner, pulled = vjp(decoder, latents[1:-1].flatten(0, 1))[:2]
     ends = decode(decoder, latents[[0, -1]])
     images = torch.cat((ends[:1], inner.unflatten(0, latents[1:-1].shape[:2]), ends[1:]))
@@ -159,16 +179,8 @@ def encoder_direction(
 
     -(1/dt) J_h(y_i) [y_{i+1} - 2 y_i + y_{i-1}]: one JVP through the encoder. Not always a descent direction.
     """
+    check_curve("latents", latents, least=3)
     images = decode(decoder, latents)
     bend = images.diff(n=2, dim=0) * (len(latents) - 1)
     pushed = push(encoder, images[1:-1].flatten(0, 1), bend.flatten(0, 1))
     return -pushed.unflatten(0, latents[1:-1].shape[:2])
-
-
-def check_mode(function: object, name: str) -> None:
-    """ValueError when `function` is a module, or a method of one, that is in training mode."""
-    module = getattr(function, "__self__", function)
-    if isinstance(module, nn.Module) and any(m.training for m in module.modules()):
-        raise ValueError(
-            f"{name} is in training mode, where samples of a batch depend on each other; accepted is eval mode"
-        )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from robustxai.checks import check_count, check_number
 from robustxai.manifold_ig.baselines import as_baseline
 from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer, Target, Way
-from robustxai.manifold_ig.integrate import Integral, made_gradients, straight_integral
+from robustxai.manifold_ig.integrate import Integral, line_integral, made_gradients
 
 
 class _Noisy(PathExplainer):
@@ -75,7 +75,7 @@ class SmoothGradIG(_Noisy):
         index = self._target(x, target)
         values, scores = torch.zeros_like(x), x.new_zeros(())
         for noise in self._noise(x, self.generator.clone_state()):
-            found = straight_integral(
+            found = line_integral(
                 self.model, start, x + noise, index, steps=self.n_steps, rule=self.rule, score=self.score,
                 internal_batch_size=self.internal_batch_size,
             )  # fmt: skip

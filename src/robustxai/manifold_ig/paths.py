@@ -11,6 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.checks import check_count, check_name, check_number, check_positive
+from robustxai.manifold_ig.contracts import check_curve, check_rows, check_same
+from robustxai.manifold_ig.precision import widened, widest
 from robustxai.manifold_ig.sine import line
 
 Sample = Float[Tensor, "n *sample"]
@@ -19,7 +22,10 @@ ENDPOINTS = ("recon", "bridge", "anchor")
 
 
 def straight(start: Sample, end: Sample, n_points: int) -> Path:
-    """The straight line from `start` to `end`, both exact: the path of Integrated Gradients."""
+    """The straight line from `start` to `end`, both exact: the path of Integrated Gradients. 2 points or more."""
+    check_rows("end", end)
+    check_same("start", start, "end", end)
+    check_count("n_points", n_points, 2)
     return line(start, end, n_points)
 
 
@@ -30,13 +36,16 @@ def endpoints(
 
     recon: leave the path as it is. bridge: `points` more at each end, evenly on the straight lines from
     `start` to the path and from the path to `end`. anchor: the first and last point become `start` and
-    `end`. Raises ValueError for another mode or no points.
+    `end`. Raises ValueError for another mode, no points, or ends that are not like the images of the path.
     """
-    if mode not in ENDPOINTS or points < 1:
-        raise ValueError(
-            f"endpoint mode and points are {mode!r} and {points}; accepted are {', '.join(ENDPOINTS)} "
-            "and 1 or more"
-        )
+    check_name("endpoint mode", mode, ENDPOINTS)
+    points = check_count("points", points)
+    check_curve("path", path, kind="paths")
+    for name, image in (("start", start), ("end", end)):
+        if image.shape != path.shape[1:]:
+            raise ValueError(
+                f"{name} must have the shape of the path's images, {tuple(path.shape[1:])}, got {tuple(image.shape)}"
+            )
     if mode == "recon":
         return path
     if mode == "anchor":
@@ -56,24 +65,29 @@ def like(images: Tensor, x: Tensor) -> Tensor:
 def gaussian_matrix(size: int, sigma: float, *, like: Tensor) -> Float[Tensor, "size size"]:
     """Gaussian smoothing of a signal of `size` numbers, zero outside, as a matrix; cut off at 4 sigma."""
     radius = int(4 * sigma + 0.5)
-    offset = torch.arange(-radius, radius + 1, dtype=torch.float64)
-    kernel = torch.exp(-0.5 * (offset / sigma).square()) if radius else torch.ones(1, dtype=torch.float64)
+    offset = torch.arange(-radius, radius + 1, dtype=torch.float64, device="cpu")
+    kernel = torch.exp(-0.5 * (offset / sigma).square()) if radius else torch.ones_like(offset)
     kernel = kernel / kernel.sum()
-    apart = torch.arange(size)[:, None] - torch.arange(size) + radius
+    place = torch.arange(size, device="cpu")
+    apart = place[:, None] - place + radius
     inside = (apart >= 0) & (apart < len(kernel))
     return torch.where(inside, kernel[apart.clamp(0, len(kernel) - 1)], 0).to(like)
 
 
 def blur(x: Float[Tensor, "n channel height width"], sigma: float) -> Float[Tensor, "n channel height width"]:
-    """Gaussian blur with standard deviation `sigma` in pixels and zero padding; 0 changes nothing."""
+    """Gaussian blur with standard deviation `sigma` in pixels and zero padding; 0 changes nothing.
+
+    Half precision comes out as float32: differences of blurred images would be lost in it.
+    """
+    x = widened(x)
     rows, columns = (gaussian_matrix(size, sigma, like=x) for size in x.shape[2:])
     return rows @ x @ columns.T
 
 
 def blur_scales(sigma_max: float, steps: int, *, spacing: str = "linear") -> list[float]:
     """sigma_i for i = 0 ... steps from 0 to `sigma_max`: "linear" in sigma, or "sqrt", linear in sigma^2."""
-    if spacing not in ("linear", "sqrt"):
-        raise ValueError(f"spacing is {spacing!r}; accepted are linear, sqrt")
+    check_name("spacing", spacing, ("linear", "sqrt"))
+    steps, sigma_max = check_count("steps", steps), check_positive("sigma_max", sigma_max)
     shares = [i / steps for i in range(steps + 1)]
     return [sigma_max * (math.sqrt(share) if spacing == "sqrt" else share) for share in shares]
 
@@ -81,7 +95,15 @@ def blur_scales(sigma_max: float, steps: int, *, spacing: str = "linear") -> lis
 def blur_path(
     x: Float[Tensor, "n channel height width"], scales: list[float]
 ) -> Float[Tensor, "points n channel height width"]:
-    """The images blurred by each of `scales`, most blurred first: BlurIG's way from its baseline to `x`."""
+    """The images blurred by each of `scales`, most blurred first: BlurIG's way from its baseline to `x`.
+
+    In float32 for half precision. Raises ValueError for no scales or negative ones, and what are no images.
+    """
+    if not isinstance(x, Tensor) or x.ndim != 4 or not x.is_floating_point() or not x.numel():
+        raise ValueError(f"x must be images (n, c, h, w) of floats, got {_kind(x)}")
+    if not len(scales):
+        raise ValueError("scales must hold one standard deviation or more, got none")
+    scales = [check_number("scales", sigma) for sigma in scales]
     return torch.stack([blur(x, sigma) for sigma in sorted(scales, reverse=True)])
 
 
@@ -98,10 +120,21 @@ def guided_path(
 
     gradient: images (n, *sample) to grad F. fraction: share of features that move at a time. max_dist: how
     far, in time, features may be from the straight line (1: unbounded). Each step spends the same L1
-    distance. Returns the images (steps + 1, n, *sample) and the gradients at all but the last.
+    distance. Returns the images (steps + 1, n, *sample) and the gradients at all but the last. Raises ValueError for
+    ends that differ in shape or type, no steps, a fraction outside (0, 1] or a max_dist outside [0, 1].
     """
+    check_rows("end", end)
+    check_same("start", start, "end", end)
+    steps = check_count("steps", steps)
+    check_guiding(fraction, max_dist)
     way = list(guided_steps(gradient, start, end, steps=steps, fraction=fraction, max_dist=max_dist))
     return torch.stack([start, *(after for _, _, after in way)]), torch.stack([slope for _, slope, _ in way])
+
+
+def check_guiding(fraction: float | int, max_dist: float | int) -> None:
+    """The numbers that steer a guided path."""
+    check_number("fraction", fraction, high=1.0, strict=True)
+    check_number("max_dist", max_dist, high=1.0)
 
 
 def guided_steps(
@@ -116,7 +149,7 @@ def guided_steps(
     """The steps of `guided_path` one by one: the images before, the gradient there, the images after."""
     shape, goal, origin = end.shape, end.flatten(1), start.flatten(1)
     span = goal - origin
-    total = span.abs().double().sum(1)
+    total = span.abs().sum(1, dtype=widest(end.device))
     x = origin.clone()
     for step in range(steps):
         before = x.reshape(shape)
@@ -132,20 +165,24 @@ def _spend(x, size, low, high, goal, target, fraction):
     """One step of Guided IG for all rows: move small-gradient features until the L1 distance is `target`."""
     rank = math.floor(fraction * (x.shape[1] - 1)) + 1
     up = torch.sign(high - low)
-    active = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    tiny = 1e-6 * (target + (goal - x).abs().sum(1, dtype=torch.float64))
+    active, wide = torch.ones(len(x), dtype=torch.bool, device=x.device), widest(x.device)
+    tiny = 1e-6 * (target + (goal - x).abs().sum(1, dtype=wide))
     while active.any():
         lagging = active[:, None] & ((low - x) * up > 0)
         x = torch.where(lagging, low, x)
-        left = (goal - x).abs().sum(1, dtype=torch.float64) - target
+        left = (goal - x).abs().sum(1, dtype=wide) - target
         free = torch.where((x == high) | (up == 0), torch.inf, size)
         active &= (left > tiny) & free.isfinite().any(1)
         threshold = free.kthvalue(rank, dim=1, keepdim=True).values
         chosen = active[:, None] & free.isfinite() & (free <= threshold)
-        way = torch.where(chosen, (high - x).abs(), 0).sum(1, dtype=torch.float64)
+        way = torch.where(chosen, (high - x).abs(), 0).sum(1, dtype=wide)
         share = torch.where(way > 0, left / torch.where(way > 0, way, 1), torch.inf)
         whole = (share > 1)[:, None]
         x = torch.where(chosen & whole, high, x)
         x = torch.where(chosen & ~whole, x + (high - x) * share[:, None].to(x), x)
         active &= whole[:, 0]
     return x
+
+
+def _kind(x: object) -> str:
+    return f"shape {tuple(x.shape)} and type {x.dtype}" if isinstance(x, Tensor) else type(x).__name__

@@ -5,9 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robustxai.checks import check_positive
+from robustxai.explainers.base import Explainer
 from robustxai.manifold_ig import paths
-from robustxai.manifold_ig.explainers import PathExplainer, Target, Way
-from robustxai.manifold_ig.integrate import RULES, Integral, gradients, made_gradients
+from robustxai.manifold_ig.adaptive import BPDA
+from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer, Target, Way
+from robustxai.manifold_ig.integrate import Integral, gradients, made_gradients
+from robustxai.manifold_ig.precision import widened
+from robustxai.manifold_ig.rules import RULES
 from robustxai.manifold_ig.turning import Turning
 
 TINY_BLUR = 0.01
@@ -23,9 +28,15 @@ class BlurIG(PathExplainer):
             sigma_i to sigma_i + 0.01) times the step; or a rule of form A.
 
     The path's start is the blurred image, so `baselines` must be None. With "derivative" the blurred images are
-    made for each pass; with a rule of form A those of the whole path are in memory.
+    made for each pass; with a rule of form A those of the whole path are in memory. Blurs and their differences are
+    float32 for images of half precision.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(192, 2)).eval()
+    >>> BlurIG(net, n_steps=4).attribute(torch.rand(2, 3, 8, 8), target=1).shape
+    torch.Size([2, 3, 8, 8])
     """
 
+    black_start = False
     rules = ("derivative", *RULES)
 
     def __init__(
@@ -38,31 +49,30 @@ class BlurIG(PathExplainer):
         **options: Any,
     ):
         super().__init__(model, rule=rule, **options)
-        if sigma_max is not None and not sigma_max > 0:
-            raise ValueError(f"sigma_max is {sigma_max}; accepted is a blur above 0 pixels")
         paths.blur_scales(1.0, 1, spacing=spacing)
-        self.sigma_max, self.spacing = sigma_max, spacing
+        self.sigma_max = None if sigma_max is None else check_positive("sigma_max", sigma_max)
+        self.spacing = spacing
 
     def _check(self, x: Tensor, baselines: Tensor | float | None) -> None:
         if baselines is not None:
             raise ValueError("baselines is given; BlurIG starts from the blurred image and accepts only None")
+        super()._check(x, baselines)
         if x.ndim != 4:
             raise ValueError(f"x has shape {tuple(x.shape)}; accepted is a batch of images (n, c, h, w)")
-        super()._check(x, baselines)
 
     def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
         sigma_max = min(x.shape[2:]) / 4 if self.sigma_max is None else self.sigma_max
         scales = paths.blur_scales(sigma_max, self.n_steps, spacing=self.spacing)
         if self.rule != "derivative":
-            return self._along(paths.blur_path(x, scales), target)
+            return self._along(paths.blur_path(x, scales), target, kind=x.dtype)
         index = self._target(x, target)
-        widths = torch.tensor(scales, dtype=torch.float64).diff().tolist()
+        widths = torch.tensor(scales, dtype=torch.float64, device="cpu").diff().tolist()
 
         def part(times: slice, rows: slice) -> tuple[Tensor, Tensor]:
             points = [paths.blur(x[rows], sigma) for sigma in scales[:-1][times]]
             more = [paths.blur(x[rows], sigma + TINY_BLUR) for sigma in scales[:-1][times]]
             own = zip(widths[times], points, more, strict=True)
-            return torch.stack(points), torch.stack([-w * (b - a) / TINY_BLUR for w, a, b in own])
+            return torch.stack(points).to(x), torch.stack([-w * (b - a) / TINY_BLUR for w, a, b in own])
 
         integral = made_gradients(
             self.model, part, self.n_steps, index, score=self.score,
@@ -71,7 +81,7 @@ class BlurIG(PathExplainer):
         integral = Integral(
             integral.values, integral.scores.flip(0), integral.noise
         )  # from the blurred end, as the path goes
-        ends = torch.stack((paths.blur(x, sigma_max), x))
+        ends = torch.stack((paths.blur(x, sigma_max).to(x), x))
         return Way(ends, integral, index, ends.flatten(2).isfinite().all(2).all(0))
 
 
@@ -81,10 +91,17 @@ class GuidedIG(PathExplainer):
     Args:
         n_steps, fraction, max_dist: as in `paths.guided_path`.
 
-    The path depends on comparisons of gradients, so the attribution carries no graph. The gradient at the
-    start of each step is used, which is the rule "left". Of the path, one step is in memory.
+    The path depends on comparisons of gradients, so the attribution carries no graph; `guide` has the derivative of
+    IntegratedGradients. The gradient at the start of each step is used, which is the rule "left". Of the path, one
+    step is in memory, in float32 for images of half precision.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval()
+    >>> explain = GuidedIG(net, n_steps=10)
+    >>> explain.attribute(torch.rand(2, 3, 2, 2), target=1).shape, explain.differentiable
+    (torch.Size([2, 3, 2, 2]), False)
     """
 
+    differentiable = False
     rules = ("left",)
 
     def __init__(
@@ -97,24 +114,29 @@ class GuidedIG(PathExplainer):
         **options: Any,
     ):
         super().__init__(model, n_steps=n_steps, rule=options.pop("rule", "left"), **options)
-        if not (0 < fraction <= 1 and 0 <= max_dist <= 1):
-            raise ValueError(
-                f"fraction and max_dist are {fraction} and {max_dist}; accepted are (0, 1] and [0, 1]"
-            )
+        paths.check_guiding(fraction, max_dist)
         self.fraction, self.max_dist = fraction, max_dist
+
+    def guide(self, x: Tensor, *, beta: float | int = 10.0) -> Explainer:
+        """These values with the derivative of IntegratedGradients (BPDA), of a softplus copy where there are ReLUs."""
+        behind = IntegratedGradients(
+            self.model, n_steps=self.n_steps, score=self.score, internal_batch_size=self.internal_batch_size
+        )
+        return BPDA(self, behind.guide(x, beta=beta))
 
     @torch.no_grad()
     def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
-        x = x.detach()
+        x, kind = x.detach(), x.dtype
         index = self._target(x, target)
         size, scores = self.internal_batch_size or len(x), []
 
         def slope(images: Tensor) -> Tensor:
-            pairs = zip(images.split(size), index.split(size), strict=True)
+            pairs = zip(images.to(kind).split(size), index.split(size), strict=True)
             parts = [gradients(self.model, some, classes, self.score) for some, classes in pairs]
             scores.append(torch.cat([f for _, f in parts]))
-            return torch.cat([gradient for gradient, _ in parts])
+            return widened(torch.cat([gradient for gradient, _ in parts]))
 
+        x, start = widened(x), widened(start)
         turning, values = Turning(self.steady), torch.zeros_like(x)
         finite, after = torch.ones_like(index, dtype=torch.bool), start
         for before, gradient, after in paths.guided_steps(
@@ -123,5 +145,5 @@ class GuidedIG(PathExplainer):
             turning.see(gradient[None])
             values += (after - before) * gradient
             finite &= after.flatten(1).isfinite().all(1)
-        integral = Integral(values, torch.stack(scores), turning.mean())
-        return Way(torch.stack((start, after)), integral, index, finite)
+        integral = Integral(values.to(kind), torch.stack(scores), turning.mean())
+        return Way(torch.stack((start, after)).to(kind), integral, index, finite)

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.func import vjp
 
-from robustxai.checks import check_count
-from robustxai.manifold_ig.contracts import check_sweeps
+from robustxai.checks import check_calm, check_count
+from robustxai.manifold_ig.contracts import check_ends, check_sweeps
 from robustxai.manifold_ig.metric import (
     Codes,
     Decoder,
@@ -36,6 +36,10 @@ class ReleasedPath(NamedTuple):
 
     converged: the stop rule S <= epsilon held. finite: the energy stayed finite; else the nodes are those of
     the last sweep where it was. sweeps: how many the slowest curve made.
+
+    >>> path = released_geodesic(lambda z: z.sinh(), torch.zeros(1, 2), torch.ones(1, 2), sweeps=3, epsilon=0)
+    >>> path.latents.shape, path.trace.shape, path.sweeps
+    (torch.Size([20, 1, 2]), torch.Size([4, 1]), 3)
     """
 
     latents: Latents
@@ -112,7 +116,9 @@ def released_geodesic(
     sweep are computed. Raises ValueError for fewer than 3 nodes, a step that is not above 0, or a negative `epsilon`
     or `sweeps`.
     """
-    check_count("nodes", nodes, 3)
+    check_calm("decoder", decoder)
+    check_ends(z0, z1)
+    nodes = check_count("nodes", nodes, 3)
     check_sweeps(step=step, epsilon=epsilon, sweeps=sweeps)
     z = released_line(z0, z1, nodes)
     active = torch.ones(len(z0), dtype=torch.bool, device=z0.device)

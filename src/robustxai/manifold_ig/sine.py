@@ -23,8 +23,8 @@ def line(z0: Codes, z1: Codes, n_points: int) -> Latents:
 def basis(n_points: int, modes: int, *, like: Tensor) -> Float[Tensor, "inner modes"]:
     """sin(k pi t_i) / k at the inner points t_i = i/N, for k = 1 ... modes <= N - 1."""
     segments = n_points - 1
-    i = torch.arange(1, segments, dtype=torch.float64)
-    k = torch.arange(1, modes + 1, dtype=torch.float64)
+    i = torch.arange(1, segments, dtype=torch.float64, device="cpu")
+    k = torch.arange(1, modes + 1, dtype=torch.float64, device="cpu")
     return (torch.sin(math.pi * i[:, None] * k / segments) / k).to(like)
 
 

@@ -12,6 +12,8 @@ import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustxai.capture import observed
+from robustxai.checks import check_batch, check_count, check_number
 from robustxai.nets import ConvVAE
 from robustxai.nets.adapters import IMAGENET_MEAN, IMAGENET_STD
 from robustxai.nets.resnet import Normalize
@@ -30,12 +32,16 @@ class ConvFeatures:
 
     The rest of the network does not run. The network is used as it is: freeze it and put it in eval mode.
     Raises ValueError when it has fewer convolutions.
+
+    >>> features = ConvFeatures(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)).eval(), layers=2)
+    >>> [f.shape[1] for f in features(torch.rand(1, 3, 8, 8))]
+    [4, 2]
     """
 
     def __init__(self, network: nn.Module, layers: int = 5) -> None:
         self.network = network
         self.convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)][:layers]
-        if layers < 1 or len(self.convolutions) < layers:
+        if check_count("layers", layers, 0) < 1 or len(self.convolutions) < layers:
             raise ValueError(f"layers is {layers}; accepted are 1 to {len(self.convolutions)}")
 
     def __call__(self, x: Tensor) -> list[Tensor]:
@@ -46,14 +52,11 @@ class ConvFeatures:
             if len(seen) == len(self.convolutions):
                 raise _Enough
 
-        handles = [conv.register_forward_hook(keep) for conv in self.convolutions]
         try:
-            self.network(x)
+            with observed(*((conv, keep) for conv in self.convolutions)):
+                self.network(x)
         except _Enough:
             pass
-        finally:
-            for handle in handles:
-                handle.remove()
         return seen
 
 
@@ -64,7 +67,11 @@ class VAELoss:
     The paper weighs all three with 1; the weight of KL here is chosen for images in [0, 1], as the sum over
     pixels of the squared error + 0.05 * the sum over latent numbers of KL would have it (spec 10.2). The code
     is drawn from torch's default generator, which `fit` seeds for each step. Without `features` the third
-    term is left out.
+    term is left out. Raises ValueError for weights that are negative or not finite.
+
+    >>> x = torch.rand(2, 3, 16, 16)
+    >>> VAELoss()(ConvVAE(widths=(4, 4), latent=2), x, x).shape
+    torch.Size([])
     """
 
     def __init__(
@@ -75,7 +82,9 @@ class VAELoss:
         mse: float | int = 1.0,
         perceptual: float | int = 0.01,
     ) -> None:
-        self.features, self.kl, self.mse, self.perceptual = features, kl, mse, perceptual
+        self.features = features
+        self.kl, self.mse = check_number("kl", kl), check_number("mse", mse)
+        self.perceptual = check_number("perceptual", perceptual)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The loss of a batch of images; `y` is not looked at."""
@@ -124,9 +133,13 @@ def distance(features: Features, images: Tensor, x: Tensor) -> Tensor:
 @torch.no_grad()
 def reconstruction_error(model: nn.Module, x: Tensor, y: Tensor | None = None, *, batch: int = 128) -> float:
     """Mean squared error per pixel of decode(encode(x)) in eval mode: a `measure` for `fit`; modes put back."""
+    check_batch("x", x)
+    check_count("batch", batch)
     modes = {module: module.training for module in model.modules()}
     model.eval()
-    total = sum(float((model(part) - part).square().sum()) for part in x.split(batch))
-    for module, mode in modes.items():
-        module.training = mode
+    try:
+        total = sum(float((model(part) - part).square().sum()) for part in x.split(batch))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
     return total / x.numel()

@@ -1,0 +1,24 @@
+"""In which type a number is computed, where the type of the images would lose it or the device lacks a wider one.
+
+Knows types and devices only.
+"""
+
+import torch
+from torch import Tensor
+
+HALF = (torch.float16, torch.bfloat16)
+WITHOUT_DOUBLE = ("mps",)
+
+
+def widened(x: Tensor) -> Tensor:
+    """Half precision as float32, for sums and differences that it would lose; other types as they are.
+
+    >>> widened(torch.zeros(1, dtype=torch.bfloat16)).dtype, widened(torch.zeros(1, dtype=torch.float64)).dtype
+    (torch.float32, torch.float64)
+    """
+    return x.float() if x.dtype in HALF else x
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """float64, or float32 on a device that has no float64 (Apple's)."""
+    return torch.float32 if device.type in WITHOUT_DOUBLE else torch.float64
