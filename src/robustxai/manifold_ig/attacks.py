@@ -2,49 +2,36 @@
 
 The attacker changes the input only, knows network and explainer, and must keep the prediction. Takes any
 explainer `explain(x, target)` that is differentiable in x, or a `guide` to derivatives for those that are not
-(see `adaptive`), and never a method by name. Noise of the same size is in `controls`.
+(see `adaptive`), and never a method by name; what it gives is reduced to a map by `explainers.reduce`. Noise of the
+same size is in `controls`.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from robustxai.manifold_ig.explained import as_target
+from robustxai import checks
+from robustxai.checks import check_count, check_positive
+from robustxai.explainers.reduce import read
+from robustxai.manifold_ig.attacked import Attacked, Sample
+from robustxai.manifold_ig.contracts import check_inside, checked_clip
 from robustxai.manifold_ig.explainers import IntegratedGradients
-from robustxai.manifold_ig.keeping import Network, Predictions
+from robustxai.manifold_ig.keeping import Predictions
 from robustxai.manifold_ig.maps import Explain, shares
-from robustxai.manifold_ig.metric import check_mode
+from robustxai.models import Network, logits_of
 
-Sample = Float[Tensor, "n *sample"]
 Guide = Callable[[Tensor], Explain]
 KEEP = ("weigh", "stop")
+UNFOLLOWED = (
+    "explain has no gradient in x to follow, so nothing was attacked: followed is False and the losses are NaN; "
+    "pass guide=, such as explain.guide"
+)
 RELEASED_WEIGHT = 192**4 * 1e6 / 1e17
 """1 / 73.6: the released weight of the output term beside d^2 * MSE of the maps, d = 192^2 (spec 4.2)."""
-
-
-@dataclass(frozen=True)
-class Attacked:
-    """What an attack on attributions found, one row a sample.
-
-    x: the attacked inputs, the best that were looked at and have the clean prediction. target (n,): explained
-    class. moved: x differs from the clean input. kept: the clean prediction stands. stuck: the attack never
-    had a gradient, so it says nothing about robustness. flips: looked-at inputs refused for their prediction.
-    loss, clean_loss: d^2 * MSE of the maps, as shares of their sum, to the goal, at x and at the clean input.
-    trace (n, looks): the loss along the way.
-    """
-
-    x: Sample
-    target: Int[Tensor, " n"]
-    moved: Bool[Tensor, " n"]
-    kept: Bool[Tensor, " n"]
-    stuck: Bool[Tensor, " n"]
-    flips: Int[Tensor, " n"]
-    loss: Float[Tensor, " n"]
-    clean_loss: Float[Tensor, " n"]
-    trace: Float[Tensor, "n looks"]
 
 
 class AttributionAttack:
@@ -66,10 +53,15 @@ class AttributionAttack:
         look: every so many steps the inputs are judged, and the best judged ones are the result. None: every
             `refresh` steps with a guide, and every step without one, where it costs nothing; a comparison of
             explainers should give all of them the same number.
-        clip: range of valid inputs; None for no range.
-        batch_size: inputs attacked at once; changes memory, not results.
+        clip: range of valid inputs; None for no range. batch_size: inputs attacked at once, for memory.
 
     Raises ValueError for numbers out of range, both or neither of `images` and `maps`.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.Tanh(), nn.Linear(6, 2)).eval()
+    >>> x, wanted = torch.rand(2, 3, 2, 2), torch.rand(1, 3, 2, 2)
+    >>> found = AttributionAttack(wanted, steps=5).perturb(net, x, explain=IntegratedGradients(net, n_steps=4))
+    >>> found.x.shape, bool((found.loss <= found.clean_loss).all()), found.followed
+    (torch.Size([2, 3, 2, 2]), True, tensor([True, True]))
     """
 
     def __init__(
@@ -89,21 +81,20 @@ class AttributionAttack:
     ):
         if (images is None) == (maps is None):
             raise ValueError("images and maps are both given or both missing; accepted is one of them")
-        if (eps is not None and not eps > 0) or not lr > 0 or not output_weight >= 0:
-            raise ValueError(
-                f"eps, lr and output_weight are {eps}, {lr} and {output_weight}; accepted are None or above 0, "
-                "above 0, and 0 or more"
-            )
-        if min(steps, refresh, batch_size, 1 if look is None else look) < 1:
-            raise ValueError(
-                f"steps, refresh, look and batch_size are {steps}, {refresh}, {look} and {batch_size}; accepted are "
-                "1 or more, and None for look"
-            )
-        if keep not in KEEP:
-            raise ValueError(f"keep is {keep!r}; accepted are {', '.join(KEEP)}")
-        self.images, self.maps, self.eps, self.steps, self.lr = images, maps, eps, steps, lr
-        self.output_weight, self.keep, self.refresh, self.look = output_weight, keep, refresh, look
-        self.clip, self.batch_size = clip, batch_size
+        if images is not None:
+            checks.check_batch("images", images)
+        if maps is not None:
+            checks.check_finite("maps", torch.as_tensor(maps), "maps")
+        checks.check_name("keep", keep, KEEP)
+        self.images, self.maps, self.keep = images, maps, keep
+        self.eps = None if eps is None else check_positive("eps", eps)
+        self.lr, self.output_weight = (
+            check_positive("lr", lr),
+            checks.check_number("output_weight", output_weight),
+        )
+        self.steps, self.refresh = check_count("steps", steps), check_count("refresh", refresh)
+        self.look = None if look is None else check_count("look", look)
+        self.clip, self.batch_size = checked_clip(clip), check_count("batch_size", batch_size)
 
     @classmethod
     def released(cls, images: Sample, *, steps: int = 3000, lr: float | int = 4.5e-5) -> "AttributionAttack":
@@ -121,60 +112,68 @@ class AttributionAttack:
         *,
         explain: Explain | None = None,
         guide: Guide | None = None,
-        also: Network | None = None,
+        also: Network | Sequence[Network] | None = None,
         generator: torch.Generator | None = None,
     ) -> Attacked:
         """Attack the maps of inputs `x` (n, ...), of which each keeps what `model` predicts on it.
 
         Args:
             model: whose prediction is kept.
-            also: a second one whose prediction is kept, such as x -> classifier(decode(encode(x))) where the
-                explained image is a reconstruction: else an attack on it may simply change the class there.
+            also: a second one, or more, whose prediction is kept, such as x -> classifier(decode(encode(x))) where
+                the explained image is a reconstruction: else an attack on it may simply change the class there. The
+                goal images are explained for the class that it predicts on them; without it, that of `model`.
             target: explained class, None for the one that `model` predicts on the clean input.
-            explain: attacked explainer, default Integrated Gradients of `model` as released (20 left steps).
-            guide: from the current inputs to an explainer whose derivatives are followed; None for `explain`
-                itself. What counts is `explain`.
+            explain: attacked explainer, default Integrated Gradients of `model` as released (20 left steps). It is
+                always asked for given classes.
+            guide: from the current inputs to an explainer whose derivatives are followed, such as `explain.guide`;
+                None for `explain` itself. What counts is `explain`.
             generator: taken and not used; nothing here is random.
 
-        Raises ValueError for inputs that are not finite or outside `clip`, a goal of another size, a network
-        in training mode.
+        Warns once where no input had a gradient to follow: then nothing was attacked. Raises ValueError for inputs
+        that are not finite or outside `clip`, a goal of another size, a network in training mode.
         """
-        check_mode(model, "model")
-        if not x.isfinite().all() or (
-            self.clip is not None and not (self.clip[0] <= x.min() and x.max() <= self.clip[1])
-        ):
-            raise ValueError(
-                f"x holds numbers that are not finite or outside {self.clip}; accepted are others"
-            )
+        others = () if also is None else (also,) if callable(also) else tuple(also)
+        for name, network in (("model", model), *(("also", other) for other in others)):
+            checks.check_calm(name, network)
+        checks.check_batch("x", x)
+        check_inside("x", x, self.clip)
         if explain is None:
             if not isinstance(model, nn.Module):
                 raise ValueError("explain is None; accepted only where model is a module")
             explain = IntegratedGradients(model, n_steps=20, rule="left", score="prob")
+        scores = read(explain)
         with torch.inference_mode(False):
             x = x.detach().clone()
             with torch.no_grad():
-                logits = torch.cat([model(part) for part in x.split(self.batch_size)])
-                t = as_target(target, logits)
-                goal = self._goal(explain, x, t)
-            networks = (model,) if also is None else (model, also)
+                t = checks.as_target(target, self._logits(model, x))
+                goal = self._goal(scores, (*others, model)[0], x, t)
             parts = zip(*(v.split(self.batch_size) for v in (x, t, goal)), strict=True)
-            found = [self._descend(networks, explain, guide, *part) for part in parts]
-        return Attacked(**{f.name: torch.cat([getattr(p, f.name) for p in found]) for f in fields(Attacked)})
+            found = [self._descend((model, *others), scores, guide, *part) for part in parts]
+        whole = Attacked(**{f.name: torch.cat([getattr(p, f.name) for p in found]) for f in fields(Attacked)})
+        if not whole.followed.any():
+            warnings.warn(UNFOLLOWED, UserWarning, stacklevel=2)
+        return whole
 
-    def _goal(self, explain: Explain, x: Tensor, t: Tensor) -> Tensor:
+    def _logits(self, model: Network, x: Tensor) -> Tensor:
+        return torch.cat([logits_of(model, part) for part in x.split(self.batch_size)])
+
+    def _goal(self, scores: Explain, classify: Network, x: Tensor, t: Tensor) -> Tensor:
         if self.images is not None:
-            if self.images.shape[1:] != x.shape[1:] or len(self.images) not in (1, len(x)):
+            images = self.images.to(x)
+            if images.shape[1:] != x.shape[1:] or len(images) not in (1, len(x)):
+                shapes = tuple(images.shape), tuple(x.shape)
                 raise ValueError(
-                    f"images has shape {tuple(self.images.shape)}; accepted are one image or one for each of "
-                    f"{tuple(x.shape)}"
+                    "images has shape {}; accepted are one image or one for each of {}".format(*shapes)
                 )
-            goal = torch.cat([shares(explain(part, None)) for part in self.images.split(self.batch_size)])
+            classes = checks.as_target(None, self._logits(classify, images))
+            parts = zip(images.split(self.batch_size), classes.split(self.batch_size), strict=True)
+            goal = torch.cat([shares(scores(*part)) for part in parts])
             return goal.expand(len(x), -1)
         assert self.maps is not None
-        d, goal = shares(explain(x[:1], t[:1])).shape[1], self.maps.to(x)
-        if goal.numel() not in (d, d * len(x)) or not goal.isfinite().all() or (goal < 0).any():
+        d, goal = shares(scores(x[:1], t[:1])).shape[1], torch.as_tensor(self.maps).to(x)
+        if goal.numel() not in (d, d * len(x)) or (goal < 0).any():
             raise ValueError(
-                f"maps has shape {tuple(goal.shape)} or negative or infinite numbers; accepted are {d} finite "
+                f"maps has shape {tuple(goal.shape)} or negative numbers; accepted are {d} finite "
                 "numbers from 0, or as many for each input"
             )
         return shares(goal.reshape(-1, d)).expand(len(x), -1)
@@ -182,7 +181,7 @@ class AttributionAttack:
     def _descend(
         self,
         networks: Sequence[Network],
-        explain: Explain,
+        scores: Explain,
         guide: Guide | None,
         x: Tensor,
         t: Tensor,
@@ -192,17 +191,17 @@ class AttributionAttack:
         d, every = goal.shape[1], self.look or (1 if guide is None else self.refresh)
         rows = (-1, *[1] * (x.ndim - 1))
         v, alive = x.clone(), torch.ones_like(t, dtype=torch.bool)
-        stuck = alive
+        followed = torch.zeros_like(alive)
         best_x, best, trace, flips = x, goal.new_full((len(x),), torch.inf), [], torch.zeros_like(t)
-        followed, point = explain, torch.nn.Parameter(x.clone())
+        ahead, point = scores, torch.nn.Parameter(x.clone())
         adam = torch.optim.Adam([point], lr=self.lr)
         for i in range(self.steps + 1):
             last, looked = i == self.steps, i % every == 0 or i == self.steps
             if guide is not None and i % self.refresh == 0 and not last:
-                followed = guide(v)
+                ahead = read(guide(v))
             with torch.enable_grad():
                 point.data.copy_(v)
-                near = d * (shares(followed(point, t)) - goal).square().sum(1) if not last else None
+                near = d * (shares(ahead(point, t)) - goal).square().sum(1) if not last else None
                 same, drift = kept(point)
                 loss = self.output_weight * drift
             if looked:
@@ -210,7 +209,7 @@ class AttributionAttack:
                     value = near.detach()
                 else:
                     with torch.no_grad():
-                        value = d * (shares(explain(v, t)) - goal).square().sum(1)
+                        value = d * (shares(scores(v, t)) - goal).square().sum(1)
                 better = same & (value < best)
                 best_x, best = torch.where(better.view(rows), v, best_x), torch.where(better, value, best)
                 flips = flips + (~same).long()
@@ -218,7 +217,7 @@ class AttributionAttack:
             if near is None:
                 break
             slope = _gradient(near, point)
-            stuck = stuck & (slope == 0).flatten(1).all(1)
+            followed = followed | ((slope != 0) & slope.isfinite()).flatten(1).any(1)
             point.grad = (slope + _gradient(loss, point)).nan_to_num(0, 0, 0)
             adam.step()
             with torch.no_grad():
@@ -228,10 +227,17 @@ class AttributionAttack:
                     alive, flips = alive & ~ended, flips + ended.long()
                     moved = torch.where(alive.view(rows), moved, v)
                 v = moved.clone()
-        moved = (best_x != x).flatten(1).any(1)
+        found, best = (
+            torch.where(followed.view(rows), best_x, x),
+            torch.where(best.isfinite(), best, torch.nan),
+        )
         with torch.no_grad():
-            same = kept(best_x)[0]
-        return Attacked(best_x, t, moved, same, stuck & ~moved, flips, best, trace[0], torch.stack(trace, 1))
+            same = kept(found)[0]
+        return Attacked(
+            x=found, clean=x, target=t, kept=same, followed=followed, flips=flips, clean_loss=trace[0],
+            loss=best.masked_fill(~followed, torch.nan),
+            trace=torch.stack(trace, 1).masked_fill(~followed[:, None], torch.nan),
+        )  # fmt: skip
 
     def _inside(self, y: Tensor, x: Tensor) -> Tensor:
         if self.eps is not None:

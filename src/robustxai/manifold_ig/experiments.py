@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from robustxai.manifold_ig.at_once import at_once
 from robustxai.manifold_ig.attribution import Attribution
 from robustxai.manifold_ig.cost import cost
-from robustxai.manifold_ig.decoded import LatentPathIG, ManifoldIG
+from robustxai.manifold_ig.decoded import ManifoldIG
 from robustxai.manifold_ig.diagnostics import (
     along_length,
     autoencoder_residual,
@@ -28,7 +28,8 @@ from robustxai.manifold_ig.diffid import diff_id
 from robustxai.manifold_ig.even import EvenPathIG
 from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.known_manifold import KnownManifold, manifold_distance
-from robustxai.manifold_ig.maps import saliency
+from robustxai.manifold_ig.latent import LatentPathIG
+from robustxai.manifold_ig.maps import from_black, saliency
 from robustxai.manifold_ig.metric import Decoder
 from robustxai.manifold_ig.pixel import BlurIG, GuidedIG
 from robustxai.manifold_ig.robustness import Rows, attack_rows, moved, rebuilt
@@ -45,6 +46,7 @@ from robustxai.metrics import (
     pointing_game,
     square_removal,
 )
+from robustxai.models import logits_of
 from robustxai.runtime import side_by_side
 
 Methods = Mapping[str, PathExplainer]
@@ -144,17 +146,18 @@ def quality_rows(
         whole = method.explain(x, target) if found is None else found[name]
         maps, score = saliency(whole.values), method.score
         (start, end), memory = _shared(whole.ends, asked)
-        row, logits = {}, method.model(end).detach()
+        classify = partial(logits_of, method.model)
+        row, logits = {}, classify(end).detach()
         for kind, change in (("noise", gaussian_noise(radius)), ("squares", square_removal(fill=start))):
             ask = partial(
                 infidelity, x=end, attribution=whole.values, target=target, perturb=change, baseline=start,
                 draws=draws, score=score,
             )  # fmt: skip
-            told = at_once(ask, method.model, like=logits, max_batch=TOGETHER, memory=memory)
+            told = at_once(ask, classify, like=logits, max_batch=TOGETHER, memory=memory)
             row |= {f"INFD {kind}": told.raw, f"unexplained {kind}": told.scaled / told.null}
         ask = partial(max_sensitivity, x=x, target=target, radius=radius, draws=sensitivity_draws)
         clean = whole.values
-        row["SENS_max"] = at_once(ask, method, like=clean, known=clean, max_batch=TOGETHER).value
+        row["SENS_max"] = at_once(ask, from_black(method), like=clean, known=clean, max_batch=TOGETHER).value
         if curves:
             if information:
                 shown = information_curves(method.model, end, maps, target)

@@ -16,10 +16,10 @@ from robustxai.manifold_ig.assaults import Campaign
 from robustxai.manifold_ig.at_once import at_once
 from robustxai.manifold_ig.decoded import ManifoldIG
 from robustxai.manifold_ig.experiments import joined
-from robustxai.manifold_ig.explained import class_scores
+from robustxai.manifold_ig.explained import picked
 from robustxai.manifold_ig.explainers import PathExplainer
 from robustxai.manifold_ig.implicit import implicit
-from robustxai.manifold_ig.maps import saliency
+from robustxai.manifold_ig.maps import from_black, saliency
 from robustxai.manifold_ig.metric import largest_eigenvalue
 from robustxai.manifold_ig.released import NODES, STEP, released_line
 from robustxai.manifold_ig.robustness import Rows, moved, rebuilt
@@ -27,6 +27,7 @@ from robustxai.manifold_ig.study import Study
 from robustxai.manifold_ig.surveys import SHORT, Runs, core, endings
 from robustxai.manifold_ig.tasks import Samples
 from robustxai.metrics import max_sensitivity, optimised_sensitivity, pearson
+from robustxai.models import logits_of
 from robustxai.runtime import side_by_side
 
 BORROWED = (("EIG", "IG-recon"), ("MIG", "EIG"), ("GuidedIG", "IG"))
@@ -50,9 +51,11 @@ def worst_runs(
     ask: dict[str, Any] = dict(x=samples.x, target=samples.y, radius=radius, draws=draws)
 
     def row(method: PathExplainer) -> dict[str, Tensor]:
-        guide = frozen(method) if isinstance(method, ManifoldIG) else None
-        found = optimised_sensitivity(method, **ask, steps=steps, guide=guide)
-        return {"random": max_sensitivity(method, **ask).value, "optimised": found.value}
+        solved = frozen(method) if isinstance(method, ManifoldIG) else None
+        guide = None if solved is None else lambda v: from_black(solved(v))
+        explain = from_black(method)
+        found = optimised_sensitivity(explain, **ask, steps=steps, guide=guide)
+        return {"random": max_sensitivity(explain, **ask).value, "optimised": found.value}
 
     chosen = study.seeds if seeds is None else seeds
     return _by_seed(study, {s: core(study, _first(study, s), **SHORT) for s in chosen}, lambda _, m: row(m))
@@ -69,11 +72,11 @@ def ending_runs(study: Study, samples: Samples, *, draws: int, inputs: str = "re
     def row(method: PathExplainer) -> dict[str, Tensor]:
         found = method.explain(x, y)
         with torch.no_grad():
-            whole = [class_scores(method.model(v), y, method.score) for v in (x, torch.zeros_like(x))]
+            whole = [picked(logits_of(method.model, v), y, method.score) for v in (x, torch.zeros_like(x))]
         along = torch.cat((found.start[None], found.scores, found.end[None])).diff(dim=0).abs().sum(0)
         off = (found.values.flatten(1).sum(1) - (whole[0] - whole[1])).abs() / along
         ask = partial(max_sensitivity, x=x, target=y, draws=draws)
-        change = at_once(ask, method, like=found.values, known=found.values).value
+        change = at_once(ask, from_black(method), like=found.values, known=found.values).value
         noise = torch.full_like(off, torch.nan) if found.noise is None else found.noise
         return {
             "gap to F(x)": off,
@@ -104,7 +107,8 @@ def borrowed_runs(study: Study, campaign: Campaign, *, iterations: int = 2) -> R
         also = None if method.encoder is None else rebuilt(method)
         x, y = victims.x, victims.y
         pushed = campaign.attack(wanted.x).perturb(method.model, x, y, explain=method, guide=guide, also=also)
-        return moved(method, x, pushed.x, y, method.explain(x, y), saliency(method(wanted.x)))
+        before, goal = method.explain(x, y), saliency(method(wanted.x))
+        return moved(method, x, pushed.x, y, before, goal, followed=pushed.followed)
 
     ways = (*BORROWED, ("MIG", IMPLICIT))
     some = list(campaign.jobs(study))

@@ -16,9 +16,10 @@ from robustxai.manifold_ig.attribution import Attribution
 from robustxai.manifold_ig.controls import ShuffledChange
 from robustxai.manifold_ig.decoded import ManifoldIG
 from robustxai.manifold_ig.explainers import PathExplainer
-from robustxai.manifold_ig.maps import SaliencyOf, saliency
+from robustxai.manifold_ig.maps import saliency
 from robustxai.metrics import pearson, ssim, topk_intersection
 from robustxai.metrics.predictions import predicted
+from robustxai.models import Network, logits_of
 from robustxai.runtime import side_by_side
 
 Methods = Mapping[str, PathExplainer]
@@ -43,7 +44,7 @@ def attack_rows(
     "adaptive": crafted on each method itself, through its decoder, for ManifoldIG with frozen bends. attack:
     from the wanted images to the attack. It keeps the prediction on the raw image and, where it is adaptive, on
     the reconstruction that the method explains; "kept" is the latter, and images that lost it count in all rows.
-    readers: further methods in "transfer".
+    readers: further methods in "transfer". Images whose attack had no gradient to follow were not attacked: nan.
     """
     model = methods[crafted_on].model
     crafted = attack(wanted).perturb(model, x, target, explain=methods[crafted_on])
@@ -51,10 +52,10 @@ def attack_rows(
     parts: dict[str, Rows] = {"transfer": {}, "noise": {}, "adaptive": {}}
     for name, method in (dict(methods) | dict(readers or {})).items():
         clean = method.explain(x, target), saliency(method(wanted))
-        parts["transfer"][name] = moved(method, x, crafted.x, target, *clean)
+        parts["transfer"][name] = moved(method, x, crafted.x, target, *clean, followed=crafted.followed)
         if name not in methods:
             continue
-        parts["noise"][name] = moved(method, x, noise.x, target, *clean)
+        parts["noise"][name] = moved(method, x, noise.x, target, *clean, followed=crafted.followed)
         if adaptive:
             own = crafted
             if name != crafted_on:
@@ -63,19 +64,29 @@ def attack_rows(
                 own = attack(wanted).perturb(model, x, target, explain=method, guide=guide, also=also)
             same = own is crafted
             parts["adaptive"][name] = (
-                parts["transfer"][name] if same else moved(method, x, own.x, target, *clean)
+                parts["transfer"][name]
+                if same
+                else moved(method, x, own.x, target, *clean, followed=own.followed)
             )
     return parts
 
 
 def moved(
-    method: PathExplainer, x: Tensor, attacked: Tensor, target: Tensor, before: Attribution, goal: Tensor
+    method: PathExplainer,
+    x: Tensor,
+    attacked: Tensor,
+    target: Tensor,
+    before: Attribution,
+    goal: Tensor,
+    *,
+    followed: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """What an attack did to the maps of a method: PCC and SSIM to the original and to the wanted map, what
     they are without attack, the shift of the PCC, whether the explained image keeps its class, and the
     contraction of the change by the autoencoder (spec 4.5; 1 without one).
 
-    attacked: the changed images. before: the attribution of `x`. goal: the wanted maps (n, 1, h, w).
+    attacked: the changed images. before: the attribution of `x`. goal: the wanted maps (n, 1, h, w). followed (n,):
+    which images were attacked at all; the others are nan.
     """
     after = method.explain(attacked, target)
     clean, now = saliency(before.values), saliency(after.values)
@@ -84,11 +95,15 @@ def moved(
     row |= {"PCC to target before": pearson(clean, goal), "SSIM to target before": _ssim(clean, goal)}
     row["shift"] = row["PCC to target"] - row["PCC to target before"]
     with torch.no_grad():
-        same = predicted(method.model(after.ends[1])) == predicted(method.model(before.ends[1]))
+        now, was = (logits_of(method.model, one.ends[1]) for one in (after, before))
+        known = ~(now.isnan().any(1) | was.isnan().any(1))
+        same = (predicted(now) == predicted(was)) & known
     change = (attacked - x).flatten(1).norm(dim=1)
     row["kept"], row["budget used"] = same.to(x), (attacked - x).flatten(1).abs().amax(1)
     row["contraction"] = (after.ends[1] - before.ends[1]).flatten(1).norm(dim=1) / change
-    return row
+    if followed is None:
+        return row
+    return {name: value.masked_fill(~followed, torch.nan) for name, value in row.items()}
 
 
 def pushed_rows(
@@ -112,10 +127,11 @@ def pushed_rows(
     def pushed(method: PathExplainer) -> dict[str, Tensor]:
         before, goal = method.explain(x, target), saliency(method(wanted))
         followed = frozen(method)(x) if isinstance(method, ManifoldIG) else method
-        found = attack(goal).perturb(Seen(method), x, target, explain=SaliencyOf(followed)).x.detach()
-        after = saliency(method(found, target))
-        row = {f"top {k} kept": topk_intersection(saliency(before.values), after, k=k)}
-        return row | moved(method, x, found, target, before, goal)
+        found = attack(goal).perturb(Seen(method), x, target, explain=followed)
+        pushed, attacked = found.x.detach(), getattr(found, "followed", None)
+        top = topk_intersection(saliency(before.values), method(pushed, target), k=k)
+        row = {f"top {k} kept": top if attacked is None else top.masked_fill(~attacked, torch.nan)}
+        return row | moved(method, x, pushed, target, before, goal, followed=attacked)
 
     return dict(zip(methods, side_by_side(pushed, methods.values()), strict=True))
 
@@ -129,7 +145,7 @@ class Seen(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classify(x)
+        return logits_of(self.classify, x)
 
 
 def _ssim(a: Tensor, b: Tensor) -> Tensor:
@@ -138,7 +154,7 @@ def _ssim(a: Tensor, b: Tensor) -> Tensor:
     return ssim(a, b, window=11, sigma=1.5) if large else ssim(a, b, window=7)
 
 
-def rebuilt(method: PathExplainer, *, classified: bool = True) -> Callable[[Tensor], Tensor]:
+def rebuilt(method: PathExplainer, *, classified: bool = True) -> Network:
     """x -> classifier(decode(encode(x))) of a method, or not `classified` the reconstruction.
 
     Raises ValueError for a method without autoencoder.
@@ -147,5 +163,5 @@ def rebuilt(method: PathExplainer, *, classified: bool = True) -> Callable[[Tens
     if encoder is None or decoder is None:
         raise ValueError("reference names a method without autoencoder; accepted is one with, such as 'EIG'")
     if classified:
-        return lambda v: method.model(decoder(encoder(v)))
+        return lambda v: logits_of(method.model, decoder(encoder(v)))
     return lambda v: decoder(encoder(v))

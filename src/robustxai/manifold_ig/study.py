@@ -22,6 +22,8 @@ from robustxai.manifold_ig.explainers import PathExplainer
 from robustxai.manifold_ig.recall import Recall
 from robustxai.manifold_ig.recipes import RECIPES, classifier_name, in_parts, reconstructed, vae_name
 from robustxai.manifold_ig.tasks import TASKS, Samples, Task
+from robustxai.metrics.predictions import predicted
+from robustxai.models import logits_of
 from robustxai.nets import ConvVAE, folded, pretrained, recipes, zoo
 from robustxai.runtime import side_by_side
 
@@ -127,7 +129,10 @@ class Study:
         @torch.no_grad()
         def answer(name: str) -> dict[str, Tensor]:
             model = models[name]
-            return {k: torch.cat([model(part).argmax(1) for part in v.split(64)]) for k, v in kinds.items()}
+            return {
+                k: torch.cat([predicted(logits_of(model, part)) for part in v.split(64)])
+                for k, v in kinds.items()
+            }
 
         todo = [name for name in models if name not in self._answers]
         self._answers |= zip(todo, side_by_side(answer, todo), strict=True)

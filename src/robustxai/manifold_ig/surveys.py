@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.manifold_ig import baselines
-from robustxai.manifold_ig.decoded import LatentPathIG
 from robustxai.manifold_ig.density import AggregatedPosterior, VarianceDecoder
 from robustxai.manifold_ig.diagnostics import autoencoder_residual, by_length, path_of
 from robustxai.manifold_ig.experiments import path_rows, quality_rows
 from robustxai.manifold_ig.explainers import PathExplainer
 from robustxai.manifold_ig.geodesic import geodesic
-from robustxai.manifold_ig.maps import Explain, saliency
+from robustxai.manifold_ig.latent import LatentPathIG
+from robustxai.manifold_ig.maps import Explain, from_black, saliency
 from robustxai.manifold_ig.metric import curve_bounds, decode
 from robustxai.manifold_ig.paths import ENDPOINTS
 from robustxai.manifold_ig.robustness import Rows
@@ -98,7 +98,8 @@ def endings(study: Study, model: nn.Module, **options: Any) -> dict[str, LatentP
 
 
 def other_rows(model: nn.Module, explainers: Mapping[str, Explain], samples: Samples, *, draws: int) -> Rows:
-    """Any signed explainers of the images themselves: unexplained squares, SENS_max, and the share inside the masks.
+    """Any explainers of the images themselves, by their signed attributions: explainers of this chapter, or functions
+    (x, target) -> attribution. Unexplained squares, SENS_max, and the share inside the masks.
 
     Those named in `PER_UNIT` give slopes, which are multiplied by what is removed; the others' values are shares of the
     score already, of images that start at black. draws: behind SENS_max.
@@ -106,7 +107,7 @@ def other_rows(model: nn.Module, explainers: Mapping[str, Explain], samples: Sam
     x, y = samples.x, samples.y
 
     def row(name: str) -> dict[str, Tensor]:
-        explain, remove = explainers[name], square_removal(fill=0.0)
+        explain, remove = from_black(explainers[name]), square_removal(fill=0.0)
         values = explain(x, y)
         told = infidelity(
             model,
