@@ -277,5 +277,7 @@ def test_a_network_that_works_in_place_behind_its_first_layer(inside):
     if inside:
         assert not torch.equal(entered(model, torch.zeros_like(x), x).start, torch.zeros_like(x))
     with torch.set_grad_enabled(inside):
-        found = IntegratedGradients(model, n_steps=6)(x, target)
-    torch.testing.assert_close(found, IntegratedGradients(plain, n_steps=6)(x, target), rtol=1e-4, atol=1e-6)
+        found = IntegratedGradients(model, n_steps=6).attribute(x, target)
+    torch.testing.assert_close(
+        found, IntegratedGradients(plain, n_steps=6).attribute(x, target), rtol=1e-4, atol=1e-6
+    )

@@ -7,18 +7,14 @@ import pytest
 import torch
 from curved import blob, blob_pairs, generator
 
+from robustxai.checks import as_target
 from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.baselines import as_baseline, class_median, decoded, mean, white
-from robustxai.manifold_ig.explained import as_target, class_scores
+from robustxai.manifold_ig.explained import class_scores
 from robustxai.manifold_ig.explainers import IntegratedGradients
-from robustxai.manifold_ig.integrate import (
-    accumulated,
-    nodes,
-    quadrature,
-    straight_integral,
-    weighted_gradients,
-)
+from robustxai.manifold_ig.integrate import accumulated, straight_integral, weighted_gradients
 from robustxai.manifold_ig.metric import decode
+from robustxai.manifold_ig.rules import nodes, quadrature
 
 FORM_A = ("midpoint", "trapezoid", "left")
 
@@ -165,7 +161,7 @@ def test_baselines():
         (lambda: as_target(torch.zeros(2), torch.zeros(2, 4)), "torch.float32; accepted are an int"),
         (lambda: as_target("cat", torch.zeros(2, 4)), "target is 'cat'; accepted are an int"),
         (lambda: as_target([[0], [1, 2]], torch.zeros(2, 4)), r"target is \[\[0\], \[1, 2\]\]"),
-        (lambda: as_target(0, torch.zeros(4)), r"model returned \(4,\); accepted are logits of shape"),
+        (lambda: as_target(0, torch.zeros(4)), r"model returned shape \(4,\); accepted are logits"),
         (lambda: class_scores(torch.zeros(2, 4), torch.zeros(2).long(), "ce"), "score is 'ce'"),
         (lambda: as_baseline(torch.zeros(3, 8, 9), images(2)), r"baselines has shape \(3, 8, 9\)"),
         (lambda: as_baseline(math.inf, images(2)), "baselines holds numbers that are NaN or infinite"),

@@ -144,7 +144,7 @@ def test_the_methods_of_a_study_share_their_paths(study):
     del first["MIG released"]
     assert list(first) == ["IG", "IG-recon", "EIG", "EIG even", "MIG"]
     for method in first.values():
-        assert method(x).shape == x.shape
+        assert method.attribute(x).shape == x.shape
     kept = len(study.memory)
     assert kept
     for method in study.methods(study.classifier("resnet", 0)).values():

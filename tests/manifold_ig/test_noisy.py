@@ -54,7 +54,7 @@ def test_without_noise_the_mean_of_equal_maps_is_the_map(classifier):
 
 def test_without_noise_shap_estimates_integrated_gradients(classifier):
     x, steps = images(), 4000
-    expected = IntegratedGradients(classifier, n_steps=100)(x, TARGET)
+    expected = IntegratedGradients(classifier, n_steps=100).attribute(x, TARGET)
     found = GradientSHAP(classifier, std=0, samples=steps).explain(x, TARGET)
     assert (found.values - expected).norm() < 0.02 * expected.norm()
     assert (found.scores[1:] - found.scores[:-1]).abs().max() < 0.1, "points are in the order of the path"
@@ -76,12 +76,12 @@ def test_smoothgrad_agrees_with_captums_noise_tunnel_in_expectation(classifier):
     """Two means over 1000 copies with noise of their own differ by about 0.05 of the norm; the noise moves the map by
     0.14 of it."""
     x, options = images(2), dict(n_steps=4)
-    ours = SmoothGradIG(classifier, samples=1000, std=1.0, **options)(x, TARGET[:2])
+    ours = SmoothGradIG(classifier, samples=1000, std=1.0, **options).attribute(x, TARGET[:2])
     theirs = captum.attr.NoiseTunnel(captum.attr.IntegratedGradients(classifier)).attribute(
         x, nt_type="smoothgrad", nt_samples=1000, nt_samples_batch_size=100, stdevs=1.0,
         target=TARGET[:2], n_steps=4, method="riemann_middle",
     )  # fmt: skip
-    plain = IntegratedGradients(classifier, **options)(x, TARGET[:2])
+    plain = IntegratedGradients(classifier, **options).attribute(x, TARGET[:2])
     assert (ours - theirs).norm() < 0.08 * theirs.norm() and (plain - theirs).norm() > 0.1 * theirs.norm()
 
 
@@ -119,8 +119,8 @@ def test_a_map_depends_on_its_image_and_seed_alone(kind, classifier):
     assert torch.equal(given.get_state(), generator(9).get_state())
     given.manual_seed(1)  # what happens to it later does not matter
     again = kind(classifier, samples=7, generator=generator(9))
-    assert torch.equal(other(x, TARGET), again(x, TARGET))
-    assert not torch.allclose(other(x, TARGET), method(x, TARGET), atol=scale)
+    assert torch.equal(other.attribute(x, TARGET), again.attribute(x, TARGET))
+    assert not torch.allclose(other.attribute(x, TARGET), method.attribute(x, TARGET), atol=scale)
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -128,7 +128,7 @@ def test_the_attribution_is_differentiable_in_the_images(kind):
     model, x = module(3, Classifier).double(), images(2).double()
     method = kind(model, samples=4, score="prob", **({"n_steps": 3} if kind is SmoothGradIG else {}))
     direction, weight = (torch.randn(x.shape, generator=generator(s), dtype=torch.float64) for s in (5, 6))
-    value = lambda t: (method(x + t * direction, TARGET[:2]) * weight).sum()  # noqa: E731
+    value = lambda t: (method.attribute(x + t * direction, TARGET[:2]) * weight).sum()  # noqa: E731
     t = torch.zeros((), dtype=torch.float64, requires_grad=True)
     exact = float(torch.autograd.grad(value(t), t)[0])
     numeric = float((value(torch.tensor(1e-5)) - value(torch.tensor(-1e-5))) / 2e-5)
@@ -143,7 +143,7 @@ def test_the_attribution_is_differentiable_in_the_images(kind):
         (lambda m: SmoothGradIG(m, samples=0), {}, "samples is 0; accepted are whole numbers from 1"),
         (lambda m: SmoothGradIG(m, std=-0.1), {}, "std is -0.1; accepted are finite numbers from 0"),
         (lambda m: GradientSHAP(m, std=math.nan), {}, "std is nan; accepted are finite numbers from 0"),
-        (lambda m: SmoothGradIG(m, n_steps=0), {}, "n_steps and internal_batch_size are 0"),
+        (lambda m: SmoothGradIG(m, n_steps=0), {}, "n_steps is 0; accepted are whole numbers"),
         (lambda m: SmoothGradIG(m, rule="random"), {}, "rule is 'random'; accepted are midpoint"),
         (GradientSHAP, dict(baselines=torch.zeros(5, 3, 8, 9)), r"baselines has shape \(5, 3, 8, 9\); .* a set"),
         (GradientSHAP, dict(baselines=torch.zeros(0, 3, 8, 8)), r"baselines has shape \(0, 3, 8, 8\)"),

@@ -64,8 +64,10 @@ def test_a_batch_gives_what_single_images_give_and_nothing_is_left_behind(name, 
         alone = method.attribute(x[i : i + 1], int(TARGET[i]))
         torch.testing.assert_close(alone[0], values[i], rtol=1e-3, atol=1e-4 * float(values.abs().max()))
     few = make(name, classifier, encoder, decoder, internal_batch_size=3)
-    torch.testing.assert_close(few(x, TARGET), values, rtol=1e-3, atol=1e-4 * float(values.abs().max()))
-    assert torch.equal(method(x, TARGET), values), "T15"
+    torch.testing.assert_close(
+        few.attribute(x, TARGET), values, rtol=1e-3, atol=1e-4 * float(values.abs().max())
+    )
+    assert torch.equal(method(x, TARGET), values.abs().sum(1, keepdim=True)), "the map of its own attribution"
     assert torch.equal(state, torch.random.get_rng_state())
     for m, was in zip((classifier, encoder, decoder), before, strict=True):
         assert all(torch.equal(v, was[k]) for k, v in m.state_dict().items())
@@ -89,9 +91,11 @@ def test_form_a_is_complete(name, score, classifier, encoder, decoder):
 def test_no_evaluations_make_the_manifold_path_the_latent_line(classifier, encoder, decoder):  # T9
     zero = ManifoldIG(classifier, encoder, decoder, n_steps=9, evaluations=0)
     line = LatentPathIG(classifier, encoder, decoder, n_steps=9)
-    torch.testing.assert_close(zero(images(), TARGET), line(images(), TARGET), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        zero.attribute(images(), TARGET), line.attribute(images(), TARGET), rtol=0, atol=1e-6
+    )
     bent = ManifoldIG(classifier, encoder, decoder, n_steps=9)
-    assert (bent(images(), TARGET) - line(images(), TARGET)).abs().max() > 5e-4
+    assert (bent.attribute(images(), TARGET) - line.attribute(images(), TARGET)).abs().max() > 5e-4
     found = bent.explain(images(), TARGET).geodesic
     assert found is not None and (found.energy < curve_energy(paths.straight(
         found.latents[0], found.latents[-1], 10), decoder=decoder)).all()  # fmt: skip
@@ -101,13 +105,18 @@ def test_affine_autoencoders_make_all_decoded_methods_the_same(classifier):  # T
     w = torch.randn(192, 5, generator=generator()) / 14
     encode, decode = lambda x: x.flatten(1) @ w, lambda z: (z @ w.T).unflatten(1, (3, 8, 8)) + 0.3
     options = dict(n_steps=40)
-    recon = IntegratedGradients(classifier, encode, decode, **options)(images(), TARGET)
+    recon = IntegratedGradients(classifier, encode, decode, **options).attribute(images(), TARGET)
     for method in (LatentPathIG, ManifoldIG):
         torch.testing.assert_close(
-            method(classifier, encode, decode, **options)(images(), TARGET), recon, rtol=0, atol=1e-5
+            method(classifier, encode, decode, **options).attribute(images(), TARGET),
+            recon,
+            rtol=0,
+            atol=1e-5,
         )
-    left = IntegratedGradients(classifier, encode, decode, rule="trapezoid", n_steps=400)(images(), TARGET)
-    form_b = ManifoldIG(classifier, encode, decode, rule="released", n_steps=400)(images(), TARGET)
+    left = IntegratedGradients(classifier, encode, decode, rule="trapezoid", n_steps=400).attribute(
+        images(), TARGET
+    )
+    form_b = ManifoldIG(classifier, encode, decode, rule="released", n_steps=400).attribute(images(), TARGET)
     torch.testing.assert_close(form_b, left, rtol=0, atol=1e-2 * float(left.abs().max()))
 
 
@@ -153,7 +162,7 @@ def test_blur_ig_equals_a_slow_reference(classifier):
             slope = torch.autograd.grad(classifier(y)[0, TARGET[n]], y)[0][0]
             change = (blurred(image, low + e) - blurred(image, low)) / e
             expected[n] -= (high - low) * slope * change
-    ours = BlurIG(classifier, n_steps=steps, sigma_max=sigma_max)(x, TARGET)
+    ours = BlurIG(classifier, n_steps=steps, sigma_max=sigma_max).attribute(x, TARGET)
     torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
 
 
@@ -221,7 +230,7 @@ def test_attributions_are_differentiable_in_the_images(name):
     x = images(2).double()
     direction = torch.randn(x.shape, generator=generator(5), dtype=torch.float64)
     weight = torch.randn(x.shape, generator=generator(6), dtype=torch.float64)
-    value = lambda t: (method(x + t * direction, TARGET[:2]) * weight).sum()  # noqa: E731
+    value = lambda t: (method.attribute(x + t * direction, TARGET[:2]) * weight).sum()  # noqa: E731
     t = torch.zeros((), dtype=torch.float64, requires_grad=True)
     exact = float(torch.autograd.grad(value(t), t)[0])
     numeric = float((value(torch.tensor(1e-5)) - value(torch.tensor(-1e-5))) / 2e-5)
@@ -231,10 +240,10 @@ def test_attributions_are_differentiable_in_the_images(name):
 def test_the_manifold_path_is_differentiated_with_its_bend_held_fixed(classifier, encoder, decoder):
     method = ManifoldIG(classifier, encoder, decoder, n_steps=6, evaluations=8)
     x = images().requires_grad_()
-    values = method(x, TARGET)
-    torch.testing.assert_close(values.detach(), method(x.detach(), TARGET), rtol=1e-4, atol=1e-5)
+    values = method.attribute(x, TARGET)
+    torch.testing.assert_close(values.detach(), method.attribute(x.detach(), TARGET), rtol=1e-4, atol=1e-5)
     frozen = method.freeze(x, torch.zeros_like(x))
-    again = frozen(x, TARGET)
+    again = frozen.attribute(x, TARGET)
     torch.testing.assert_close(again, values, rtol=1e-4, atol=1e-5)
     one, two = (torch.autograd.grad(v.square().sum(), x)[0] for v in (values, again))
     torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4 * float(two.abs().max()))
@@ -244,8 +253,8 @@ def test_the_manifold_path_is_differentiated_with_its_bend_held_fixed(classifier
 def test_a_warm_start_is_passed_on(classifier, encoder, decoder):
     method = ManifoldIG(classifier, encoder, decoder, n_steps=8, evaluations=1)
     full = ManifoldIG(classifier, encoder, decoder, n_steps=8, evaluations=60).explain(images(), TARGET)
-    cold = method.explain(images() + 0.01, TARGET).geodesic
-    warm = method.explain(images() + 0.01, TARGET, warm=full.geodesic).geodesic
+    cold = method.explain(0.99 * images(), TARGET).geodesic
+    warm = method.explain(0.99 * images(), TARGET, warm=full.geodesic).geodesic
     assert cold is not None and warm is not None and warm.energy.mean() < cold.energy.mean()
 
 
@@ -278,12 +287,12 @@ def test_paths_that_are_not_finite_are_flagged(classifier, encoder, decoder):
         (lambda m, e, d: IntegratedGradients(m, e), {}, "encoder and decoder must be given both"),
         (lambda m, e, d: IntegratedGradients(m), dict(target=4), "target holds class 4; accepted are 0 to 3"),
         (lambda m, e, d: IntegratedGradients(m), dict(baselines=torch.zeros(3, 4, 4)), "baselines has shape"),
-        (lambda m, e, d: IntegratedGradients(m), dict(x=torch.full((1, 3, 8, 8), math.nan)), "x holds numbers"),
-        (lambda m, e, d: IntegratedGradients(m), dict(x=torch.zeros(1, 3, 8, 8).int()), "accepted are floats"),
+        (lambda m, e, d: IntegratedGradients(m), dict(x=torch.full((1, 3, 8, 8), math.nan)), "x holds NaN or"),
+        (lambda m, e, d: IntegratedGradients(m), dict(x=torch.zeros(1, 3, 8, 8).int()), "x has dtype torch.int32"),
         (lambda m, e, d: IntegratedGradients(Classifier()), {}, "model is in training mode"),
         (lambda m, e, d: IntegratedGradients(m, rule="simpson"), {}, "rule is 'simpson'"),
         (lambda m, e, d: IntegratedGradients(m, score="ce"), {}, "score is 'ce'"),
-        (lambda m, e, d: IntegratedGradients(m, n_steps=0), {}, "n_steps and internal_batch_size are 0"),
+        (lambda m, e, d: IntegratedGradients(m, n_steps=0), {}, "n_steps is 0; accepted are whole numbers from 1"),
         (lambda m, e, d: LatentPathIG(m, e, d, endpoint="raw"), {}, "endpoint is 'raw'"),
         (lambda m, e, d: ManifoldIG(m, e, d, mode="slow"), {}, "mode is 'slow'"),
         (lambda m, e, d: ManifoldIG(m, e, d), dict(x=torch.zeros(1, 3, 8, 8)), "z0 and z1 are equal in row 0"),
@@ -291,13 +300,21 @@ def test_paths_that_are_not_finite_are_flagged(classifier, encoder, decoder):
         (lambda m, e, d: BlurIG(m), dict(x=torch.zeros(2, 192)), "accepted is a batch of images"),
         (lambda m, e, d: BlurIG(m, sigma_max=0), {}, "sigma_max is 0"),
         (lambda m, e, d: BlurIG(m, spacing="log"), {}, "spacing is 'log'"),
-        (lambda m, e, d: GuidedIG(m, fraction=0), {}, "fraction and max_dist are 0"),
-        (lambda m, e, d: IntegratedGradients(m, n_steps=2.5), {}, "n_steps and internal_batch_size are 2.5"),
-        (lambda m, e, d: EIG(m, e, d, internal_batch_size=0), {}, "n_steps and internal_batch_size are 50 and 0"),
+        (lambda m, e, d: GuidedIG(m, fraction=0), {}, "fraction is 0; accepted are finite numbers above 0 to 1"),
+        (lambda m, e, d: IntegratedGradients(m, n_steps=2.5), {}, "n_steps is 2.5; accepted are whole numbers"),
+        (lambda m, e, d: EIG(m, e, d, internal_batch_size=0), {}, "internal_batch_size is 0; accepted are whole"),
         (lambda m, e, d: IntegratedGradients(m), dict(target="cat"), "target is 'cat'; accepted are an int and"),
-        (lambda m, e, d: EIG(lambda x: m(x)[:, 0], e, d), {}, r"model returned \(4,\); accepted are logits"),
-        (lambda m, e, d: EIG(lambda x: m(x)[:, 0], e, d), dict(target=1), r"model returned \(1,\)"),
-        (lambda m, e, d: IntegratedGradients(lambda x: (m(x), 0)), {}, "model returned tuple"),
+        (lambda m, e, d: EIG(lambda x: m(x)[:, 0], e, d), dict(target=2), "target holds class 2; accepted are 0 to 1"),
+        (lambda m, e, d: EIG(lambda x: m(x)[:2], e, d), {}, r"model returned shape \(2, 4\) for 4 samples"),
+        (lambda m, e, d: EIG(lambda x: x, e, d), dict(target=1), r"model returned shape \(1, 3, 8, 8\) for 1 samples"),
+        (lambda m, e, d: IntegratedGradients(lambda x: [m(x), 0]), {}, "model returned list; accepted are logits"),
+        (lambda m, e, d: IntegratedGradients(m), dict(x=torch.zeros(0, 3, 8, 8)), r"x has shape \(0, 3, 8, 8\)"),
+        (lambda m, e, d: IntegratedGradients(m), dict(x=images().double()), "model does not run on x .*float64"),
+        (lambda m, e, d: IntegratedGradients(m), dict(x=images().half()), "model does not run on x .*float16"),
+        (lambda m, e, d: EIG(m, e, d), dict(x=images().double()), "encoder does not run on x .*float64"),
+        (lambda m, e, d: IntegratedGradients(m), dict(baselines="white"), "baselines must be None, a number or images"),
+        (lambda m, e, d: IntegratedGradients(lambda x: m(x.detach())), {}, "model's logits have no gradient in x"),
+        (lambda m, e, d: BlurIG(m), dict(x=torch.zeros(0, 3, 8, 8)), r"x has shape \(0, 3, 8, 8\)"),
         (lambda m, e, d: EIG(m, e, d, bridge_points=0), {}, "bridge_points is 0; accepted are whole numbers"),
         (lambda m, e, d: EIG(m, e, d, bend=torch.zeros(51, 2, 6)), {}, r"bend .*for these images is \(51, 4, 6\)"),
         (lambda m, e, d: MIG(m, e, d, evaluations=-1), {}, "evaluations is -1; accepted are whole numbers from 0"),
@@ -391,17 +408,19 @@ def test_a_shared_memory_finds_each_path_once_and_changes_nothing():
     x = torch.rand(2, 6, generator=generator(3), dtype=torch.float64)
     models = [nn.Linear(6, 2, dtype=torch.float64).eval() for _ in range(2)]
     for kind in (LatentPathIG, partial(ManifoldIG, evaluations=5)):
-        plain = [kind(m, encode, decode, n_steps=6)(x, 0) for m in models]
+        plain = [kind(m, encode, decode, n_steps=6).attribute(x, 0) for m in models]
         spent = []
         for model, expected in zip(models, plain, strict=True):
             before = len(calls)
-            assert torch.equal(kind(model, encode, counted, n_steps=6, memory=memory)(x, 0), expected)
+            found = kind(model, encode, counted, n_steps=6, memory=memory).attribute(x, 0)
+            assert torch.equal(found, expected)
             spent.append(len(calls) - before)
         assert spent[1] < spent[0]
-        other = kind(models[0], encode, counted, n_steps=6, memory=memory)(x.flip(0), 0)
+        other = kind(models[0], encode, counted, n_steps=6, memory=memory).attribute(x.flip(0), 0)
         assert torch.allclose(other, plain[0].flip(0), atol=1e-12)
     longer = ManifoldIG(models[0], encode, counted, n_steps=6, evaluations=9, memory=memory)
-    assert torch.equal(longer(x, 0), ManifoldIG(models[0], encode, decode, n_steps=6, evaluations=9)(x, 0))
+    fresh = ManifoldIG(models[0], encode, decode, n_steps=6, evaluations=9)
+    assert torch.equal(longer.attribute(x, 0), fresh.attribute(x, 0))
 
 
 def test_the_noise_of_an_attribution_is_that_of_the_gradients_it_adds_up(classifier, encoder, decoder):
@@ -431,7 +450,9 @@ def test_a_search_from_the_encoded_pixel_line_needs_fewer_evaluations(classifier
         assert (encoded.trace[0] <= line.trace[0]).all()
         torch.testing.assert_close(encoded.latents[[0, -1]], line.latents[[0, -1]], rtol=0, atol=0)
     still = make("MIG", classifier, encoder, decoder, evaluations=0, first="encoded")
-    torch.testing.assert_close(still(x, TARGET), make("EIG", classifier, encoder, decoder)(x, TARGET))
+    torch.testing.assert_close(
+        still.attribute(x, TARGET), make("EIG", classifier, encoder, decoder).attribute(x, TARGET)
+    )
 
 
 @pytest.mark.usefixtures("as_shipped")
