@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from robustxai.checks import check_calm
 from robustxai.nets.vae import Residual
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -61,10 +62,7 @@ def folded(model: Net) -> Net:
     >>> torch.allclose(folded(model)(x), model(x), atol=1e-4)
     True
     """
-    if any(module.training for module in model.modules()):
-        raise ValueError(
-            "model is in training mode, where a batch changes its norms; accepted is model.eval()"
-        )
+    check_calm("model", model)
     same = copy.deepcopy(model)
     for parent in list(same.modules()):
         for (name, convolution), (after, norm) in pairwise(list(parent.named_children())):
