@@ -66,7 +66,7 @@ def branch(net: nn.Module, kind: Kind) -> Any:
     channels = c.activations.shape[1]
     features = torch.randn(24, channels, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(24) % kind.classes
-    return D.SigmoidBranch(net, features, labels, kind.layer, reshape=kind.reshape)
+    return D.SigmoidBranch(net, features, labels, kind.layer, reshape=kind.reshape, relu=False)
 
 
 CAMS = (
@@ -125,11 +125,23 @@ CONTROLS: dict[str, Callable[[Tensor], Any]] = {
     ),
 }
 """Changes of an attack's size that search nothing."""
+
+
+class TowardsClass:
+    """`ClassGradientPush` with the call of the other attacks on exemplars."""
+
+    def __init__(self, layer: str):
+        self.push = C.ClassGradientPush(layer, eps=8 / 255, steps=3)
+
+    def perturb(self, net: nn.Module, x: Tensor, towards: Tensor) -> Any:
+        return self.push.perturb(net, x, towards, 1)
+
+
 EXEMPLARS: dict[str, Callable[[str], Any]] = {
     "concepts.TokenPushing": lambda layer: C.TokenPushing(layer, eps=8 / 255, steps=3),
     "concepts.UniversalPushing": lambda layer: C.UniversalPushing(layer, eps=8 / 255, steps=3),
     "concepts.MultiLayerPushing": lambda layer: C.MultiLayerPushing([layer], eps=8 / 255, steps=3),
-    "concepts.ClassGradientPush": lambda layer: C.ClassGradientPush(layer, 0, eps=8 / 255, steps=3),
+    "concepts.ClassGradientPush": TowardsClass,
 }
 """Attacks on exemplars of a concept: on the grid of bytes, within 8/255."""
 COUNTERFACTUALS = ("ace.PGD", "ace.GD", "ace.CW", "ace.ACE")
