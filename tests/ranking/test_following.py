@@ -354,3 +354,12 @@ def test_numbers_of_numpy_are_numbers():
         SmoothGrad(model, n=np.int64(3), seed=np.int64(2))(x), SmoothGrad(model, n=3, seed=2)(x)
     )
     assert torch.equal(precision_at_k(x, -x, np.int64(3)), precision_at_k(x, -x, 3))
+
+
+def test_a_gradient_whose_square_underflows_is_followed():
+    """Saturated float32 samples: scores near 1e-14, gradients of their squared distance near 1e-29."""
+    model, x = mlp(double=False), rows(5, dtype=torch.float32)
+    tiny = lambda v, t: Saliency(model)(v, t) * 1e-14  # noqa: E731
+    a = MSEAttack(0.5, steps=5).perturb(model, x, explain=tiny)
+    assert a.followed.all() and a.moved.all()
+    assert (a.l2 > 0.02).all(), "more than its jittered start, whose length is about 0.003"

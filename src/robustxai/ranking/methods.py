@@ -42,6 +42,11 @@ class Method:
     measurements in spec 12.3. `grid`: what selection on validation data tries. Two names are no arguments of
     `build`: beta, the softplus in place of ReLU (absent: the activation stays), and weight_decay. `trained`:
     False leaves the pretrained network untouched.
+
+    >>> METHODS["R2ET"].chosen({"lam": 3.0})
+    {'lam': 3.0, 'hessian': 0.1}
+    >>> Method("no gap", lambda k, hessian: [FDHessian(hessian)], {"hessian": 0.1}).trained
+    True
     """
 
     name: str

@@ -215,7 +215,9 @@ class GradientAttack:
 
         So it is for a share of the saliency of a two-class ReLU network: its scale cancels, and nothing else bends.
         """
-        reach = self.eps * g.flatten(1).norm(p=1 if self.norm == "linf" else 2, dim=1)
+        top = g.flatten(1).abs().amax(1)  # scaled first: the square of a small gradient is zero
+        scaled = g.flatten(1) / torch.where(top > 0, top, 1)[:, None]
+        reach = self.eps * top * scaled.norm(p=1 if self.norm == "linf" else 2, dim=1)
         return reach <= 100 * torch.finfo(g.dtype).eps * loss.abs()
 
 
