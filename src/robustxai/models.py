@@ -54,6 +54,13 @@ class PlainAttention(TorchFunctionMode):
     """Inside the block, in this thread, attention is computed by its formula: fused kernels have no second derivative.
 
     The numbers are the same up to rounding.
+
+    >>> q = torch.ones(1, 2, 4, requires_grad=True)
+    >>> with PlainAttention():
+    ...     out = torch.nn.functional.scaled_dot_product_attention(q, q, q)
+    >>> (g,) = torch.autograd.grad(out.square().sum(), q, create_graph=True)
+    >>> torch.autograd.grad(g.square().sum(), q)[0].shape
+    torch.Size([1, 2, 4])
     """
 
     def __torch_function__(
@@ -72,7 +79,15 @@ class PlainAttention(TorchFunctionMode):
 
 @contextmanager
 def fitting(name: str, x: Tensor) -> Iterator[None]:
-    """Inside the block, what torch says of an x that does not fit the network `name` is a one-sentence ValueError."""
+    """Inside the block, what torch says of an x that does not fit the network `name` is a one-sentence ValueError.
+
+    >>> try:
+    ...     with fitting("model", torch.zeros(4, 2)):
+    ...         nn.Linear(3, 1)(torch.zeros(4, 2))
+    ... except ValueError as error:
+    ...     print(str(error).partition(":")[0])
+    model does not run on x of shape (4, 2), torch.float32 on cpu
+    """
     try:
         yield
     except (RuntimeError, NotImplementedError) as error:
@@ -85,7 +100,11 @@ def fitting(name: str, x: Tensor) -> Iterator[None]:
 
 
 def as_logits(output: Any, n: int, *, name: str = "model") -> Float[Tensor, "n classes"]:
-    """What a classifier returned for n samples, as logits (n, C). Raises ValueError where it holds none."""
+    """What a classifier returned for n samples, as logits (n, C). Raises ValueError where it holds none.
+
+    >>> as_logits({"out": torch.zeros(4)}, 4).shape
+    torch.Size([4, 1])
+    """
     logits, wrapped = _unwrapped(output)
     if isinstance(logits, Tensor):
         if logits.ndim == 0 and n == 1:
@@ -129,6 +148,10 @@ def find_head(model: nn.Module, x: Tensor | None = None) -> nn.Linear:
 
     x: samples to run it on; None tries made-up images. Raises ValueError where no linear layer gives the logits, or
     where none of the made-up images fits the network.
+
+    >>> net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
+    >>> find_head(net) is net[2]
+    True
     """
     if isinstance(model, nn.Linear):
         return model
@@ -165,7 +188,11 @@ def _head_on(model: nn.Module, x: Tensor) -> nn.Linear | None:
 
 
 def is_logits(output: Any, logits: Tensor) -> bool:
-    """Whether a layer's output is the logits: the same numbers in the same order."""
+    """Whether a layer's output is the logits: the same numbers in the same order.
+
+    >>> is_logits(torch.zeros(2, 3, 1, 1), torch.zeros(2, 3))
+    True
+    """
     return (
         isinstance(output, Tensor)
         and output.numel() == logits.numel()

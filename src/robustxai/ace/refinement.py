@@ -55,6 +55,15 @@ def refine(
     Outside the mask it is `x`, bit for bit. noise: as for a call of the filter, so that a full mask gives
     F(moved). known: noise of the input, one per step. Costs tau forwards, no gradients. Raises ValueError for
     shapes that do not fit each other.
+
+    >>> class Zero(torch.nn.Module):
+    ...     alphas_cumprod = torch.linspace(0.999, 0.5, 100)
+    ...     def forward(self, z, t):
+    ...         return 0 * z
+    >>> filter, x, mask = DiffusionFilter(Zero(), Zero(), steps=10, tau=2), torch.zeros(1, 1, 2, 2), torch.eye(2) > 0
+    >>> noise = torch.zeros(1, 2, 1, 2, 2)
+    >>> refine(x, x + 1, mask[None, None], filter, noise, noise)[0, 0, 0].tolist()
+    [1.0, 0.0]
     """
     check_pair(x, moved, name="moved")
     if check_flags("mask", mask, 4, "(n, 1, H, W)").shape != x[:, :1].shape:

@@ -21,6 +21,19 @@ class Explainer:
     """The map of a network: `attribute` is the method's own, everything else follows from it.
 
     `differentiable`: whether `attribute` keeps the graph where x requires a gradient and gradients are enabled.
+
+    >>> import torch
+    >>> class Contribution(Explainer):  # of a linear model: the terms of a score
+    ...     def __init__(self, model):
+    ...         self.model = model
+    ...     def attribute(self, x, target=None):
+    ...         best = self.model(x).argmax(1) if target is None else torch.as_tensor(target).expand(len(x))
+    ...         return x * self.model.weight[best]
+    >>> model = nn.Linear(2, 2)
+    >>> _ = model.weight.data.copy_(torch.tensor([[1.0, -2.0], [0.0, 1.0]]))
+    >>> explain, x = Contribution(model), torch.ones(1, 2)
+    >>> explain.attribute(x, target=0).tolist(), explain(x, target=0).tolist()
+    ([[1.0, -2.0]], [[1.0, 2.0]])
     """
 
     model: nn.Module
@@ -49,6 +62,13 @@ class GradientExplainer(Explainer):
     """An explainer made of input gradients: of a ReLU network it is piecewise constant or linear in x.
 
     Its second derivatives vanish there, so `guide` is the same explainer of a softplus copy (Dombrowski et al. 2019).
+
+    >>> import torch
+    >>> from robustxai.ranking import Saliency
+    >>> model, x = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), torch.ones(1, 3)
+    >>> explain = Saliency(model, score="logit")
+    >>> isinstance(explain, GradientExplainer), has_kinks(model), has_kinks(explain.guide(x).model)
+    (True, True, False)
     """
 
     def guide(self, x: Tensor, *, beta: float | int = 10.0) -> "Explainer":

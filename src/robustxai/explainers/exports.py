@@ -45,7 +45,12 @@ def _unlogged(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class CaptumAttribution:
-    """What `to_captum` makes: it has what Captum asks of an `Attribution`, and can be called like its `attribute`."""
+    """What `to_captum` makes: it has what Captum asks of an `Attribution`, and can be called like its `attribute`.
+
+    >>> ours = CaptumAttribution(lambda x, target: x)
+    >>> ours(torch.ones(1, 2)), ours.has_convergence_delta()
+    (tensor([[1., 1.]]), False)
+    """
 
     multiplies_by_inputs = False
 
@@ -137,6 +142,9 @@ def from_column(target: Any, model: Any, x: Tensor) -> Any:
     """A class as Captum and Quantus number it, the column of the output, as ours: they differ for a single logit.
 
     Its only column is class 1, and so is None there. Raises ValueError for another column.
+
+    >>> from_column(0, nn.Linear(3, 1), torch.zeros(4, 3))
+    1
     """
     if model is None:
         return (

@@ -22,7 +22,7 @@ from robustxai.explainers.exports import CaptumAttribution
 from robustxai.models import logits_of
 
 FOLLOWED = ("Saliency", "InputXGradient", "IntegratedGradients")
-"""Captum's methods that are functions of input gradients and nothing else: with the graph of those kept, they have a
+"""Captum's methods that are functions of input gradients and nothing else. With the graph of those kept they have a
 derivative. All others cut their graph, or keep a part of it, whose derivative is not that of the attribution."""
 
 
@@ -40,6 +40,11 @@ def from_captum(attribution: Any, **attribute_options: Any) -> Explainer:
 
     Raises:
         ValueError: no such object, one that explains no class, `return_convergence_delta`.
+
+    >>> from captum.attr import IntegratedGradients
+    >>> explain = from_captum(IntegratedGradients(nn.Linear(3, 2)), n_steps=8)
+    >>> explain.attribute(torch.ones(4, 3), target=1).shape
+    torch.Size([4, 3])
     """
     if isinstance(attribution, CaptumAttribution) and not attribute_options:
         return attribution.explain
@@ -66,6 +71,12 @@ def from_grad_cam(cam: Any, **call_options: Any) -> Explainer:
     cam: a `BaseCAM`; call_options: `aug_smooth` and `eigen_smooth`. Not differentiable: an attack says so, and
     explainers of `robustxai.diffgradcam` are the same maps with a derivative. The library leaves gradients on the
     parameters; here they are put back. Raises ValueError for another kind of object.
+
+    >>> from pytorch_grad_cam import GradCAM
+    >>> from robustxai.nets import CompactResNet
+    >>> model = CompactResNet(classes=4).eval()
+    >>> from_grad_cam(GradCAM(model, [model.body])).attribute(torch.rand(2, 3, 56, 56), 1).shape
+    torch.Size([2, 1, 56, 56])
     """
     if not (callable(cam) and hasattr(cam, "target_layers") and hasattr(cam, "activations_and_grads")):
         raise ValueError(
@@ -75,7 +86,14 @@ def from_grad_cam(cam: Any, **call_options: Any) -> Explainer:
 
 
 class CaptumExplainer(GradientExplainer):
-    """What `from_captum` makes; its copies of the Captum object are made anew for each call."""
+    """What `from_captum` makes; its copies of the Captum object are made anew for each call.
+
+    >>> from captum.attr import Occlusion, Saliency
+    >>> model = nn.Linear(3, 2)
+    >>> gradients, changed = CaptumExplainer(Saliency(model), {}), CaptumExplainer(Occlusion(model), {})
+    >>> gradients.differentiable, changed.differentiable
+    (True, False)
+    """
 
     def __init__(self, attribution: Any, options: dict[str, Any]):
         self.attribution, self.options = attribution, options
@@ -151,7 +169,13 @@ def gradients_with_graph(
     target_ind: Any = None,
     additional_forward_args: Any = None,
 ) -> tuple[Tensor, ...]:
-    """Captum's `compute_gradients` with `create_graph`, for class indices: what an attack needs."""
+    """Captum's `compute_gradients` with `create_graph`, for class indices: what an attack needs.
+
+    >>> x = torch.ones(1, 2, requires_grad=True)
+    >>> (found,) = gradients_with_graph(lambda v: v.square(), (x,), torch.tensor([1]))
+    >>> found.tolist(), found.requires_grad
+    ([[0.0, 2.0]], True)
+    """
     with torch.enable_grad():
         logits = forward_fn(*_several(inputs), *_several(additional_forward_args))
         picked = logits.gather(1, target_ind.reshape(-1, 1).expand(len(logits), 1))
@@ -195,7 +219,15 @@ def _one(found: Any, n: int, method: str) -> Tensor:
 
 
 class GradCAMExplainer(Explainer):
-    """What `from_grad_cam` makes."""
+    """What `from_grad_cam` makes.
+
+    >>> from pytorch_grad_cam import LayerCAM
+    >>> from robustxai.nets import CompactResNet
+    >>> model = CompactResNet(classes=4).eval()
+    >>> explain = GradCAMExplainer(LayerCAM(model, [model.body]), {})
+    >>> explain(torch.rand(2, 3, 56, 56)).shape, explain.differentiable
+    (torch.Size([2, 1, 56, 56]), False)
+    """
 
     differentiable = False
 

@@ -17,6 +17,7 @@ def reduced(attribution: Attribution) -> Float[Tensor, " n *map"]:
 
     A map that is there already, non-negative with one channel, stays as it is.
 
+    >>> import torch
     >>> reduced(torch.tensor([[[[1.0]], [[-2.0]]]]))
     tensor([[[[3.]]]])
     """
@@ -28,6 +29,10 @@ def read(explain: Callable[..., Any]) -> Callable[..., Tensor]:
     """`explain`, whatever its kind, as explain(x, target) -> map: what an attack or a measure does at its door.
 
     The map is `reduced`; ValueError where `explain` gives no tensor with one row a sample.
+
+    >>> import torch
+    >>> read(lambda x, target: -x)(torch.ones(1, 2))
+    tensor([[1., 1.]])
     """
 
     def scores(x: Tensor, target: Any = None) -> Tensor:

@@ -1,13 +1,13 @@
 """From the tokens of a transformer to maps (N, K, h, w): ready-made `reshape=` for class activation maps.
 
-| Network | Layer | `reshape=` |
-|:--|:--|:--|
-| torchvision `vit_b_16` | `encoder.layers.encoder_layer_11.ln_1` | "vit" |
-| torchvision `swin_t` | `norm` | "channels_last" |
-| timm `vit_*`, `deit_*` | `blocks.11.norm1` | `tokens(model.num_prefix_tokens)` |
-| timm `swin_*` | `norm` | "channels_last" |
-| Hugging Face `ViTForImageClassification` | `vit.encoder.layer.11.layernorm_before` | "vit" |
-| Hugging Face `SwinForImageClassification` | `swin.layernorm` | "tokens" |
+Network, layer and `reshape=`:
+
+- torchvision `vit_b_16`: `encoder.layers.encoder_layer_11.ln_1`, "vit"
+- torchvision `swin_t`: `norm`, "channels_last"
+- timm `vit_*`, `deit_*`: `blocks.11.norm1`, `tokens(model.num_prefix_tokens)`
+- timm `swin_*`: `norm`, "channels_last"
+- Hugging Face `ViTForImageClassification`: `vit.encoder.layer.11.layernorm_before`, "vit"
+- Hugging Face `SwinForImageClassification`: `swin.layernorm`, "tokens"
 
 The last block's own output is the wrong layer of a ViT with a class token: only that token goes on from there.
 Knows tensors only.
@@ -66,7 +66,11 @@ RESHAPES: dict[str, Reshape] = {"vit": tokens(1), "tokens": tokens(0), "channels
 
 
 def find_reshape(reshape: Reshape | str | None) -> Reshape | None:
-    """A function, one of `RESHAPES` by name, or None. Raises ValueError for another name."""
+    """A function, one of `RESHAPES` by name, or None. Raises ValueError for another name.
+
+    >>> find_reshape("channels_last") is channels_last
+    True
+    """
     if reshape is None or (callable(reshape) and not isinstance(reshape, str)):
         return reshape
     if reshape not in RESHAPES:
