@@ -276,7 +276,7 @@ def test_every_network_draws_facets_for_a_judge_of_its_own(study, monkeypatch):
         assert swap.way("replace") == pytest.approx(alone.way("replace"), abs=1e-4)
 
 
-def test_judges_are_made_and_networks_copied_before_the_threads_that_draw(study, monkeypatch):
+def test_judges_are_made_and_networks_copied_before_the_threads_that_draw(study, monkeypatch, as_shipped):
     lessons = "robustxai.concepts.facet_study.lesson"
     monkeypatch.setattr(lessons, lambda texture, n, size: GIVEN.concepts[texture])
     order, copied = [], facet_study.deepcopy
