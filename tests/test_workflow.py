@@ -5,20 +5,28 @@ One long story on one copy rather than many copies: starting Snakemake and a ker
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import build_site
+import execute
 import nbformat
 import pytest
+
+from robustxai._cli._locks import held_elsewhere
 
 ROOT = Path(__file__).resolve().parents[1]
 
 CHAPTER = """\
 import json, os, pathlib, time
+if where:
+    assert os.environ["ROBUSTXAI_DATA"] == where, os.environ["ROBUSTXAI_DATA"]
 import robustxai.{name}
 with open({journal!r}, "a") as journal:
     journal.write("{name} began\\n")
@@ -27,15 +35,19 @@ if fail:
     raise RuntimeError("the chapter broke")
 folder = pathlib.Path(os.environ["ROBUSTXAI_RESULTS"])
 folder.mkdir(parents=True, exist_ok=True)
-(folder / "{name}.json").write_text(json.dumps({{"answer": robustxai.{name}.ANSWER}}))
+(folder / "{name}.json").write_text(json.dumps({{"answer": robustxai.{name}.ANSWER, "seeds": seeds}}))
+"""
+PARAMETERS = """\
+pause = 0.0
+fail = False
+seeds = [0, 1, 2]
+where = ""
 """
 
 
 def write_chapter(root: Path, name: str) -> None:
     """A chapter of two cells that imports its own module, notes that it ran, and leaves a result."""
-    parameters = nbformat.v4.new_code_cell(
-        "pause = 0.0\nfail = False", metadata={"tags": ["parameters"]}, id="p"
-    )
+    parameters = nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}, id="p")
     body = nbformat.v4.new_code_cell(CHAPTER.format(name=name, journal=str(root / "journal")), id="b")
     title = nbformat.v4.new_markdown_cell(f"# Chapter {name}", id="t")
     notebook = nbformat.v4.new_notebook(cells=[title, parameters, body])
@@ -104,9 +116,53 @@ def test_first_run_executes_every_chapter_and_the_second_none(checkout: Path) ->
     assert code == 0, text
     assert taken(checkout) == ["one began", "two began"]
     assert (result(checkout, "one"), result(checkout, "two")) == (1, 1)
+    lines = [re.sub(r"in \d+ s", "in some s", line) for line in text.splitlines()]
+    told = [
+        f"{name} (quick): {what}" for name in ("one", "two") for what in ("running", "finished in some s")
+    ]
+    assert sorted(lines) == sorted([*told, "results: build/quick"]), (
+        "nothing else is printed when all is well"
+    )
     code, text = robustxai(checkout, "run", "--all")
     assert code == 0, text
     assert taken(checkout) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("results/two.json", ""), ("notebooks/two.ipynb", '{"cells": [')]
+)
+def test_an_output_that_cannot_be_read_is_stale_and_named(checkout: Path, file: str, content: str) -> None:
+    (checkout / "build" / "quick" / file).write_text(content)
+    code, text = robustxai(checkout, "run", "--all")
+    assert code == 0, text
+    assert text.splitlines()[0] == f"build/quick/{file} cannot be read: its chapter runs again"
+    assert taken(checkout) == ["two began"] and result(checkout, "two") == 1
+
+
+def test_seeds_are_one_run_over_all_of_them_beside_the_profile(checkout: Path) -> None:
+    code, text = robustxai(checkout, "run", "one", "--seeds", "4, 7")
+    assert code == 0, text
+    assert text.splitlines()[-1] == "results: build/quick/seeds-4-7"
+    left = checkout / "build" / "quick" / "seeds-4-7" / "results" / "one.json"
+    assert json.loads(left.read_text())["seeds"] == [4, 7]
+    assert json.loads((checkout / "build" / "quick" / "results" / "one.json").read_text())["seeds"] == [
+        0,
+        1,
+        2,
+    ]
+    assert taken(checkout) == ["one began"]
+
+
+def test_a_relative_data_folder_is_the_same_one_in_a_chapter(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkout / "my data").mkdir()
+    monkeypatch.setenv("ROBUSTXAI_DATA", '"./my data"\r')
+    write_parameters(checkout, one={"where": str(checkout / "my data")})
+    code, text = robustxai(checkout, "run", "one")
+    assert code == 0, text
+    write_parameters(checkout)
+    taken(checkout)
 
 
 def test_a_changed_module_runs_its_chapter_only_and_a_touched_one_none(checkout: Path) -> None:
@@ -134,7 +190,7 @@ def test_an_unknown_parameter_is_named(checkout: Path) -> None:
     write_parameters(checkout, one={"patience": 3})
     code, text = robustxai(checkout, "run", "one")
     assert code != 0
-    assert "one.ipynb has no parameter 'patience': it has pause, fail" in text
+    assert "one.ipynb has no parameter 'patience': it has pause, fail, seeds, where" in text
     assert taken(checkout) == []
 
 
@@ -160,15 +216,39 @@ def processes_in(root: Path) -> list[str]:
     return found
 
 
+def kill_all(process: subprocess.Popen) -> None:
+    """As when a machine is switched off: every process of the run at once."""
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def ctrl_c(process: subprocess.Popen) -> None:
+    """As a terminal does it: SIGINT to every process of the run."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+ENDS = {
+    "all killed": (kill_all, -signal.SIGKILL),
+    "run killed": (subprocess.Popen.kill, -signal.SIGKILL),
+    "Ctrl-C": (ctrl_c, 130),
+    "run interrupted": (lambda process: process.send_signal(signal.SIGINT), 130),
+}
+
+
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="reads /proc")
-def test_after_kill_nothing_goes_on_and_the_next_run_finishes_the_rest(checkout: Path) -> None:
+@pytest.mark.parametrize("how", ENDS)
+def test_when_a_run_ends_nothing_goes_on_and_the_next_one_finishes_the_rest(checkout: Path, how: str) -> None:
+    end, code = ENDS[how]
     write_parameters(checkout, one={"pause": 600.0})
     process = start(checkout, "run", "--all")
     assert wait_for(lambda: (checkout / "journal").exists(), seconds=300)
     assert not (checkout / "build" / "quick" / "results" / "one.json").exists()
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    end(process)
+    text, _ = process.communicate()
+    assert process.returncode == code, text
+    assert "Traceback" not in text and "KeyboardInterrupt" not in text, text
+    assert ("robustxai: stopped; the next run takes up what is unfinished" in text) == (code == 130), text
     assert wait_for(lambda: not processes_in(checkout), seconds=120), processes_in(checkout)
+    assert not held_elsewhere(checkout / "build" / "run.lock")
     assert not (checkout / "build" / "quick" / "results" / "one.json").exists()
     assert taken(checkout) == ["one began"]
     write_parameters(checkout, one={})
@@ -176,3 +256,111 @@ def test_after_kill_nothing_goes_on_and_the_next_run_finishes_the_rest(checkout:
     assert code == 0, text
     assert taken(checkout) == ["one began"]
     assert (result(checkout, "one"), result(checkout, "two")) == (2, 1)
+
+
+@pytest.fixture
+def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command line of `execute.py` for a chapter of a checkout in a temporary folder."""
+    (tmp_path / "src" / "robustxai").mkdir(parents=True)
+    write_chapter(tmp_path, "one")
+    (tmp_path / "workflow" / "profiles").mkdir(parents=True)
+    write_parameters(tmp_path)
+    monkeypatch.setattr(execute, "ROOT", tmp_path)
+    build = tmp_path / "build" / "quick"
+    files = ["--notebook", build / "notebooks" / "one.ipynb", "--results", build / "results" / "one.json"]
+    line = [
+        "execute.py",
+        "--chapter",
+        "one",
+        "--profile",
+        "quick",
+        *map(str, files),
+        "--log",
+        str(build / "one.log"),
+    ]
+    monkeypatch.setattr(sys, "argv", line)
+    return line
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(execute.papermill, "execute_notebook", full)
+    assert execute.main() == 1
+    running, told = capsys.readouterr().err.splitlines()
+    assert running == "one (quick): running"
+    assert told.startswith("one (quick): OSError: [Errno 28] No space left on device; the log is ")
+    assert not (tmp_path / "build" / "quick" / "scratch" / "one").exists()
+    monkeypatch.setattr(Path, "mkdir", full)
+    assert execute.main() == 1 and capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("tries", "code"), [(1, 0), (2, 1)])
+def test_a_kernel_that_does_not_come_up_gets_a_second_try(
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tries: int,
+    code: int,
+) -> None:
+    calls = []
+
+    def start_late(source: str, target: str, **options: object) -> None:
+        calls.append(options)
+        if len(calls) <= tries:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        shutil.copy(source, target)
+        (Path(os.environ["ROBUSTXAI_RESULTS"]) / "one.json").write_text("{}")
+
+    monkeypatch.setenv("ROBUSTXAI_RESULTS", "")  # put back afterwards
+    monkeypatch.setattr(execute.papermill, "execute_notebook", start_late)
+    assert execute.main() == code, capsys.readouterr().err
+    assert len(calls) == 2
+    assert calls[0]["start_timeout"] >= 300 and calls[0]["iopub_timeout"] >= 300, "a busy machine is slow"
+    assert calls[0]["raise_on_iopub_timeout"], "no output may go missing in silence"
+
+
+def test_what_a_kernel_writes_about_itself_goes_to_the_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with execute.kernel_messages_to(tmp_path / "log"):
+        subprocess.run([sys.executable, "-c", "import sys; print('of a child', file=sys.stderr)"], check=True)
+        print("of the program", file=sys.stderr)
+    print("afterwards", file=sys.stderr)
+    assert capfd.readouterr().err == "of the program\nafterwards\n"
+    assert (tmp_path / "log").read_text() == "of a child\n"
+
+
+def test_a_site_that_cannot_be_built_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(error: BaseException) -> Callable[..., None]:
+        def build(*_: object) -> None:
+            (tmp_path / "build" / "site-new").mkdir(parents=True, exist_ok=True)
+            raise error
+
+        return build
+
+    monkeypatch.setattr(build_site, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["build_site.py", "--log", str(tmp_path / "build" / "site.log")])
+    handler = signal.getsignal(signal.SIGINT)
+    for error, code, told in [
+        (OSError(28, "No space left on device"), 1, "site: not built, [Errno 28] No space left on device; "),
+        (
+            shutil.Error([("a", "b", "[Errno 28] No space left")]),
+            1,
+            "site: not built, [Errno 28] No space left; ",
+        ),
+        (KeyboardInterrupt(), 130, "site: stopped; "),
+    ]:
+        monkeypatch.setattr(build_site, "build", fails(error))
+        try:
+            assert build_site.main() == code
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        lines = capsys.readouterr().err.splitlines()
+        assert lines == ["site: building", f"{told}what was there before is unchanged"]
+        assert code == 130 or not (tmp_path / "build" / "site-new").exists()

@@ -23,9 +23,11 @@ def _holds_an_object(path: Path) -> bool:
 
 
 def remove_unreadable(root: Path) -> list[str]:
-    """Remove the outputs of a checkout that cannot be read; one sentence about each."""
+    """Remove the outputs of a checkout that cannot be read, each with its other half; one sentence about each."""
     sentences = []
     for path in unreadable(root / "build"):
-        path.unlink()
+        run = path.parent.parent
+        for output in (run / "results" / f"{path.stem}.json", run / "notebooks" / f"{path.stem}.ipynb"):
+            output.unlink(missing_ok=True)
         sentences.append(f"{path.relative_to(root).as_posix()} cannot be read: its chapter runs again")
     return sentences
