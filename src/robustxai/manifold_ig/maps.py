@@ -54,6 +54,22 @@ class SaliencyOf(Explainer):
 
     def __init__(self, explain: Explain):
         self.explain = explain
+        self.model = getattr(explain, "model", None)  # pyright: ignore[reportAttributeAccessIssue]
+        self.differentiable = bool(getattr(explain, "differentiable", True))
+
+    def on(self, model: Any) -> "SaliencyOf":
+        """The maps of the same explainer of another network. Raises ValueError for a function that has none."""
+        on = getattr(self.explain, "on", None)
+        if on is None:
+            raise ValueError(
+                f"explain must have `.on(model)` to explain another network, got {self.explain!r}"
+            )
+        return SaliencyOf(on(model))
+
+    def guide(self, x: Sample, **options: Any) -> Explainer:
+        """The maps of the explainer's own guide; itself for a function that has none."""
+        guide = getattr(self.explain, "guide", None)
+        return self if guide is None else SaliencyOf(guide(x, **options))
 
     def attribute(self, x: Sample, target: Any = None) -> Float[Tensor, " n *map"]:
         """What the explainer gives when called, as a map."""
