@@ -82,7 +82,7 @@ def test_manifold_ig_along_another_geometry_shows_the_decoders_images(classifier
     ("call", "words"),
     [
         (lambda: AggregatedPosterior(torch.zeros(1, 2)), r"codes has shape \(1, 2\); accepted are 2 or more"),
-        (lambda: AggregatedPosterior(torch.zeros(3, 2)), "scale is 0.0; accepted is a distance above 0"),
+        (lambda: AggregatedPosterior(torch.zeros(3, 2)), "scale is 0.0; accepted are finite numbers above 0"),
         (lambda: VarianceDecoder(flat, torch.eye(2), low=1, high=0.5), "low and high are 1 and 0.5"),
     ],
 )

@@ -173,8 +173,7 @@ class AttributionAttack:
         d, goal = shares(scores(x[:1], t[:1])).shape[1], torch.as_tensor(self.maps).to(x)
         if goal.numel() not in (d, d * len(x)) or (goal < 0).any():
             raise ValueError(
-                f"maps has shape {tuple(goal.shape)} or negative numbers; accepted are {d} finite "
-                "numbers from 0, or as many for each input"
+                f"maps has shape {tuple(goal.shape)} or negative numbers; accepted are {d} from 0, or as many an input"
             )
         return shares(goal.reshape(-1, d)).expand(len(x), -1)
 
@@ -189,9 +188,8 @@ class AttributionAttack:
     ) -> Attacked:
         kept = Predictions(networks, x, t)
         d, every = goal.shape[1], self.look or (1 if guide is None else self.refresh)
-        rows = (-1, *[1] * (x.ndim - 1))
-        v, alive = x.clone(), torch.ones_like(t, dtype=torch.bool)
-        followed = torch.zeros_like(alive)
+        rows, v = (-1, *[1] * (x.ndim - 1)), x.clone()
+        followed, alive = (torch.full_like(t, start, dtype=torch.bool) for start in (False, True))
         best_x, best, trace, flips = x, goal.new_full((len(x),), torch.inf), [], torch.zeros_like(t)
         ahead, point = scores, torch.nn.Parameter(x.clone())
         adam = torch.optim.Adam([point], lr=self.lr)

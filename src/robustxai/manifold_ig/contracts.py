@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustxai.checks import ROUNDING, check_count, check_number, check_positive
+from robustxai.checks import ROUNDING, check_callable, check_count, check_number, check_positive
 from robustxai.models import fitting
 
 MODES = ("fast", "released")
@@ -21,6 +21,7 @@ OPTIONS = (
 
 def run(network: Callable[[Tensor], Any], x: Tensor, name: str) -> Any:
     """network(x) for an encoder or a decoder; ValueError where x does not fit it. Classifiers: `models.logits_of`."""
+    check_callable(name, network)
     with fitting(name, x):
         return network(x)
 
@@ -64,7 +65,7 @@ def check_rows(name: str, z: Any) -> None:
 
 def check_same(name: str, a: Tensor, other: str, b: Tensor) -> None:
     """Two tensors of one shape, type and device."""
-    if (a.shape, a.dtype, a.device) != (b.shape, b.dtype, b.device):
+    if not isinstance(a, Tensor) or (a.shape, a.dtype, a.device) != (b.shape, b.dtype, b.device):
         raise ValueError(f"{name} must be like {other}, {_shape(b)}, got {_shape(a)}")
 
 
@@ -74,6 +75,9 @@ def _shape(x: Any) -> str:
 
 def check_ends(z0: Tensor, z1: Tensor) -> None:
     """The ends are finite codes (n, *latent) of one floating type and one device, and differ in every row."""
+    for name, z in (("z0", z0), ("z1", z1)):
+        if not isinstance(z, Tensor):
+            raise ValueError(f"{name} must be codes (n, ...), got {type(z).__name__}")
     if z0.shape != z1.shape or z0.ndim < 2 or len(z0) == 0:
         raise ValueError(
             f"z0 and z1 have shapes {tuple(z0.shape)} and {tuple(z1.shape)}; accepted are equal (n, ...)"

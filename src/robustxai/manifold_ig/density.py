@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_number, check_positive
+from robustxai.checks import check_floats, check_number, check_positive
 from robustxai.manifold_ig.contracts import check_rows
 from robustxai.manifold_ig.metric import Codes, Decoder
 
@@ -27,6 +27,7 @@ class _Kernel:
     """log sum_j exp(-||z - c_j||^2 / (2 scale^2)) over codes c (m, *latent); scale None: `code_spacing`."""
 
     def __init__(self, codes: Codes, scale: float | int | None) -> None:
+        check_floats("codes", codes)
         if codes.ndim < 2 or len(codes) < 2 or not codes.isfinite().all():
             raise ValueError(
                 f"codes has shape {tuple(codes.shape)}; accepted are 2 or more finite codes (m, ...)"

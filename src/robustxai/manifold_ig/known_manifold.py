@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from robustxai.checks import check_count
+from robustxai.checks import check_callable, check_count, check_generator
 from robustxai.data.scenes import FactorSpec, render_menagerie, render_portraits
 from robustxai.data.scenes.base import sample_factors
 from robustxai.data.scenes.menagerie import FACTORS as MENAGERIE
@@ -42,8 +42,14 @@ class KnownManifold:
     render: Callable[[Tensor, int], Tensor]
     factors: Sequence[FactorSpec]
 
+    def __post_init__(self) -> None:
+        check_callable("render", self.render)
+        if not isinstance(self.factors, Sequence) or not all(isinstance(f, FactorSpec) for f in self.factors):
+            raise ValueError(f"factors must be FactorSpecs, one a factor, got {self.factors!r:.60}")
+
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n factor"]:
         """n factor vectors, independent and uniform in their ranges. Raises ValueError for fewer than 1."""
+        check_generator("generator", generator)
         return sample_factors(tuple(self.factors), check_count("n", n), generator=generator)
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import jvp, vjp
 
-from robustxai.checks import check_count
+from robustxai.checks import check_callable, check_count, check_generator
 from robustxai.manifold_ig.contracts import check_curve, check_rows, check_same, run
 
 Decoder = Callable[[Tensor], Tensor]
@@ -28,6 +28,7 @@ PerCurve = Float[Tensor, " n"]
 
 def push(decoder: Decoder, z: Codes, u: Codes) -> Samples:
     """J(z) u: how fast the image changes when the code `z` moves with velocity `u` (one JVP)."""
+    check_callable("decoder", decoder)
     check_rows("z", z)
     check_same("u", u, "z", z)
     with warnings.catch_warnings():  # torch's own forward mode announces the end of torch.jit once
@@ -57,6 +58,7 @@ def dense_metric(decoder: Decoder, z: Codes, *, chunk: int = 256) -> Float[Tenso
     """G(z) as a matrix per code, d = numbers in a code: d products, `chunk` at a time. Only for small d."""
     check_rows("z", z)
     check_count("chunk", chunk)
+    check_callable("decoder", decoder)
     n, d = len(z), z[0].numel()
     units = torch.eye(d, dtype=z.dtype, device=z.device)
     columns = []
@@ -76,6 +78,8 @@ def largest_eigenvalue(
     """
     check_rows("z", z)
     check_count("iterations", iterations)
+    check_callable("decoder", decoder)
+    check_generator("generator", generator)
     start = torch.Generator(z.device).manual_seed(0) if generator is None else generator
     u = torch.randn(z.shape, dtype=z.dtype, device=start.device, generator=start).to(z.device)
     value = torch.zeros(len(z), dtype=z.dtype, device=z.device)
@@ -165,6 +169,7 @@ def energy_gradient(decoder: Decoder, latents: Latents) -> Float[Tensor, "inner 
     Exact, from one decoder pass and one VJP over all points; shape (points - 2, n, *latent).
     """
     check_curve("latents", latents, least=3)
+    check_callable("decoder", decoder)
     inner, pulled = vjp(decoder, latents[1:-1].flatten(0, 1))[:2]
     ends = decode(decoder, latents[[0, -1]])
     images = torch.cat((ends[:1], inner.unflatten(0, latents[1:-1].shape[:2]), ends[1:]))
@@ -180,6 +185,7 @@ def encoder_direction(
     -(1/dt) J_h(y_i) [y_{i+1} - 2 y_i + y_{i-1}]: one JVP through the encoder. Not always a descent direction.
     """
     check_curve("latents", latents, least=3)
+    check_callable("decoder", decoder)
     images = decode(decoder, latents)
     bend = images.diff(n=2, dim=0) * (len(latents) - 1)
     pushed = push(encoder, images[1:-1].flatten(0, 1), bend.flatten(0, 1))

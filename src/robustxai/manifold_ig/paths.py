@@ -5,13 +5,13 @@ images. Decoded lines are in `decoded`, geodesics in `geodesic`. Knows nothing a
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_count, check_name, check_number, check_positive
+from robustxai.checks import check_callable, check_count, check_name, check_number, check_positive
 from robustxai.manifold_ig.contracts import check_curve, check_rows, check_same
 from robustxai.manifold_ig.precision import widened, widest
 from robustxai.manifold_ig.sine import line
@@ -42,6 +42,7 @@ def endpoints(
     points = check_count("points", points)
     check_curve("path", path, kind="paths")
     for name, image in (("start", start), ("end", end)):
+        check_rows(name, image)
         if image.shape != path.shape[1:]:
             raise ValueError(
                 f"{name} must have the shape of the path's images, {tuple(path.shape[1:])}, got {tuple(image.shape)}"
@@ -101,6 +102,8 @@ def blur_path(
     """
     if not isinstance(x, Tensor) or x.ndim != 4 or not x.is_floating_point() or not x.numel():
         raise ValueError(f"x must be images (n, c, h, w) of floats, got {_kind(x)}")
+    if isinstance(scales, str) or not isinstance(scales, Sequence):
+        raise ValueError(f"scales must be standard deviations, got {scales!r}")
     if not len(scales):
         raise ValueError("scales must hold one standard deviation or more, got none")
     scales = [check_number("scales", sigma) for sigma in scales]
@@ -127,6 +130,7 @@ def guided_path(
     check_same("start", start, "end", end)
     steps = check_count("steps", steps)
     check_guiding(fraction, max_dist)
+    check_callable("gradient", gradient)
     way = list(guided_steps(gradient, start, end, steps=steps, fraction=fraction, max_dist=max_dist))
     return torch.stack([start, *(after for _, _, after in way)]), torch.stack([slope for _, slope, _ in way])
 

@@ -13,7 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.capture import observed
-from robustxai.checks import check_batch, check_count, check_number
+from robustxai.checks import (
+    check_batch,
+    check_callable,
+    check_count,
+    check_images,
+    check_module,
+    check_number,
+)
 from robustxai.nets import ConvVAE
 from robustxai.nets.adapters import IMAGENET_MEAN, IMAGENET_STD
 from robustxai.nets.resnet import Normalize
@@ -39,12 +46,15 @@ class ConvFeatures:
     """
 
     def __init__(self, network: nn.Module, layers: int = 5) -> None:
+        check_module("network", network)
+        check_count("layers", layers, 0)
         self.network = network
         self.convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)][:layers]
-        if check_count("layers", layers, 0) < 1 or len(self.convolutions) < layers:
+        if layers < 1 or len(self.convolutions) < layers:
             raise ValueError(f"layers is {layers}; accepted are 1 to {len(self.convolutions)}")
 
     def __call__(self, x: Tensor) -> list[Tensor]:
+        check_images("x", x, low=None, high=None)
         seen: list[Tensor] = []
 
         def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
@@ -82,13 +92,16 @@ class VAELoss:
         mse: float | int = 1.0,
         perceptual: float | int = 0.01,
     ) -> None:
+        if features is not None:
+            check_callable("features", features)
         self.features = features
         self.kl, self.mse = check_number("kl", kl), check_number("mse", mse)
         self.perceptual = check_number("perceptual", perceptual)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The loss of a batch of images; `y` is not looked at."""
-        assert isinstance(model, ConvVAE)
+        if not isinstance(model, ConvVAE):
+            raise ValueError(f"model must be a ConvVAE, got {type(model).__name__}")
         mean, log_variance = model.moments(x)
         images = model.decode(mean + torch.randn_like(mean) * (0.5 * log_variance).exp())
         loss = self.kl * divergence(mean, log_variance) + self.mse * (images - x).square().mean()
@@ -135,6 +148,7 @@ def reconstruction_error(model: nn.Module, x: Tensor, y: Tensor | None = None, *
     """Mean squared error per pixel of decode(encode(x)) in eval mode: a `measure` for `fit`; modes put back."""
     check_batch("x", x)
     check_count("batch", batch)
+    check_module("model", model)
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
