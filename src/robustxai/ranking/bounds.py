@@ -101,6 +101,12 @@ def thickness_bounds(
     'rows' has the upper bound gap + eps (L_i + L_j) with L_f = sup ||grad I_f||, and the centre's lower bound, as the
     paper is recalled to state it. For the top k, gaps and slopes are averaged over the k (d - k) pairs. NaN where a
     score or a slope is.
+
+    >>> from robustxai.ranking import Saliency
+    >>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    >>> found = thickness_bounds(Saliency(net), torch.zeros(3, 6), eps=0.1, k=2, draws=4)
+    >>> bool((found.lower <= found.upper).all())
+    True
     """
     check_name("form", form, ("proved", "centre", "rows"))
     eps, draws, t = check_positive("eps", eps), check_count("draws", draws), fixed_target(explain, x, target)
@@ -158,6 +164,11 @@ def certified_ratio(
 
     reduce: 'min', or 'near' for the 2k - 1 pairs that the released code lists (each of T against rank k, rank k
     against each of the next k). Infinite where nothing bends; NaN as for `certified_radius`.
+
+    >>> from robustxai.ranking import Saliency
+    >>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    >>> bool((certified_ratio(Saliency(net), torch.zeros(3, 6), k=2) >= 0).all())
+    True
     """
     check_name("reduce", reduce, ("min", "near"))
     t = fixed_target(explain, x, target)

@@ -55,6 +55,13 @@ def dffot(
     z-scoring and for one-hot columns). `levels`: numbers of removed features tried, evenly spaced up to all of
     them; None tries every one (d forward passes). `fraction` is NaN where a score is not finite, and where the network
     gave NaN before the prediction changed.
+
+    >>> net = torch.nn.Linear(3, 2)
+    >>> _ = net.weight.data.copy_(torch.tensor([[0.0, 0.0, 0.0], [4.0, 1.0, 0.0]]))
+    >>> _ = net.bias.data.copy_(torch.tensor([2.0, 0.0]))
+    >>> x, scores = torch.ones(1, 3), torch.tensor([[4.0, 1.0, 0.0]])
+    >>> round(float(dffot(net, x, scores).fraction), 3)  # one feature of three
+    0.333
     """
     rank, baseline = _ranks(x, scores), _checked(model, x, baseline)
     d = rank[0].numel()
@@ -87,6 +94,12 @@ def comp(
     """Comprehensiveness (ERASER): mean over shares q of p_c(x) - p_c(x without its top q), in [-1, 1]; high is good.
 
     `target` None is the class predicted on the clean input. NaN where a score is not finite or the network gives NaN.
+
+    >>> net = torch.nn.Linear(3, 2)
+    >>> _ = net.weight.data.copy_(torch.tensor([[0.0, 0.0, 0.0], [4.0, 1.0, 0.0]])), net.bias.data.zero_()
+    >>> x, scores = torch.ones(1, 3), torch.tensor([[4.0, 1.0, 0.0]])
+    >>> bool(comp(net, x, scores, shares=[0.5]) > comp(net, x, -scores, shares=[0.5]))
+    True
     """
     return _aopc(model, x, scores, target, shares, baseline, keep=False)
 
@@ -103,6 +116,12 @@ def suff(
     """Sufficiency (ERASER): mean over shares q of p_c(x) - p_c(only the top q of x), in [-1, 1]; low is good.
 
     Arguments and NaN as in `comp`.
+
+    >>> net = torch.nn.Linear(3, 2)
+    >>> _ = net.weight.data.copy_(torch.tensor([[0.0, 0.0, 0.0], [4.0, 1.0, 0.0]])), net.bias.data.zero_()
+    >>> x, scores = torch.ones(1, 3), torch.tensor([[4.0, 1.0, 0.0]])
+    >>> bool(suff(net, x, scores, shares=[0.5]) < suff(net, x, -scores, shares=[0.5]))
+    True
     """
     return _aopc(model, x, scores, target, shares, baseline, keep=True)
 
@@ -115,7 +134,7 @@ def _aopc(
     """Mean fall of p_c over the shares, with the top removed, or everything but the top."""
     try:
         parts = [float(q) for q in shares]
-    except TypeError:
+    except (TypeError, ValueError):
         parts = []
     if not parts or not all(0 < q <= 1 for q in parts):
         raise ValueError(f"shares is {shares!r}; accepted are numbers above 0 and at most 1")

@@ -56,6 +56,13 @@ def attacked_precision(explain: Explain, x: Inputs, attacked: Attacked, k: Suppo
 
     A network that gives an attack nothing to follow is not robust, only unmeasured: average with
     `robustxai.metrics.mean_ignoring_nan`, which counts such samples.
+
+    >>> from robustxai.ranking import RankingAttack, Saliency
+    >>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    >>> explain, x = Saliency(net), torch.zeros(3, 6)
+    >>> found = RankingAttack(2, 0.5, steps=5).perturb(net, x, explain=explain)
+    >>> attacked_precision(explain, x, found, 2).shape
+    torch.Size([3])
     """
     check_length("x", check_batch("x", x), "attacked", len(attacked.x))
     explain = read(explain)
@@ -77,6 +84,12 @@ def random_control(
     """Mean P@k per sample over `draws` random changes of an attack's size: an attack has to be below it.
 
     NaN where a map is constant or not finite.
+
+    >>> from robustxai.ranking import Saliency
+    >>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    >>> options = dict(explain=Saliency(net), control=RandomDirections(0.5))
+    >>> random_control(net, torch.zeros(3, 6), 2, **options).shape
+    torch.Size([3])
     """
     g = torch.Generator().manual_seed(0) if generator is None else generator
     results = [control.perturb(model, x, target, generator=g) for _ in range(check_count("draws", draws))]
@@ -90,6 +103,11 @@ def pretrained_overlap(
 
     Low says that training has replaced the explanation, however stable it is now (spec 3.4). `target` is needed,
     because the two networks may predict different classes; None is what the network of `explain` predicts, for both.
+
+    >>> from robustxai.ranking import Saliency
+    >>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    >>> pretrained_overlap(Saliency(net), Saliency(net), torch.zeros(3, 6), 2, target=1)
+    tensor([1., 1., 1.])
     """
     t = fixed_target(explain, x, target)
     return precision_at_k(read(explain)(x, t).detach(), read(pretrained)(x, t).detach(), k)
@@ -125,6 +143,10 @@ def sensitivity(
     Random: the largest over `draws` points of the ball, which hardly ever finds the worst. Optimised: the MSE
     attack with `steps` steps, which keeps the prediction; `guide` gives it derivatives where `explain` has none. nan
     where I(x) is zero, and for `optimised` where there was no gradient to follow.
+
+    >>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    >>> sensitivity(net, lambda x, target: x.abs(), torch.ones(2, 6), 0, eps=0.1).random.shape
+    torch.Size([2])
     """
     eps, t = check_positive("eps", eps), fixed_target(explain, x, target)
     scores = read(explain)

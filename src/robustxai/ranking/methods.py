@@ -145,6 +145,13 @@ def fine_tune(
 
     k: size of the top set. options: over the method's own. training: arguments of `fit`, the same for all methods
     of a comparison.
+
+    >>> from robustxai.nets import MLP
+    >>> from robustxai.ranking import adult_like, prepare
+    >>> data = prepare(adult_like(200))
+    >>> robust, fitted = fine_tune("R2ET", MLP(data.d, 2), data, k=4, epochs=2)
+    >>> fitted.kept, robust.training
+    (1, False)
     """
     if isinstance(method, str):
         check_name("method", method, tuple(METHODS))

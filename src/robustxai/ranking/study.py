@@ -83,7 +83,12 @@ SETTINGS = {
 
 
 def prepared(name: str, *, seed: int = 0, limit: SupportsIndex | None = None) -> tuple[Setting, Table]:
-    """The setting and the data of a set, split at `seed`."""
+    """The setting and the data of a set, split at `seed`.
+
+    >>> setting, data = prepared("synth", limit=200)
+    >>> setting.k, data.d
+    (8, 28)
+    """
     check_name("name", name, tuple(SETTINGS))
     return SETTINGS[name], drawn_table(seed=seed) if name == "menagerie" else table(
         name, seed=seed, limit=limit
@@ -98,7 +103,11 @@ def pretrain(
     progress: bool | str = False,
     checkpoint: str | Path | None = None,
 ) -> nn.Module:
-    """The network that all methods start from: initial weights and order of samples from `seed`; Adam, 1e-3."""
+    """The network that all methods start from: initial weights and order of samples from `seed`; Adam, 1e-3.
+
+    >>> pretrain(Setting("mine", pretraining=1), prepared("synth", limit=200)[1]).training
+    False
+    """
     model = setting.build(data, torch.Generator().manual_seed(seed))
     nets.fit(
         model, *data.train, epochs=setting.pretraining, lr=1e-3, optimizer="adam", schedule="constant",
@@ -169,7 +178,14 @@ def measure(
     steps: SupportsIndex = 40,
     score: str = "prob",
 ) -> Measured:
-    """All of `Measured` for a test part (x, y); the first `points` samples are attacked."""
+    """All of `Measured` for a test part (x, y); the first `points` samples are attacked.
+
+    >>> setting = Setting("mine", k=4, pretraining=1)
+    >>> data = prepared("synth", limit=200)[1]
+    >>> model = pretrain(setting, data)
+    >>> measure(model, data.test, setting, points=3, steps=2).er.shape
+    torch.Size([3])
+    """
     (x, y), eps = part, setting.eps if eps is None else check_positive("eps", eps)
     points = check_count("points", points)
     some, explain, k = x[:points], Saliency(model, score=score), setting.k
@@ -188,7 +204,14 @@ def measure(
 
 
 def evaluate(model: nn.Module, part: tuple[Tensor, Tensor], setting: Setting, **options: Any) -> Row:
-    """One row of the table; options as for `measure`."""
+    """One row of the table; options as for `measure`.
+
+    >>> setting = Setting("mine", k=4, pretraining=1)
+    >>> data = prepared("synth", limit=200)[1]
+    >>> model = pretrain(setting, data)
+    >>> 0 <= evaluate(model, data.test, setting, points=3, steps=2).random <= 1
+    True
+    """
     return measure(model, part, setting, **options).row
 
 

@@ -64,6 +64,12 @@ def fit(
 
     Raises ValueError for missing cells, categories that are not encoded, labels of one class, a gate without
     validation data, and terms that do not fit the model or data (k >= d, a Hessian of zero).
+
+    >>> from robustxai.nets import MLP
+    >>> from robustxai.ranking import R2ET, adult_like, prepare
+    >>> data = prepare(adult_like(200))
+    >>> len(fit(MLP(data.d, 2), data, [R2ET(4, 1.0)], epochs=2).history.accuracy)
+    2
     """
     x, y, held = _parts(data, validation)
     wrong = next((name for name in options if name in RESERVED), None)
