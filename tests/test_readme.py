@@ -10,18 +10,21 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-BLOCK = r"^```python\n(.*?)^```"
+PART = re.compile(r"^#+ ([^\n]+)$|^```python\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 
 
-def jobs() -> dict[str, list[str]]:
-    """The Python blocks of the README by the title above them."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    sections = re.split(r"^#{1,6} ", text, flags=re.MULTILINE)
-    found = {
-        part.partition("\n")[0]: re.findall(BLOCK, part, flags=re.DOTALL | re.MULTILINE) for part in sections
-    }
+def jobs(name: str = "README.md") -> dict[str, list[str]]:
+    """The Python blocks of a page by the title above them."""
+    found: dict[str, list[str]] = {}
+    title = ""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for part in PART.finditer(text):
+        if part[1]:
+            title = part[1]
+        else:
+            found.setdefault(title, []).append(part[2])
     assert text.count("```python") == sum(map(len, found.values()))
-    return {title: blocks for title, blocks in found.items() if blocks}
+    return found
 
 
 def pictured(name: str) -> None:
@@ -97,8 +100,7 @@ def test_a_block_runs_alone_and_shows_what_it_says(
 
 def test_the_page_on_running_shows_code_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "book" / "running.md").read_text(encoding="utf-8")
-    (block,) = re.findall(BLOCK, text, flags=re.DOTALL | re.MULTILINE)
+    (block,) = jobs("book/running.md")["Only the library"]
     names: dict[str, Any] = {}
     exec(compile(block, "running.md", "exec"), names)
     assert names["maps"].shape[:2] == (4, 1)
