@@ -11,8 +11,8 @@ FREE = {"cli", "_cli", "notebook", "_nbval"}
 """Programs and tools: they may import anything."""
 SHARED = {
     "checks": set(),
-    "capture": set(),
-    "models": {"capture"},
+    "capture": {"checks"},
+    "models": {"capture", "checks"},
     "data": {"checks"},
     "metrics": {"checks", "models"},
     "plots": set(),
