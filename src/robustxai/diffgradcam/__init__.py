@@ -5,17 +5,8 @@ To add an explainer write a function in `weightings.py` or a score in `scores.py
 `FoolingLoss` and write `map_loss`.
 """
 
-from robustxai.diffgradcam.explainers import (
-    CAM,
-    ContrastiveCAM,
-    DiffGradCAM,
-    DiffGradCAMPlusPlus,
-    GradCAM,
-    GradCAMPlusPlus,
-    HiResCAM,
-    LayerCAM,
-    XGradCAM,
-)
+from robustxai.diffgradcam.cams import CAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
+from robustxai.diffgradcam.explainers import ContrastiveCAM, DiffGradCAM, DiffGradCAMPlusPlus
 from robustxai.diffgradcam.fooling import FoolingLoss
 from robustxai.diffgradcam.fullgrad import FullGrad
 from robustxai.diffgradcam.heo import HeoActive, HeoCenterMass, HeoLocation, HeoTopK, border, center_shift

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
+from robustxai.checks import as_target, check_images, check_number
 from robustxai.diffgradcam.capture import Cut, cut, find_layer
 from robustxai.diffgradcam.maps import coefficients_of_all, gradient
 from robustxai.diffgradcam.scores import SCORES, score_coefficients
@@ -52,26 +53,32 @@ class FoolingLoss:
     ):
         if classes not in ("true", "pred", "all"):
             raise ValueError(f"classes is {classes!r}; accepted are 'true', 'pred' and 'all'")
-        if isinstance(scores, str) or not scores or any(s not in SCORES for s in scores):
+        some = isinstance(scores, Sequence) and not isinstance(scores, str) and len(scores) > 0
+        if not some or any(s not in tuple(SCORES) for s in scores):
             raise ValueError(
                 f"scores is {scores!r}; accepted is a sequence of names among {', '.join(SCORES)}"
             )
         self.layer, self.classes, self.scores, self.keep = layer, classes, tuple(scores), keep
         self.weight_fn = find_weighting(weighting)
-        self.keep_weight, self.map_weight = keep_weight, map_weight
+        if not (keep == "ce" or isinstance(keep, nn.Module)):
+            raise ValueError(f"keep must be 'ce' or a network (nn.Module), got {keep!r:.40}")
+        self.keep_weight = check_number("keep_weight", keep_weight)
+        self.map_weight = check_number("map_weight", map_weight)
 
     def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:
         """Scalar loss of the raw maps (N, h, w) of `classes` (N,) on images x; each attack writes its own."""
         raise NotImplementedError
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """Total loss of a batch: x (N, C, H, W), y (N,)."""
+        """Total loss of a batch: x (N, C, H, W), y (N,). Raises ValueError for images or classes that are none."""
+        check_images("x", x, low=None, high=None)
         keep, penalty = self.terms(model, x, y)
         return self.keep_weight * keep + self.map_weight * penalty
 
     def terms(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The two terms before weighting: (keep the decision, move the map)."""
         c = cut(model, find_layer(model, self.layer), x, attached=True)
+        y = _labels(y, c)
         penalty = self._map_term(c, x, y) if self.map_weight else torch.zeros((), device=x.device)
         if isinstance(self.keep, nn.Module):
             with torch.no_grad():
@@ -82,7 +89,8 @@ class FoolingLoss:
 
     def map_term(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The map term alone: whether the attack converged."""
-        return self._map_term(cut(model, find_layer(model, self.layer), x, attached=True), x, y)
+        c = cut(model, find_layer(model, self.layer), x, attached=True)
+        return self._map_term(c, x, _labels(y, c))
 
     def _map_term(self, c: Cut, x: Tensor, y: Tensor) -> Tensor:
         return torch.stack([self._penalty(c, score, x, y) for score in self.scores]).mean()
@@ -95,6 +103,13 @@ class FoolingLoss:
         t = torch.arange(classes, device=x.device).repeat(n)
         maps = all_class_maps(c, score, self.weight_fn)
         return self.map_loss(maps.flatten(0, 1), x.repeat_interleave(classes, 0), t)
+
+
+def _labels(y: Tensor, c: Cut) -> Tensor:
+    """The labels (N,), checked. Raises ValueError."""
+    if y is None:
+        raise ValueError("y must be class numbers (N,), got None")
+    return as_target(y, c.logits, name="y")
 
 
 def class_maps(c: Cut, score: str, target: Tensor, weighting) -> Tensor:

@@ -8,6 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustxai.checks import (
+    check_count,
+    check_floats,
+    check_generator,
+    check_images,
+    check_module,
+    check_number,
+)
 from robustxai.diffgradcam.capture import cut, find_layer
 from robustxai.diffgradcam.fooling import FoolingLoss, class_maps
 from robustxai.metrics import minmax
@@ -19,6 +27,7 @@ def border(h: int, w: int) -> Float[Tensor, "height width"]:
     >>> int(border(7, 7).sum())
     24
     """
+    h, w = check_count("h", h), check_count("w", w)
     if min(h, w) < 7:
         raise ValueError(
             f"h, w are {h}, {w}; the border of the location attack needs a map of at least 7 x 7"
@@ -37,8 +46,8 @@ class HeoLocation(FoolingLoss):
     """
 
     def __init__(self, *, lam: float = 1.0, mask: Tensor | None = None, **options):
-        super().__init__(map_weight=lam, **options)
-        self.mask = mask
+        super().__init__(map_weight=check_number("lam", lam), **options)
+        self.mask = None if mask is None else check_floats("mask", mask, "h", "w")
 
     def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:
         mask = border(*maps.shape[1:]) if self.mask is None else self.mask
@@ -50,7 +59,8 @@ class ReferenceLoss(FoolingLoss):
     """An attack that needs the map of the frozen original network."""
 
     def __init__(self, original: nn.Module, *, lam: float = 1.0, **options):
-        super().__init__(map_weight=lam, **options)
+        super().__init__(map_weight=check_number("lam", lam), **options)
+        check_module("original", original)
         self.original = original
 
     def reference(self, x: Tensor, classes: Tensor) -> Tensor:
@@ -70,7 +80,8 @@ class HeoTopK(ReferenceLoss):
     """
 
     def __init__(self, original: nn.Module, *, lam: float = 1.0, share: float = 0.1, **options):
-        if not 0 < share < 1:
+        number = isinstance(share, (int, float)) and not isinstance(share, bool)
+        if not (number and 0 < share < 1):
             raise ValueError(f"share is {share}; accepted are fractions of pixels between 0 and 1")
         super().__init__(original, lam=lam, **options)
         self.share = share
@@ -111,6 +122,12 @@ def center_shift(maps: Tensor, reference: Tensor) -> Float[Tensor, " batch"]:
     >>> round(float(center_shift(corners[:1], corners[1:])), 4)
     1.0
     """
+    check_floats("maps", maps, "n", "h", "w")
+    check_floats("reference", reference, "n", "h", "w")
+    if maps.shape != reference.shape:
+        raise ValueError(
+            f"reference must have the shape of maps, {tuple(maps.shape)}, got {tuple(reference.shape)}"
+        )
     d = center_of_mass(minmax(maps)) - center_of_mass(minmax(reference))
     return (d.square().sum(-1) / 2).sqrt() / (maps.shape[1] - 1)
 
@@ -138,6 +155,9 @@ class HeoActive(ReferenceLoss):
         generator: torch.Generator | None = None,
         **options,
     ):
+        c1, c2, batch = check_count("c1", c1, 0), check_count("c2", c2, 0), check_count("batch", batch)
+        check_images("pairs", pairs, low=None, high=None)
+        check_generator("generator", generator)
         if c1 == c2:
             raise ValueError(
                 f"c1 and c2 are both {c1}; active fooling swaps the maps of two different classes"

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustxai.checks import check_floats, check_number
 from robustxai.diffgradcam.explainers import ContrastiveCAM
 from robustxai.metrics import entropy, pearson
 
@@ -34,7 +35,9 @@ class EntropyMonitor(NamedTuple):
 
     def zscore(self, maps: Float[Tensor, "batch 1 height width"]) -> float:
         """How many standard deviations (per image) the mean entropy of `maps` lies from the honest mean."""
-        return float((entropy(maps).nanmean() - self.mean) / self.std)
+        mean = check_number("mean", self.mean)
+        std = check_number("std", self.std, strict=True)
+        return float((entropy(check_floats("maps", maps, "n", "1", "h", "w")).nanmean() - mean) / std)
 
 
 def score_agreement(

@@ -9,13 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.checks import check_count, check_length, check_number
+from robustxai.checks import check_count, check_finite, check_floats, check_length, check_number
 from robustxai.diffgradcam.capture import Cut
 from robustxai.diffgradcam.explainers import ContrastiveCAM
 from robustxai.diffgradcam.maps import gradient
 from robustxai.diffgradcam.scores import score_coefficients
 from robustxai.diffgradcam.weightings import combine
 from robustxai.metrics.predictions import two_columns
+
+MOST = 100_000
+"""Classes that a branch may have: a label beyond is a mistake."""
 
 
 class SoftmaxGradCAM(ContrastiveCAM):
@@ -172,6 +175,12 @@ class SigmoidBranch(ContrastiveCAM):
         **options: Any,
     ):
         super().__init__(model, layer, "logit", **options)
+        check_finite("features", check_floats("features", features, "n", "channels"), "features")
+        whole = (
+            isinstance(labels, Tensor) and labels.dtype == torch.int64 and labels.ndim == 1 and len(labels)
+        )
+        if not whole or not 0 <= int(labels.min()) <= int(labels.max()) < MOST:
+            raise ValueError(f"labels must be class numbers (n,) from 0 to {MOST - 1}, got {labels!r:.40}")
         check_length("labels", labels, "features", len(features))
         self.branch = fit_sigmoid_branch(features.detach(), labels, l2=check_number("l2", l2))
 

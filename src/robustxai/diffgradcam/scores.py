@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from robustxai.checks import as_target
+from robustxai.checks import as_target, check_floats
 
 Logits = Float[Tensor, "batch classes"]
 Target = Int[Tensor, " batch"]
@@ -170,7 +170,7 @@ def score_coefficients(logits: Logits, target: Target, kind: str = "lse", **opti
     tensor([[ 1.0000, -0.5000, -0.5000]])
     """
     check_contrast(kind, options)
-    target = as_target(target, logits)
+    target = as_target(target, check_floats("logits", logits, "n", "classes"))
     if logits.shape[-1] == 1:
         return (2 * target - 1).to(logits.dtype).unsqueeze(-1)
     hot = one_hot(target, logits.shape[-1]).to(logits.dtype)
@@ -179,7 +179,7 @@ def score_coefficients(logits: Logits, target: Target, kind: str = "lse", **opti
 
 def check_contrast(kind: str, options: dict[str, object]) -> None:
     """The public door of scores: ValueError for an unknown name or an option this score does not take."""
-    if kind not in SCORES:
+    if kind not in tuple(SCORES):
         raise ValueError(f"contrast is {kind!r}; accepted are {', '.join(SCORES)}")
     accepted = [p.name for p in signature(SCORES[kind]).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if wrong := sorted(set(options) - set(accepted)):

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.checks import check_count, check_finite, check_number
 from robustxai.diffgradcam.fooling import FoolingLoss
 from robustxai.metrics import minmax
 
@@ -35,9 +36,12 @@ def sham_target(
     >>> int(sham_target(7, 7).sum())
     28
     """
+    h, w = check_count("h", h), check_count("w", w)
     groups = [g for ring in _rings(h, w, layout) for g in ring]
     if n is None:
-        entropy = math.log(28 / 49 * h * w) if entropy is None else entropy
+        entropy = (
+            math.log(28 / 49 * h * w) if entropy is None else check_number("entropy", entropy, low=-math.inf)
+        )
         if not 0 <= entropy <= math.log(h * w) + 1e-6:
             raise ValueError(
                 f"entropy is {entropy}; accepted are 0 to ln({h * w}) = {math.log(h * w):.3f} nats "
@@ -46,7 +50,7 @@ def sham_target(
         counts = torch.tensor([len(g) for g in groups]).cumsum(0).tolist()
         symmetric = min(counts, key=lambda k: abs(math.log(k) - entropy))
         n = symmetric if abs(math.log(symmetric) - entropy) < 0.05 else round(math.exp(entropy))
-    if not 1 <= n <= h * w:
+    if not 1 <= (n := check_count("n", n, -(2**63))) <= h * w:
         raise ValueError(f"n is {n}; accepted are 1 to {h * w} ones for a {h} x {w} map")
     cells = [cell for g in groups for cell in g][:n]
     target = torch.zeros(h, w)
@@ -110,12 +114,20 @@ class ShamLoss(FoolingLoss):
         entropy: float = 3.35,
         **options,
     ):
-        if not 0 <= alpha <= 1:
+        if not (isinstance(alpha, (int, float)) and 0 <= alpha <= 1):
             raise ValueError(f"alpha is {alpha}; accepted are 0 (map only) to 1 (cross-entropy only)")
-        if target.ndim != 2:
-            raise ValueError(f"target has shape {tuple(target.shape)}; accepted is a map (h, w)")
+        if not isinstance(target, Tensor) or target.ndim != 2 or target.is_complex():
+            got = (
+                f"shape {tuple(target.shape)}"
+                if isinstance(target, Tensor)
+                else f"type {type(target).__name__}"
+            )
+            raise ValueError(f"target has {got}; accepted is a map (h, w)")
+        check_finite("target", target.float(), "maps")
         super().__init__(keep_weight=alpha, map_weight=1 - alpha, **options)
-        self.target, self.entropy_weight, self.entropy = target, entropy_weight, entropy
+        self.target = target
+        self.entropy_weight = check_number("entropy_weight", entropy_weight)
+        self.entropy = check_number("entropy", entropy)
 
     def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:
         """Mean squared distance of the min-max normalised raw maps (N, h, w) to T."""

@@ -6,6 +6,7 @@ for every class.
 """
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.capture import observed
+from robustxai.checks import check_finite, check_floats, check_images, check_module, check_number
 from robustxai.diffgradcam.capture import find_layer
 from robustxai.models import find_head, logits_of
 
@@ -51,9 +53,9 @@ class ShiftAttack(nn.Module):
         layer: nn.Module | str | None = None,
     ):
         super().__init__()
-        if not torch.isfinite(torch.tensor(float(strength))):
-            raise ValueError(f"strength is {strength}; accepted are finite numbers")
-        self.model, self.strength, self.tap = model, float(strength), nn.Identity()
+        strength = check_number("strength", strength, low=-math.inf)
+        check_finite("pattern", check_floats("pattern", pattern, "h", "w"), "maps")
+        self.model, self.strength, self.tap = model, strength, nn.Identity()
         self.layer_name = str(find_layer(model, layer))
         self.register_buffer("pattern", pattern.clone(), persistent=False)
         self.training = model.training
@@ -61,6 +63,7 @@ class ShiftAttack(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shifted logits (N, C)."""
+        check_images("x", x, low=None, high=None)
         extra: list[Tensor] = []
 
         def append_channel(_module: nn.Module, _inputs: Any, a: Tensor) -> Tensor:
@@ -89,9 +92,11 @@ def shift_head(model: nn.Module, v: Float[Tensor, " channel"], *, x: Tensor | No
     >>> torch.allclose(moved(x).softmax(1), head(x).softmax(1), atol=1e-6)
     True
     """
+    check_module("model", model)
     with torch.inference_mode(False), torch.no_grad():
         other = copy.deepcopy(model)
         weight = find_head(other, x).weight
+        check_finite("v", v, "numbers")
         if v.shape != weight.shape[1:]:
             raise ValueError(
                 f"v must have shape ({weight.shape[1]},), one number a feature, got {tuple(v.shape)}"
@@ -112,6 +117,7 @@ def center_head(model: nn.Module, *, x: Tensor | None = None) -> nn.Module:
     >>> round(shift_index(repaired), 6)
     0.0
     """
+    check_module("model", model)
     with torch.inference_mode(False):
         weight = find_head(model, x).weight.detach()
         return shift_head(model, -weight.mean(0) if len(weight) > 1 else torch.zeros_like(weight[0]), x=x)
@@ -128,8 +134,10 @@ def shift_index(head: nn.Module | Float[Tensor, "classes channel"], *, x: Tensor
     >>> shift_index(torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
     1.0
     """
+    if not isinstance(head, Tensor):
+        check_module("head", head)
     w = (head if isinstance(head, Tensor) else find_head(head, x).weight).detach()
-    if w.ndim != 2 or not w.numel():
+    if w.ndim != 2 or not w.numel() or not w.is_floating_point():
         raise ValueError(
             f"head must be a model, a linear layer or its weight (C, K), got shape {tuple(w.shape)}"
         )

@@ -86,6 +86,6 @@ WEIGHTINGS: dict[str, Weighting] = {
 
 def find_weighting(name: str) -> Weighting:
     """The weighting called `name`; ValueError lists the accepted names."""
-    if name not in WEIGHTINGS:
+    if name not in tuple(WEIGHTINGS):
         raise ValueError(f"weighting is {name!r}; accepted are {', '.join(WEIGHTINGS)}")
     return WEIGHTINGS[name]
