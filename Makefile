@@ -78,5 +78,5 @@ clean:  ## remove what was built; the environments stay
 .venv-lowest/.test: pyproject.toml workflow/lowest.py
 	$(PYTHON) -m venv --clear .venv-lowest
 	$(PYTHON) workflow/lowest.py .venv-lowest/lowest.txt
-	.venv-lowest/bin/python -m pip --disable-pip-version-check install --constraint .venv-lowest/lowest.txt --editable '.[book,test]'
+	.venv-lowest/bin/python -m pip --disable-pip-version-check install --constraint .venv-lowest/lowest.txt --editable '.[book,test,dev]'
 	@touch $@

@@ -5,7 +5,7 @@ them. A requirement without a lower bound is refused: nobody could say what it m
 nothing.
 
     python workflow/lowest.py lowest.txt
-    python -m pip install --constraint lowest.txt --editable '.[book,test]'
+    python -m pip install --constraint lowest.txt --editable '.[book,test,dev]'
 """
 
 import re
