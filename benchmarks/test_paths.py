@@ -66,7 +66,7 @@ def test_integrated_gradients_against_captum(name, form, against):
 
     def ours() -> Tensor:
         network = folded(model) if form == "folded" else model
-        return IntegratedGradients(network, n_steps=STEPS, internal_batch_size=CHUNK)(x, target)
+        return IntegratedGradients(network, n_steps=STEPS, internal_batch_size=CHUNK).attribute(x, target)
 
     theirs = captums(model)
     exact = copy.deepcopy(model).double()  # in float32, rounding flips some ReLUs
@@ -74,7 +74,7 @@ def test_integrated_gradients_against_captum(name, form, against):
     options = dict(
         n_steps=STEPS, rule="gausslegendre"
     )  # captum rounds its midpoints to float32, with the same effect
-    mine = IntegratedGradients(network, **options)(x[:2].double(), target[:2])
+    mine = IntegratedGradients(network, **options).attribute(x[:2].double(), target[:2])
     other = captum.attr.IntegratedGradients(exact).attribute(
         x[:2].double(), target=target[:2], n_steps=STEPS, method="gausslegendre"
     )
@@ -96,14 +96,14 @@ def test_memory_against_captum(name, form, benchmark):
     network = folded(model) if form == "folded" else model
     method, theirs = IntegratedGradients(network, n_steps=STEPS, internal_batch_size=CHUNK), captums(model)
     peaks = []
-    for run in (lambda: method(x, target), lambda: theirs(x, target)):
+    for run in (lambda: method.attribute(x, target), lambda: theirs(x, target)):
         with PeakBytes() as memory:
             run()
         peaks.append(memory.peak)
     start = time.process_time()
     theirs(x, target)
     reference = time.process_time() - start
-    benchmark.pedantic(lambda: method(x, target), rounds=1)
+    benchmark.pedantic(lambda: method.attribute(x, target), rounds=1)
     ratio = peaks[0] / peaks[1]
     benchmark.extra_info.update(
         chapter=CHAPTER, name=f"ours / captum, {name} {form}, bytes", n=1, ratio=ratio, low=ratio, high=ratio,
