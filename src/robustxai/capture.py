@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
+from robustxai.checks import check_module
+
 Watch = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 """watch(module, inputs, output): None, or what takes the place of the output."""
 
@@ -77,6 +79,7 @@ class Layer:
     """
 
     def __init__(self, model: nn.Module, layer: nn.Module | str):
+        check_module("model", model)
         if isinstance(model, torch.jit.ScriptModule):
             raise ValueError(
                 "model is a torch.jit module, whose layers cannot be watched; pass the nn.Module it was made from"

@@ -8,7 +8,7 @@ import functools
 import inspect
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from types import CodeType
 from typing import Any, SupportsFloat
 
@@ -19,9 +19,9 @@ ROUNDING = 1e-5
 """How far resizing may leave [0, 1]: torchvision's leaves 1 + 2.4e-7."""
 
 
-def check_name(name: str, value: object, accepted: Sequence[str]) -> None:
+def check_name(name: str, value: object, accepted: Iterable[str]) -> None:
     """`value` is one of the `accepted` names."""
-    if value not in accepted:
+    if value not in tuple(accepted):  # what has no hash is in no dict
         raise ValueError(f"{name} is {value!r}; accepted are {', '.join(accepted)}")
 
 
@@ -74,6 +74,38 @@ def check_count(name: str, value: Any, low: int = 1) -> int:
     return count
 
 
+def check_callable(name: str, value: object) -> None:
+    """`value` is a function or a network."""
+    if not callable(value):
+        raise ValueError(f"{name} must be a function or a network, got {value!r:.40}")
+
+
+def check_module(name: str, value: object) -> None:
+    """`value` is a network whose layers can be looked at."""
+    if not isinstance(value, nn.Module):
+        raise ValueError(f"{name} must be a network (nn.Module), got {value!r:.40}")
+
+
+def check_generator(name: str, value: object) -> None:
+    """`value` draws random numbers, or is None."""
+    if not (value is None or isinstance(value, torch.Generator)):
+        raise ValueError(f"{name} must be a torch.Generator or None, got {value!r:.40}")
+
+
+def check_floats(name: str, x: object, *axes: str, least: int = 1) -> Tensor:
+    """`x` is a tensor of floats with these axes, or with `least` or more where none are named. NaN is allowed.
+
+    >>> check_floats("maps", torch.zeros(2, 7, 7), "n", "h", "w").shape
+    torch.Size([2, 7, 7])
+    """
+    if not isinstance(x, Tensor):
+        raise ValueError(f"{name} must be a tensor of floats, got {type(x).__name__}")
+    if not x.is_floating_point() or (x.ndim != len(axes) if axes else x.ndim < least):
+        wanted = f"({', '.join(axes)})" if axes else f"with {least} axes or more"
+        raise ValueError(f"{name} must be floats {wanted}, got shape {tuple(x.shape)} and dtype {x.dtype}")
+    return x
+
+
 def check_length(name: str, values: Any, other: str, n: int) -> None:
     """`values` has one entry for each of the n of `other`."""
     if len(values) != n:
@@ -110,6 +142,8 @@ def check_batch(name: str, x: object) -> Tensor:
 
 def check_finite(name: str, x: Tensor, kind: str = "inputs") -> None:
     """`x` holds floating-point numbers, none of them NaN or infinite."""
+    if not isinstance(x, Tensor):
+        raise ValueError(f"{name} must be a tensor, got {type(x).__name__}")
     if not x.is_floating_point():
         raise ValueError(f"{name} has dtype {x.dtype}; accepted are floating-point {kind}")
     if not x.numel():
@@ -123,8 +157,11 @@ def check_calm(name: str, net: object) -> None:
     """Nothing in `net` that reads its mode is in training mode: no batch norm, dropout, or layer of any type like them.
 
     A module counts if the code of its class reads `training`, so wrappers, convolutions and activations do not. Of a
-    bound method its module is checked; other callables have no mode.
+    bound method its module is checked; other callables and None have no mode; the rest is refused.
     """
+    if net is None:
+        return
+    check_callable(name, net)
     module = getattr(net, "__self__", net)
     if not isinstance(module, nn.Module):
         return
@@ -177,6 +214,8 @@ def as_target(target: Any, logits: Tensor, *, model: str = "model", name: str = 
     >>> as_target(None, torch.tensor([[0.0, 2.0], [1.0, 1.0]]))
     tensor([1, 0])
     """
+    if not isinstance(logits, Tensor):
+        raise ValueError(f"{model} must return a tensor of logits, got {type(logits).__name__}")
     if logits.ndim != 2:
         raise ValueError(f"{model} returned shape {tuple(logits.shape)}; accepted are logits (n, classes)")
     n, classes = len(logits), max(logits.shape[1], 2)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from robustxai.capture import observed
+from robustxai.checks import check_callable, check_floats, check_module
 
 Network = Callable[[Tensor], Any]
 KEYS = ("logits", "out")
@@ -45,6 +46,8 @@ def logits_of(
     >>> logits_of(lambda x: {"logits": net(x)[:, 0]}, torch.zeros(2, 3)).shape
     torch.Size([2, 1])
     """
+    check_callable(name, model)
+    check_floats("x", x, least=1)
     with fitting(name, x), PlainAttention() if twice else nullcontext():
         output = model(x)
     return as_logits(output, len(x), name=name)
@@ -153,6 +156,7 @@ def find_head(model: nn.Module, x: Tensor | None = None) -> nn.Linear:
     >>> find_head(net) is net[2]
     True
     """
+    check_module("model", model)
     if isinstance(model, nn.Linear):
         return model
     if not any(isinstance(m, nn.Linear) for m in model.modules()):

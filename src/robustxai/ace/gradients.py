@@ -10,7 +10,7 @@ from torch import Tensor
 from robustxai.ace.filter import DiffusionFilter, Noise, check_noise
 from robustxai.ace.freeze import frozen
 from robustxai.ace.losses import LOSSES, Images, Logits, class_loss
-from robustxai.checks import check_images, check_name
+from robustxai.checks import check_calm, check_images, check_name
 from robustxai.metrics import similarity
 from robustxai.models import Network, logits_of
 
@@ -41,6 +41,7 @@ def class_gradient(
     """
     check_name("route", route, ROUTES)
     check_name("loss", loss, LOSSES)
+    check_calm("classifier", classifier)
     check_images("x", x, low=None, high=None)
     if filter is not None and filter.tau:
         check_noise(noise, x, filter.tau)

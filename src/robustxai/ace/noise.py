@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_batch, check_count
+from robustxai.checks import check_batch, check_count, check_floats
 
 Images = Float[Tensor, "n channel height width"]
 Seeds = SupportsIndex | torch.Generator | Sequence[SupportsIndex | torch.Generator] | Tensor
@@ -57,8 +57,10 @@ def draw(x: Images, generators: Sequence[torch.Generator], count: int) -> Float[
     >>> draw(x, image_generators(x, 0), 3).shape
     torch.Size([2, 3, 1, 4, 4])
     """
+    check_floats("x", x, "n", "C", "H", "W")
     shape = (check_count("count", count, 0), *x.shape[1:])
-    if len(generators) != len(x) or not all(isinstance(g, torch.Generator) for g in generators):
+    several = isinstance(generators, Sequence) and all(isinstance(g, torch.Generator) for g in generators)
+    if not several or len(generators) != len(x):
         raise ValueError(
             f"generators must be one torch.Generator for each of the {len(x)} images, see image_generators"
         )

@@ -62,7 +62,10 @@ def permutation_test(
 
 def sample(name: str, values: Tensor) -> Float[Tensor, " n"]:
     """Values of one axis in float64 on the CPU, as not every device has float64. Raises ValueError."""
-    values = values.detach() if isinstance(values, Tensor) else torch.as_tensor(values, device="cpu")
+    try:
+        values = values.detach() if isinstance(values, Tensor) else torch.as_tensor(values, device="cpu")
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} must be real numbers of one axis, got {type(values).__name__}") from None
     if values.ndim != 1 or values.is_complex():
         raise ValueError(f"{name} has shape {tuple(values.shape)}; accepted are real numbers of one axis")
     return values.cpu().double()

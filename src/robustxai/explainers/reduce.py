@@ -9,6 +9,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.checks import check_callable, check_floats
+
 Attribution = Float[Tensor, "n *sample"]
 
 
@@ -21,7 +23,7 @@ def reduced(attribution: Attribution) -> Float[Tensor, " n *map"]:
     >>> reduced(torch.tensor([[[[1.0]], [[-2.0]]]]))
     tensor([[[[3.]]]])
     """
-    size = attribution.abs()
+    size = check_floats("attribution", attribution).abs()
     return size.sum(1, keepdim=True) if size.ndim == 4 else size
 
 
@@ -34,6 +36,8 @@ def read(explain: Callable[..., Any]) -> Callable[..., Tensor]:
     >>> read(lambda x, target: -x)(torch.ones(1, 2))
     tensor([[1., 1.]])
     """
+
+    check_callable("explain", explain)
 
     def scores(x: Tensor, target: Any = None) -> Tensor:
         found = explain(x, target)

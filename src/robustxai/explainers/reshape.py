@@ -73,6 +73,6 @@ def find_reshape(reshape: Reshape | str | None) -> Reshape | None:
     """
     if reshape is None or (callable(reshape) and not isinstance(reshape, str)):
         return reshape
-    if reshape not in RESHAPES:
+    if reshape not in tuple(RESHAPES):
         raise ValueError(f"reshape is {reshape!r}; accepted are {', '.join(RESHAPES)}, a function and None")
     return RESHAPES[reshape]

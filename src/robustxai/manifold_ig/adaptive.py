@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robustxai.checks import check_callable
 from robustxai.explainers.base import Explainer
 from robustxai.manifold_ig.baselines import as_baseline
 from robustxai.manifold_ig.decoded import ManifoldIG
@@ -73,6 +74,8 @@ class BPDA(Explainer):
     """
 
     def __init__(self, explain: Explain, behind: Explain):
+        check_callable("explain", explain)
+        check_callable("behind", behind)
         self.explain, self.behind = explain, behind
         if isinstance(explain, Explainer):
             self.model = explain.model

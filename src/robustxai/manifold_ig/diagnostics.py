@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_calm, check_count
+from robustxai.checks import check_calm, check_count, check_finite
 from robustxai.manifold_ig.contracts import check_curve, check_rows, run
 from robustxai.manifold_ig.decoded import ManifoldIG
 from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
@@ -38,6 +38,8 @@ class CurveRatios(NamedTuple):
 
 def curve_ratios(path: Path, reference: Float[Tensor, "others n *sample"]) -> CurveRatios:
     """E / E_lin, L / L_lin and the lower-bound ratio of a path beside a reference, the decoded latent line."""
+    check_curve("path", path, kind="paths")
+    check_curve("reference", reference, kind="paths")
     ours, line = curve_bounds(path), curve_bounds(reference)
     length = (ours.half_length / line.half_length).sqrt()
     return CurveRatios(ours.energy / line.energy, length, ours.half_chord / ours.energy)
@@ -96,6 +98,7 @@ def along_length(path: Path, count: int) -> Float[Tensor, "count n *sample"]:
 def nearest_distance(path: Path, images: Float[Tensor, " m *sample"]) -> PerPoint:
     """||y - x|| to the nearest of `images`, such as the training set, for every image of a path. NaN stays NaN."""
     check_curve("path", path, least=1, kind="paths")
+    check_finite("images", images)
     check_rows("images", images)
     if images.shape[1:] != path.shape[2:]:
         raise ValueError(
@@ -137,6 +140,7 @@ def path_of(
     shape.
     """
     check_rows("x", x)
+    check_rows("start", start)
     if start.shape != x.shape:
         raise ValueError(f"start must have the shape of x, {tuple(x.shape)}, got {tuple(start.shape)}")
     if isinstance(method, IntegratedGradients):

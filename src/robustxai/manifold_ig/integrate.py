@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.checks import check_calm, check_count, check_name
+from robustxai.checks import check_calm, check_count, check_finite, check_name
 from robustxai.manifold_ig.contracts import check_curve, check_rows, check_same
 from robustxai.manifold_ig.entrance import Segment, entered, slope
 from robustxai.manifold_ig.explained import SCORES, checked_target, picked
@@ -64,6 +64,7 @@ def accumulated(
     targets than paths, a class or score that is not there, or a network in training mode.
     """
     check_curve("images", images, kind="paths")
+    check_finite("images", images)
     index, size = _checked(model, images[-1], target, score, internal_batch_size)
     flat, classes = images.flatten(0, 1), index.repeat(len(images))
     parts = [
@@ -93,6 +94,7 @@ def weighted_gradients(
     and as `accumulated`.
     """
     check_curve("points", points, least=1)
+    check_finite("weights", weights, "weights")
     if weights.shape != points.shape:
         raise ValueError(
             f"weights must have the shape of points, {tuple(points.shape)}, got {tuple(weights.shape)}"

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from robustxai.checks import check_callable, check_count, check_generator
+from robustxai.checks import check_callable, check_count, check_floats, check_generator
 from robustxai.data.scenes import FactorSpec, render_menagerie, render_portraits
 from robustxai.data.scenes.base import sample_factors
 from robustxai.data.scenes.menagerie import FACTORS as MENAGERIE
@@ -89,6 +89,8 @@ def nearest_on_manifold(
 
     Raises ValueError for images that are not square or not finite, and numbers below 1.
     """
+    check_generator("generator", generator)
+    check_floats("images", images)
     if images.ndim != 4 or images.shape[2] != images.shape[3] or not images.isfinite().all():
         raise ValueError(
             f"images has shape {tuple(images.shape)} or holds NaN; accepted are square, finite images"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustxai.checks import check_count, check_number
+from robustxai.checks import check_count, check_generator, check_number
 from robustxai.manifold_ig.baselines import as_baseline
 from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer, Target, Way
 from robustxai.manifold_ig.integrate import Integral, line_integral, made_gradients
@@ -30,6 +30,7 @@ class _Noisy(PathExplainer):
     ):
         super().__init__(model, **options)
         self.samples, self.std = check_count("samples", samples), check_number("std", std)
+        check_generator("generator", generator)
         self.generator = (generator or torch.Generator().manual_seed(0)).clone_state()
 
     def _noise(self, x: Tensor, generator: torch.Generator) -> Tensor:

@@ -5,6 +5,8 @@ ReLU has no second derivative to speak of; SiLU and softplus have all of them. K
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 
 KINDS = ("relu", "silu")
@@ -24,6 +26,7 @@ def activation(softplus: Kind) -> nn.Module:
         raise ValueError(
             f"activation must be {', '.join(KINDS)} or a number above 0 (softplus); got {softplus!r}"
         )
-    if not softplus > 0:
+    number = isinstance(softplus, int | float) and not isinstance(softplus, bool)
+    if not (number and 0 < softplus < math.inf):
         raise ValueError(f"softplus must be None (ReLU) or a number above 0; got {softplus}")
     return nn.Softplus(softplus)

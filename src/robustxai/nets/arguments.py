@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from robustxai.checks import check_count, check_number, check_positive, check_share
+from robustxai.checks import check_count, check_module, check_number, check_positive, check_share
 from robustxai.nets.rules import OPTIMIZERS, SCHEDULES
 
 
@@ -20,6 +20,7 @@ def check_run(
     model: nn.Module, x: Tensor, y: Tensor, *, epochs: int, optimizer: str, schedule: str, batch_size: int
 ) -> tuple[int, int]:
     """The two numbers as Python ints."""
+    check_module("model", model)
     if not isinstance(x, Tensor) or not isinstance(y, Tensor) or not x.ndim or not y.ndim:
         raise ValueError(f"x and y must be tensors (n, ...), got {type(x).__name__} and {type(y).__name__}")
     if len(x) != len(y) or len(x) == 0:

@@ -30,7 +30,7 @@ class RandomShift:
     flip: bool = False
 
     def __post_init__(self) -> None:
-        if self.padding not in PADDINGS:
+        if self.padding not in tuple(PADDINGS):
             raise ValueError(f"padding must be one of {', '.join(PADDINGS)}; got {self.padding!r}")
         if check_count("pixels", self.pixels, -(2**63)) < 0:
             raise ValueError(f"pixels must be 0 or more; got {self.pixels}")
@@ -39,8 +39,11 @@ class RandomShift:
         self, x: Float[Tensor, "batch channel height width"], generator: torch.Generator
     ) -> Float[Tensor, "batch channel height width"]:
         """Return shifted copies; all random numbers come from `generator` (drawn on its own device)."""
-        if x.ndim != 4:
-            raise ValueError(f"x must be images (n, C, H, W), got shape {tuple(x.shape)}")
+        if not isinstance(x, torch.Tensor) or x.ndim != 4 or not x.is_floating_point():
+            got = f"shape {tuple(x.shape)}, {x.dtype}" if isinstance(x, torch.Tensor) else type(x).__name__
+            raise ValueError(f"x must be images (n, C, H, W), got {got}")
+        if not isinstance(generator, torch.Generator):
+            raise ValueError(f"generator must be a torch.Generator, got {generator!r}")
         least = min(x.shape[2:]) - (self.padding == "reflect")
         if self.pixels > least and self.padding in ("reflect", "circular"):
             raise ValueError(f"pixels must be at most {least} for images of this size, got {self.pixels}")

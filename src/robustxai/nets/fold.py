@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from robustxai.checks import check_calm
+from robustxai.checks import check_calm, check_module
 from robustxai.nets.vae import Residual
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -62,6 +62,7 @@ def folded(model: Net) -> Net:
     >>> torch.allclose(folded(model)(x), model(x), atol=1e-4)
     True
     """
+    check_module("model", model)
     check_calm("model", model)
     same = copy.deepcopy(model)
     for parent in list(same.modules()):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from robustxai.nets.activations import Kind
 from robustxai.nets.activations import activation as make
 from robustxai.nets.resnet import Normalize, initialize
+from robustxai.nets.sizes import channel_numbers, check_whole
 
 Images = Float[Tensor, "n channel height width"]
 Logits = Float[Tensor, "n classes"]
@@ -55,6 +56,7 @@ class _Classifier(nn.Module):
 
     def __init__(self, *, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
+        mean, std = channel_numbers("mean", mean), channel_numbers("std", std, low=0.0)
         if len(mean) != len(std):
             raise ValueError(f"mean and std must be one number a channel; got {len(mean)} and {len(std)}")
         self.normalize = Normalize(mean, std)
@@ -88,7 +90,9 @@ class CompactVGG(_Classifier):
         std: Sequence[float] = (0.25, 0.25, 0.25),
         generator: torch.Generator | None = None,
     ) -> None:
+        check_whole(classes=classes, widths=widths)
         super().__init__(mean=mean, std=std)
+        check_whole(hidden=hidden)
         if len(widths) < 1 or min(*widths, classes, hidden) < 1:
             raise ValueError(
                 f"widths, hidden and classes must be 1 or more; got {tuple(widths)}, {hidden}, {classes}"
@@ -132,6 +136,7 @@ class CompactInception(_Classifier):
         std: Sequence[float] = (0.25, 0.25, 0.25),
         generator: torch.Generator | None = None,
     ) -> None:
+        check_whole(classes=classes, widths=widths)
         super().__init__(mean=mean, std=std)
         if len(widths) < 2 or min(*widths, classes) < 1 or any(width % 8 for width in widths[1:]):
             raise ValueError(

@@ -14,8 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustxai.checks import check_floats
 from robustxai.nets.activations import activation
 from robustxai.nets.seeds import draw_into
+from robustxai.nets.sizes import check_pictures, check_whole
 
 
 def initialize_plainly(model: nn.Module, *, generator: torch.Generator | None = None) -> None:
@@ -49,6 +51,7 @@ class MLP(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_whole(inputs=inputs, widths=widths, classes=classes)
         sizes = (inputs, *widths, classes)
         if min(sizes) < 1:
             raise ValueError(f"inputs, widths and classes must be 1 or more; got {sizes}")
@@ -59,7 +62,7 @@ class MLP(nn.Module):
         initialize_plainly(self, generator=generator)
 
     def forward(self, x: Float[Tensor, "n feature"]) -> Float[Tensor, "n classes"]:
-        return self.layers(x)
+        return self.layers(check_floats("x", x, least=2))
 
 
 class SmallConvNet(nn.Module):
@@ -84,6 +87,7 @@ class SmallConvNet(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_whole(1, classes=classes, in_channels=in_channels, size=size, widths=widths, hidden=hidden)
         if len(widths) != 2:
             raise ValueError(f"widths must be 2 numbers, one a convolution; got {tuple(widths)}")
         self.arguments = dict(
@@ -101,4 +105,4 @@ class SmallConvNet(nn.Module):
         initialize_plainly(self, generator=generator)
 
     def forward(self, x: Float[Tensor, "n channel height width"]) -> Float[Tensor, "n classes"]:
-        return self.layers(x)
+        return self.layers(check_pictures(x))

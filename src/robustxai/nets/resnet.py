@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from robustxai.nets.activations import Kind, activation
 from robustxai.nets.seeds import draw_into
+from robustxai.nets.sizes import channel_numbers, check_pictures, check_whole
 
 STAGE_STRIDES = (1, 2, 2, 1)
 Padding = Literal["zeros", "circular", "reflect", "replicate"]
@@ -30,13 +31,16 @@ class Normalize(nn.Module):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(tuple(mean), dtype=torch.float32).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(tuple(std), dtype=torch.float32).view(-1, 1, 1))
+        self.register_buffer(
+            "mean", torch.tensor(channel_numbers("mean", mean), dtype=torch.float32).view(-1, 1, 1)
+        )
+        divisors = channel_numbers("std", std, low=0.0)
+        self.register_buffer("std", torch.tensor(divisors, dtype=torch.float32).view(-1, 1, 1))
 
     def forward(
         self, x: Float[Tensor, "batch channel height width"]
     ) -> Float[Tensor, "batch channel height width"]:
-        return (x - self.mean) / self.std
+        return (check_pictures(x) - self.mean) / self.std
 
 
 class BasicBlock(nn.Module):
@@ -94,6 +98,9 @@ class CompactResNet(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_whole(
+            1, classes=classes, widths=widths, stem_stride=stem_stride, in_channels=in_channels, blocks=blocks
+        )
         if len(widths) != len(STAGE_STRIDES):
             raise ValueError(f"widths must be {len(STAGE_STRIDES)} numbers, one a stage; got {tuple(widths)}")
         if padding_mode not in PADDING_MODES:
@@ -153,7 +160,7 @@ def initialize(model: nn.Module, *, generator: torch.Generator | None = None) ->
 
 
 def _per_channel(name: str, value: Sequence[float] | float, channels: int) -> tuple[float, ...]:
-    values = (float(value),) * channels if isinstance(value, int | float) else tuple(value)
+    values = channel_numbers(name, (value,) * channels if isinstance(value, int | float) else value)
     if len(values) != channels:
         raise ValueError(f"{name} must be one number or {channels} (one a channel); got {len(values)}")
     return values

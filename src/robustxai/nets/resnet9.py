@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from robustxai.nets.activations import activation
 from robustxai.nets.adapters import IMAGENET_MEAN, IMAGENET_STD
 from robustxai.nets.resnet import Normalize, initialize
+from robustxai.nets.sizes import channel_numbers, check_whole
 
 
 class Residual(nn.Module):
@@ -50,6 +51,8 @@ class ResNet9(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_whole(1, classes=classes, widths=widths)
+        mean, std = channel_numbers("mean", mean), channel_numbers("std", std, low=0.0)
         if len(widths) != 4 or len(mean) != len(std):
             raise ValueError(
                 f"widths must be 4 numbers, mean and std one a channel; got {len(widths)}, {len(mean)}, {len(std)}"

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai.checks import check_generator
+
 
 def mix(*numbers: int) -> int:
     """One seed from several numbers."""
@@ -37,6 +39,7 @@ def draw_into(
     **options: Any,
 ) -> None:
     """Fill a weight by a rule of `torch.nn.init`, drawn on the generator's own device, wherever the weight is."""
+    check_generator("generator", generator)
     if generator is None or generator.device.type == weight.device.type:
         rule(weight, *numbers, generator=generator, **options)
         return

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from robustxai.checks import check_count, check_length
+from robustxai.checks import check_count, check_floats, check_length, check_module
 from robustxai.metrics.predictions import predicted
 from robustxai.models import logits_of
 
@@ -60,7 +60,8 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 256) -
     check_count("batch_size", batch_size)
     if not isinstance(y, Tensor) or y.ndim != 1 or y.is_floating_point():
         return math.nan
-    check_length("y", y, "x", len(x))
+    check_module("model", model)
+    check_length("y", y, "x", len(check_floats("x", x)))
     if not len(y):
         return math.nan
     modes = {module: module.training for module in model.modules()}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from robustxai.nets.miniatures import Branches, unit
 from robustxai.nets.resnet import Normalize, initialize
+from robustxai.nets.sizes import channel_numbers, check_whole
 
 Images = Float[Tensor, "n channel height width"]
 Logits = Float[Tensor, "n classes"]
@@ -34,6 +35,8 @@ class _Staged(nn.Module):
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
+        check_whole(classes=classes, widths=widths)
+        mean, std = channel_numbers("mean", mean), channel_numbers("std", std, low=0.0)
         if len(widths) != len(STAGES) or min(*widths, classes) < 1:
             raise ValueError(
                 f"widths must be {len(STAGES)} numbers of 1 or more, one a block, and classes 1 or more; "
@@ -112,6 +115,7 @@ class MiniInception(_Staged):
         std: Sequence[float] = (0.25, 0.25, 0.25),
         generator: torch.Generator | None = None,
     ) -> None:
+        check_whole(widths=widths)
         if any(width % 8 for width in widths[2:]):
             raise ValueError(f"widths must be multiples of 8 after the second; got {tuple(widths)}")
         super().__init__(classes, widths, mean, std, generator)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from robustxai.checks import check_count
+from robustxai.checks import as_target, check_callable, check_count, check_number
 from robustxai.metrics.predictions import two_columns
 from robustxai.models import logits_of
 from robustxai.nets.arguments import check_rates, check_run, several, steps_of
@@ -59,9 +59,12 @@ def cross_entropy(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     The logits may come in any way that `robustxai.models` knows; a single one is a sigmoid with classes 0 and 1. Other
     targets than class numbers (n,) go to torch with what the model returns.
     """
-    if y.ndim != 1:
+    if isinstance(y, Tensor) and y.ndim != 1:
         return F.cross_entropy(model(x), y)
-    return F.cross_entropy(two_columns(logits_of(model, x)), y)
+    if y is None:
+        raise ValueError("y must be class numbers (n,), got None")
+    logits = logits_of(model, x)
+    return F.cross_entropy(two_columns(logits), as_target(y, logits, name="y"))
 
 
 def fit(
@@ -117,6 +120,12 @@ def fit(
     )
     check_rates(lr=lr, weight_decay=weight_decay, momentum=momentum, ema=ema, clip=clip)
     seed = check_count("seed", seed, 0)
+    check_number("checkpoint_seconds", checkpoint_seconds)
+    for name, part in (("loss", loss), ("measure", measure)):
+        check_callable(name, part)
+    for name, part in (("augment", augment), ("train_mode", train_mode), ("on_epoch", on_epoch)):
+        if part is not None:
+            check_callable(name, part)
     chosen = trainable(model, params)
     set_modes = partial(set_training, chosen=params) if train_mode is None else train_mode
     layout = Layout(model, wanted=channels_last and x.ndim == 4 and not narrow(model))

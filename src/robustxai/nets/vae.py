@@ -13,7 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustxai.checks import check_name
 from robustxai.nets.seeds import draw_into
+from robustxai.nets.sizes import check_pictures, check_whole
 
 ACTIVATIONS = {"silu": nn.SiLU, "elu": nn.ELU, "softplus": nn.Softplus}
 LOGVAR = 10.0
@@ -88,13 +90,18 @@ class ConvVAE(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_whole(widths=widths, latent=latent, blocks=blocks)
+        check_whole(1, in_channels=in_channels)
+        for name, kind in (
+            ("encoder_activation", encoder_activation),
+            ("decoder_activation", decoder_activation),
+        ):
+            check_name(name, kind, ACTIVATIONS)
         if len(widths) < 1 or min(widths) < 2 or latent < 1 or blocks < 0:
             raise ValueError(
                 f"widths, latent and blocks are {tuple(widths)}, {latent} and {blocks}; accepted are one width "
                 "or more, each 2 or more, and sizes of 1 or more, 0 or more"
             )
-        if unknown := {encoder_activation, decoder_activation} - set(ACTIVATIONS):
-            raise ValueError(f"activation is {min(unknown)!r}; accepted are {', '.join(ACTIVATIONS)}")
         if skip_kernel not in (1, 3):
             raise ValueError(f"skip_kernel is {skip_kernel}; accepted are 1 and 3")
         self.arguments = dict(
@@ -123,6 +130,7 @@ class ConvVAE(nn.Module):
 
     def moments(self, x: Images) -> tuple[Codes, Codes]:
         """Mean and log variance of the code of each image; the log variance is kept within +-10."""
+        check_pictures(x)
         if x.shape[-1] % self.factor or x.shape[-2] % self.factor:
             raise ValueError(
                 f"x has sides {tuple(x.shape[-2:])}; accepted are multiples of {self.factor} pixels"

@@ -11,7 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
+from robustxai.checks import check_generator
 from robustxai.nets.resnet import Normalize
+from robustxai.nets.sizes import check_whole
 
 
 class CompactViT(nn.Module):
@@ -38,6 +40,10 @@ class CompactViT(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_whole(1, classes=classes, size=size, patch=patch, depth=depth, width=width, heads=heads)
+        check_generator("generator", generator)
+        if width % heads:
+            raise ValueError(f"heads must divide width, got {heads} and {width}")
         self.arguments = dict(classes=classes, size=size, patch=patch, depth=depth, width=width, heads=heads)
         if size % patch:
             raise ValueError(f"patch must divide size, got {patch} and {size}")

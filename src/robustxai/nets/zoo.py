@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
+from robustxai.checks import check_module
 from robustxai.nets.checkpoint import save_tensors
 from robustxai.nets.entry import DTYPES, Entry, WeightsError, ancestry, make
 
@@ -159,6 +160,7 @@ def round_weights(module: nn.Module, *, dtype: str = "fp16") -> nn.Module:
     """Round every floating tensor, in place, to what storage keeps, so that metrics are those of the stored
     net.
     """
+    check_module("module", module)
     for key, value in module.state_dict().items():
         value.copy_(as_stored(key, value, dtype))
     return module
@@ -166,7 +168,7 @@ def round_weights(module: nn.Module, *, dtype: str = "fp16") -> nn.Module:
 
 def as_stored(name: str, value: Tensor, dtype: str) -> Tensor:
     """The tensor as "fp16" or "fp32" storage keeps it, integers unchanged; ValueError if no longer finite."""
-    if dtype not in DTYPES:
+    if dtype not in tuple(DTYPES):
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
     if not value.is_floating_point():
         return value

@@ -51,6 +51,10 @@ def check_matrix(name: str, scores: object) -> Tensor:
 
 def check_same(name: str, value: Tensor, other: str, like: Tensor) -> None:
     """`value` has the shape of `like`, which sentences call `other`."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        raise ValueError(
+            f"{name} must be floats in the shape of {other}, got {getattr(value, 'dtype', type(value).__name__)}"
+        )
     if value.shape != like.shape:
         raise ValueError(
             f"{name} must have the shape of {other}, {tuple(like.shape)}, got {tuple(value.shape)}"

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from robustxai.checks import as_target, check_name
+from robustxai.checks import as_target, check_floats, check_name
 from robustxai.metrics.predictions import predicted, two_columns
 from robustxai.models import Network, logits_of
 
@@ -36,6 +36,7 @@ def explained(logits: Logits, target: Target, score: str = "prob") -> Float[Tens
     tensor([0.5000, 0.5000])
     """
     check_name("score", score, SCORES)
+    check_floats("logits", logits, "n", "classes")
     return explained_class(logits, as_target(target, logits.detach(), model="logits"), score)
 
 
@@ -63,8 +64,13 @@ def logits_and_gradient(
     With `create_graph` both stay in the graph (of the weights, and of `x` if it requires a gradient); without,
     both are detached. `target` None is the predicted class. Touches no `.grad`. ValueError for a network whose logits
     have no graph to `x`, for an unknown score, and for a target that does not fit.
+
+    >>> logits, g = logits_and_gradient(torch.nn.Linear(3, 2), torch.zeros(4, 3), target=1)
+    >>> logits.shape, g.shape
+    (torch.Size([4, 2]), torch.Size([4, 3]))
     """
     check_name("score", score, SCORES)
+    check_floats("x", x, least=2)
     with torch.inference_mode(False), torch.enable_grad():
         x = x.clone() if x.is_inference() else x
         x = x if x.requires_grad else x.detach().requires_grad_()
@@ -103,6 +109,7 @@ def ranked(signed: Inputs) -> Float[Tensor, "n d"]:
     >>> ranked(torch.tensor([[-2.0, 1.0]]))
     tensor([[2., 1.]])
     """
+    check_floats("signed", signed)
     if signed.ndim < 2:
         raise ValueError(f"signed must be a batch of attributions (n, ...), got shape {tuple(signed.shape)}")
     size = signed.abs()

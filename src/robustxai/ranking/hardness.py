@@ -12,7 +12,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from robustxai.checks import as_target, check_batch, check_calm, check_count, check_name, check_positive
+from robustxai.checks import (
+    as_target,
+    check_batch,
+    check_calm,
+    check_count,
+    check_floats,
+    check_name,
+    check_positive,
+)
 from robustxai.explainers.reduce import read
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
@@ -56,6 +64,7 @@ def min_norm_weights(gradients: Float[Tensor, "n p inputs"]) -> Float[Tensor, "n
     >>> min_norm_weights(torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))
     tensor([[0.5000, 0.5000]])
     """
+    check_floats("gradients", gradients)
     if gradients.ndim != 3 or 0 in gradients.shape[1:]:
         raise ValueError(f"gradients must be (n, p, inputs), not empty, got shape {tuple(gradients.shape)}")
     n, p, _ = gradients.shape
@@ -86,6 +95,18 @@ def min_norm_weights(gradients: Float[Tensor, "n p inputs"]) -> Float[Tensor, "n
     return weights.gather(1, best)[:, 0].masked_fill(bad, torch.nan)
 
 
+def _check_index(name: str, index: object, n: int, d: int) -> None:
+    """Features (n, p) in [0, d)."""
+    good = isinstance(index, Tensor) and index.dtype == torch.int64 and index.ndim == 2 and len(index) == n
+    if (
+        not isinstance(index, Tensor)
+        or not good
+        or not index.numel()
+        or bool(((index < 0) | (index >= d)).any())
+    ):
+        raise ValueError(f"{name} must be features (n, p) in [0, {d}), one row for each of the {n} inputs")
+
+
 def common_descent(
     explain: Explain,
     x: Inputs,
@@ -93,7 +114,15 @@ def common_descent(
     first: Int[Tensor, "n p"],
     second: Int[Tensor, "n p"],
 ) -> Inputs:
-    """The direction d = -sum_p l_p grad h_p that lowers every gap h_p = I_first - I_second; zero if none does."""
+    """The direction d = -sum_p l_p grad h_p that lowers every gap h_p = I_first - I_second; zero if none does.
+
+    >>> x, target = torch.tensor([[2.0, 1.0]]), torch.tensor([0])
+    >>> common_descent(lambda v, t: v, x, target, torch.tensor([[0]]), torch.tensor([[1]]))
+    tensor([[-1.,  1.]])
+    """
+    check_batch("x", x)
+    for name, index in (("first", first), ("second", second)):
+        _check_index(name, index, len(x), x[0].numel())
     p = first.shape[1]
     _, rows = score_rows(explain, x, target, torch.cat((first, second), 1))
     gradients = rows[:, :p] - rows[:, p:]
@@ -119,6 +148,10 @@ def iterations_to_break(
     that flips the prediction is undone and the sample's step halved. `step` sets the resolution: choose it well below
     the distances of interest. UserWarning where explain has no graph to x. Raises ValueError for bad inputs, k, step,
     direction.
+
+    >>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    >>> iterations_to_break(net, torch.zeros(3, 6), k=2, step=0.1, max_steps=5).iterations.shape
+    torch.Size([3])
     """
     check_batch("x", x)
     check_calm("model", model)
@@ -176,6 +209,7 @@ def iteration_bound(radius: Float[Tensor, " n"], step: SupportsFloat) -> Int[Ten
     tensor([0, 3])
     """
     step = check_positive("step", step)
+    check_floats("radius", radius)
     if radius.ndim != 1 or not bool((radius.isfinite() & (radius >= 0)).all()):
         raise ValueError(
             "radius must be finite numbers >= 0 of shape (n,); leave out samples without a certificate"

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
-from typing import NamedTuple, SupportsIndex
+from typing import NamedTuple, SupportsFloat, SupportsIndex
 
-from robustxai.checks import check_count
+from robustxai.checks import check_callable, check_count
 
 Options = Mapping[str, float | int]
 
@@ -62,6 +62,12 @@ def select_weights(
     seeds = check_count("seeds", seeds)
     if not candidates:
         raise ValueError("candidates is empty; accepted are one and more")
+    check_callable("measure", measure)
+    for name, share in (("reference", reference), ("tolerance", tolerance)):
+        if isinstance(share, str) or not isinstance(share, SupportsFloat):
+            raise ValueError(f"{name} must be a share in [0, 1], got {share!r}")
+    if not isinstance(candidates, Sequence):
+        raise ValueError(f"candidates must be a sequence of options, got {candidates!r}")
     if not 0 <= reference <= 1 or not 0 <= tolerance <= 1:
         raise ValueError(
             f"reference and tolerance are {reference} and {tolerance}; accepted are shares in [0, 1]"

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_count
+from robustxai.checks import check_count, check_generator
 from robustxai.data import Dataset
 
 NUMERIC, LEVELS = 8, (4, 5, 3, 4, 4)
@@ -63,6 +63,8 @@ def adult_like(
     Dataset(synth, train: 100 samples of 13, 2 classes)
     """
     n = check_count("n", n, 2)
+    check_generator("generator", generator)
+    draw = check_count("draw", draw, -(2**63))
     g = torch.Generator().manual_seed(draw) if generator is None else generator
     place = torch.arange(NUMERIC, dtype=torch.float64, device=g.device)
     covariance = CORRELATION ** (place[:, None] - place).abs()

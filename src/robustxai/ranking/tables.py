@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
 import torch
@@ -132,7 +132,7 @@ def prepare(
     """
     check_name("missing", missing, MISSING)
     for name, share in (("test", test), ("validation", validation)):
-        if not 0 < share < 1:
+        if isinstance(share, str) or not isinstance(share, SupportsFloat) or not 0 < float(share) < 1:
             raise ValueError(f"{name} is {share}; accepted are shares between 0 and 1")
     seed = check_count("seed", seed, 0)
     data = as_dataset(data, label=label, dtype=dtype)
@@ -162,6 +162,9 @@ def table(
     All rows of the source are split anew at `seed`, rows with missing cells are dropped, and so is Adult's
     survey weight. limit: at most so many rows, drawn once for all seeds. fallback: give `synth`, and say so in
     the note, where the set is not on this machine; otherwise NotAvailable is raised.
+
+    >>> table("breast_cancer")
+    Table(breast_cancer: 318 + 80 + 171 samples of 30, 2 classes)
     """
     check_name("name", name, SETS)
     try:
@@ -183,6 +186,13 @@ def from_csv(path: str | Path, *, label: str, delimiter: str = ",") -> Dataset:
     Columns whose cells are all numbers are numeric, others get levels; empty cells, `?` and what pandas takes for
     missing (NA, NaN, null, ...) are missing. Raises ValueError when there is no such column, a label is missing, or a
     row has more or fewer cells than the header.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "people.csv")
+    ...     _ = file.write_text("age,colour,rich\\n31,red,no\\n58,blue,yes\\n")
+    ...     from_csv(file, label="rich").classes
+    ('no', 'yes')
     """
     header, lines = sheet(Path(path).read_bytes(), name=Path(path).name, delimiter=delimiter)
     check_name("label", label, header)

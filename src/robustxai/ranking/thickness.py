@@ -12,7 +12,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from robustxai.checks import as_target, check_batch, check_calm, check_count, check_name, check_positive
+from robustxai.checks import (
+    as_target,
+    check_batch,
+    check_calm,
+    check_count,
+    check_generator,
+    check_name,
+    check_positive,
+)
 from robustxai.explainers.reduce import read
 from robustxai.models import logits_of
 from robustxai.ranking.checks import check_classes, check_features, check_k, check_matrix, check_same
@@ -150,6 +158,7 @@ def ball_draws(
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "draws 1 *sample"]:
     """Points in the l2 ball of radius eps around 0, (draws, 1, ...): the same ones for every sample of `like`."""
+    check_generator("generator", generator)
     g = torch.Generator().manual_seed(0) if generator is None else generator
     draws = check_count("draws", draws)
     shape = (draws, like[0].numel())

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_count
+from robustxai.checks import check_count, check_generator
 from robustxai.concepts.attacks.common import Perturbed, check, level_of, stored
 
 Images = Float[Tensor, "n channel height width"]
@@ -27,6 +27,7 @@ def sign_noise(x: Images, eps: float | int, *, generator: torch.Generator) -> Im
     tensor([8.])
     """
     check(x)
+    check_generator("generator", generator)
     eps = level_of(eps)
     signs = torch.randint(2, x.shape, generator=generator, device=generator.device).to(x) * 2 - 1
     return stored(x + eps * signs, x, eps)

@@ -60,7 +60,13 @@ class TargetMapAttack:
         clip: tuple[float | int, float | int] | None = None,
     ):
         check_name("norm", norm, NORMS)
-        if not torch.isfinite(goal).all() or (goal < 0).any() or goal.sum() == 0:
+        if (
+            not isinstance(goal, Tensor)
+            or goal.is_complex()
+            or not torch.isfinite(goal).all()
+            or (goal < 0).any()
+            or goal.sum() == 0
+        ):
             raise ValueError("goal must be finite, non-negative and not all zero; accepted is such a map")
         self.goal, self.norm = goal, norm
         self.eps = None if eps is None else check_positive("eps", eps)

@@ -166,6 +166,10 @@ class Objective:
     """
 
     def __init__(self, regularisers: Sequence[Regulariser] = ()):
+        if not isinstance(regularisers, Sequence) or not all(
+            isinstance(r, Regulariser) for r in regularisers
+        ):
+            raise ValueError(f"regularisers must be Regularisers, some or none, got {regularisers!r:.60}")
         self.regularisers = [r for r in regularisers if r.active]
         self.keep = 1.0
         for r in self.regularisers:
@@ -174,7 +178,10 @@ class Objective:
     def __call__(self, model: nn.Module, x: Inputs, y: Labels) -> Scalar:
         """The loss of a batch."""
         if not self.regularisers:
-            return nn.functional.cross_entropy(two_columns(logits_of(model, x)), y)
+            logits = logits_of(model, x)
+            if y is None:
+                raise ValueError("y must be class numbers (n,), got None")
+            return nn.functional.cross_entropy(two_columns(logits), as_target(y, logits.detach(), name="y"))
         cache = Cache(model, x, y)
         terms = [r(model, x, y, cache) for r in self.regularisers]
         if self.keep:

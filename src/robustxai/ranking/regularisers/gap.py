@@ -36,6 +36,8 @@ class Gap(Regulariser):
     ):
         super().__init__(weight, **options)
         self.k, self.pairs, self.n_pairs, self.anchor = check_count("k", k), pairs, n_pairs, anchor
+        if n_pairs is not None:
+            n_pairs = self.n_pairs = check_count("n_pairs", n_pairs)
         self.count(2 * self.k + (n_pairs or 1))  # refuses wrong names at once, for a d that is large enough
 
     def check(self, model: nn.Module, x: Inputs, y: Labels) -> None:
