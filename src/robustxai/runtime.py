@@ -83,8 +83,8 @@ def side_by_side(
     For work on several small networks, which one core runs as fast as two do: whole networks go side by side
     instead. An operation that is not split adds in the same order everywhere, so the results are the same bits for any
     number of workers. `function` must be safe to call from several threads, and calls that share a network must not
-    change its mode or put hooks of torch's own on it. The first error in the order of `items` is raised, once all calls that
-    had begun have ended.
+    change its mode or put hooks of torch's own on it. The first error in the order of `items` is raised, once all calls
+    that had begun have ended.
     Raises ValueError for fewer than 1 worker.
 
     >>> side_by_side(lambda n: n * n, [1, 2, 3], workers=2)
