@@ -47,7 +47,9 @@ def test_one_sentence_names_the_argument(as_shipped, call, sentence):
 def test_a_network_whose_samples_depend_on_each_other():
     norm, drop = nn.BatchNorm2d(1), nn.Dropout(0.5)
     net = nn.Sequential(nn.Conv2d(1, 1, 1), norm, nn.Sequential(drop, nn.Dropout(0.0)))
-    with pytest.raises(ValueError, match=r"unet is in training mode \(1 and 1 more\).*accepted is unet\.eval\(\)"):
+    with pytest.raises(
+        ValueError, match=r"unet is in training mode \(1 and 1 more\).*accepted is unet\.eval\(\)"
+    ):
         check_calm("unet", net)
     norm.eval()
     with pytest.raises(ValueError, match=r"^model is in training mode \(2\.0\)"):

@@ -230,7 +230,9 @@ def test_6_an_attack_follows_a_gradient_or_says_that_it_could_not(attack, explai
     if e.differentiable and e(x, label).any():
         assert found.followed.any() and not words, "it has a graph, and the maps are not dead"
     else:
-        assert not found.followed.any() and (len(words) == 1 or e.differentiable), "not attacked, and said once"
+        assert not found.followed.any() and (len(words) == 1 or e.differentiable), (
+            "not attacked, and said once"
+        )
         assert not found.moved.any() and torch.equal(found.x, x)
         assert R.attacked_precision(e, x, found, 20).isnan().all(), "not attacked is never robust"
     assert torch.equal(found.stuck, ~found.followed)

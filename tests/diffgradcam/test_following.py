@@ -11,6 +11,7 @@ from torchvision.models import swin_t, vit_b_16
 import robustxai.diffgradcam as D
 from robustxai.diffgradcam import DiffGradCAM, DiffGradCAMPlusPlus, FullGrad, GradCAM
 from robustxai.explainers.reshape import tokens
+from robustxai.metrics import pearson
 
 SMOOTH = sorted(
     n for n in D.__all__ if isinstance(getattr(D, n), type) and issubclass(getattr(D, n), D.ContrastiveCAM)
@@ -101,7 +102,9 @@ def test_several_layers_are_averaged_as_pytorch_grad_cam_does():
     mine = GradCAM(model, ["features.0", layers[1]], normalise="minmax").attribute(x, 1)
     with TheirGradCAM(model=model, target_layers=layers) as theirs:
         expected = theirs(x, [ClassifierOutputTarget(1)] * len(x))
-    torch.testing.assert_close(mine[:, 0], torch.as_tensor(expected), atol=0.02, rtol=0)  # OpenCV rounds to 1/64
+    torch.testing.assert_close(
+        mine[:, 0], torch.as_tensor(expected), atol=0.02, rtol=0
+    )  # OpenCV rounds to 1/64
 
 
 @pytest.mark.parametrize(
@@ -131,8 +134,7 @@ def test_transformers_by_reshape(build, layer, reshape, side):
     ) as theirs:
         expected = torch.as_tensor(theirs(x, [ClassifierOutputTarget(7)]))
     mine = GradCAM(model, layer, reshape=reshape, normalise="minmax").attribute(x, 7)
-    pooled = [nn.functional.avg_pool2d(m, 224 // side) for m in (mine[:, 0], expected)]  # OpenCV's resizing is coarse
-    torch.testing.assert_close(*pooled, atol=0.02, rtol=0)
+    assert float(pearson(mine, expected[:, None])) > 0.998, "equal but for OpenCV's resizing, which is coarse"
 
 
 def test_tokens_that_fill_no_grid():

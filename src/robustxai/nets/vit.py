@@ -52,7 +52,7 @@ class CompactViT(nn.Module):
             torch.manual_seed(seed)
             self.normalize = Normalize((0.5,) * 3, (0.25,) * 3)
             self.vit = VisionTransformer(size, patch, depth, heads, width, 2 * width, num_classes=classes)
-            nn.init.trunc_normal_(self.vit.heads[0].weight, std=0.02)
+            nn.init.trunc_normal_(self.vit.get_parameter("heads.head.weight"), std=0.02)
         self.cam_layer = f"vit.encoder.layers.encoder_layer_{depth - 1}.ln_1"
 
     def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch classes"]:

@@ -83,6 +83,10 @@ def pair_sum(
     """Sum over the pairs of scores_i - scores_j, (n,): values from `scores`, ranks from `reference`.
 
     NaN where either holds NaN; ValueError for different shapes, and for k, pairs or n_pairs out of range.
+
+    >>> scores = torch.tensor([[5.0, 3.0, 1.0]])
+    >>> pair_sum(scores, scores, k=1)  # 5 - 3 and 5 - 1
+    tensor([6.])
     """
     check_matrix("scores", scores)
     check_same("reference", reference, "scores", scores)
