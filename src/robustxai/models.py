@@ -24,7 +24,7 @@ MISFITS = (
     "channels", "shapes cannot be multiplied", "must match", "expected input", "expected scalar type", "Input type",
     "same dtype", "Inference tensors", "meta tensor", "on the same device", "normalized_shape", "is invalid for input",
     "Kernel size can't be greater", "Calculated padded input size", "mat1 and mat2", "size mismatch",
-    "expected device", "same datatype", "view size is not compatible", "(batched) input to",
+    "expected device", "same datatype", "view size is not compatible", "(batched) input to", "Output size is too small",
 )  # fmt: skip
 """Words of torch's errors about an input that does not fit a network; others are raised as they are."""
 
