@@ -86,7 +86,7 @@ def test_an_unknown_part_says_what_is_accepted(trained):
 
 
 def test_recipes_bear_their_names_and_know_their_attacks():
-    assert gather(RECIPES).keys() == {f"diffgradcam-{name.replace('_', '-')}" for name in TASKS}
+    assert gather(RECIPES).keys() == {f"diffgradcam-{name.replace('_', '-')}" for name in (*TASKS, "vit")}
     assert zoo_name("animal_colour100", 2, "sham-top") == "diffgradcam-animal-colour100-s2-sham-top"
     for task in TASKS.values():
         assert set(task.attacks) <= ATTACKS.keys()

@@ -61,4 +61,4 @@ def test_bad_input_is_refused(case):
     with pytest.raises(ValueError, match="maps holds 1 maps for 2 images"):
         diff_id(model, x, maps[:1])
     with pytest.raises(ValueError, match="training mode"):
-        diff_id(model.train(), x, maps)
+        diff_id(torch.nn.Sequential(model, torch.nn.Dropout(0.5)).train(), x, maps)

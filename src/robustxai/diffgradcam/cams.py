@@ -6,6 +6,7 @@ from robustxai.diffgradcam.explainers import ContrastiveCAM
 class CAM(ContrastiveCAM):
     """CAM (Zhou et al. 2016), for GAP + linear heads.
 
+    >>> import torch
     >>> from robustxai.nets import CompactResNet
     >>> CAM(CompactResNet(classes=4).eval()).attribute(torch.rand(2, 3, 56, 56), 1).shape
     torch.Size([2, 1, 56, 56])
@@ -17,6 +18,7 @@ class CAM(ContrastiveCAM):
 class GradCAM(ContrastiveCAM):
     """GradCAM (Selvaraju et al. 2017). At native size, captum's LayerGradCam(relu_attributions=True).
 
+    >>> import torch
     >>> from robustxai.nets import CompactResNet
     >>> cam = GradCAM(CompactResNet(classes=4).eval(), size="native")
     >>> cam.attribute(torch.rand(2, 3, 56, 56), target=torch.tensor([0, 3])).shape
@@ -29,6 +31,7 @@ class GradCAM(ContrastiveCAM):
 class GradCAMPlusPlus(ContrastiveCAM):
     """GradCAM++ (Chattopadhay et al. 2018) in its closed form, as pytorch-grad-cam has it.
 
+    >>> import torch
     >>> from robustxai.nets import CompactResNet
     >>> GradCAMPlusPlus(CompactResNet(classes=4).eval()).attribute(torch.rand(2, 3, 56, 56), 1).shape
     torch.Size([2, 1, 56, 56])
@@ -40,6 +43,7 @@ class GradCAMPlusPlus(ContrastiveCAM):
 class HiResCAM(ContrastiveCAM):
     """HiResCAM (Draelos & Carin 2020); the same map as GradCAM for GAP + linear heads.
 
+    >>> import torch
     >>> from robustxai.nets import CompactResNet
     >>> model, x = CompactResNet(classes=4).eval(), torch.rand(2, 3, 56, 56)
     >>> torch.allclose(HiResCAM(model).attribute(x, 1), GradCAM(model).attribute(x, 1), atol=1e-6)
@@ -52,6 +56,7 @@ class HiResCAM(ContrastiveCAM):
 class LayerCAM(ContrastiveCAM):
     """LayerCAM (Jiang et al. 2021).
 
+    >>> import torch
     >>> from robustxai.nets import CompactResNet
     >>> LayerCAM(CompactResNet(classes=4).eval()).attribute(torch.rand(2, 3, 56, 56), 1).shape
     torch.Size([2, 1, 56, 56])
@@ -63,6 +68,7 @@ class LayerCAM(ContrastiveCAM):
 class XGradCAM(ContrastiveCAM):
     """XGradCAM (Fu et al. 2020).
 
+    >>> import torch
     >>> from robustxai.nets import CompactResNet
     >>> XGradCAM(CompactResNet(classes=4).eval()).attribute(torch.rand(2, 3, 56, 56), 1).shape
     torch.Size([2, 1, 56, 56])

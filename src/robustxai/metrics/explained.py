@@ -33,7 +33,8 @@ def asking(explain: Any, x: Tensor, target: Any = None, name: str = "explain") -
         raise ValueError(f"{name} must be a callable explain(x, target), got {type(explain).__name__}")
     owner = getattr(attribute, "__self__", attribute)
     for net in (owner, *(getattr(owner, key, None) for key in NETWORKS)):
-        check_calm("model", net)
+        if callable(net):
+            check_calm("model", net)
     foreign = not callable(explain) or callable(getattr(owner, "forward_func", None))
     chosen = _class(owner, x, target) if foreign else _listed(target, len(x))
     named = _by_name(attribute)
