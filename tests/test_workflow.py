@@ -85,10 +85,16 @@ def environment(root: Path) -> dict[str, str]:
 
 
 def start(root: Path, *arguments: str) -> subprocess.Popen:
-    """Start `robustxai ...` in the copy."""
+    """Start `robustxai ...` in the copy, as a terminal does: also where these tests run in the background, with SIGINT
+    ignored, which their children would inherit.
+    """
     command = [sys.executable, "-m", "robustxai.cli", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, cwd=root, env=environment(root), start_new_session=True, **pipes)
+    as_a_terminal = {
+        "start_new_session": True,
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    }
+    return subprocess.Popen(command, cwd=root, env=environment(root), **as_a_terminal, **pipes)
 
 
 def robustxai(root: Path, *arguments: str) -> tuple[int, str]:
