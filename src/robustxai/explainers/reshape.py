@@ -6,7 +6,7 @@ Network, layer and `reshape=`:
 - torchvision `swin_t`: `norm`, "channels_last"
 - timm `vit_*`, `deit_*`: `blocks.11.norm1`, `tokens(model.num_prefix_tokens)`
 - timm `swin_*`: `norm`, "channels_last"
-- Hugging Face `ViTForImageClassification`: `vit.encoder.layer.11.layernorm_before`, "vit"
+- Hugging Face `ViTForImageClassification`: `vit.layers.11.layernorm_before`, "vit"
 - Hugging Face `SwinForImageClassification`: `swin.layernorm`, "tokens"
 
 The last block's own output is the wrong layer of a ViT with a class token: only that token goes on from there.
