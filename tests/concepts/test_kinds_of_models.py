@@ -21,6 +21,7 @@ from robustxai.concepts import (
 )
 from robustxai.concepts.activations import activations, class_gradients, forward_to
 from robustxai.concepts.measures import label_changes
+from robustxai.nets import CompactViT
 from robustxai.runtime import side_by_side
 
 X, GOAL, RANDOM = images(10, seed=7), bars(6, seed=4), sets(3)
@@ -408,3 +409,18 @@ def test_no_double_precision_is_asked_of_another_device(monkeypatch):
         there[0].double()
     found = CAV().fit(there[0], there[1:])
     assert torch.equal(found.vectors.cpu(), usual.vectors) and found.stability == usual.stability
+
+
+def test_tokens_are_not_pooled_as_channels():
+    """A transformer's layer works as it is; what would take its tokens for channels is refused."""
+    torch.manual_seed(0)
+    net = CompactViT(classes=3, size=28, depth=1).eval()
+    layer, g = net.cam_layer, torch.Generator().manual_seed(1)
+    x, towards = ((torch.rand(6, 3, 28, 28, generator=g) * 255).round() / 255 for _ in range(2))
+    assert TokenPushing(layer, steps=2).perturb(net, x, towards).followed.all()
+    for variant in ("cosine", "pooled"):
+        with pytest.raises(ValueError, match="layer gives tokens"):
+            TokenPushing(layer, variant=variant, steps=2).perturb(net, x, towards)
+    sets = [torch.rand(6, 3, 28, 28, generator=g) for _ in range(3)]
+    with pytest.raises(ValueError, match="layer gives tokens"):
+        TCAV(net, [layer], cav=CAV(pool=True)).score(x, 1, {"one": towards}, sets, permutations=9)

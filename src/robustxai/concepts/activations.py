@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from robustxai.capture import Calls, Layer, find_layers, observed
 from robustxai.checks import check_calm, check_count, check_name
+from robustxai.concepts.rows import check_channels
 from robustxai.metrics.predictions import two_columns
 from robustxai.models import logits_of
 
@@ -228,12 +229,16 @@ def _gradients(
 def rows(a: Tensor, *, pool: bool) -> Float[Tensor, "n feature"]:
     """Activations as rows: flattened over channels and positions, or the mean over positions. At least float32."""
     a = _single(a)
+    if pool:
+        check_channels(a)
     return a.flatten(2).mean(2) if pool and a.ndim > 2 else a.flatten(1)
 
 
 def gradient_rows(g: Tensor, *, pool: bool) -> Float[Tensor, "n feature"]:
     """Gradients as rows that go with `rows`: pooled, the derivative for moving all positions alike."""
     g = _single(g)
+    if pool:
+        check_channels(g)
     return g.flatten(2).sum(2) if pool and g.ndim > 2 else g.flatten(1)
 
 

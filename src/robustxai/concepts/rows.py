@@ -30,6 +30,15 @@ def check_rows(name: str, rows: Tensor) -> Tensor:
     return rows.float() if rows.element_size() < 4 else rows
 
 
+def check_channels(a: Tensor) -> None:
+    """Activations whose second axis is channels: maps (n, K, h, w) or rows (n, d). ValueError for tokens (n, T, D)."""
+    if a.ndim == 3:
+        raise ValueError(
+            f"layer gives tokens {tuple(a.shape)}, whose second axis is no channel; pooling and unit channel vectors "
+            "take maps (n, K, h, w): use pool=False and variant 'full', or another layer"
+        )
+
+
 def check_alike(name: str, a: Tensor, other: str, b: Tensor) -> None:
     """Rows of one length, dtype and device. Raises ValueError that names the arguments."""
     kinds = [(tuple(x.shape), x.dtype, x.device) for x in (a, b)]

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from robustxai.checks import check_name
 from robustxai.concepts.activations import CHUNK, forward_to
+from robustxai.concepts.rows import check_channels
 
 VARIANTS = ("full", "cosine", "pooled")
 """full: squared l2 distance of whole maps. cosine: maps with unit channel vectors at every position. pooled: of the
@@ -27,6 +28,7 @@ def embedded(a: Float[Tensor, " n *shape"], variant: str) -> Float[Tensor, " n *
     """The activations as the variant compares them."""
     if variant == "full" or a.ndim == 2:
         return a
+    check_channels(a)
     return F.normalize(a, dim=1) if variant == "cosine" else a.flatten(2).mean(2)
 
 
