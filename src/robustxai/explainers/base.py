@@ -1,9 +1,9 @@
 """What every explainer keeps, so that any can be put in the place of any other.
 
-    explain.attribute(x, target)   the method's own attribution: CAMs (n, 1, H, W), path methods signed (n, C, H, W)
-    explain(x, target)             the map of it that attacks move and measures read: `reduced`, never negative
-    explain.on(model)              the same explainer of another network
-    explain.guide(x)               a stand-in whose derivative in x an attack can follow
+- `explain.attribute(x, target)`: the method's own attribution: CAMs (n, 1, H, W), path methods signed (n, C, H, W)
+- `explain(x, target)`: the map of it that attacks move and measures read: `reduced`, never negative
+- `explain.on(model)`: the same explainer of another network
+- `explain.guide(x)`: a stand-in whose derivative in x an attack can follow
 
 A new explainer is a subclass with one method, `attribute`. Knows nothing about any method.
 """
