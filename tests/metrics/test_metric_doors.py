@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import jaxtyping
 import pytest
 import torch
+from brought import Returns, X, convnet
 from torch import nn
 
 from robustxai.metrics import (
@@ -29,32 +30,6 @@ def as_shipped():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-def convnet(classes: int = 3, norm: nn.Module | None = None) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        first = nn.Conv2d(3, 8, 3)
-        return nn.Sequential(
-            first,
-            norm or nn.Identity(),
-            nn.SiLU(),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(8, classes),
-        ).eval()
-
-
-class Returns(nn.Module):
-    """A network whose logits come wrapped."""
-
-    def __init__(self, net, wrap):
-        super().__init__()
-        self.net, self.wrap = net, wrap
-
-    def forward(self, x):
-        return self.wrap(self.net(x))
-
-
-X = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 MAPS = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(2))
 LABELS = torch.tensor([0, 1, 1])
 MEASURES = {

@@ -34,7 +34,7 @@ def rewrite(out: Path, manifest: object) -> None:
 FUNCTIONS = [
     "os.system",
     "robustxai.nets.zoo.save_weights",
-    "robustxai.nets.checkpoint.write_atomically",
+    "robustxai.nets.checkpoint.save_tensors",
     "robustxai.nets.zoo.pretrained",
     "robustxai.nets.entry.Entry",
     "robustxai.nets.resnet.Tensor",

@@ -72,18 +72,9 @@ def _reason(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error).strip().splitlines()[0]
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` through a temporary file beside it, flushed to disk before the rename.
-
-    Raises OSError, one sentence that names `path`, on a full disk; then `path` is as it was.
-    """
-    written = Written()
-    written.add(path, lambda temporary: temporary.write_bytes(data))
-    written.commit()
-
-
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
-    """Write named tensors and a JSON-able `record` into one safetensors file, atomically; OSError as above."""
+    """Write named tensors and a JSON-able `record` into one safetensors file, atomically. Raises OSError, one
+    sentence that names `path`, on a full disk; then `path` is as it was."""
     written = Written()
     add_tensors(written, path, tensors, record)
     written.commit()
