@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from robustxai.checks import check_module
+from robustxai.checks import check_module, check_sequence
 
 Watch = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 """watch(module, inputs, output): None, or what takes the place of the output."""
@@ -137,10 +137,9 @@ class Calls:
 
 def find_layers(model: nn.Module, layers: Sequence[nn.Module | str]) -> list[Layer]:
     """One or more different layers. Raises ValueError."""
-    if isinstance(layers, (str, nn.Module)) or not layers:
-        raise ValueError(
-            f"layers is {layers!r}; accepted is a sequence of one or more different module names"
-        )
+    if isinstance(layers, nn.Module):
+        raise ValueError(f"layers must be a sequence of layers, got one {type(layers).__name__}")
+    check_sequence("layers", layers, "module names")
     found = [Layer(model, layer) for layer in layers]
     if len({(one.module, one.call) for one in found}) < len(found):
         raise ValueError(

@@ -92,6 +92,17 @@ def check_generator(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a torch.Generator or None, got {value!r:.40}")
 
 
+def check_sequence(name: str, values: object, kind: str, least: int = 1) -> None:
+    """`values` is a list, a tuple or the like, with `least` entries or more; `kind` says of what. A string is none.
+
+    >>> check_sequence("layers", ["body"], "module names")
+    """
+    if isinstance(values, (str, bytes)) or not (hasattr(values, "__len__") and hasattr(values, "__iter__")):
+        raise ValueError(f"{name} must be a sequence of {kind}, got {values!r:.40}")
+    if len(values) < least:  # pyright: ignore[reportArgumentType]
+        raise ValueError(f"{name} must hold {least} or more {kind}, got {len(values)}")  # pyright: ignore[reportArgumentType]
+
+
 def check_floats(name: str, x: object, *axes: str, least: int = 1) -> Tensor:
     """`x` is a tensor of floats with these axes, or with `least` or more where none are named. NaN is allowed.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from robustxai.ace.attacks import Attack, Watch
 from robustxai.ace.checks import classify
-from robustxai.ace.filter import DiffusionFilter
+from robustxai.ace.filter import DiffusionFilter, check_filter
 from robustxai.ace.losses import target_probability
 from robustxai.ace.memory import Chunks
 from robustxai.ace.state import State
@@ -78,6 +78,7 @@ class Fast:
 
     def filter(self, filter: DiffusionFilter | None) -> DiffusionFilter | None:
         """The attack's filter."""
+        check_filter(filter)
         if filter is None or filter.tau == 0:
             return filter
         return filter.fewer(self.tau).with_(bf16=True) if self.bf16 else filter.fewer(self.tau)

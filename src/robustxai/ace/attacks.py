@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from robustxai.ace.checks import classify, target_class
-from robustxai.ace.filter import DiffusionFilter
+from robustxai.ace.filter import DiffusionFilter, check_filter
 from robustxai.ace.gradients import ROUTES, class_gradient, passes
 from robustxai.ace.losses import DISTANCES, SCHEDULES, Images, Logits, distance_gradient, distance_weight
 from robustxai.ace.memory import Chunks
@@ -230,9 +230,8 @@ def check_task(
     """A copy of images that fit classifier and filter, their clean logits and target classes; else ValueError."""
     x = check_images("x", x).detach().clone().clamp_(0, 1)
     check_calm("classifier", classifier)
+    check_filter(filter)
     if filter is not None:
-        if not isinstance(filter, DiffusionFilter):
-            raise ValueError(f"filter must be a DiffusionFilter or None, got {type(filter).__name__}")
         check_calm("unet", filter.unet)
         filter.denoiser.check(x)
     with torch.no_grad():

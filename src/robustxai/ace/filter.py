@@ -81,7 +81,7 @@ class DiffusionFilter:
             if tau > steps:
                 raise ValueError(f"tau is {tau}; accepted are 0 to {steps}, the number of steps")
             timesteps = picked[:tau]
-        timesteps = as_timesteps(timesteps, len(bars)) if len(timesteps) else ()
+        timesteps = as_timesteps(timesteps, len(bars)) if timesteps != () else ()
         self.denoiser = Denoiser(unet, width=2 if variance == "learned" else 1, bf16=bf16)
         self.unet, self.scheduler, self.variance = unet, scheduler, variance
         self.checkpoint, self.bf16, self.steps = checkpoint, bf16, steps
@@ -212,6 +212,13 @@ class DiffusionFilter:
         low, high = s.log_variances(i)
         share = (out[:, z.shape[1] :] + 1) / 2
         return mean + (0.5 * (share * high + (1 - share) * low)).exp() * noise
+
+
+def check_filter(filter: object, *, needed: bool = False) -> None:
+    """`filter` is a `DiffusionFilter`, or None where it is not `needed`. Raises ValueError."""
+    if not isinstance(filter, DiffusionFilter) and (needed or filter is not None):
+        wanted = "a DiffusionFilter" if needed else "a DiffusionFilter or None"
+        raise ValueError(f"filter must be {wanted}, got {type(filter).__name__}")
 
 
 def check_noise(noise: object, x: Images, tau: int, *, name: str = "noise") -> None:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.ace.filter import DiffusionFilter, Noise, check_noise
+from robustxai.ace.filter import DiffusionFilter, Noise, check_filter, check_noise
 from robustxai.ace.freeze import frozen
 from robustxai.ace.losses import LOSSES, Images, Logits, class_loss
 from robustxai.checks import check_calm, check_images, check_name
@@ -73,6 +73,7 @@ def passes(filter: DiffusionFilter | None, route: str) -> tuple[int, int]:
     (0, 0)
     """
     check_name("route", route, ROUTES)
+    check_filter(filter)
     tau = 0 if filter is None else filter.tau
     if route == "shortcut" or tau == 0:
         return tau, 0

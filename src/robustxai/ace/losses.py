@@ -95,7 +95,7 @@ def distance_weight(step: Int[Tensor, " n"], steps: int, kind: str = "constant")
     check_name("schedule", kind, SCHEDULES)
     steps = check_count("steps", steps)
     if not isinstance(step, Tensor) or step.ndim != 1 or step.is_floating_point() or step.dtype == torch.bool:
-        raise ValueError(f"step must be a tensor of integers, got {step!r}")
+        raise ValueError(f"step must be a tensor of integers, got {step!r:.40}")
     if step.numel() and not (0 <= int(step.min()) and int(step.max()) <= steps):
         raise ValueError(f"step must be integers in [0, {steps}], got {int(step.min())} to {int(step.max())}")
     k = step.to(torch.get_default_dtype())

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_batch, check_count, check_floats
+from robustxai.checks import check_count, check_images
 
 Images = Float[Tensor, "n channel height width"]
 Seeds = SupportsIndex | torch.Generator | Sequence[SupportsIndex | torch.Generator] | Tensor
@@ -32,7 +32,7 @@ def image_generators(x: Images, seed: Seeds = 0) -> list[torch.Generator]:
     >>> one.initial_seed() == image_generators(x[:1], 3)[0].initial_seed() != two.initial_seed()
     True
     """
-    check_batch("x", x)
+    check_images("x", x, low=None, high=None)
     if isinstance(seed, torch.Generator):
         seed = int(torch.randint(2**62, (), generator=seed, device=seed.device))
     if (number := _integer(seed)) is not None:
@@ -57,7 +57,7 @@ def draw(x: Images, generators: Sequence[torch.Generator], count: int) -> Float[
     >>> draw(x, image_generators(x, 0), 3).shape
     torch.Size([2, 3, 1, 4, 4])
     """
-    check_floats("x", x, "n", "C", "H", "W")
+    check_images("x", x, low=None, high=None, empty=True)
     shape = (check_count("count", count, 0), *x.shape[1:])
     several = isinstance(generators, Sequence) and all(isinstance(g, torch.Generator) for g in generators)
     if not several or len(generators) != len(x):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from robustxai.ace.checks import check_flags, check_pair
-from robustxai.ace.filter import DiffusionFilter, Noise, check_noise
+from robustxai.ace.filter import DiffusionFilter, Noise, check_filter, check_noise
 from robustxai.checks import check_count, check_number
 
 Images = Float[Tensor, "n channel height width"]
@@ -68,8 +68,7 @@ def refine(
     check_pair(x, moved, name="moved")
     if check_flags("mask", mask, 4, "(n, 1, H, W)").shape != x[:, :1].shape:
         raise ValueError(f"mask must have shape {tuple(x[:, :1].shape)}, got {tuple(mask.shape)}")
-    if not isinstance(filter, DiffusionFilter):
-        raise ValueError(f"filter must be a DiffusionFilter, got {type(filter).__name__}")
+    check_filter(filter, needed=True)
     check_noise(noise, x, filter.tau)
     check_noise(known, x, filter.tau, name="known")
     z, c = 2 * x - 1, 2 * moved - 1

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from robustxai.checks import check_count, check_name, check_positive
+from robustxai.checks import check_count, check_name, check_positive, check_sequence, check_share
 from robustxai.concepts import gram
 from robustxai.concepts.gram import ESTIMATORS
 from robustxai.concepts.rows import check_alike, check_rows, drawn
@@ -38,8 +38,7 @@ class Negatives:
     @classmethod
     def of(cls, sets: Sequence[Tensor], *, seed: int = 0) -> Negatives:
         """Sets of rows (n_r, d); of larger ones as many as the smallest has, `drawn` by seed. Raises ValueError."""
-        if not len(sets):
-            raise ValueError("negatives is empty; accepted are one or more sets of rows (n, d)")
+        check_sequence("negatives", sets, "sets of rows (n, d)")
         sets = [check_rows(f"negative set {i}", s) for i, s in enumerate(sets)]
         for i, s in enumerate(sets):
             check_alike("negative set 0", sets[0], f"negative set {i}", s)
@@ -133,8 +132,8 @@ class CAV:
         check_name("estimator", self.estimator, tuple(ESTIMATORS))
         if self.strength is not None:
             check_positive("strength", self.strength)
-        if not 0 <= self.test_share < 1:
-            raise ValueError(f"test_share is {self.test_share}; accepted are numbers from 0 to below 1")
+        if check_share("test_share", self.test_share) == 1:
+            raise ValueError("test_share must be below 1, got 1")
         object.__setattr__(self, "seed", check_count("seed", self.seed, 0))
 
     def fit(self, positive: Float[Tensor, "n d"], negatives: Sequence[Tensor] | Negatives) -> FittedCAVs:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_count, check_name
+from robustxai.checks import check_count, check_name, check_sequence
 from robustxai.concepts.world import NAMES, SIZE, class_images, clutter, landscapes, photographed
 from robustxai.data.scenes import swatches
 from robustxai.data.scenes.textures import TEXTURES
@@ -42,8 +42,7 @@ def concept_sets(
     >>> {name: x.shape for name, x in concept_sets(["striped"], n=2, size=16).items()}
     {'striped': torch.Size([2, 3, 16, 16])}
     """
-    if isinstance(names, str):
-        raise ValueError(f"names is {names!r}; accepted is a sequence of {', '.join(CONCEPTS)}")
+    check_sequence("names", names, "concepts", least=0)
     check_name("split", split, SPLITS)
     n, size, seed = check_count("n", n), check_count("size", size), check_count("seed", seed, 0)
     sets = {}
@@ -79,7 +78,8 @@ def random_sets(
     [torch.Size([8, 3, 16, 16]), torch.Size([8, 3, 16, 16])]
     """
     sets, n, size = check_count("sets", sets), check_count("n", n), check_count("size", size)
-    seed, without = check_count("seed", seed, 0), [without] if isinstance(without, str) else list(without)
+    seed, without = check_count("seed", seed, 0), [without] if isinstance(without, str) else without
+    check_sequence("without", without, "classes", least=0)
     for name in without:
         check_name("without", name, NAMES)
     kept = [name for name in NAMES if name not in without]

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.checks import check_images
+from robustxai.checks import check_images, check_sequence
 from robustxai.concepts.activations import (
     activations,
     check_model,
@@ -51,8 +51,7 @@ def facet_probe(
     """
     layers = check_model(model, layers)
     check_images("theme", theme)
-    if not len(generic):
-        raise ValueError("generic is empty; accepted are one or more sets of pictures")
+    check_sequence("generic", generic, "sets of images")
     for i, g in enumerate(generic):
         check_images(f"generic set {i}", g)
         check_size(f"generic set {i}", g, "theme", theme)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.checks import check_calm, check_count, check_number, check_positive
+from robustxai.checks import check_calm, check_count, check_module, check_number, check_positive
 from robustxai.concepts.activations import check_model, class_index, class_scores, observe
 from robustxai.concepts.facet_probes import Probe, check_probe, fitted_to
 from robustxai.concepts.fourier import Painting, augmented
@@ -87,6 +87,7 @@ class FacetedVisualization:
         Raises ValueError for no pictures, and a probe that is empty or does not fit its layer.
         """
         n, seed = check_count("n", n), check_count("seed", seed, 0)
+        check_module("model", self.model)
         check_calm("model", self.model)
         if probe is not None:
             check_probe(probe)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.checks import check_count, check_images, check_name
+from robustxai.checks import check_count, check_images, check_name, check_sequence
 from robustxai.concepts.activations import (
     CHUNK,
     CLASS_SCORES,
@@ -230,8 +230,7 @@ class TCAV:
         check_model(self.model, self.layers)
         if not len(concepts):
             raise ValueError("concepts is empty; accepted are one or more names with exemplars")
-        if len(random) < 2:
-            raise ValueError(f"random holds {len(random)} sets; accepted are 2 and more (20 are usual)")
+        check_sequence("random", random, "sets of images (20 are usual)", least=2)
         named = {"images": images, **{f"concept {k!r}": v for k, v in concepts.items()}}
         named |= {f"random set {i}": s for i, s in enumerate(random)}
         for name, x in named.items():

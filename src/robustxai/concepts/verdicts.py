@@ -12,7 +12,7 @@ from jaxtyping import Float
 from scipy.stats import t as student
 from torch import Tensor
 
-from robustxai.checks import check_count, check_name, check_number, check_share
+from robustxai.checks import check_count, check_name, check_number, check_sequence, check_share
 
 CORRECTIONS = ("holm", "bonferroni", "none")
 STATES = ("important", "anti-important", "not significant")
@@ -121,6 +121,7 @@ def corrected(p: Sequence[float], method: str = "holm") -> list[float]:
     [0.03, 0.06, 0.06]
     """
     check_name("correction", method, CORRECTIONS)
+    check_sequence("p", p, "p values", least=0)
     p = [check_p(value) for value in p]
     known = sorted((value, i) for i, value in enumerate(p) if not math.isnan(value))
     out, largest = list(p), 0.0
@@ -139,9 +140,7 @@ def check_p(p: float) -> float:
 
 def check_level(level: float) -> float:
     """A level of significance. Raises ValueError."""
-    if isinstance(level, (bool, str)) or not 0 < level < 1:
-        raise ValueError(f"level is {level}; accepted are numbers between 0 and 1 (0.05 is usual)")
-    return float(level)
+    return check_share("level", level, open=True)
 
 
 def state(mean: float, p: float, *, level: float = 0.05) -> str:

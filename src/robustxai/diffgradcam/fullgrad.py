@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from robustxai.capture import observed
-from robustxai.checks import as_target, check_calm, check_images
+from robustxai.checks import as_target, check_calm, check_images, check_module
 from robustxai.diffgradcam.explainers import Images, Maps
 from robustxai.diffgradcam.scores import check_contrast, score_coefficients
 from robustxai.explainers.base import GradientExplainer
@@ -57,6 +57,7 @@ class FullGrad(GradientExplainer):
 
     def __init__(self, model: nn.Module, *, contrast: str = "logit", **options: Any):
         check_contrast(contrast, options)
+        check_module("model", model)
         self.model, self.contrast, self.options = model, contrast, options
 
     def shares(self, x: Images, target: Any = None) -> tuple[Float[Tensor, " batch"], list[Tensor]]:

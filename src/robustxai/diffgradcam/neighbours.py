@@ -180,7 +180,10 @@ class SigmoidBranch(ContrastiveCAM):
             isinstance(labels, Tensor) and labels.dtype == torch.int64 and labels.ndim == 1 and len(labels)
         )
         if not whole or not 0 <= int(labels.min()) <= int(labels.max()) < MOST:
-            raise ValueError(f"labels must be class numbers (n,) from 0 to {MOST - 1}, got {labels!r:.40}")
+            raise ValueError(
+                f"labels must be class numbers (n,) from 0 to {MOST - 1}, got {type(labels).__name__}"
+                f"{f' of shape {tuple(labels.shape)}' if isinstance(labels, Tensor) else ''}"
+            )
         check_length("labels", labels, "features", len(features))
         self.branch = fit_sigmoid_branch(features.detach(), labels, l2=check_number("l2", l2))
 

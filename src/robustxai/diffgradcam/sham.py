@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_count, check_finite, check_number
+from robustxai.checks import check_count, check_finite, check_name, check_number
 from robustxai.diffgradcam.fooling import FoolingLoss
 from robustxai.metrics import minmax
 
@@ -65,8 +65,7 @@ def _rings(h: int, w: int, layout: str) -> list[list[list[tuple[int, int]]]]:
         "rows": lambda r, c: min(r, h - 1 - r),
         "columns": lambda r, c: min(c, w - 1 - c),
     }
-    if layout not in depth:
-        raise ValueError(f"layout is {layout!r}; accepted are {', '.join(depth)}")
+    check_name("layout", layout, depth)
     cells = [(r, c) for r in range(h) for c in range(w)]
     corner = lambda cell: min(cell[0], h - 1 - cell[0]) + min(cell[1], w - 1 - cell[1])  # noqa: E731
     rings: dict[int, list[list[tuple[int, int]]]] = {}

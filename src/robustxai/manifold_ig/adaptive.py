@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustxai.checks import check_callable
+from robustxai.checks import check_batch, check_callable
 from robustxai.explainers.base import Explainer
 from robustxai.manifold_ig.baselines import as_baseline
 from robustxai.manifold_ig.decoded import ManifoldIG
@@ -91,6 +91,7 @@ class BPDA(Explainer):
 
     def attribute(self, x: Tensor, target: Tensor | int | None = None) -> Tensor:
         """The values of `explain`; where x requires a gradient, with the derivative of `behind`."""
+        check_batch("x", x)
         with torch.no_grad():
             value = signed(self.explain)(x.detach(), target)
         if not (torch.is_grad_enabled() and x.requires_grad):

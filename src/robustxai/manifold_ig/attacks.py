@@ -132,7 +132,11 @@ class AttributionAttack:
         Warns once where no input had a gradient to follow: then nothing was attacked. Raises ValueError for inputs
         that are not finite or outside `clip`, a goal of another size, a network in training mode.
         """
-        others = () if also is None else (also,) if callable(also) else tuple(also)
+        others = () if also is None else (also,) if callable(also) else also
+        checks.check_sequence("also", others, "networks", least=0)
+        checks.check_generator("generator", generator)
+        if guide is not None:
+            checks.check_callable("guide", guide)
         for name, network in (("model", model), *(("also", other) for other in others)):
             checks.check_calm(name, network)
         checks.check_batch("x", x)

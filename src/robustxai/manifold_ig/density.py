@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_floats, check_number, check_positive
+from robustxai.checks import check_callable, check_floats, check_number, check_positive
 from robustxai.manifold_ig.contracts import check_rows
 from robustxai.manifold_ig.metric import Codes, Decoder
 
@@ -94,6 +94,7 @@ class VarianceDecoder(_Kernel):
         super().__init__(codes, scale)
         if not 0 < check_number("low", low) < check_number("high", high):
             raise ValueError(f"low and high are {low} and {high}; accepted are 0 < low < high")
+        check_callable("decoder", decoder)
         self.decoder, self.low, self.high = decoder, low, high
 
     def sigma(self, z: Codes) -> Float[Tensor, " n"]:
@@ -102,5 +103,6 @@ class VarianceDecoder(_Kernel):
         return precision.rsqrt()
 
     def __call__(self, z: Codes) -> Float[Tensor, "n outputs"]:
+        check_rows("z", z)
         image = self.decoder(z).flatten(1)
         return torch.cat((image, math.sqrt(image.shape[1]) * self.sigma(z)[:, None]), 1)

@@ -37,12 +37,21 @@ class CurveRatios(NamedTuple):
 
 
 def curve_ratios(path: Path, reference: Float[Tensor, "others n *sample"]) -> CurveRatios:
-    """E / E_lin, L / L_lin and the lower-bound ratio of a path beside a reference, the decoded latent line."""
+    """E / E_lin, L / L_lin and the lower-bound ratio of a path beside a reference, the decoded latent line.
+
+    NaN for a sample of which a path holds NaN or infinity. Raises ValueError for other shapes.
+    """
     check_curve("path", path, kind="paths")
     check_curve("reference", reference, kind="paths")
+    if reference.shape[1:] != path.shape[1:]:
+        raise ValueError(
+            f"reference must be of samples {tuple(path.shape[1:])}, got {tuple(reference.shape[1:])}"
+        )
     ours, line = curve_bounds(path), curve_bounds(reference)
     length = (ours.half_length / line.half_length).sqrt()
-    return CurveRatios(ours.energy / line.energy, length, ours.half_chord / ours.energy)
+    known = ours.energy.isfinite() & line.energy.isfinite()
+    ratios = ours.energy / line.energy, length, ours.half_chord / ours.energy
+    return CurveRatios(*(ratio.masked_fill(~known, torch.nan) for ratio in ratios))
 
 
 @torch.no_grad()
@@ -139,8 +148,9 @@ def path_of(
     For the methods with a straight pixel line or a decoded path; ValueError for others, and for ends that differ in
     shape.
     """
-    check_rows("x", x)
-    check_rows("start", start)
+    for name, ends in (("x", x), ("start", start)):
+        check_rows(name, ends)
+        check_finite(name, ends)
     if start.shape != x.shape:
         raise ValueError(f"start must have the shape of x, {tuple(x.shape)}, got {tuple(start.shape)}")
     if isinstance(method, IntegratedGradients):

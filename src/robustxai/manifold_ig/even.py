@@ -31,6 +31,8 @@ class EvenPathIG(ManifoldIG):
     def __init__(
         self, model: nn.Module, encoder: Decoder, decoder: Decoder, *, rounds: int = 6, **options: Any
     ):
+        if "evaluations" in options:
+            raise TypeError("evaluations is not an option of EvenPathIG, which searches no path; rounds is")
         super().__init__(model, encoder, decoder, evaluations=0, **options)
         self.rounds = check_count("rounds", rounds)
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from robustxai.checks import as_target, check_finite, check_name
+from robustxai.checks import as_target, check_finite, check_floats, check_name
 from robustxai.models import Network, logits_of
 
 SCORES = ("logit", "prob")
@@ -26,6 +26,7 @@ def class_scores(
     tensor([2.])
     """
     check_name("score", score, SCORES)
+    check_floats("logits", logits, "n", "classes")
     return picked(logits, as_target(target, logits), score)
 
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from robustxai.checks import check_calm, check_count, check_name
+from robustxai.checks import check_callable, check_calm, check_count, check_name
 from robustxai.manifold_ig import sine
 from robustxai.manifold_ig.contracts import (
     MODES,
@@ -21,6 +21,7 @@ from robustxai.manifold_ig.contracts import (
     check_penalty,
     check_points,
     check_start,
+    check_sweeps,
 )
 from robustxai.manifold_ig.lbfgs import minimise
 from robustxai.manifold_ig.metric import (
@@ -133,6 +134,7 @@ def geodesic(
     check_options(
         history=history, tolerance=tolerance, coarse=coarse, polish=polish, weight=weight, max_batch=max_batch
     )
+    check_sweeps(step=step, epsilon=epsilon, sweeps=sweeps)
     guess = start.latents if isinstance(start, Geodesic) else start
     check_start(guess, z0)
     z0, z1 = z0.detach(), z1.detach()
@@ -167,6 +169,7 @@ def at_constant_speed(
     where less than `EVEN` of it is left to gain, whatever the curves beside it do. Raises ValueError for negative
     `rounds` or a `max_batch` below 1.
     """
+    check_callable("decoder", decoder)
     check_count("rounds", rounds, 0)
     check_options(max_batch=max_batch)
     active = torch.ones_like(path.energy, dtype=torch.bool)

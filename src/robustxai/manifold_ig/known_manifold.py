@@ -140,6 +140,10 @@ def manifold_distance(
         return nearest_on_manifold(images, manifold, **options).distance  # pyright: ignore[reportArgumentType]
 
     check_curve("path", path, least=1, kind="paths")
+    if path.ndim != 5 or path.shape[-1] != path.shape[-2] or not path.isfinite().all():
+        raise ValueError(
+            f"path must be finite, square images (points, n, C, H, H), got shape {tuple(path.shape)}, NaN or infinity"
+        )
     parts = path.flatten(0, 1).split(TOGETHER)
     found = map(some, parts) if options.get("generator") else side_by_side(some, parts)
     return torch.cat(list(found)).unflatten(0, path.shape[:2])

@@ -11,7 +11,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.checks import check_count, check_name
+from robustxai.checks import check_callable, check_count, check_name
 from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.explainers import PathExplainer, Target, Way
 from robustxai.manifold_ig.geodesic import Geodesic
@@ -58,6 +58,8 @@ class LatentPathIG(PathExplainer):
     ):
         super().__init__(model, **options)
         check_name("endpoint", endpoint, paths.ENDPOINTS)
+        for name, network in (("encoder", encoder), ("decoder", decoder)):
+            check_callable(name, network)
         if bend is not None and (bend.ndim < 3 or len(bend) != self.n_steps + 1):
             raise ValueError(
                 f"bend has shape {tuple(bend.shape)}; accepted is ({self.n_steps + 1}, n, ...), a point a step and one"

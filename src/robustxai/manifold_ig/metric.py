@@ -38,6 +38,7 @@ def push(decoder: Decoder, z: Codes, u: Codes) -> Samples:
 
 def pull(decoder: Decoder, z: Codes, v: Samples) -> Codes:
     """J(z)^T v: the gradient in the code of the inner product of the image with `v` (one VJP)."""
+    check_callable("decoder", decoder)
     check_rows("z", z)
     image, pulled = vjp(decoder, z)[:2]
     check_same("v", v, "the decoder's image", image)

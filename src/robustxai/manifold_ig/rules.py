@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_count
+from robustxai.checks import check_count, check_name
 from robustxai.manifold_ig.contracts import check_curve
 
 Images = Float[Tensor, "points n *sample"]
@@ -53,6 +53,5 @@ def nodes(steps: int, rule: str) -> tuple[Tensor, Tensor]:
         even[[0, -1]] /= 2
         return i / steps, even
     shifts = {"midpoint": 0.5, "left": 0.0, "released": 0.0, "right": 1.0}
-    if rule not in shifts:
-        raise ValueError(f"rule is {rule!r}; accepted are {', '.join(shifts)}, trapezoid and gausslegendre")
+    check_name("rule", rule, (*shifts, "trapezoid", "gausslegendre"))
     return (i[:-1] + shifts[rule]) / steps, even[:-1]

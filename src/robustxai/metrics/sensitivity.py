@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import ROUNDING, check_batch, check_count, check_number, check_positive
+from robustxai.checks import ROUNDING, check_batch, check_callable, check_count, check_number, check_positive
 
 from .explained import asking
 from .inputs import as_generator
@@ -106,6 +106,8 @@ def optimised_sensitivity(
     """
     check_count("steps", steps)
     length = 2.5 * check_positive("radius", radius) / steps if step is None else check_positive("step", step)
+    if guide is not None:
+        check_callable("guide", guide)
     first = max_sensitivity(explain, x, target, radius=radius, draws=draws, clip=clip, generator=generator)
     with torch.no_grad():
         ask = asking(explain, x, target)

@@ -12,8 +12,27 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from robustxai.checks import check_count, check_module, check_number, check_positive, check_share
+from robustxai.checks import (
+    check_count,
+    check_finite,
+    check_module,
+    check_number,
+    check_positive,
+    check_share,
+)
 from robustxai.nets.rules import OPTIMIZERS, SCHEDULES
+
+
+def check_pair(name: str, pair: object) -> None:
+    """Samples and labels: two tensors of one length, one or more."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(f"{name} must be a pair of tensors (n, ...), got {pair!r:.40}")
+    if not all(isinstance(part, Tensor) and part.ndim for part in pair):
+        kinds = " and ".join(type(part).__name__ for part in pair)
+        raise ValueError(f"{name} must be tensors (n, ...), got {kinds}")
+    if not len(pair[0]) == len(pair[1]) > 0:
+        sizes = " and ".join(str(len(part)) for part in pair)
+        raise ValueError(f"{name} must have the same length, at least 1; got {sizes}")
 
 
 def check_run(
@@ -21,10 +40,9 @@ def check_run(
 ) -> tuple[int, int]:
     """The two numbers as Python ints."""
     check_module("model", model)
-    if not isinstance(x, Tensor) or not isinstance(y, Tensor) or not x.ndim or not y.ndim:
-        raise ValueError(f"x and y must be tensors (n, ...), got {type(x).__name__} and {type(y).__name__}")
-    if len(x) != len(y) or len(x) == 0:
-        raise ValueError(f"x and y must have the same length, at least 1; got {len(x)} and {len(y)}")
+    check_pair("x and y", (x, y))
+    if x.is_floating_point():
+        check_finite("x", x)
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
     if schedule not in SCHEDULES:

@@ -58,7 +58,7 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 256) -
     0.5
     """
     check_count("batch_size", batch_size)
-    if not isinstance(y, Tensor) or y.ndim != 1 or y.is_floating_point():
+    if not isinstance(y, Tensor) or y.ndim != 1 or y.is_floating_point() or y.dtype == torch.bool:
         return math.nan
     check_module("model", model)
     check_length("y", y, "x", len(check_floats("x", x)))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from robustxai.checks import check_positive
+from robustxai.checks import check_module, check_positive
 from robustxai.nets.called import functions_called
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -112,6 +112,7 @@ def has_kinks(model: nn.Module) -> bool:
     >>> has_kinks(nn.Sequential(nn.Linear(2, 2), nn.ReLU6())), has_kinks(nn.Sequential(nn.Linear(2, 2), nn.Tanh()))
     (True, False)
     """
+    check_module("model", model)
     return any(_replacement(m) is not None or _called(m, RELUS) for m in model.modules())
 
 

@@ -27,7 +27,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from robustxai.checks import as_target, check_callable, check_count, check_number
 from robustxai.metrics.predictions import two_columns
 from robustxai.models import logits_of
-from robustxai.nets.arguments import check_rates, check_run, several, steps_of
+from robustxai.nets.arguments import check_pair, check_rates, check_run, several, steps_of
 from robustxai.nets.checkpoint import Checkpoint, digest
 from robustxai.nets.layout import Layout, narrow
 from robustxai.nets.rules import follow, learning_rate, optimizer_of
@@ -118,6 +118,8 @@ def fit(
     epochs, batch_size = check_run(
         model, x, y, epochs=epochs, optimizer=optimizer, schedule=schedule, batch_size=batch_size
     )
+    if validation is not None:
+        check_pair("validation", validation)
     check_rates(lr=lr, weight_decay=weight_decay, momentum=momentum, ema=ema, clip=clip)
     seed = check_count("seed", seed, 0)
     check_number("checkpoint_seconds", checkpoint_seconds)

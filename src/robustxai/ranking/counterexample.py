@@ -4,13 +4,14 @@ From any map two others are made: `close`, nearer in l_p, with the features at t
 and `far`, further away, with the top k (nearly) untouched. Pure arithmetic: knows nothing about networks.
 """
 
+import math
 from typing import NamedTuple, SupportsFloat, SupportsIndex
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_count, check_positive
+from robustxai.checks import check_count, check_number, check_positive, check_sequence
 from robustxai.ranking.checks import check_k, check_matrix
 from robustxai.ranking.measures import precision_at_k
 
@@ -58,11 +59,10 @@ def lp_counterexample(
     (True, tensor([0.6667]), tensor([1.]))
     """
     d = check_matrix("scores", scores).shape[1]
-    k, norm = check_k(k, d), float(p)
-    if not norm >= 1:
-        raise ValueError(f"p is {p}; accepted are numbers from 1, and inf")
+    k, norm = check_k(k, d), math.inf if p == math.inf else check_number("p", p, low=1)
     if not check_positive("ratio", ratio) > 1:
         raise ValueError(f"ratio is {ratio}; accepted are numbers above 1")
+    check_sequence("swaps", swaps, "numbers", least=2)
     if len(swaps) != 2:
         raise ValueError(f"swaps must be two numbers, got {swaps}")
     lost, kept = (check_count("swaps", n, 0) for n in swaps)

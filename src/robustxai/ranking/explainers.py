@@ -5,13 +5,23 @@ ranked, absolute and summed over channels (spec 6), differentiable in `x` where 
 and measures take any callable `explain(x, target)` instead. Knows nothing about attacks.
 """
 
+import math
 from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.checks import as_target, check_batch, check_calm, check_count, check_name, check_positive
+from robustxai.checks import (
+    as_target,
+    check_batch,
+    check_calm,
+    check_count,
+    check_finite,
+    check_name,
+    check_number,
+    check_positive,
+)
 from robustxai.explainers.base import GradientExplainer
 from robustxai.models import logits_of
 from robustxai.ranking.gradients import SCORES, Target, gradient, ranked
@@ -142,10 +152,10 @@ class IntegratedGradients(Saliency):
         baseline: float | int | Tensor = 0.0,
     ):
         super().__init__(model, score=score)
-        if not bool(
-            torch.as_tensor(baseline, device=None if isinstance(baseline, Tensor) else "cpu").isfinite().all()
-        ):
-            raise ValueError(f"baseline must be finite, got {baseline}")
+        if isinstance(baseline, Tensor):
+            check_finite("baseline", baseline)
+        else:
+            check_number("baseline", baseline, low=-math.inf)
         self.steps, self.baseline = check_count("steps", steps), baseline
 
     def _signed(self, x: Tensor, target: Target, follow: bool) -> Tensor:

@@ -172,13 +172,12 @@ def _unusable(scores: Tensor) -> Tensor:
 def _checked(model: Network, x: Tensor, baseline: Baseline) -> Tensor:
     """The baseline as a tensor like `x`, of a model whose mode changes nothing."""
     check_calm("model", model)
-    found = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
     try:
-        fits = torch.broadcast_shapes(found.shape, x.shape) == x.shape and bool(found.isfinite().all())
-    except RuntimeError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"baseline must be finite and broadcast over x of shape {tuple(x.shape)}, got {baseline}"
-        )
-    return found
+        found = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+        if torch.broadcast_shapes(found.shape, x.shape) == x.shape and bool(found.isfinite().all()):
+            return found
+    except (RuntimeError, TypeError, ValueError):
+        pass  # no numbers, or a shape that does not broadcast: said below
+    raise ValueError(
+        f"baseline must be finite and broadcast over x of shape {tuple(x.shape)}, got {baseline!r:.40}"
+    )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai import nets
-from robustxai.checks import as_target, check_batch
+from robustxai.checks import as_target, check_batch, check_module
 from robustxai.data import Dataset
 from robustxai.models import logits_of
 from robustxai.ranking.regularisers.base import Objective, Regulariser
@@ -81,6 +81,7 @@ def fit(
         raise ValueError(f"gate is {gate}; accepted are None and, with validation data, numbers from 0 to 1")
     if gate is not None and options.get("checkpoint") is not None:
         raise ValueError("checkpoint cannot be combined with gate, whose best weights it does not hold")
+    check_module("model", model)
     model.eval()
     _check_data(model, x, y)
     objective = Objective(regularisers)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from robustxai.checks import ROUNDING, check_count, check_images, check_name, check_positive
+from robustxai.checks import ROUNDING, check_count, check_generator, check_images, check_name, check_positive
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """objective(images, rows) -> (n,), lower is better for the attacker; rows say which exemplars these are."""
@@ -162,6 +162,7 @@ def pgd(
     Options as in `Attack`. Warns where the objective has no gradient at all: then nothing was attacked.
     """
     check(x)
+    check_generator("generator", generator)
     steps, chunk = check_options(step, steps, start, chunk)
     x, levels = x.detach(), levels_of(eps)
     n = len(x)

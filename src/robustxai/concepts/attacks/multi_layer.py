@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.checks import check_images
+from robustxai.checks import check_images, check_sequence
 from robustxai.concepts.activations import check_model, check_runs, check_size
 from robustxai.concepts.attacks.common import Attack, Perturbed
 from robustxai.concepts.attacks.distances import centroids, check_variant, squared_distances
@@ -43,8 +43,7 @@ class MultiLayerPushing(Attack):
     ) -> None:
         super().__init__(**options)
         check_variant(variant)
-        if isinstance(layers, str) or not layers:
-            raise ValueError(f"layers is {layers!r}; accepted is a sequence of one or more module names")
+        check_sequence("layers", layers, "module names")
         self.layers, self.variant = tuple(layers), variant
 
     def perturb(

@@ -6,7 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import as_target, check_batch, check_calm, check_count, check_name, check_positive
+from robustxai.checks import (
+    as_target,
+    check_batch,
+    check_calm,
+    check_count,
+    check_generator,
+    check_name,
+    check_positive,
+)
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
 from robustxai.ranking.attacks.common import NORMS, Attacked, per_sample, project, steepest
@@ -61,6 +69,7 @@ class RandomDirections:
         check_batch("x", x)
         check_calm("model", model)
         check_inside(x, self.clip)
+        check_generator("generator", generator)
         g = torch.Generator().manual_seed(0) if generator is None else generator
         x = x.detach()
         logits = logits_of(model, x)

@@ -9,7 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.checks import as_target, check_batch, check_calm, check_count, check_name, check_positive
+from robustxai.checks import (
+    as_target,
+    check_batch,
+    check_callable,
+    check_calm,
+    check_count,
+    check_generator,
+    check_name,
+    check_positive,
+)
 from robustxai.explainers.reduce import read
 from robustxai.metrics.predictions import predicted, two_columns
 from robustxai.models import Network, logits_of
@@ -98,6 +107,9 @@ class TargetMapAttack:
         check_batch("x", x)
         check_calm("model", model)
         check_inside(x, self.clip)
+        check_generator("generator", generator)
+        if guide is not None:
+            check_callable("guide", guide)
         explain = Saliency(model) if explain is None else explain  # pyright: ignore[reportArgumentType]
         smooth = None
         if guide is None:

@@ -69,6 +69,8 @@ class TargetRegionAttack(GradientAttack):
         **options: Any,
     ):
         super().__init__(eps, norm=norm, steps=steps, **options)
+        if not isinstance(region, Tensor) or region.is_complex():
+            raise ValueError(f"region must be a mask of zeros and ones, got {region!r:.40}")
         if not ((region == 0) | (region == 1)).all() or not 0 < region.sum() < region.numel():
             raise ValueError("region must hold zeros and ones, at least one of each; accepted is such a mask")
         self.region = region.flatten()

@@ -40,6 +40,10 @@ class AdversarialTraining(Regulariser):
         n_pairs: int | None = None,
         **options: str,
     ):
+        if "weight" in options:
+            raise TypeError(
+                "weight is not an option of AdversarialTraining, which replaces the cross-entropy"
+            )
         super().__init__(1.0, **options)
         self.gap = Gap(k, pairs=pairs, n_pairs=n_pairs)
         self.eps, self.steps = check_positive("eps", eps), check_count("steps", steps)

@@ -98,6 +98,8 @@ def input_gradient(
 def checked(model: nn.Module, x: Inputs, y: Labels) -> Cache:
     """The cache of a batch that is in order: finite inputs (n, ...), and n classes that the model has."""
     cache = Cache(model, check_batch("x", x), y)
+    if y is None:
+        raise ValueError("y must be class numbers (n,), got None")
     as_target(y, cache.logits.detach(), name="y")
     return cache
 
@@ -182,7 +184,7 @@ class Objective:
             if y is None:
                 raise ValueError("y must be class numbers (n,), got None")
             return nn.functional.cross_entropy(two_columns(logits), as_target(y, logits.detach(), name="y"))
-        cache = Cache(model, x, y)
+        cache = checked(model, x, y)
         terms = [r(model, x, y, cache) for r in self.regularisers]
         if self.keep:
             terms.append(cache.ce if self.keep == 1 else self.keep * cache.ce)

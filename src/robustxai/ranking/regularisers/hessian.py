@@ -73,7 +73,7 @@ class FDHessian(_Curvature):
     ):
         super().__init__(weight, **options)
         check_name("along", along, DIRECTIONS)
-        if along == "gapdir":
+        if along == "gapdir" or k is not None:
             check_count("k", 0 if k is None else k)
         self.h, self.along, self.k = check_positive("h", h), along, k
 
