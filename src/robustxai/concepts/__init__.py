@@ -7,7 +7,7 @@
 Images are in [0, 1], (n, C, H, W); a layer is named by its module path. An attack changes only the exemplars.
 """
 
-from .attacks import (
+from robustxai.concepts.attacks import (
     ClassGradientPush,
     MultiLayerPushing,
     Perturbed,
@@ -17,14 +17,14 @@ from .attacks import (
     controls,
     sign_noise,
 )
-from .cav import CAV, FittedCAVs, Negatives
-from .exemplars import CONCEPTS, concept_sets, random_sets, scored_images
-from .facet_probes import facet_probe, facet_score
-from .facets import FacetedVisualization, Rendered
-from .results import Cell, TCAVResult
-from .tcav import TCAV
-from .verdicts import corrected, permutation_test, state, t_test
-from .world import CLASSES, NAMES
+from robustxai.concepts.cav import CAV, FittedCAVs, Negatives
+from robustxai.concepts.exemplars import CONCEPTS, concept_sets, random_sets, scored_images
+from robustxai.concepts.facet_probes import facet_probe, facet_score
+from robustxai.concepts.facets import FacetedVisualization, Rendered
+from robustxai.concepts.results import Cell, TCAVResult
+from robustxai.concepts.tcav import TCAV
+from robustxai.concepts.verdicts import corrected, permutation_test, state, t_test
+from robustxai.concepts.world import CLASSES, NAMES
 
 __all__ = [
     "CAV",

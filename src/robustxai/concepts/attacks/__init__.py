@@ -1,11 +1,11 @@
 """Attacks on the exemplars of a concept; each leaves model, class images and random sets as they are."""
 
-from .class_gradient import ClassGradientPush
-from .common import Perturbed, pgd
-from .controls import CONTROLS, controls, negated, permuted, shuffled, sign_noise
-from .multi_layer import MultiLayerPushing
-from .token_pushing import TokenPushing
-from .universal import Universal, UniversalPushing
+from robustxai.concepts.attacks.class_gradient import ClassGradientPush
+from robustxai.concepts.attacks.common import Perturbed, pgd
+from robustxai.concepts.attacks.controls import CONTROLS, controls, negated, permuted, shuffled, sign_noise
+from robustxai.concepts.attacks.multi_layer import MultiLayerPushing
+from robustxai.concepts.attacks.token_pushing import TokenPushing
+from robustxai.concepts.attacks.universal import Universal, UniversalPushing
 
 __all__ = [
     "CONTROLS",
