@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from robustxai.ace import ACE, DiffusionFilter, class_gradient
-from robustxai.ace.measured import joined
 from robustxai.ace.metrics import cout
-from robustxai.ace.probes import modes
-from robustxai.ace.study import OPTIONS, TAU, Study, held_back
+from robustxai.ace.study.measures import joined
+from robustxai.ace.study.routes_and_realism import modes
+from robustxai.ace.study.study import OPTIONS, TAU, Study, held_back
 from robustxai.metrics import bootstrap_interval
 from robustxai.nets import CompactResNet
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from robustxai.diffgradcam import DiffGradCAM, GradCAM
 from robustxai.diffgradcam.capture import Cut, cut
-from robustxai.diffgradcam.maps import all_maps, raw_maps
+from robustxai.diffgradcam.raw_maps import all_maps, raw_maps
 from robustxai.diffgradcam.weightings import gradcam
 from robustxai.nets import CompactResNet, TorchvisionClassifier
 

@@ -23,7 +23,7 @@ from robustxai.manifold_ig import (
     largest_eigenvalue,
     released_geodesic_reference,
 )
-from robustxai.manifold_ig.released import released_line
+from robustxai.manifold_ig.released_solver import released_line
 from robustxai.nets import CompactResNet, ConvVAE, TorchvisionClassifier, folded
 
 CHAPTER = "manifold_ig"

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from robustxai.ace.experiments import bare_filter, with_and_without
-from robustxai.ace.faces import edit_region, faces, redrawn
 from robustxai.ace.metrics import high_frequency_share
-from robustxai.ace.study import OPTIONS, Study, unseen
+from robustxai.ace.study.faces import edit_region, faces, redrawn
+from robustxai.ace.study.filter_experiments import bare_filter, with_and_without
+from robustxai.ace.study.study import OPTIONS, Study, unseen
 from robustxai.metrics import energy_inside
 from robustxai.metrics.statistics import mean_ignoring_nan
 

@@ -8,7 +8,8 @@ from toys import Classifier, filtered, images
 
 from robustxai.ace import ATTACKS, PGD, Calls
 from robustxai.ace import metrics as M
-from robustxai.ace.experiments import (
+from robustxai.ace.study.faces import edit_region, faces, redrawn
+from robustxai.ace.study.filter_experiments import (
     at_level,
     bare_filter,
     distances,
@@ -17,10 +18,9 @@ from robustxai.ace.experiments import (
     refinement,
     with_and_without,
 )
-from robustxai.ace.faces import edit_region, faces, redrawn
-from robustxai.ace.matching import attacks, matched
-from robustxai.ace.measured import Judges, joined, measured, of_set, table
-from robustxai.ace.probes import bias, modes, realism, repeated, routes
+from robustxai.ace.study.matched_steps import attacks, matched
+from robustxai.ace.study.measures import Judges, joined, measured, of_set, table
+from robustxai.ace.study.routes_and_realism import bias, modes, realism, repeated, routes
 from robustxai.metrics import energy_inside
 
 N = 5

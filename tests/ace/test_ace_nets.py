@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from robustxai.ace import recipes
-from robustxai.ace.denoise import denoising_error, denoising_loss, noised
+from robustxai.ace.study import recipes
+from robustxai.ace.study.denoising_loss import denoising_error, denoising_loss, noised
 from robustxai.nets import fit, pretrained, zoo
 from robustxai.nets.recipes import Job, Net, publish
 from robustxai.nets.unet import CompactUNet
@@ -148,7 +148,7 @@ def test_r_squared_is_one_for_the_truth_and_zero_for_the_mean():
 def test_the_photograph_recipes_make_three_networks_of_two_classes(
     tmp_path, monkeypatch, name, size, channels
 ):
-    from robustxai.ace import photographs
+    from robustxai.ace.study import photographs
     from robustxai.data import Dataset
 
     generator = torch.Generator().manual_seed(0)
@@ -179,7 +179,7 @@ def test_the_photograph_recipes_make_three_networks_of_two_classes(
 
 
 def test_photographs_are_made_smaller_by_the_mean_of_squares(monkeypatch):
-    from robustxai.ace import photographs
+    from robustxai.ace.study import photographs
     from robustxai.data import Dataset
 
     x = torch.rand(4, 1, 64, 64, generator=torch.Generator().manual_seed(0))

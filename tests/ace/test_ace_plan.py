@@ -8,7 +8,7 @@ from torch import nn
 from toys import images, scheduler, unet
 
 from robustxai.ace import DiffusionFilter
-from robustxai.ace.plan import Plan
+from robustxai.ace.scheduler_plan import Plan
 
 
 class Loud(nn.Module):

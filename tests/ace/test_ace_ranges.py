@@ -7,7 +7,7 @@ from toys import Classifier, filtered, images
 
 from robustxai import ace as A
 from robustxai.ace import metrics as M
-from robustxai.ace.gradients import cosine
+from robustxai.ace.filter_gradients import cosine
 
 X, Y = images(), images(seed=1)
 NAN = X.clone()

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from robustxai.ace import photographs
-from robustxai.ace.faces import faces
-from robustxai.ace.photographs import PAIRS
-from robustxai.ace.study import Study, held_back, unseen
+from robustxai.ace.study import photographs
+from robustxai.ace.study.faces import faces
+from robustxai.ace.study.photographs import PAIRS
+from robustxai.ace.study.study import Study, held_back, unseen
 from robustxai.data import Dataset
 from robustxai.nets import pretrained, recipes
 

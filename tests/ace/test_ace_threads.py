@@ -9,7 +9,7 @@ from toys import Classifier, filtered, images
 
 from robustxai.ace import ACE, Calls
 from robustxai.ace import metrics as M
-from robustxai.ace.freeze import _holders, frozen
+from robustxai.ace.frozen_parameters import _holders, frozen
 
 THREADS = 8
 

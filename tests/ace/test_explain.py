@@ -74,7 +74,7 @@ def test_fast_mode_with_nothing_to_stop_is_strict_mode_with_its_filter():
 
 
 def test_a_refined_image_that_does_not_flip_goes_on(monkeypatch):
-    from robustxai.ace import explain
+    from robustxai.ace import ace as explain
 
     x, tries = images(1), []
 
@@ -95,7 +95,7 @@ def test_a_refined_image_that_does_not_flip_goes_on(monkeypatch):
 
 
 def test_the_best_try_is_kept_at_the_whole_cost(monkeypatch):
-    from robustxai.ace import explain
+    from robustxai.ace import ace as explain
 
     x, tries = images(1), []
     real = explain.refine

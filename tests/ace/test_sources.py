@@ -6,7 +6,7 @@ from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
 from torch import nn
 from toys import images, scheduler, unet
 
-from robustxai.ace import DiffusionFilter, sources
+from robustxai.ace import DiffusionFilter, load_denoiser
 
 
 @pytest.mark.parametrize("layout", ["pipeline", "top"])
@@ -28,10 +28,10 @@ def test_a_folder(tmp_path, layout):
 def test_a_network_that_brings_its_schedule(monkeypatch):
     net = unet()
     net.scheduler = scheduler(500)
-    monkeypatch.setattr(sources, "zoo", lambda: {"drawn": None})
-    monkeypatch.setattr(sources, "pretrained", lambda name, map_location: net)
+    monkeypatch.setattr(load_denoiser, "zoo", lambda: {"drawn": None})
+    monkeypatch.setattr(load_denoiser, "pretrained", lambda name, map_location: net)
     assert DiffusionFilter.load("drawn", 50, 5).timesteps == (0, 10, 20, 31, 41)
-    monkeypatch.setattr(sources, "pretrained", lambda name, map_location: nn.Identity())
+    monkeypatch.setattr(load_denoiser, "pretrained", lambda name, map_location: nn.Identity())
     with pytest.raises(ValueError, match="network 'drawn' has no noise schedule"):
         DiffusionFilter.load("drawn")
 

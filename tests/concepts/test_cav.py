@@ -8,7 +8,7 @@ from tiny import gen
 
 from robustxai.concepts import CAV, Negatives
 from robustxai.concepts.cav import drawn
-from robustxai.concepts.gram import ESTIMATORS, grams
+from robustxai.concepts.gram_probes import ESTIMATORS, grams
 
 D, N = 60, 15
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from robustxai.concepts import CAV, TCAV, FacetedVisualization, permutation_test
 from robustxai.concepts.attacks import ClassGradientPush, MultiLayerPushing, TokenPushing, UniversalPushing
-from robustxai.concepts.attacks.common import pgd
+from robustxai.concepts.attacks.base import pgd
 
 
 class Above(nn.Module):

@@ -9,10 +9,10 @@ import statistics
 import pytest
 import torch
 
-from robustxai.concepts.ablations import universal
 from robustxai.concepts.attacks import sign_noise
 from robustxai.concepts.cav import CAV
-from robustxai.concepts.experiments import (
+from robustxai.concepts.study.ablations import universal
+from robustxai.concepts.study.cases import (
     CASES,
     EPS,
     attacked,
@@ -21,7 +21,7 @@ from robustxai.concepts.experiments import (
     materials,
     null_rate,
 )
-from robustxai.concepts.study import Study
+from robustxai.concepts.study.study import Study
 from robustxai.concepts.tcav import TCAV
 from robustxai.nets import pretrained, zoo
 

@@ -7,9 +7,19 @@ import pytest
 import torch
 from tiny import net
 
-from robustxai.concepts.attacks.distances import centroids, squared_distances
+from robustxai.concepts.attacks.centroid_distance import centroids, squared_distances
 from robustxai.concepts.cav import CAV
-from robustxai.concepts.defence_study import (
+from robustxai.concepts.defences import CLEANERS, Behind, halved, vote
+from robustxai.concepts.rendered_classes import CLASSES, NAMES
+from robustxai.concepts.study.cases import (
+    CASES,
+    attacked,
+    clean_table,
+    judge,
+    materials,
+    null_rate,
+)
+from robustxai.concepts.study.defences import (
     CLEAN,
     aware,
     cleaned,
@@ -18,19 +28,9 @@ from robustxai.concepts.defence_study import (
     several_sets,
     voted,
 )
-from robustxai.concepts.defences import CLEANERS, Behind, halved, vote
-from robustxai.concepts.experiments import (
-    CASES,
-    attacked,
-    clean_table,
-    judge,
-    materials,
-    null_rate,
-)
-from robustxai.concepts.facet_study import FACETS, facet_swap, judge_of
-from robustxai.concepts.recipes import Photographs, build, build_photographs, zoo_name
+from robustxai.concepts.study.facets import FACETS, facet_swap, judge_of
+from robustxai.concepts.study.recipes import Photographs, build, build_photographs, zoo_name
 from robustxai.concepts.tcav import TCAV
-from robustxai.concepts.world import CLASSES, NAMES
 
 GIVEN = materials(12, runs=3, classes=("zebra", "honeycomb"), size=32)
 MODEL, OTHER = net(1, classes=len(NAMES)), net(2, classes=len(NAMES))
@@ -136,20 +136,20 @@ def test_the_recipe_trains_two_networks(tmp_path):
 @pytest.mark.mirror
 @pytest.mark.skipif("ROBUSTXAI_DATA" not in os.environ, reason="ROBUSTXAI_DATA is not set")
 def test_real_pictures(tmp_path):
-    from robustxai.concepts import real
+    from robustxai.concepts.study import photographs
     from robustxai.nets.recipes import Job
 
-    given = real.materials(runs=3, n=20)
+    given = photographs.materials(runs=3, n=20)
     assert given.names[given.index("spider web")] == "spider web" and len(given.random) == 3
-    assert all(c.target in given.scored and c.concept in given.concepts for c in real.CASES)
+    assert all(c.target in given.scored and c.concept in given.concepts for c in photographs.CASES)
     assert all(len(x) == 35 and different(x, given.goal[k]) for k, x in given.concepts.items())
     plan = Photographs(n=64, n_test=25, epochs=1, widths=(4, 4, 8, 8, 8))
     nets = build_photographs(Job("concepts-textures", 0, torch.device("cpu"), tmp_path, progress=False), plan)
     assert [n.name for n in nets] == ["concepts-textures-plain-s0", "concepts-textures-inception-s0"]
-    p = attacked(nets[0].module, given, real.CASES[0], layer="b4")
+    p = attacked(nets[0].module, given, photographs.CASES[0], layer="b4")
     cells = judge(TCAV(nets[1].module, ["b4"]), given, "spider web", {"attacked": p.x})
     assert 0 <= cells["attacked"]["b4"].mean <= 1
     with pytest.raises(ValueError, match="unicorn"):
-        real.materials(("unicorn",))
+        photographs.materials(("unicorn",))
     with pytest.raises(ValueError, match="striped"):
-        real.textures(("striped",))
+        photographs.textures(("striped",))

@@ -7,7 +7,7 @@ import torch
 from tiny import bars, images, net, sets
 
 from robustxai.concepts import TCAV
-from robustxai.concepts.memory import Cache, tensors_in
+from robustxai.concepts.activation_cache import Cache, tensors_in
 from robustxai.runtime import side_by_side
 
 MODEL = net()

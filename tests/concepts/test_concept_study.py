@@ -7,16 +7,17 @@ import pytest
 import torch
 from tiny import net
 
-from robustxai.concepts import ablations, facet_study, summaries
-from robustxai.concepts.defence_study import ATTACKS, CLEAN, defended, hardened
-from robustxai.concepts.experiments import CASES, clean_table, exceeds_controls, materials
-from robustxai.concepts.facet_study import facet_swap, facet_swaps, judge_for
-from robustxai.concepts.measures import turned_by
-from robustxai.concepts.outcomes import Flip, needed
-from robustxai.concepts.study import Study
-from robustxai.concepts.tasks import TASKS
-from robustxai.concepts.transfer import LEVELS, ensemble, routes, transfer
-from robustxai.concepts.world import NAMES
+from robustxai.concepts.rendered_classes import NAMES
+from robustxai.concepts.study import ablations, facets
+from robustxai.concepts.study import tables as summaries
+from robustxai.concepts.study.cases import CASES, clean_table, exceeds_controls, materials
+from robustxai.concepts.study.defences import ATTACKS, CLEAN, defended, hardened
+from robustxai.concepts.study.facets import facet_swap, facet_swaps, judge_for
+from robustxai.concepts.study.image_sets import TASKS
+from robustxai.concepts.study.measures import turned_by
+from robustxai.concepts.study.outcomes import Flip, needed
+from robustxai.concepts.study.study import Study
+from robustxai.concepts.study.transfer import LEVELS, ensemble, routes, transfer
 
 GIVEN = materials(12, runs=3, classes=("zebra", "honeycomb"), size=32)
 DOTS, _, CORGIS, STRIPES, _ = CASES
@@ -214,7 +215,7 @@ def test_truth_has_a_row_a_class(study):
 
 def test_the_judge_is_another_network_and_best_one_that_nobody_here_trained(study, monkeypatch):
     monkeypatch.setattr(
-        "robustxai.concepts.facet_study.lesson", lambda texture, n, size: GIVEN.concepts[texture]
+        "robustxai.concepts.study.facets.lesson", lambda texture, n, size: GIVEN.concepts[texture]
     )
 
     def of(judge, network):
@@ -235,7 +236,7 @@ def test_the_judge_is_another_network_and_best_one_that_nobody_here_trained(stud
     monkeypatch.setattr(
         Tiny, "network", lambda self, kind, seed: self._nets.get(kind) or self._nets[f"{kind} {seed}"]
     )
-    monkeypatch.setattr("robustxai.concepts.facet_study.JUDGE_LAYER", "b3")
+    monkeypatch.setattr("robustxai.concepts.study.facets.JUDGE_LAYER", "b3")
     assert of(judge_for(photographs, "inception", 1), photographs._nets["squeezenet"])
     assert of(judge_for(photographs, "squeezenet", 0), photographs._nets["plain 0"])
 
@@ -262,7 +263,7 @@ def test_every_defence_has_a_row(study):
 
 def test_every_network_draws_facets_for_a_judge_of_its_own(study, monkeypatch):
     monkeypatch.setattr(
-        "robustxai.concepts.facet_study.lesson", lambda texture, n, size: GIVEN.concepts[texture]
+        "robustxai.concepts.study.facets.lesson", lambda texture, n, size: GIVEN.concepts[texture]
     )
     swaps = facet_swaps(study, n=2, steps=2, attack_steps=2)
     assert list(swaps) == study.members
@@ -277,9 +278,9 @@ def test_every_network_draws_facets_for_a_judge_of_its_own(study, monkeypatch):
 
 
 def test_judges_are_made_and_networks_copied_before_the_threads_that_draw(study, monkeypatch, as_shipped):
-    lessons = "robustxai.concepts.facet_study.lesson"
+    lessons = "robustxai.concepts.study.facets.lesson"
     monkeypatch.setattr(lessons, lambda texture, n, size: GIVEN.concepts[texture])
-    order, copied = [], facet_study.deepcopy
+    order, copied = [], facets.deepcopy
 
     def copying(model):
         assert threading.current_thread() is threading.main_thread()
@@ -295,10 +296,10 @@ def test_judges_are_made_and_networks_copied_before_the_threads_that_draw(study,
         assert not any(judge.model is m for *_, m in study.each())
         return judge
 
-    judge = facet_study.taught
-    monkeypatch.setattr(facet_study, "deepcopy", copying)
-    monkeypatch.setattr(facet_study, "taught", teaching)
-    monkeypatch.setattr(facet_study, "facet_swap", drawing)
+    judge = facets.taught
+    monkeypatch.setattr(facets, "deepcopy", copying)
+    monkeypatch.setattr(facets, "taught", teaching)
+    monkeypatch.setattr(facets, "facet_swap", drawing)
     judges = facet_swaps(study)
     assert order == ["copy"] * 4 + ["judge"] * 4 + ["draw"] * 4
     assert len({id(j.model) for j in judges.values()}) == 4  # each has a copy of its own

@@ -6,10 +6,10 @@ import torchvision
 from PIL import Image
 from torchvision.models import WeightsEnum
 
-from robustxai.concepts import folders
 from robustxai.concepts.activations import activations, class_gradients
-from robustxai.concepts.foreign import FOREIGN, ForeignNetwork, foreign_network
-from robustxai.concepts.study import Study
+from robustxai.concepts.study import imagenet_folder
+from robustxai.concepts.study.imagenet_networks import FOREIGN, ForeignNetwork, foreign_network
+from robustxai.concepts.study.study import Study
 from robustxai.nets import folded
 from robustxai.nets.remote import from_torchvision
 
@@ -62,7 +62,7 @@ def photographs(tmp_path):
     """A folder as ImageNet's, and DTD as torchvision unpacks it; the brightness of a picture says what it is."""
     counts = {"zebra": 5, "honeycomb": 4, "Pembroke": 4, "bookcase": 20, "Arabian camel": 20}
     places = {tmp_path / name: n for name, n in counts.items()}
-    places |= {tmp_path / "dtd" / "dtd" / "images" / kind: 6 for kind in (*folders.TEXTURES, "woven")}
+    places |= {tmp_path / "dtd" / "dtd" / "images" / kind: 6 for kind in (*imagenet_folder.TEXTURES, "woven")}
     for i, (place, n) in enumerate(places.items()):
         place.mkdir(parents=True)
         for k in range(n):
@@ -71,15 +71,15 @@ def photographs(tmp_path):
 
 
 def test_materials_from_a_folder(photographs):
-    given = folders.materials(photographs, n=2, runs=3, size=16)
+    given = imagenet_folder.materials(photographs, n=2, runs=3, size=16)
     assert (
-        set(given.concepts) == {*folders.TEXTURES, "corgi"}
+        set(given.concepts) == {*imagenet_folder.TEXTURES, "corgi"}
         and len(given.random) == 3
         and len(given.null) == 8
     )
     assert given.scored["zebra"].shape == (3, 3, 16, 16) and given.own["zebra"].shape == (2, 3, 16, 16)
     assert given.index("zebra") == 340 and given.index("honeycomb") == 599
-    level = {c: (255 * given.scored[c][:, 0]).unique().tolist() for c in folders.CLASSES}
+    level = {c: (255 * given.scored[c][:, 0]).unique().tolist() for c in imagenet_folder.CLASSES}
     assert level == {"zebra": [0.0], "honeycomb": [10.0]}
     others = torch.cat([*given.random, *given.null, given.goal["random"]])
     assert set((255 * others[:, 0]).round().unique().tolist()) == {30.0, 40.0}
@@ -93,7 +93,7 @@ def test_folders_that_lack_something(photographs, tmp_path, as_shipped):
     with pytest.raises(ValueError, match="folder is None; accepted is a folder"):
         _ = Study("imagenet", networks=("googlenet",)).given
     with pytest.raises(ValueError, match=r"ask for 580 random pictures; the folder has 40 of other"):
-        folders.materials(photographs, n=20, size=16)
+        imagenet_folder.materials(photographs, n=20, size=16)
     (photographs / "Pembroke").rename(photographs / "corgi")
     with pytest.raises(ValueError, match="not two pictures of 'Pembroke'"):
-        folders.materials(photographs, n=2, runs=3, size=16)
+        imagenet_folder.materials(photographs, n=2, runs=3, size=16)

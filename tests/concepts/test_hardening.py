@@ -5,9 +5,9 @@ import torch
 from tiny import images, net
 from torch.nn import functional as F
 
-from robustxai.concepts.hardening import EPS, adversarial, attacked_accuracy
-from robustxai.concepts.recipes import SEEDS, build_hardened, zoo_name
-from robustxai.concepts.world import labelled
+from robustxai.concepts.rendered_classes import labelled
+from robustxai.concepts.study.adversarial_training import EPS, adversarial, attacked_accuracy
+from robustxai.concepts.study.recipes import SEEDS, build_hardened, zoo_name
 from robustxai.nets import accuracy, pretrained, zoo
 from robustxai.nets.recipes import Job
 

@@ -28,11 +28,11 @@ from robustxai.concepts import (
     state,
     t_test,
 )
-from robustxai.concepts.gram import ESTIMATORS
-from robustxai.concepts.hardening import attacked_accuracy
-from robustxai.concepts.measures import area, label_changes, smallest_flip
+from robustxai.concepts.gram_probes import ESTIMATORS
 from robustxai.concepts.random_cavs import left_out
-from robustxai.concepts.verdicts import set_means, set_test
+from robustxai.concepts.significance import set_means, set_test
+from robustxai.concepts.study.adversarial_training import attacked_accuracy
+from robustxai.concepts.study.measures import area, label_changes, smallest_flip
 
 nan, inf = math.nan, math.inf
 MODEL, X, RANDOM = net(), images(10, seed=7), sets(4)

@@ -20,7 +20,7 @@ from robustxai.concepts import (
     facet_score,
 )
 from robustxai.concepts.activations import activations, class_gradients, forward_to
-from robustxai.concepts.measures import label_changes
+from robustxai.concepts.study.measures import label_changes
 from robustxai.nets import CompactViT
 from robustxai.runtime import side_by_side
 

@@ -8,9 +8,9 @@ import torch
 from tiny import Linear, bars, fingerprint, gen, images, net, sets, unchanged
 
 from robustxai.concepts import CAV, TCAV, corrected, permutation_test, state, t_test
+from robustxai.concepts.activation_cache import Cache
 from robustxai.concepts.activations import activations, class_gradients
-from robustxai.concepts.memory import Cache
-from robustxai.concepts.verdicts import set_means, set_test
+from robustxai.concepts.significance import set_means, set_test
 
 LAYERS = ["b2", "b3"]
 MODEL, X, RANDOM = net(), images(20, seed=7), sets()

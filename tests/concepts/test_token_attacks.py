@@ -12,15 +12,15 @@ from robustxai.concepts.attacks import (
     MultiLayerPushing,
     TokenPushing,
     UniversalPushing,
-    common,
+    base,
     controls,
     negated,
     permuted,
     shuffled,
     sign_noise,
 )
-from robustxai.concepts.attacks.common import on_grid, pgd, stored
-from robustxai.concepts.measures import (
+from robustxai.concepts.attacks.base import on_grid, pgd, stored
+from robustxai.concepts.study.measures import (
     area,
     change,
     label_changes,
@@ -60,14 +60,14 @@ def test_the_budget_holds_on_the_uint8_grid_and_the_objective_falls(name):
 def test_attacks_beat_noise_of_the_same_size(name):
     p = ATTACKS[name]()
     noise = sign_noise(TOKENS, EPS, generator=gen(1))
-    seen, common_pgd = {}, common.pgd
+    seen, common_pgd = {}, base.pgd
 
     def spy(x, objective, **options):
         seen["noise"] = objective(noise, torch.arange(12)).detach()
         return common_pgd(x, objective, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(common, "pgd", spy)
+        patch.setattr(base, "pgd", spy)
         again = ATTACKS[name]()
     assert torch.equal(again.x, p.x)
     assert (p.clean_loss - p.loss).mean() > 2 * (p.clean_loss - seen["noise"]).abs().mean()

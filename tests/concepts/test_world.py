@@ -10,7 +10,7 @@ from robustxai.concepts.exemplars import (
     scored_images,
     stream,
 )
-from robustxai.concepts.world import CLASSES, NAMES, class_images, labelled, on_grid
+from robustxai.concepts.rendered_classes import CLASSES, NAMES, class_images, labelled, on_grid
 from robustxai.data.scenes import render_swatches, swatches
 from robustxai.data.scenes.swatches import FACTOR_NAMES
 from robustxai.data.scenes.textures import TEXTURES

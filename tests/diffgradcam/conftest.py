@@ -12,7 +12,7 @@ def trained():
     """A small honest network with 7 x 7 maps that knows its 4 classes, its training images and their labels."""
     from problems import CLASSES, TINY, squares
 
-    from robustxai.diffgradcam.victims import Data, train_honest
+    from robustxai.diffgradcam.study.manipulated import Data, train_honest
 
     x, y, _ = squares(256)
     model = train_honest(Data(x, y, CLASSES), seed=0, epochs=8, shift=1, network=TINY, progress=False)

@@ -7,7 +7,7 @@ import torch
 from problems import TinyGAP, images
 
 from robustxai.diffgradcam import EntropyMonitor, ShiftAttack, border, score_agreement, sham_target
-from robustxai.diffgradcam.evaluate import METHODS, compare, native_maps
+from robustxai.diffgradcam.study.compare import METHODS, compare, native_maps
 from robustxai.metrics import entropy, pearson
 
 PATTERN = sham_target(8, 8)

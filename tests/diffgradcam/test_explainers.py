@@ -18,7 +18,7 @@ from robustxai.diffgradcam import (
     center_head,
 )
 from robustxai.diffgradcam.capture import cut
-from robustxai.diffgradcam.maps import all_maps, gradient, raw_maps
+from robustxai.diffgradcam.raw_maps import all_maps, gradient, raw_maps
 from robustxai.diffgradcam.scores import score_coefficients
 from robustxai.diffgradcam.weightings import WEIGHTINGS, gradcam, gradcampp
 

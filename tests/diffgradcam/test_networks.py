@@ -13,10 +13,10 @@ from robustxai.diffgradcam import (
     sham_target,
     shift_index,
 )
-from robustxai.diffgradcam.bench import Bench
 from robustxai.diffgradcam.capture import cut, find_layer
 from robustxai.diffgradcam.scores import score_coefficients
-from robustxai.diffgradcam.victims import ATTACKS, map_loss
+from robustxai.diffgradcam.study.manipulated import ATTACKS, map_loss
+from robustxai.diffgradcam.study.study import Study
 from robustxai.metrics import pearson
 from robustxai.nets import TorchvisionClassifier
 
@@ -93,9 +93,9 @@ def test_without_zero_padding_the_border_is_harder_to_paint():
     """Spec B7: circular padding has no border, so SHAM's map loss on held-out images stays clearly higher."""
     loss = {}
     for task in ("animals4", "animals4_circular"):
-        bench = Bench(task, n_test=150)
+        study = Study(task, n_test=150)
         attack = ATTACKS["sham-full"]
         loss[task] = [
-            map_loss(bench.twin(s, "sham-full"), bench.honest(s), attack, bench.x, bench.y) for s in range(3)
+            map_loss(study.twin(s, "sham-full"), study.honest(s), attack, study.x, study.y) for s in range(3)
         ]
     assert min(loss["animals4_circular"]) > 2 * max(loss["animals4"])

@@ -7,9 +7,10 @@ import torch
 from problems import CLASSES, TINY
 from torch import nn
 
-from robustxai.diffgradcam import DiffGradCAM, GradCAM, recipes
-from robustxai.diffgradcam.recipes import RECIPES, TASKS, Task, build, scenes, zoo_name
-from robustxai.diffgradcam.victims import ATTACKS, Attack, Data, Top, fool, map_loss, trunk
+from robustxai.diffgradcam import DiffGradCAM, GradCAM
+from robustxai.diffgradcam.study import recipes
+from robustxai.diffgradcam.study.manipulated import ATTACKS, Attack, Data, Top, fool, map_loss, trunk
+from robustxai.diffgradcam.study.recipes import RECIPES, TASKS, Task, build, scenes, zoo_name
 from robustxai.nets import pretrained
 from robustxai.nets.recipes import Recipe, gather, run
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from robustxai.manifold_ig import largest_eigenvalue, released_geodesic_reference
-from robustxai.manifold_ig.released import NODES, SWEEPS, released_line
-from robustxai.manifold_ig.study import Study
+from robustxai.manifold_ig.released_solver import NODES, SWEEPS, released_line
+from robustxai.manifold_ig.study.study import Study
 from robustxai.nets import ConvVAE
 
 RECORD = Path(__file__).with_name("released_sweeps.json")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from curved import generator
 
-from robustxai.manifold_ig.at_once import at_once
+from robustxai.manifold_ig.batched_queries import at_once
 from robustxai.metrics import gaussian_noise, infidelity, max_sensitivity
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from robustxai.manifold_ig import IntegratedGradients, LatentPathIG, curve_bounds, path_of
-from robustxai.manifold_ig.diagnostics import along_length, by_length
-from robustxai.manifold_ig.even import EvenPathIG
+from robustxai.manifold_ig.constant_speed import EvenPathIG
+from robustxai.manifold_ig.path_diagnostics import along_length, by_length
 
 
 def encode(x):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from robustxai.manifold_ig import vae_loss
-from robustxai.manifold_ig.fine_tuning import BATCH, fine_tune
+from robustxai.manifold_ig.study.fine_tuning import BATCH, fine_tune
 from robustxai.nets import ConvVAE, HeadedClassifier
 
 PROBED = {"resnet18": ("bn1", "conv1"), "googlenet": ("conv1.bn", "conv1.conv"), "vgg16": (None, "0")}

@@ -6,10 +6,10 @@ import pytest
 import torch
 from curved import blob, blob_pairs, generator, polar, sphere
 
-from robustxai.manifold_ig import sine
+from robustxai.manifold_ig import sine_curves
 from robustxai.manifold_ig.geodesic import EVEN, at_constant_speed, geodesic
 from robustxai.manifold_ig.lbfgs import minimise
-from robustxai.manifold_ig.metric import (
+from robustxai.manifold_ig.pullback_metric import (
     curve_bounds,
     curve_energy,
     decode,
@@ -17,7 +17,7 @@ from robustxai.manifold_ig.metric import (
     largest_eigenvalue,
     norms,
 )
-from robustxai.manifold_ig.released import (
+from robustxai.manifold_ig.released_solver import (
     released_geodesic,
     released_geodesic_reference,
     released_line,
@@ -32,7 +32,7 @@ def test_an_affine_decoder_has_straight_geodesics():  # T4
     w, b = torch.randn(7, 3, generator=generator()), torch.randn(7, generator=generator(1))
     z0, z1 = torch.randn(2, 5, 3, generator=generator(2))
     path = geodesic(lambda z: z @ w.T + b, z0, z1, 11)
-    torch.testing.assert_close(path.latents, sine.line(z0, z1, 11), rtol=0, atol=1e-5)
+    torch.testing.assert_close(path.latents, sine_curves.line(z0, z1, 11), rtol=0, atol=1e-5)
     assert path.converged.all() and path.finite.all() and (path.bend < 1e-5).all()
 
 
@@ -63,7 +63,7 @@ def test_energy_bounds_and_ends(seed, decoder):  # T2, T3, T12
         path = geodesic(function, z0, z1)
         energy, half_length, half_chord = curve_bounds(path.images)
         torch.testing.assert_close(path.energy, energy)
-        line = curve_energy(sine.line(z0, z1, 21), decoder=function)
+        line = curve_energy(sine_curves.line(z0, z1, 21), decoder=function)
         assert (path.energy <= line * (1 + 1e-6)).all()
         assert (energy >= half_length * (1 - 1e-5)).all() and (half_length >= half_chord * (1 - 1e-5)).all()
         assert (path.speed_variation < 0.07).all()
@@ -188,7 +188,7 @@ def test_energies_that_are_not_finite_are_flagged_and_the_last_finite_path_comes
     broken = z1 + torch.tensor([[0.0], [9.0]])
     path = geodesic(hole, z0, broken, 6)
     assert path.finite.tolist() == [True, False] and path.latents.isfinite().all()
-    torch.testing.assert_close(path.latents[:, 1], sine.line(z0, broken, 6)[:, 1])
+    torch.testing.assert_close(path.latents[:, 1], sine_curves.line(z0, broken, 6)[:, 1])
     torch.testing.assert_close(path.energy[:1], geodesic(hole, z0[:1], z1[:1], 6).energy)
 
 

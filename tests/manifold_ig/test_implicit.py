@@ -5,8 +5,8 @@ import torch
 from curved import generator
 
 from robustxai.manifold_ig import ManifoldIG, frozen, geodesic
-from robustxai.manifold_ig.implicit import end_gradient, implicit
-from robustxai.manifold_ig.sine import line
+from robustxai.manifold_ig.implicit_gradient import end_gradient, implicit
+from robustxai.manifold_ig.sine_curves import line
 
 
 def bowl(z):

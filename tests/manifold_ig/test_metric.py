@@ -5,8 +5,8 @@ import torch
 from curved import blob, blob_pairs, generator, polar
 from torch.func import jacrev, vmap
 
-from robustxai.manifold_ig import sine
-from robustxai.manifold_ig.metric import (
+from robustxai.manifold_ig import sine_curves
+from robustxai.manifold_ig.pullback_metric import (
     curve_bounds,
     curve_energy,
     curve_length,
@@ -86,26 +86,26 @@ def test_energy_is_never_below_its_bounds(points):  # T2
 
 def test_decoding_in_parts_gives_the_same_images():
     z0, z1 = blob_pairs(3)
-    latents = sine.line(z0, z1, 6)
+    latents = sine_curves.line(z0, z1, 6)
     torch.testing.assert_close(decode(blob, latents, max_batch=4), decode(blob, latents))
     assert torch.equal(vmap(lambda z: decode(blob, z[:, None])[:, 0], 1, 1)(latents), decode(blob, latents))
 
 
 def test_coefficients_and_curve_are_inverse_and_the_ends_exact():
     latents = torch.randn(9, 3, 2, 4, generator=generator(), dtype=torch.float64)
-    again = sine.curve(sine.coefficients(latents, 7), latents[0], latents[-1], 9)
+    again = sine_curves.curve(sine_curves.coefficients(latents, 7), latents[0], latents[-1], 9)
     torch.testing.assert_close(again, latents)
     assert torch.equal(again[0], latents[0]) and torch.equal(again[-1], latents[-1])
-    few = sine.curve(sine.coefficients(latents, 3), latents[0], latents[-1], 9)
-    back = sine.coefficients(few, 7)
-    torch.testing.assert_close(back[:, :3], sine.coefficients(latents, 3))
+    few = sine_curves.curve(sine_curves.coefficients(latents, 3), latents[0], latents[-1], 9)
+    back = sine_curves.coefficients(few, 7)
+    torch.testing.assert_close(back[:, :3], sine_curves.coefficients(latents, 3))
     assert back[:, 3:].abs().max() < 1e-12
 
 
 def test_points_at_times_lie_on_the_polygon():
     curve = torch.randn(5, 2, 3, generator=generator(1))
     times = torch.tensor([[0.0, 0.0], [1.0, 2.5], [4.0, 4.0]])
-    points = sine.at_times(curve, times)
+    points = sine_curves.at_times(curve, times)
     assert torch.equal(points[[0, 2]], curve[[0, 4]])
     torch.testing.assert_close(points[1, 0], curve[1, 0])
     torch.testing.assert_close(points[1, 1], (curve[2, 1] + curve[3, 1]) / 2)

@@ -20,7 +20,7 @@ from robustxai.manifold_ig import (
     saliency,
     shares,
 )
-from robustxai.manifold_ig.attacks import RELEASED_WEIGHT
+from robustxai.manifold_ig.attribution_attack import RELEASED_WEIGHT
 from robustxai.metrics import pearson
 from robustxai.ranking import TargetMapAttack, TopKAttack
 

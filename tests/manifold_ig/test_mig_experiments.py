@@ -7,8 +7,9 @@ import torch
 from curved import generator
 
 from robustxai.data.scenes import FactorSpec
-from robustxai.manifold_ig import AttributionAttack, KnownManifold, experiments, path_of, saliency
-from robustxai.manifold_ig.robustness import pushed_rows
+from robustxai.manifold_ig import AttributionAttack, KnownManifold, path_of, saliency
+from robustxai.manifold_ig.study import tables
+from robustxai.manifold_ig.study.attack_tables import pushed_rows
 from robustxai.metrics import pearson, topk_intersection
 
 NAMES = ("IG", "IG-recon", "EIG", "EIG even", "MIG released", "MIG")
@@ -17,7 +18,7 @@ NAMES = ("IG", "IG-recon", "EIG", "EIG even", "MIG released", "MIG")
 @pytest.fixture
 def setting(classifier, encoder, decoder):
     """Five methods, images of the decoder, their classes."""
-    methods = experiments.methods(
+    methods = tables.methods(
         classifier, encoder, decoder, n_steps=8, evaluations=6, internal_batch_size=64
     )
     with torch.no_grad():
@@ -37,7 +38,7 @@ def test_quality_rows(setting):
     methods, x, target = setting
     masks = torch.zeros(3, 8, 8)
     masks[:, 2:6, 2:6] = 1
-    rows = experiments.quality_rows(methods, x, target, masks=masks, draws=5, sensitivity_draws=2)
+    rows = tables.quality_rows(methods, x, target, masks=masks, draws=5, sensitivity_draws=2)
     assert tuple(rows) == NAMES
     for row in rows.values():
         assert all(v.shape == (3,) for v in row.values())
@@ -45,14 +46,14 @@ def test_quality_rows(setting):
             assert (row[f"INFD {kind}"] >= 0).all() and (row[f"unexplained {kind}"] <= 1 + 1e-4).all()
         assert (row["SENS_max"] > 0).all() and ((row["energy inside"] - 0.5).abs() <= 0.5).all()
         assert {"SIC", "AIC", "insertion", "deletion", "pointing game"} <= set(row)
-    assert set(experiments.quality_rows({"IG": methods["IG"]}, x, target, draws=2, curves=False)["IG"]) == {
+    assert set(tables.quality_rows({"IG": methods["IG"]}, x, target, draws=2, curves=False)["IG"]) == {
         "INFD noise", "unexplained noise", "INFD squares", "unexplained squares", "SENS_max",
     }  # fmt: skip
 
 
 def test_path_rows(setting):
     methods, x, target = setting
-    rows = experiments.path_rows(methods, x, target)
+    rows = tables.path_rows(methods, x, target)
     assert tuple(rows) == NAMES
     one = torch.ones(3)
     torch.testing.assert_close(rows["EIG"]["E / E_lin"], one)
@@ -87,7 +88,7 @@ def test_path_rows_with_a_known_manifold(setting):
         lambda f, size: f[:, :1, None, None].expand(-1, 3, size, size),
         (FactorSpec("grey", 0, 1, "continuous", "brightness"),),
     )
-    rows = experiments.path_rows(
+    rows = tables.path_rows(
         {name: methods[name] for name in ("IG", "EIG")}, x, target, manifold=grey, library=50
     )
     path = path_of(methods["IG"], x, torch.zeros_like(x))[1:-1].flatten(2)
@@ -99,7 +100,7 @@ def test_attack_rows(setting, classifier):
     methods, x, target = setting
     wanted = x.roll(1, 0)
     attack = lambda images: AttributionAttack(images, eps=0.06, steps=6, lr=0.02, refresh=3)  # noqa: E731
-    parts = experiments.attack_rows(methods, x, wanted, target, attack=attack)
+    parts = tables.attack_rows(methods, x, wanted, target, attack=attack)
     assert list(parts) == ["transfer", "noise", "adaptive"]
     for rows in parts.values():
         assert tuple(rows) == NAMES
@@ -118,7 +119,7 @@ def test_attack_rows(setting, classifier):
     before = pearson(saliency(methods["EIG"](x, target)), saliency(methods["EIG"](wanted)))
     torch.testing.assert_close(parts["noise"]["EIG"]["PCC to target before"], before)
     one = {"IG": methods["IG"]}
-    only = experiments.attack_rows(
+    only = tables.attack_rows(
         one, x, wanted, target, attack=attack, adaptive=False, readers={"EIG": methods["EIG"]}
     )
     assert only["adaptive"] == {} and list(only["noise"]) == ["IG"]
@@ -127,19 +128,19 @@ def test_attack_rows(setting, classifier):
 
 def test_tables_have_intervals_and_parts_join(setting):
     methods, x, target = setting
-    rows = experiments.path_rows({k: methods[k] for k in ("EIG", "MIG")}, x, target)
-    lines = experiments.table(rows)
+    rows = tables.path_rows({k: methods[k] for k in ("EIG", "MIG")}, x, target)
+    lines = tables.table(rows)
     assert [line["method"] for line in lines] == ["EIG", "MIG"]
     gap = lines[1]["gap / TV"]
     assert gap.n == 3 and gap.low <= gap.value <= gap.high
-    twice = experiments.joined([rows, rows])
+    twice = tables.joined([rows, rows])
     assert twice["MIG"]["gap / TV"].shape == (6,)
 
 
 def test_the_reference_needs_an_autoencoder(setting):
     methods, x, target = setting
     with pytest.raises(ValueError, match="reference names a method without autoencoder"):
-        experiments.path_rows(methods, x, target, reference="IG")
+        tables.path_rows(methods, x, target, reference="IG")
 
 
 def test_what_is_known_changes_nothing(setting):
@@ -148,12 +149,12 @@ def test_what_is_known_changes_nothing(setting):
     found = {name: method.explain(x, target) for name, method in methods.items()}
     for rows, again in (
         (
-            experiments.quality_rows(methods, x, target, draws=3, curves=False),
-            experiments.quality_rows(methods, x, target, draws=3, curves=False, found=found),
+            tables.quality_rows(methods, x, target, draws=3, curves=False),
+            tables.quality_rows(methods, x, target, draws=3, curves=False, found=found),
         ),
         (
-            experiments.path_rows(methods, x, target, priced=False),
-            experiments.path_rows(methods, x, target, priced=False, found=found),
+            tables.path_rows(methods, x, target, priced=False),
+            tables.path_rows(methods, x, target, priced=False, found=found),
         ),
     ):
         for name in NAMES:
@@ -164,7 +165,7 @@ def test_what_is_known_changes_nothing(setting):
 
 def test_rows_without_geometry_and_with_known_images(setting):
     methods, x, target = setting
-    rows = experiments.path_rows(methods, x, target, priced=False, geometry=False, known=x)
+    rows = tables.path_rows(methods, x, target, priced=False, geometry=False, known=x)
     assert set(rows["MIG"]) == {
         "gap / TV", "gradient noise", "nearest image", "PCC with EIG", "PCC with IG-recon",
     }  # fmt: skip

@@ -12,9 +12,9 @@ from made_up import BREEDS, flowers, pets
 from PIL import Image
 
 from robustxai.data import NotAvailable
-from robustxai.manifold_ig import assaults, photographs, recipes, surveys, tasks
-from robustxai.manifold_ig.photographs import order, read
-from robustxai.manifold_ig.study import Study
+from robustxai.manifold_ig.study import attack_runs, image_sets, map_runs, pets_flowers, recipes
+from robustxai.manifold_ig.study.pets_flowers import order, read
+from robustxai.manifold_ig.study.study import Study
 from robustxai.manifold_ig.vae_loss import VAELoss
 from robustxai.nets import ConvVAE, HeadedClassifier, pretrained, zoo
 from robustxai.nets.recipes import Recipe, run
@@ -52,9 +52,9 @@ def test_flowers_have_no_masks():
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("name", photographs.SETS)
+@pytest.mark.parametrize("name", pets_flowers.SETS)
 def test_the_splits_are_disjoint_and_the_first_images_have_all_classes(name):
-    found = {split: read(name, split, 1000, size=40) for split in photographs.SPLITS}
+    found = {split: read(name, split, 1000, size=40) for split in pets_flowers.SPLITS}
     assert {split: part[1].bincount().tolist() for split, part in found.items()} == {
         "train": [14] * 3, "test": [6] * 3,
     }  # fmt: skip
@@ -86,13 +86,13 @@ def refuse(*arguments, **options):
     raise URLError("no route to host")
 
 
-@pytest.mark.parametrize("name", photographs.SETS)
+@pytest.mark.parametrize("name", pets_flowers.SETS)
 def test_without_pictures_and_network_one_sentence_says_so(name, tmp_path, monkeypatch):
     monkeypatch.delenv("ROBUSTXAI_DATA", raising=False)
     monkeypatch.setattr("robustxai.data.fetch.cache", lambda: tmp_path)
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     with pytest.raises(
-        NotAvailable, match=rf"is not whole in .*{photographs.SETS[name].folder} and could not"
+        NotAvailable, match=rf"is not whole in .*{pets_flowers.SETS[name].folder} and could not"
     ):
         read(name, "train", 1)
 
@@ -121,7 +121,7 @@ def test_the_sizes_of_the_paper():
     """A latent of 64 x 12 x 12, twelve times fewer numbers than the image. The encoder has the paper's 13.39 million
     parameters; the decoder 12.19, not 13.35: its blocks narrow to half of what goes out, not of what comes in."""
     for name in ("pets", "flowers"):
-        task = tasks.TASKS[name]
+        task = image_sets.TASKS[name]
         with torch.device("meta"):
             vae = ConvVAE(**task.vae)
         assert vae.factor == 16 and vae.arguments["latent"] * 12 * 12 * 12 == 3 * 192 * 192
@@ -148,7 +148,7 @@ SMALL = {"widths": (8, 8, 8, 8), "latent": 8, "blocks": 0, "skip_kernel": 3}
 def small(name, size=64, **options):
     """A task of the paper with small pictures and networks, random weights, and one epoch of everything."""
     return replace(
-        tasks.TASKS[name], name="few", read=lambda s, n: tasks.Samples(*read(name, s, n, size=size)),
+        image_sets.TASKS[name], name="few", read=lambda s, n: image_sets.Samples(*read(name, s, n, size=size)),
         vae=SMALL, vae_epochs=1, epochs=(1, 1), judge="labels", pool=18, **options,
     )  # fmt: skip
 
@@ -169,7 +169,7 @@ def test_the_autoencoder_of_photographs_is_judged_by_vgg19(tmp_path, monkeypatch
 def study(folder, tmp_path, monkeypatch):
     """The pets with one network that is trained here."""
     task = small("pets", size=32, classifiers={"resnet18": {"hidden": 8}})
-    monkeypatch.setitem(tasks.TASKS, "few", task)
+    monkeypatch.setitem(image_sets.TASKS, "few", task)
     for kind, build in (
         ("vae", partial(recipes.build_vae, teacher_epochs=1)),
         ("classifiers", recipes.build_classifiers),
@@ -194,36 +194,39 @@ def test_a_study_of_photographs(study):
     few = study.samples(2)
     torch.testing.assert_close(study.classifier("resnet18", 0)(few.x), model(few.x), rtol=1e-3, atol=1e-4)
     methods = study.methods(study.classifier("resnet18", 0))
-    assert set(surveys.CORE) < set(methods)
+    assert set(map_runs.CORE) < set(methods)
     assert all(method(few.x, few.y).isfinite().all() for method in methods.values())
 
 
 @pytest.mark.slow
 def test_the_surveys_of_photographs(study):
     few = study.samples(2)
-    runs = surveys.map_runs(study, few, draws=1, infidelity_draws=2, geometry=True, informed=0)
+    runs = map_runs.map_runs(study, few, draws=1, infidelity_draws=2, geometry=True, informed=0)
     rows = runs["resnet18", 0]
     assert {"IG", "IG-recon", "EIG", "MIG"} <= set(rows)
-    for method in surveys.CORE:
+    for method in map_runs.CORE:
         assert all(
             rows[method][q].isfinite().all() for q in ("SENS_max", "energy inside", "gap / TV", "residual")
         )
-    attacked = assaults.attack_runs(study, assaults.Campaign(pairs=1, steps=2, skip=1))["resnet18", 0]
-    assert all(attacked["adaptive"][method]["shift"].isfinite().all() for method in surveys.CORE)
-    assert list(surveys.density_rows(study, few.x, weights=(0.0, 10.0)))[:2] == ["none", "penalty, weight 10"]
+    attacked = attack_runs.attack_runs(study, attack_runs.Campaign(pairs=1, steps=2, skip=1))["resnet18", 0]
+    assert all(attacked["adaptive"][method]["shift"].isfinite().all() for method in map_runs.CORE)
+    assert list(map_runs.density_rows(study, few.x, weights=(0.0, 10.0)))[:2] == [
+        "none",
+        "penalty, weight 10",
+    ]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("name", photographs.SETS)
+@pytest.mark.parametrize("name", pets_flowers.SETS)
 def test_both_recipes_with_all_architectures(name, tmp_path):
     """VGG-16 is large: half a gigabyte, and training keeps four of it."""
-    task = small(name, classifiers={a: {"hidden": 8} for a in tasks.IMAGENET}, n=4, n_classifier=4)
+    task = small(name, classifiers={a: {"hidden": 8} for a in image_sets.IMAGENET}, n=4, n_classifier=4)
     task = replace(task, epochs=(1, 0))
     vae = Recipe("a", "", lambda job: recipes.build_vae(job, task, teacher_epochs=1), task.file)
     nets = Recipe("b", "", lambda job: recipes.build_classifiers(job, task), task.file)
     run(vae, out=tmp_path / "nets", progress=False)
     stored = run(nets, out=tmp_path / "nets", seed=1, progress=False)
-    assert stored == [f"manifold_ig-few-s1-{a}-{i}" for i in recipes.INPUTS for a in tasks.IMAGENET]
+    assert stored == [f"manifold_ig-few-s1-{a}-{i}" for i in recipes.INPUTS for a in image_sets.IMAGENET]
     for network in stored:
         assert pretrained(network, weights_dir=tmp_path / "nets")(torch.rand(2, 3, 64, 64)).isfinite().all()

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from robustxai.data.scenes import portraits
-from robustxai.manifold_ig import assaults, probes, recipes, surveys, tasks
-from robustxai.manifold_ig.assaults import Campaign
-from robustxai.manifold_ig.convergence import convergence, part_errors
-from robustxai.manifold_ig.study import Study
-from robustxai.manifold_ig.summaries import (
+from robustxai.manifold_ig.study import attack_runs, image_sets, map_runs, method_choices, recipes
+from robustxai.manifold_ig.study.attack_runs import Campaign
+from robustxai.manifold_ig.study.convergence import convergence, part_errors
+from robustxai.manifold_ig.study.study import Study
+from robustxai.manifold_ig.study.summaries import (
     bracketed,
     minus,
     over_seeds,
@@ -96,7 +96,7 @@ def study(tmp_path, monkeypatch):
     small = {"resnet": {"widths": (16, 16, 16, 16)}, "vgg": {"widths": (4, 4), "hidden": 4}}
     vae = {"widths": (4, 4, 4, 4), "blocks": 0}
     task = replace(
-        tasks.TASKS["portraits"],
+        image_sets.TASKS["portraits"],
         name="tiny",
         n=32,
         n_classifier=32,
@@ -105,7 +105,7 @@ def study(tmp_path, monkeypatch):
         epochs=1,
         classifiers=small,
     )
-    monkeypatch.setitem(tasks.TASKS, "tiny", task)
+    monkeypatch.setitem(image_sets.TASKS, "tiny", task)
     for kind, build in (
         ("vae", partial(recipes.build_vae, teacher_epochs=1)),
         ("classifiers", recipes.build_classifiers),
@@ -162,46 +162,46 @@ def surveyed(study):
 
 def test_the_surveys_have_every_classifier_and_quantity(surveyed):
     few = surveyed.samples(2)
-    runs = surveys.map_runs(surveyed, few, draws=1, infidelity_draws=2, geometry=True)
+    runs = map_runs.map_runs(surveyed, few, draws=1, infidelity_draws=2, geometry=True)
     assert list(runs) == [("resnet", 0), ("vgg", 0)]
-    assert {"BlurIG", "GuidedIG", "MIG released", *surveys.CORE} == set(runs["resnet", 0])
-    assert set(surveys.CORE) == set(runs["vgg", 0])
+    assert {"BlurIG", "GuidedIG", "MIG released", *map_runs.CORE} == set(runs["resnet", 0])
+    assert set(map_runs.CORE) == set(runs["vgg", 0])
     assert over_seeds(runs, "BlurIG", "SENS_max").n == 1
     assert [{"insertion", "deletion", "DiffID"} <= set(rows["IG"]) for rows in runs.values()] == [True, False]
     assert "SIC" in runs["resnet", 0]["IG"] and "SIC" not in runs["vgg", 0]["IG"]
     for row in runs.values():
         assert {"SENS_max", "E / E_lin", "gap / TV", "residual"} <= set(row["MIG"])
         assert "gap / TV" not in row.get("BlurIG", {}) and row["MIG"]["SENS_max"].shape == (2,)
-    methods = surveys.core(surveyed, surveyed.classifier("resnet", 0))
-    assert tuple(methods) == surveys.CORE
-    starts = surveys.start_rows(surveyed, methods, few)
+    methods = map_runs.core(surveyed, surveyed.classifier("resnet", 0))
+    assert tuple(methods) == map_runs.CORE
+    starts = map_runs.start_rows(surveyed, methods, few)
     assert len(starts) == 6 and set(starts["white"]) == {
-        "PCC of MIG with IG-recon", "PCC of MIG with EIG", *(f"inside, {n}" for n in surveys.CORE),
+        "PCC of MIG with IG-recon", "PCC of MIG with EIG", *(f"inside, {n}" for n in map_runs.CORE),
     }  # fmt: skip
-    inputs = surveys.input_rows(surveyed, few)
+    inputs = map_runs.input_rows(surveyed, few)
     assert list(inputs) == ["reconstructions", "raw images"]
-    begun = surveys.begin_rows(surveyed, few, evaluations=3)
+    begun = map_runs.begin_rows(surveyed, few, evaluations=3)
     a, b = begun["latent line"], begun["encoded pixel line"]
     assert (
         torch.equal(a["PCC with the other"], b["PCC with the other"]) and (a["E / E_lin"] <= 1 + 1e-5).all()
     )
-    density = surveys.density_rows(surveyed, few.x, weights=(0.0, 10.0))
+    density = map_runs.density_rows(surveyed, few.x, weights=(0.0, 10.0))
     assert list(density) == ["none", "penalty, weight 10", "variance in the metric"]
     assert all(v.shape == (2,) and v.isfinite().all() for row in density.values() for v in row.values())
 
 
 def test_the_attacks_of_a_study(surveyed):
     campaign = Campaign(pairs=1, steps=2, skip=1)
-    runs = assaults.attack_runs(surveyed, campaign)
+    runs = attack_runs.attack_runs(surveyed, campaign)
     assert list(runs) == [("resnet", 0)] and set(runs["resnet", 0]) == {"transfer", "noise", "adaptive"}
-    assert set(runs["resnet", 0]["adaptive"]) == set(surveys.CORE)
+    assert set(runs["resnet", 0]["adaptive"]) == set(map_runs.CORE)
     read = {"GuidedIG", "MIG released", "EIG, bridge", "MIG, bridge", "EIG, anchor", "MIG, anchor"}
-    assert set(runs["resnet", 0]["transfer"]) == set(surveys.CORE) | read
+    assert set(runs["resnet", 0]["transfer"]) == set(map_runs.CORE) | read
     assert all(row["shift"].shape == (1,) for row in runs["resnet", 0]["transfer"].values())
-    bare = assaults.attack_runs(surveyed, campaign, read=False)["resnet", 0]["transfer"]
-    assert set(bare) == set(surveys.CORE)
-    assert assaults.attack_runs(surveyed, replace(campaign, seeds=[5])) == {}
-    row = assaults.derivative_rows(surveyed, replace(campaign, pairs=2), iterations=0)["MIG"]
+    bare = attack_runs.attack_runs(surveyed, campaign, read=False)["resnet", 0]["transfer"]
+    assert set(bare) == set(map_runs.CORE)
+    assert attack_runs.attack_runs(surveyed, replace(campaign, seeds=[5])) == {}
+    row = attack_runs.derivative_rows(surveyed, replace(campaign, pairs=2), iterations=0)["MIG"]
     for values in row.values():
         torch.testing.assert_close(values, torch.ones(2), rtol=1e-3, atol=1e-3)
 
@@ -253,26 +253,29 @@ def test_one_classifier_is_spread_over_images_and_many_over_seeds():
 
 def test_the_probes_of_a_study(surveyed):
     few = surveyed.samples(2)
-    worst = probes.worst_runs(surveyed, few, steps=2, draws=1)["resnet", 0]
-    assert set(worst) == set(surveys.CORE)
+    worst = method_choices.worst_runs(surveyed, few, steps=2, draws=1)["resnet", 0]
+    assert set(worst) == set(map_runs.CORE)
     assert all((row["optimised"] >= row["random"] - 1e-6).all() for row in worst.values())
-    assert probes.worst_runs(surveyed, few, steps=2, draws=1, seeds=[]) == {}
+    assert method_choices.worst_runs(surveyed, few, steps=2, draws=1, seeds=[]) == {}
     for inputs in ("recon", "raw"):
-        rows = probes.ending_runs(surveyed, few, draws=1, inputs=inputs)["resnet", 0]
+        rows = method_choices.ending_runs(surveyed, few, draws=1, inputs=inputs)["resnet", 0]
         assert len(rows) == 6 and all(row["SENS_max"].shape == (2,) for row in rows.values())
         for name in ("EIG, bridge", "MIG, anchor"):  # the path ends at the images: the two gaps are one
             torch.testing.assert_close(
                 rows[name]["gap to F(x)"], rows[name]["gap / TV"], atol=1e-4, rtol=1e-3
             )
     campaign = Campaign(pairs=1, steps=2, skip=1)
-    lent = probes.borrowed_runs(surveyed, campaign)
-    assert [name.split(",")[0] for name in lent["resnet", 0]] == [*(n for n, _ in probes.BORROWED), "MIG"]
+    lent = method_choices.borrowed_runs(surveyed, campaign)
+    assert [name.split(",")[0] for name in lent["resnet", 0]] == [
+        *(n for n, _ in method_choices.BORROWED),
+        "MIG",
+    ]
     assert list(lent["resnet", 0])[-1] == "MIG, implicit"
-    assert probes.borrowed_runs(surveyed, replace(campaign, seeds=[7])) == {}
+    assert method_choices.borrowed_runs(surveyed, replace(campaign, seeds=[7])) == {}
 
 
 def test_the_released_solver_with_and_without_its_stop_rule(surveyed):
-    rows = probes.released_rows(surveyed, surveyed.samples(2), iterations=4)
+    rows = method_choices.released_rows(surveyed, surveyed.samples(2), iterations=4)
     assert (rows["no stop rule"]["sweeps"] <= 2).all()
     assert (rows["as released"]["sweeps"] <= rows["no stop rule"]["sweeps"]).all()
     half = rows["no stop rule, half the limit"]
@@ -284,10 +287,10 @@ def test_the_released_solver_with_and_without_its_stop_rule(surveyed):
 
 def test_gaps_and_other_methods_of_one_classifier(surveyed):
     few, model = surveyed.samples(2), surveyed.classifier("resnet", 0)
-    gaps = surveys.gap_rows(surveyed, model, few, [(4, "logit"), (8, "prob")])
+    gaps = map_runs.gap_rows(surveyed, model, few, [(4, "logit"), (8, "prob")])
     assert list(gaps) == ["4, logit", "8, prob"]
     for row in gaps.values():
-        assert set(row) == {*surveys.CORE, "EIG even"} and all(v.shape == (2,) for v in row.values())
+        assert set(row) == {*map_runs.CORE, "EIG even"} and all(v.shape == (2,) for v in row.values())
     direct = surveyed.methods(model, n_steps=8, score="prob")["EIG"].explain(few.x, few.y)
     torch.testing.assert_close(gaps["8, prob"]["EIG"], direct.completeness_gap)
 
@@ -296,7 +299,7 @@ def test_gaps_and_other_methods_of_one_classifier(surveyed):
             v = x.detach().requires_grad_()
             return torch.autograd.grad(model(v).gather(1, target[:, None]).sum(), v)[0]
 
-    rows = surveys.other_rows(model, {"Saliency": slope, "IG": surveyed.methods(model)["IG"]}, few, draws=1)
+    rows = map_runs.other_rows(model, {"Saliency": slope, "IG": surveyed.methods(model)["IG"]}, few, draws=1)
     assert list(rows) == ["Saliency", "IG"]
     for row in rows.values():
         assert set(row) == {"unexplained squares", "SENS_max", "energy inside"}

@@ -28,7 +28,6 @@ from robustxai.manifold_ig import (
     dense_metric,
     endpoints,
     energy_gradient,
-    experiments,
     frozen,
     geodesic,
     gradient_noise,
@@ -47,9 +46,10 @@ from robustxai.manifold_ig import (
     straight_integral,
     weighted_gradients,
 )
-from robustxai.manifold_ig.attacks import UNFOLLOWED
-from robustxai.manifold_ig.diagnostics import by_length
+from robustxai.manifold_ig.attribution_attack import UNFOLLOWED
 from robustxai.manifold_ig.diffid import diff_id
+from robustxai.manifold_ig.path_diagnostics import by_length
+from robustxai.manifold_ig.study import tables
 from robustxai.nets import ConvVAE
 
 TARGET = torch.tensor([0, 3, 2])
@@ -239,11 +239,11 @@ def test_the_class_is_resolved_before_an_explainer_is_asked(classifier):
 
 
 def test_images_that_were_not_attacked_are_not_called_robust(classifier, encoder, decoder):
-    methods = experiments.methods(classifier, encoder, decoder, n_steps=4, evaluations=2, neighbours=True)
+    methods = tables.methods(classifier, encoder, decoder, n_steps=4, evaluations=2, neighbours=True)
     methods = {n: methods[n] for n in ("IG", "GuidedIG")}
     attack = lambda wanted: AttributionAttack(wanted, steps=2, lr=0.02)  # noqa: E731
     with pytest.warns(UserWarning, match=UNFOLLOWED[:40]):
-        rows = experiments.attack_rows(methods, images(), images(3, 9), TARGET, attack=attack)
+        rows = tables.attack_rows(methods, images(), images(3, 9), TARGET, attack=attack)
     assert all(v.isnan().all() for v in rows["adaptive"]["GuidedIG"].values())
     assert all(v.isfinite().all() for v in rows["adaptive"]["IG"].values())
     assert all(v.isfinite().all() for v in rows["transfer"]["GuidedIG"].values())

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from robustxai.manifold_ig import ManifoldIG, geodesic
-from robustxai.manifold_ig.recall import LIMIT, Recall, weight
+from robustxai.manifold_ig.path_cache import LIMIT, Recall, weight
 from robustxai.runtime import side_by_side
 
 

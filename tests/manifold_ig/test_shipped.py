@@ -6,9 +6,10 @@ import pytest
 import torch
 from released_sweeps import RECORD, setting
 
-from robustxai.manifold_ig import AttributionAttack, experiments, geodesic, released_geodesic_reference
-from robustxai.manifold_ig.released import NODES, released_line
-from robustxai.manifold_ig.study import Study
+from robustxai.manifold_ig import AttributionAttack, geodesic, released_geodesic_reference
+from robustxai.manifold_ig.released_solver import NODES, released_line
+from robustxai.manifold_ig.study import tables
+from robustxai.manifold_ig.study.study import Study
 
 pytestmark = pytest.mark.slow
 FOUR = ("IG", "IG-recon", "EIG", "MIG")
@@ -41,7 +42,7 @@ def test_ten_evaluations_beat_three_hundred_released_sweeps():  # T10
 
 def test_the_autoencoder_knows_the_decoded_paths_best(study, methods):  # T11
     x, target = study.pool.x[:8], study.pool.y[:8]
-    rows = experiments.path_rows(methods, x, target, priced=False)
+    rows = tables.path_rows(methods, x, target, priced=False)
     residual = {name: float(row["residual"].mean()) for name, row in rows.items()}
     assert residual["IG"] > residual["IG-recon"] > max(residual["MIG"], residual["EIG"]), residual
 
@@ -64,7 +65,7 @@ def test_geodesics_end_at_the_codes_and_reconstructions_to_the_bit(study, method
 def test_transfer_and_adaptive_attacks_are_both_reported(study, methods):  # T13, T14: reports, not gates
     few, wanted = study.samples(2), study.samples(2, skip=2)
     attack = lambda images: AttributionAttack(images, steps=6, lr=0.01, refresh=3)  # noqa: E731
-    parts = experiments.attack_rows(methods, few.x, wanted.x, few.y, attack=attack)
+    parts = tables.attack_rows(methods, few.x, wanted.x, few.y, attack=attack)
     assert list(parts) == ["transfer", "noise", "adaptive"]
     for rows in parts.values():
         assert tuple(rows) == FOUR

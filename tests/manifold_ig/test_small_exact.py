@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from robustxai.manifold_ig import AttributionAttack, IntegratedGradients, endpoints, geodesic, shares
-from robustxai.manifold_ig.diagnostics import by_length
+from robustxai.manifold_ig.path_diagnostics import by_length
 
 
 def network(inputs=12):

@@ -10,7 +10,7 @@ from curved import generator
 from torch import nn
 from torch.nn import functional as F
 
-from robustxai.manifold_ig import recipes, tasks
+from robustxai.manifold_ig.study import image_sets, recipes
 from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, distance, divergence, reconstruction_error
 from robustxai.nets import CompactResNet, ConvVAE, fit, pretrained, zoo
 from robustxai.nets.recipes import Recipe, run
@@ -126,7 +126,13 @@ def small_task():
         "inception": {"widths": (4, 8)},
     }
     return replace(
-        tasks.TASKS["portraits"], n=32, n_classifier=32, vae=vae, vae_epochs=1, epochs=1, classifiers=small
+        image_sets.TASKS["portraits"],
+        n=32,
+        n_classifier=32,
+        vae=vae,
+        vae_epochs=1,
+        epochs=1,
+        classifiers=small,
     )
 
 
@@ -173,7 +179,7 @@ def test_classifiers_of_the_two_inputs_start_alike_and_end_apart(tmp_path, small
 def test_real_sets_fit_their_networks(name):
     if not os.environ.get("ROBUSTXAI_DATA"):
         pytest.skip("ROBUSTXAI_DATA is not set")
-    task = tasks.TASKS[name]
+    task = image_sets.TASKS[name]
     samples = task.read("test", 40)
     assert samples.x.shape[1] == task.channels and len(samples.y.unique()) == len(samples.classes)
     assert ConvVAE(in_channels=task.channels, **task.vae).eval()(samples.x[:2]).shape == samples.x[:2].shape
@@ -204,7 +210,7 @@ def test_plain_images_are_added():
         (lambda: ConvVAE(skip_kernel=5), "skip_kernel is 5; accepted are 1 and 3"),
         (lambda: tiny().encode(images(size=12)), r"x has sides \(12, 12\); accepted are multiples of 8"),
         (lambda: ConvFeatures(nn.Conv2d(3, 3, 1), 2), "layers is 2; accepted are 1 to 1"),
-        (lambda: tasks.faces("validation", 3), "split is 'validation'; accepted are train, test"),
+        (lambda: image_sets.faces("validation", 3), "split is 'validation'; accepted are train, test"),
     ],
 )
 def test_bad_input_is_one_sentence(call, words):

@@ -43,7 +43,7 @@ FUNCTIONS = [
     "robustxai.nets.nothing.Here",
     "robustxai.nets.resnet.Nothing",
     "robustxai.nets.CompactResNet",
-    "robustxai.ace.metrics.features.Features",
+    "robustxai.ace.metrics.realism.Features",
     "robustxai.cli.main",
     "robustxai",
     "",

@@ -9,7 +9,7 @@ from robustxai.data import Dataset
 from robustxai.nets import MLP
 from robustxai.ranking import fit, prepare
 from robustxai.ranking.frames import as_dataset
-from robustxai.ranking.tables import encode
+from robustxai.ranking.prepared_table import encode
 
 N = 40
 AGE = [20.0 + i for i in range(N)]

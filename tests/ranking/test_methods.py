@@ -22,7 +22,7 @@ from robustxai.ranking import (
     select_weights,
 )
 from robustxai.ranking.regularisers import Gap
-from robustxai.ranking.study import SETTINGS, auc
+from robustxai.ranking.study.settings import SETTINGS, auc
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from robustxai.data import Dataset, NotAvailable
-from robustxai.ranking.synth import FEATURES, adult_like, coefficients, important, log_odds
-from robustxai.ranking.tables import encode, from_csv, prepare, table
+from robustxai.ranking.prepared_table import encode, from_csv, prepare, table
+from robustxai.ranking.synthetic_table import FEATURES, adult_like, coefficients, important, log_odds
 
 NAN = torch.nan
 

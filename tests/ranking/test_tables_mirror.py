@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from robustxai.ranking.tables import table
+from robustxai.ranking.prepared_table import table
 
 pytestmark = [
     pytest.mark.mirror,

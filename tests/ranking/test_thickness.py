@@ -17,7 +17,7 @@ from robustxai.ranking import (
     thickness_bounds,
     topk_thickness,
 )
-from robustxai.ranking.bounds import pair_slopes, score_rows
+from robustxai.ranking.certified import pair_slopes, score_rows
 from robustxai.ranking.thickness import ball_draws
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from robustxai import nets
 from robustxai.nets import MLP, ResNet9
 from robustxai.ranking import R2ET, SSR, Gap, Table, fit, prepare, table
-from robustxai.ranking.synth import adult_like
+from robustxai.ranking.synthetic_table import adult_like
 
 
 @pytest.fixture(scope="module")

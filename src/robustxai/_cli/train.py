@@ -1,6 +1,6 @@
 """`robustxai train`: find the chapters' recipes and run one.
 
-It alone knows that recipes live in `robustxai/<chapter>/recipes.py`; how they train is theirs, how results
+It alone knows that recipes live in `robustxai/<chapter>/study/recipes.py`; how they train is theirs, how results
 are stored is `robustxai.nets.recipes`.
 """
 
@@ -24,14 +24,14 @@ app = typer.Typer()
 
 
 def recipes() -> dict[str, Recipe]:
-    """All recipes by name, from every `robustxai/<chapter>/recipes.py` that has RECIPES."""
+    """All recipes by name, from every `robustxai/<chapter>/study/recipes.py` that has RECIPES."""
     from robustxai.nets.recipes import gather
 
     names = []
     for chapter in pkgutil.iter_modules(robustxai.__path__):
         folder = Path(robustxai.__path__[0], chapter.name)
-        if chapter.name != "nets" and (folder / "recipes.py").exists():  # imports no other chapter
-            names.append(f"robustxai.{chapter.name}.recipes")
+        if (folder / "study" / "recipes.py").exists():  # imports no other chapter
+            names.append(f"robustxai.{chapter.name}.study.recipes")
     return gather(*(import_module(name).RECIPES for name in names))
 
 

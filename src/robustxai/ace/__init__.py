@@ -1,11 +1,15 @@
 """Adversarial counterfactual explanations (ACE): attacks through a diffusion filter show what drives a decision."""
 
-from robustxai.ace.active import Fast
-from robustxai.ace.asking import Calls
+from robustxai.ace.ace import ACE, MODES
+from robustxai.ace.active_set import Fast
 from robustxai.ace.attacks import ATTACKS, CW, GD, PGD, Attack
-from robustxai.ace.explain import ACE, MODES
-from robustxai.ace.filter import DiffusionFilter
-from robustxai.ace.gradients import ROUTES, class_gradient, passes
+from robustxai.ace.chunks import Chunks
+from robustxai.ace.counterfactual import Counterfactual
+from robustxai.ace.ddpm_schedule import VARIANCES, Schedule, fewer, respaced
+from robustxai.ace.denoiser import Calls
+from robustxai.ace.diffusion_filter import DiffusionFilter
+from robustxai.ace.filter_gradients import ROUTES, class_gradient, passes
+from robustxai.ace.image_noise import draw, image_generators
 from robustxai.ace.losses import (
     DISTANCES,
     LOSSES,
@@ -16,11 +20,7 @@ from robustxai.ace.losses import (
     distance_weight,
     target_probability,
 )
-from robustxai.ace.memory import Chunks
-from robustxai.ace.noise import draw, image_generators
 from robustxai.ace.refinement import change_map, change_mask, refine
-from robustxai.ace.result import Counterfactual
-from robustxai.ace.schedule import VARIANCES, Schedule, fewer, respaced
 
 __all__ = [
     "ACE",

@@ -16,16 +16,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from robustxai.ace.active import Fast, run
+from robustxai.ace.active_set import Fast, run
+from robustxai.ace.attack_state import State
 from robustxai.ace.attacks import ATTACKS, Attack, Watch, check_task
 from robustxai.ace.checks import classify
-from robustxai.ace.filter import DiffusionFilter
+from robustxai.ace.chunks import Chunks
+from robustxai.ace.counterfactual import Counterfactual
+from robustxai.ace.diffusion_filter import DiffusionFilter
+from robustxai.ace.image_noise import Seeds, draw, image_generators
 from robustxai.ace.losses import Images, target_probability
-from robustxai.ace.memory import Chunks
-from robustxai.ace.noise import Seeds, draw, image_generators
 from robustxai.ace.refinement import change_mask, refine
-from robustxai.ace.result import Counterfactual
-from robustxai.ace.state import State
 from robustxai.checks import check_count, check_name, check_number
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from robustxai.ace.attack_state import State
 from robustxai.ace.attacks import Attack, Watch
 from robustxai.ace.checks import classify
-from robustxai.ace.filter import DiffusionFilter, check_filter
+from robustxai.ace.chunks import Chunks
+from robustxai.ace.diffusion_filter import DiffusionFilter, check_filter
 from robustxai.ace.losses import target_probability
-from robustxai.ace.memory import Chunks
-from robustxai.ace.state import State
 from robustxai.checks import check_count
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network

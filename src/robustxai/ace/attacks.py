@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from robustxai.ace.attack_state import Count, State
 from robustxai.ace.checks import classify, target_class
-from robustxai.ace.filter import DiffusionFilter, check_filter
-from robustxai.ace.gradients import ROUTES, class_gradient, passes
+from robustxai.ace.chunks import Chunks
+from robustxai.ace.diffusion_filter import DiffusionFilter, check_filter
+from robustxai.ace.filter_gradients import ROUTES, class_gradient, passes
+from robustxai.ace.image_noise import Seeds, draw, image_generators
 from robustxai.ace.losses import DISTANCES, SCHEDULES, Images, Logits, distance_gradient, distance_weight
-from robustxai.ace.memory import Chunks
-from robustxai.ace.noise import Seeds, draw, image_generators
-from robustxai.ace.state import Count, State
 from robustxai.checks import check_calm, check_count, check_images, check_name, check_number
 from robustxai.models import Network
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from robustxai.ace.filter import DiffusionFilter
+from robustxai.ace.diffusion_filter import DiffusionFilter
 from robustxai.checks import check_count
 
 

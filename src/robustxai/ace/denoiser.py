@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustxai.ace.freeze import frozen
+from robustxai.ace.frozen_parameters import frozen
 from robustxai.checks import check_calm
 from robustxai.models import fitting
 

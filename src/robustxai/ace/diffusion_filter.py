@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recomputed
 
-from robustxai.ace.asking import Calls, Denoiser
-from robustxai.ace.noise import Images, Seeds, draw, image_generators
-from robustxai.ace.plan import Plan
-from robustxai.ace.schedule import VARIANCES, Schedule, as_timesteps, fewer, respaced
+from robustxai.ace.ddpm_schedule import VARIANCES, Schedule, as_timesteps, fewer, respaced
+from robustxai.ace.denoiser import Calls, Denoiser
+from robustxai.ace.image_noise import Images, Seeds, draw, image_generators
+from robustxai.ace.scheduler_plan import Plan
 from robustxai.checks import check_count, check_finite, check_images, check_name
 
 Noise = Float[Tensor, "n tau channel height width"]
@@ -112,7 +112,7 @@ class DiffusionFilter:
         shipped network brings its schedule as `.alphas_cumprod` or `.scheduler`. `options` are those of the
         class. Raises ValueError when it cannot be read.
         """
-        from robustxai.ace.sources import read
+        from robustxai.ace.load_denoiser import read
 
         unet, scheduler = read(source, map_location=map_location)
         return cls(unet, scheduler, steps, tau, **options)

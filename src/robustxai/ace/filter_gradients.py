@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.ace.filter import DiffusionFilter, Noise, check_filter, check_noise
-from robustxai.ace.freeze import frozen
+from robustxai.ace.diffusion_filter import DiffusionFilter, Noise, check_filter, check_noise
+from robustxai.ace.frozen_parameters import frozen
 from robustxai.ace.losses import LOSSES, Images, Logits, class_loss
 from robustxai.checks import check_calm, check_images, check_name
 from robustxai.metrics import similarity

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from robustxai.ace.checks import check_flags, check_pair
-from robustxai.ace.filter import DiffusionFilter, Noise, check_filter, check_noise
+from robustxai.ace.diffusion_filter import DiffusionFilter, Noise, check_filter, check_noise
 from robustxai.checks import check_count, check_number
 
 Images = Float[Tensor, "n channel height width"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from robustxai.ace.asking import setting
+from robustxai.ace.denoiser import setting
 from robustxai.checks import check_positive
 
 NAMES = {

@@ -21,10 +21,10 @@ from robustxai.concepts.cav import CAV, FittedCAVs, Negatives
 from robustxai.concepts.exemplars import CONCEPTS, concept_sets, random_sets, scored_images
 from robustxai.concepts.facet_probes import facet_probe, facet_score
 from robustxai.concepts.facets import FacetedVisualization, Rendered
-from robustxai.concepts.results import Cell, TCAVResult
+from robustxai.concepts.rendered_classes import CLASSES, NAMES
+from robustxai.concepts.significance import corrected, permutation_test, state, t_test
 from robustxai.concepts.tcav import TCAV
-from robustxai.concepts.verdicts import corrected, permutation_test, state, t_test
-from robustxai.concepts.world import CLASSES, NAMES
+from robustxai.concepts.tcav_result import Cell, TCAVResult
 
 __all__ = [
     "CAV",

@@ -1,6 +1,6 @@
 """`CAV`: a linear probe of a concept at a layer, fitted against many negative sets at once.
 
-It knows rows of activations and nothing about networks; the arithmetic is in `gram.py`.
+It knows rows of activations and nothing about networks; the arithmetic is in `gram_probes.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustxai.checks import check_count, check_name, check_positive, check_sequence, check_share
-from robustxai.concepts import gram
-from robustxai.concepts.gram import ESTIMATORS
+from robustxai.concepts import gram_probes
+from robustxai.concepts.gram_probes import ESTIMATORS
 from robustxai.concepts.rows import check_alike, check_rows, drawn
 
 SMALLEST = 5  # examples a set
@@ -44,7 +44,7 @@ class Negatives:
             check_alike("negative set 0", sets[0], f"negative set {i}", s)
         n = min(map(len, sets))
         rows = torch.stack([s[drawn(len(s), n, seed)] for s in sets])
-        return cls(rows, gram.own_grams(rows))
+        return cls(rows, gram_probes.own_grams(rows))
 
     def cut(self, n: int, *, seed: int = 0) -> Negatives:
         """n rows of every set, `drawn` by seed. Raises ValueError for more than there are."""
@@ -152,7 +152,7 @@ class CAV:
         vectors, intercepts, right = [], [], []
         for first in range(0, len(against.rows), RUNS_AT_ONCE):
             runs = slice(first, first + RUNS_AT_ONCE)  # views, no copies
-            k = gram.grams(positive, against.rows[runs], against.own[runs])
+            k = gram_probes.grams(positive, against.rows[runs], against.own[runs])
             self._check_spread(k, positive.dtype)
             w, b, share = self._fit_runs(k, positive, against.rows[runs], train[runs], test[runs])
             vectors.append(w)
@@ -179,7 +179,7 @@ class CAV:
         share = torch.full_like(b, float("nan"))
         if held.shape[1]:
             f = torch.einsum("rij,rj->ri", k[each, held[:, :, None], picked[:, None, :]], alpha) + b[:, None]
-            share = (f * gram.labels(f) > 0).to(b).mean(1)
+            share = (f * gram_probes.labels(f) > 0).to(b).mean(1)
         full = torch.zeros_like(k[:, 0]).scatter(1, picked, alpha).to(positive)
         w = full[:, :n] @ positive + torch.bmm(full[:, None, n:], negatives)[:, 0]
         norm = w.norm(dim=1)
@@ -217,6 +217,6 @@ class CAV:
     def _check_spread(k: Tensor, dtype: torch.dtype) -> None:
         """What differs between examples is more than the rounding of their inner products."""
         size = k.diagonal(dim1=1, dim2=2).mean(1)
-        spread = gram.centred(k).diagonal(dim1=1, dim2=2).mean(1)
+        spread = gram_probes.centred(k).diagonal(dim1=1, dim2=2).mean(1)
         if bool((spread <= 4 * torch.finfo(dtype).eps * size).any()):
             raise ValueError(CONSTANT.format(" up to rounding"))

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_count, check_name, check_sequence
-from robustxai.concepts.world import NAMES, SIZE, class_images, clutter, landscapes, photographed
+from robustxai.concepts.rendered_classes import NAMES, SIZE, class_images, clutter, landscapes, photographed
 from robustxai.data.scenes import swatches
 from robustxai.data.scenes.textures import TEXTURES
 

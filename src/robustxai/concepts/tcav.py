@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.checks import check_count, check_images, check_name, check_sequence
+from robustxai.concepts.activation_cache import Cache, version_of
 from robustxai.concepts.activations import (
     CHUNK,
     CLASS_SCORES,
@@ -29,10 +30,8 @@ from robustxai.concepts.activations import (
     rows,
 )
 from robustxai.concepts.cav import CAV, FittedCAVs, Negatives
-from robustxai.concepts.memory import Cache, version_of
 from robustxai.concepts.random_cavs import BASELINES, left_out, random_cavs
-from robustxai.concepts.results import Cell, TCAVResult
-from robustxai.concepts.verdicts import (
+from robustxai.concepts.significance import (
     CORRECTIONS,
     check_level,
     corrected,
@@ -42,6 +41,7 @@ from robustxai.concepts.verdicts import (
     state,
     t_test,
 )
+from robustxai.concepts.tcav_result import Cell, TCAVResult
 
 TESTS = ("runs", "sets")
 

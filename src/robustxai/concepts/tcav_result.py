@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.concepts.cav import FittedCAVs
-from robustxai.concepts.verdicts import state
+from robustxai.concepts.significance import state
 from robustxai.metrics import Interval, bootstrap_interval
 
 

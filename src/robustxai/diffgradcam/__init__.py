@@ -6,13 +6,21 @@ To add an explainer write a function in `weightings.py` or a score in `scores.py
 """
 
 from robustxai.diffgradcam.cams import CAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
-from robustxai.diffgradcam.explainers import ContrastiveCAM, DiffGradCAM, DiffGradCAMPlusPlus
+from robustxai.diffgradcam.contrastive_cams import ContrastiveCAM, DiffGradCAM, DiffGradCAMPlusPlus
 from robustxai.diffgradcam.fooling import FoolingLoss
 from robustxai.diffgradcam.fullgrad import FullGrad
-from robustxai.diffgradcam.heo import HeoActive, HeoCenterMass, HeoLocation, HeoTopK, border, center_shift
-from robustxai.diffgradcam.masked import AblationCAM, ScoreCAM
+from robustxai.diffgradcam.heo_fooling import (
+    HeoActive,
+    HeoCenterMass,
+    HeoLocation,
+    HeoTopK,
+    border,
+    center_shift,
+)
+from robustxai.diffgradcam.logit_shift import ShiftAttack, center_head, shift_head, shift_index
+from robustxai.diffgradcam.masked_cams import AblationCAM, ScoreCAM
 from robustxai.diffgradcam.monitors import EntropyMonitor, score_agreement
-from robustxai.diffgradcam.neighbours import (
+from robustxai.diffgradcam.other_cams import (
     CASE,
     CentredGradCAM,
     EigenCAM,
@@ -23,7 +31,6 @@ from robustxai.diffgradcam.neighbours import (
 )
 from robustxai.diffgradcam.scores import SCORES, score_coefficients
 from robustxai.diffgradcam.sham import ShamLoss, sham_target
-from robustxai.diffgradcam.shift import ShiftAttack, center_head, shift_head, shift_index
 from robustxai.diffgradcam.weightings import WEIGHTINGS
 
 __all__ = [

@@ -1,6 +1,6 @@
 """The class activation maps of one logit, by name: each a weighting of `weightings.py` under the score 'logit'."""
 
-from robustxai.diffgradcam.explainers import ContrastiveCAM
+from robustxai.diffgradcam.contrastive_cams import ContrastiveCAM
 
 
 class CAM(ContrastiveCAM):

@@ -17,8 +17,8 @@ from torch.nn.functional import interpolate
 from robustxai.capture import Layer
 from robustxai.checks import as_target, check_calm, check_images, check_name
 from robustxai.diffgradcam.capture import Cut, cut, find_layer
-from robustxai.diffgradcam.exact import exact_plusplus
-from robustxai.diffgradcam.maps import all_maps, following, raw_maps
+from robustxai.diffgradcam.exact_plusplus import exact_plusplus
+from robustxai.diffgradcam.raw_maps import all_maps, following, raw_maps
 from robustxai.diffgradcam.scores import check_contrast
 from robustxai.diffgradcam.weightings import find_weighting
 from robustxai.explainers.base import Explainer

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from robustxai.diffgradcam.capture import Cut
-from robustxai.diffgradcam.maps import gradient
+from robustxai.diffgradcam.raw_maps import gradient
 from robustxai.diffgradcam.scores import others, score_coefficients
 from robustxai.diffgradcam.weightings import EPS, combine, gradcampp
 

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from robustxai.capture import Calls, observed
 from robustxai.checks import ROUNDING, check_count
 from robustxai.diffgradcam.capture import Cut
-from robustxai.diffgradcam.explainers import ContrastiveCAM
+from robustxai.diffgradcam.contrastive_cams import ContrastiveCAM
 from robustxai.diffgradcam.scores import score_coefficients
 from robustxai.diffgradcam.weightings import combine
 from robustxai.models import logits_of

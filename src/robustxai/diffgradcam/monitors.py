@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.checks import check_floats, check_number
-from robustxai.diffgradcam.explainers import ContrastiveCAM
+from robustxai.diffgradcam.contrastive_cams import ContrastiveCAM
 from robustxai.metrics import entropy, pearson
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from robustxai.checks import check_count, check_finite, check_floats, check_length, check_number
 from robustxai.diffgradcam.capture import Cut
-from robustxai.diffgradcam.explainers import ContrastiveCAM
-from robustxai.diffgradcam.maps import gradient
+from robustxai.diffgradcam.contrastive_cams import ContrastiveCAM
+from robustxai.diffgradcam.raw_maps import gradient
 from robustxai.diffgradcam.scores import score_coefficients
 from robustxai.diffgradcam.weightings import combine
 from robustxai.metrics.predictions import two_columns

@@ -6,26 +6,17 @@ encoder, image -> code.
 """
 
 from robustxai.manifold_ig import baselines
-from robustxai.manifold_ig.adaptive import BPDA, borrowed, frozen
 from robustxai.manifold_ig.attacked import Attacked
-from robustxai.manifold_ig.attacks import AttributionAttack
 from robustxai.manifold_ig.attribution import Attribution
-from robustxai.manifold_ig.controls import ShuffledChange
-from robustxai.manifold_ig.decoded import ManifoldIG
+from robustxai.manifold_ig.attribution_attack import AttributionAttack
+from robustxai.manifold_ig.constant_speed import EvenPathIG
 from robustxai.manifold_ig.density import AggregatedPosterior, VarianceDecoder
-from robustxai.manifold_ig.diagnostics import (
-    autoencoder_residual,
-    curve_ratios,
-    gradient_noise,
-    nearest_distance,
-    path_of,
-)
-from robustxai.manifold_ig.even import EvenPathIG
-from robustxai.manifold_ig.explained import SCORES, class_scores
-from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
+from robustxai.manifold_ig.explained_score import SCORES, class_scores
 from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed, geodesic
-from robustxai.manifold_ig.implicit import implicit
-from robustxai.manifold_ig.integrate import accumulated, straight_integral, weighted_gradients
+from robustxai.manifold_ig.geodesic_path import ManifoldIG
+from robustxai.manifold_ig.guides import BPDA, borrowed, frozen
+from robustxai.manifold_ig.implicit_gradient import implicit
+from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.known_manifold import (
     MENAGERIE_MANIFOLD,
     PORTRAIT_MANIFOLD,
@@ -33,9 +24,25 @@ from robustxai.manifold_ig.known_manifold import (
     manifold_distance,
     nearest_on_manifold,
 )
-from robustxai.manifold_ig.latent import LatentPathIG
-from robustxai.manifold_ig.maps import SaliencyOf, saliency, shares
-from robustxai.manifold_ig.metric import (
+from robustxai.manifold_ig.latent_path import LatentPathIG
+from robustxai.manifold_ig.noisy_averages import GradientSHAP, SmoothGradIG
+from robustxai.manifold_ig.path_diagnostics import (
+    autoencoder_residual,
+    curve_ratios,
+    gradient_noise,
+    nearest_distance,
+    path_of,
+)
+from robustxai.manifold_ig.path_integral import accumulated, straight_integral, weighted_gradients
+from robustxai.manifold_ig.paths import (
+    ENDPOINTS,
+    blur_path,
+    endpoints,
+    guided_path,
+    straight,
+)
+from robustxai.manifold_ig.pixel_paths import BlurIG, GuidedIG
+from robustxai.manifold_ig.pullback_metric import (
     Bounds,
     curve_bounds,
     curve_energy,
@@ -50,17 +57,10 @@ from robustxai.manifold_ig.metric import (
     push,
     speed_variation,
 )
-from robustxai.manifold_ig.noisy import GradientSHAP, SmoothGradIG
-from robustxai.manifold_ig.paths import (
-    ENDPOINTS,
-    blur_path,
-    endpoints,
-    guided_path,
-    straight,
-)
-from robustxai.manifold_ig.pixel import BlurIG, GuidedIG
-from robustxai.manifold_ig.released import ReleasedPath, released_geodesic, released_geodesic_reference
-from robustxai.manifold_ig.rules import RULES, quadrature
+from robustxai.manifold_ig.quadrature_rules import RULES, quadrature
+from robustxai.manifold_ig.released_solver import ReleasedPath, released_geodesic, released_geodesic_reference
+from robustxai.manifold_ig.saliency_maps import SaliencyOf, saliency, shares
+from robustxai.manifold_ig.shuffled_control import ShuffledChange
 from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, reconstruction_error
 
 __all__ = [

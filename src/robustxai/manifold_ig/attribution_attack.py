@@ -18,10 +18,10 @@ from robustxai import checks
 from robustxai.checks import check_count, check_positive
 from robustxai.explainers.reduce import read
 from robustxai.manifold_ig.attacked import Attacked, Sample
-from robustxai.manifold_ig.contracts import check_inside, checked_clip
-from robustxai.manifold_ig.explainers import IntegratedGradients
-from robustxai.manifold_ig.keeping import Predictions
-from robustxai.manifold_ig.maps import Explain, shares
+from robustxai.manifold_ig.geodesic_checks import check_inside, checked_clip
+from robustxai.manifold_ig.integrated_gradients import IntegratedGradients
+from robustxai.manifold_ig.keep_prediction import Predictions
+from robustxai.manifold_ig.saliency_maps import Explain, shares
 from robustxai.models import Network, logits_of
 
 Guide = Callable[[Tensor], Explain]

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustxai.checks import ROUNDING, check_calm, check_length
-from robustxai.manifold_ig.contracts import check_rows, run
-from robustxai.manifold_ig.metric import Codes, Decoder
+from robustxai.manifold_ig.geodesic_checks import check_rows, run
+from robustxai.manifold_ig.pullback_metric import Codes, Decoder
 
 Sample = Float[Tensor, " n *sample"]
 

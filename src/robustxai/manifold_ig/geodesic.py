@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from robustxai.checks import check_callable, check_calm, check_count, check_name
-from robustxai.manifold_ig import sine
-from robustxai.manifold_ig.contracts import (
+from robustxai.manifold_ig import sine_curves
+from robustxai.manifold_ig.geodesic_checks import (
     MODES,
     check_budget,
     check_ends,
@@ -24,7 +24,8 @@ from robustxai.manifold_ig.contracts import (
     check_sweeps,
 )
 from robustxai.manifold_ig.lbfgs import minimise
-from robustxai.manifold_ig.metric import (
+from robustxai.manifold_ig.path_energy import Objective, Penalty, decoded_ends
+from robustxai.manifold_ig.pullback_metric import (
     Codes,
     Decoder,
     Images,
@@ -37,8 +38,7 @@ from robustxai.manifold_ig.metric import (
     segments,
     speed_variation,
 )
-from robustxai.manifold_ig.objective import Objective, Penalty, decoded_ends
-from robustxai.manifold_ig.released import EPSILON, STEP, SWEEPS, released_geodesic
+from robustxai.manifold_ig.released_solver import EPSILON, STEP, SWEEPS, released_geodesic
 
 EVEN = 5e-4
 
@@ -69,7 +69,7 @@ class Geodesic:
     @property
     def bend(self) -> PerCurve:
         """How far the curve leaves the straight latent line, at most, over the distance of its ends."""
-        off = self.latents - sine.line(self.latents[0], self.latents[-1], len(self.latents))
+        off = self.latents - sine_curves.line(self.latents[0], self.latents[-1], len(self.latents))
         return off.flatten(2).norm(dim=2).amax(0) / norms(self.latents[-1] - self.latents[0])
 
     @property
@@ -149,7 +149,7 @@ def geodesic(
     else:
         found = _solve(objective, coarse, guess, evaluations, modes, history, tolerance)
         if polish == 0:
-            fine = sine.curve(sine.coefficients(found[0], coarse - 2), z0, z1, n_points)
+            fine = sine_curves.curve(sine_curves.coefficients(found[0], coarse - 2), z0, z1, n_points)
             found = (fine, *found[1:])
         else:
             found = _solve(objective, n_points, found[0], polish or evaluations, modes, history, tolerance)
@@ -179,7 +179,7 @@ def at_constant_speed(
         if len(rows) == 0:
             break
         images = path.images[:, rows]
-        latents = sine.at_times(path.latents[:, rows], sine.even_times(segments(images)))
+        latents = sine_curves.at_times(path.latents[:, rows], sine_curves.even_times(segments(images)))
         own = path.trace[:, rows], path.converged[rows], path.finite[rows]
         moved = _measured(decoder, latents, images[[0, -1]], max_batch, *own)
         better = moved.energy < path.energy[rows]
@@ -190,7 +190,7 @@ def at_constant_speed(
 
 def _solve(objective, n_points, guess, evaluations, modes, history, tolerance):
     z0, z1 = objective.z0, objective.z1
-    straight = sine.line(z0, z1, n_points)
+    straight = sine_curves.line(z0, z1, n_points)
     count = min(modes or n_points - 2, n_points - 2)
     if count == 0 or evaluations == 0:
         with torch.no_grad():
@@ -207,14 +207,14 @@ def _solve(objective, n_points, guess, evaluations, modes, history, tolerance):
         rows = torch.arange(len(z0), device=z0.device)
         shared = min(count, len(guess) - 2)
         warm = torch.zeros_like(a)
-        warm[:, : shared * d] = sine.coefficients(guess.detach(), shared).flatten(1)
+        warm[:, : shared * d] = sine_curves.coefficients(guess.detach(), shared).flatten(1)
         lower = evaluate(warm, rows)[0] < evaluate(a, rows)[0]
         a = torch.where(lower[:, None], warm, a)
     best = minimise(
         evaluate, a, evaluations=evaluations, first_step=0.1 * norms(z1 - z0), history=history,
         tolerance=tolerance,
     )  # fmt: skip
-    latents = sine.curve(best.x.reshape(-1, count, d), z0, z1, n_points)
+    latents = sine_curves.curve(best.x.reshape(-1, count, d), z0, z1, n_points)
     return latents, best.trace, best.converged, best.finite
 
 

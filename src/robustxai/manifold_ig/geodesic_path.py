@@ -13,12 +13,12 @@ from robustxai.checks import check_count, check_name
 from robustxai.explainers.base import Explainer
 from robustxai.manifold_ig.attribution import Attribution
 from robustxai.manifold_ig.baselines import as_baseline
-from robustxai.manifold_ig.contracts import MODES, check_solver
-from robustxai.manifold_ig.explainers import Sample, Target, Way
 from robustxai.manifold_ig.geodesic import Geodesic, geodesic
-from robustxai.manifold_ig.latent import LatentPathIG
-from robustxai.manifold_ig.metric import Decoder, Latents, decode
-from robustxai.manifold_ig.sine import line
+from robustxai.manifold_ig.geodesic_checks import MODES, check_solver
+from robustxai.manifold_ig.integrated_gradients import Sample, Target, Way
+from robustxai.manifold_ig.latent_path import LatentPathIG
+from robustxai.manifold_ig.pullback_metric import Decoder, Latents, decode
+from robustxai.manifold_ig.sine_curves import line
 
 FIRST = ("line", "encoded")
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from robustxai.checks import check_batch, check_callable
 from robustxai.explainers.base import Explainer
 from robustxai.manifold_ig.baselines import as_baseline
-from robustxai.manifold_ig.decoded import ManifoldIG
-from robustxai.manifold_ig.latent import LatentPathIG
-from robustxai.manifold_ig.maps import Explain, signed
+from robustxai.manifold_ig.geodesic_path import ManifoldIG
+from robustxai.manifold_ig.latent_path import LatentPathIG
+from robustxai.manifold_ig.saliency_maps import Explain, signed
 
 
 def frozen(

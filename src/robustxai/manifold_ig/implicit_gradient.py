@@ -14,11 +14,11 @@ from torch import Tensor
 
 from robustxai.checks import check_count
 from robustxai.manifold_ig.baselines import as_baseline
-from robustxai.manifold_ig.decoded import ManifoldIG
-from robustxai.manifold_ig.explainers import Target, Way
-from robustxai.manifold_ig.latent import LatentPathIG
-from robustxai.manifold_ig.metric import Codes, Decoder, Latents, curve_energy, decode
-from robustxai.manifold_ig.sine import line
+from robustxai.manifold_ig.geodesic_path import ManifoldIG
+from robustxai.manifold_ig.integrated_gradients import Target, Way
+from robustxai.manifold_ig.latent_path import LatentPathIG
+from robustxai.manifold_ig.pullback_metric import Codes, Decoder, Latents, curve_energy, decode
+from robustxai.manifold_ig.sine_curves import line
 
 
 def end_gradient(

@@ -18,7 +18,7 @@ from robustxai.data.scenes import FactorSpec, render_menagerie, render_portraits
 from robustxai.data.scenes.base import sample_factors
 from robustxai.data.scenes.menagerie import FACTORS as MENAGERIE
 from robustxai.data.scenes.portraits import FACTORS as PORTRAITS
-from robustxai.manifold_ig.contracts import check_curve, is_count
+from robustxai.manifold_ig.geodesic_checks import check_curve, is_count
 from robustxai.manifold_ig.lbfgs import minimise
 from robustxai.runtime import side_by_side
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from robustxai.checks import check_callable, check_count, check_name
 from robustxai.manifold_ig import paths
-from robustxai.manifold_ig.explainers import PathExplainer, Target, Way
 from robustxai.manifold_ig.geodesic import Geodesic
-from robustxai.manifold_ig.metric import Decoder, Latents, decode
-from robustxai.manifold_ig.recall import Recall
-from robustxai.manifold_ig.sine import line
+from robustxai.manifold_ig.integrated_gradients import PathExplainer, Target, Way
+from robustxai.manifold_ig.path_cache import Recall
+from robustxai.manifold_ig.pullback_metric import Decoder, Latents, decode
+from robustxai.manifold_ig.sine_curves import line
 
 Memory = dict[bytes, Any]
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from robustxai.checks import check_count, check_generator, check_number
 from robustxai.manifold_ig.baselines import as_baseline
-from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer, Target, Way
-from robustxai.manifold_ig.integrate import Integral, line_integral, made_gradients
+from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer, Target, Way
+from robustxai.manifold_ig.path_integral import Integral, line_integral, made_gradients
 
 
 class _Noisy(PathExplainer):

@@ -13,13 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_calm, check_count, check_finite
-from robustxai.manifold_ig.contracts import check_curve, check_rows, run
-from robustxai.manifold_ig.decoded import ManifoldIG
-from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
-from robustxai.manifold_ig.integrate import Target, weighted_gradients
-from robustxai.manifold_ig.latent import LatentPathIG
-from robustxai.manifold_ig.metric import curve_bounds, segments
+from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, run
+from robustxai.manifold_ig.geodesic_path import ManifoldIG
+from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer
+from robustxai.manifold_ig.latent_path import LatentPathIG
+from robustxai.manifold_ig.path_integral import Target, weighted_gradients
 from robustxai.manifold_ig.paths import endpoints, straight
+from robustxai.manifold_ig.pullback_metric import curve_bounds, segments
 
 Path = Float[Tensor, "points n *sample"]
 PerPoint = Float[Tensor, "points n"]

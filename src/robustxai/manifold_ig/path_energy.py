@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from robustxai.manifold_ig import sine
-from robustxai.manifold_ig.metric import Decoder, curve_energy, decode
+from robustxai.manifold_ig import sine_curves
+from robustxai.manifold_ig.pullback_metric import Decoder, curve_energy, decode
 
 Penalty = Callable[[Tensor], Tensor]
 
@@ -47,7 +47,7 @@ class Objective:
     def _part(self, a: Tensor, rows: Tensor, n_points: int) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             a = a.requires_grad_()
-            inner = sine.curve(a, self.z0[rows], self.z1[rows], n_points)[1:-1]
+            inner = sine_curves.curve(a, self.z0[rows], self.z1[rows], n_points)[1:-1]
             images = decode(self.decoder, inner)
             value = curve_energy(torch.cat((self.ends[:1, rows], images, self.ends[1:, rows])))
             if self.penalty is not None:

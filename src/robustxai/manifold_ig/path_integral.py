@@ -12,12 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustxai.checks import check_calm, check_count, check_finite, check_name
-from robustxai.manifold_ig.contracts import check_curve, check_rows, check_same
-from robustxai.manifold_ig.entrance import Segment, entered, slope
-from robustxai.manifold_ig.explained import SCORES, checked_target, picked
+from robustxai.manifold_ig.explained_score import SCORES, checked_target, picked
+from robustxai.manifold_ig.first_layer import Segment, entered, slope
+from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, check_same
+from robustxai.manifold_ig.gradient_steadiness import Turning
 from robustxai.manifold_ig.precision import widened
-from robustxai.manifold_ig.rules import Images, Nodes, nodes
-from robustxai.manifold_ig.turning import Turning
+from robustxai.manifold_ig.quadrature_rules import Images, Nodes, nodes
 from robustxai.models import Network, logits_of
 
 Target = int | Int[Tensor, " n"] | None

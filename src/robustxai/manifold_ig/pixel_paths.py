@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from robustxai.checks import check_positive
 from robustxai.explainers.base import Explainer
 from robustxai.manifold_ig import paths
-from robustxai.manifold_ig.adaptive import BPDA
-from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer, Target, Way
-from robustxai.manifold_ig.integrate import Integral, gradients, made_gradients
+from robustxai.manifold_ig.gradient_steadiness import Turning
+from robustxai.manifold_ig.guides import BPDA
+from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer, Target, Way
+from robustxai.manifold_ig.path_integral import Integral, gradients, made_gradients
 from robustxai.manifold_ig.precision import widened
-from robustxai.manifold_ig.rules import RULES
-from robustxai.manifold_ig.turning import Turning
+from robustxai.manifold_ig.quadrature_rules import RULES
 
 TINY_BLUR = 0.01
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.func import jvp, vjp
 
 from robustxai.checks import check_callable, check_count, check_generator
-from robustxai.manifold_ig.contracts import check_curve, check_rows, check_same, run
+from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, check_same, run
 
 Decoder = Callable[[Tensor], Tensor]
 Codes = Float[Tensor, "n *latent"]

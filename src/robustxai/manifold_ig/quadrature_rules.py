@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_count, check_name
-from robustxai.manifold_ig.contracts import check_curve
+from robustxai.manifold_ig.geodesic_checks import check_curve
 
 Images = Float[Tensor, "points n *sample"]
 Nodes = Float[Tensor, "nodes n *sample"]

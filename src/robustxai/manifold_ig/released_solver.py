@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.func import vjp
 
 from robustxai.checks import check_calm, check_count
-from robustxai.manifold_ig.contracts import check_ends, check_sweeps
-from robustxai.manifold_ig.metric import (
+from robustxai.manifold_ig.geodesic_checks import check_ends, check_sweeps
+from robustxai.manifold_ig.pullback_metric import (
     Codes,
     Decoder,
     Images,

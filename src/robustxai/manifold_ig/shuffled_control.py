@@ -11,9 +11,9 @@ from torch import Tensor
 
 from robustxai.checks import as_target, check_batch, check_calm, check_count
 from robustxai.manifold_ig.attacked import Attacked, Sample
-from robustxai.manifold_ig.contracts import checked_clip
-from robustxai.manifold_ig.keeping import Predictions
-from robustxai.manifold_ig.maps import Explain
+from robustxai.manifold_ig.geodesic_checks import checked_clip
+from robustxai.manifold_ig.keep_prediction import Predictions
+from robustxai.manifold_ig.saliency_maps import Explain
 from robustxai.models import Network, logits_of
 
 

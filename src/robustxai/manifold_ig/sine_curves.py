@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.manifold_ig.metric import Codes, Curve, Latents
+from robustxai.manifold_ig.pullback_metric import Codes, Curve, Latents
 
 
 def line(z0: Codes, z1: Codes, n_points: int) -> Latents:

@@ -1,7 +1,7 @@
 """Training recipes: what `robustxai train NAME` runs, and the one way its results get into a weights
 folder.
 
-A chapter lists its recipes in `robustxai/<chapter>/recipes.py` as `RECIPES: dict[str, Recipe]`. This module
+A chapter lists its recipes in `robustxai/<chapter>/study/recipes.py` as `RECIPES: dict[str, Recipe]`. This module
 knows no chapter; only the command line gathers them.
 """
 

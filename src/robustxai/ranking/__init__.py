@@ -15,29 +15,12 @@ from robustxai.ranking.attacks import (
     TargetRegionAttack,
     TopKAttack,
 )
-from robustxai.ranking.bounds import Bounds, certified_radius, certified_ratio, thickness_bounds
+from robustxai.ranking.certified import Bounds, certified_radius, certified_ratio, thickness_bounds
 from robustxai.ranking.counterexample import Counterexample, lp_counterexample
 from robustxai.ranking.explainers import GradientTimesInput, IntegratedGradients, Saliency, SmoothGrad
-from robustxai.ranking.faithfulness import DecisionFlip, comp, dffot, suff
 from robustxai.ranking.gaps import PAIRS, pair_count, pair_mean, pair_sum, pair_weights
 from robustxai.ranking.gradients import SCORES, explained, gradient, logits_and_gradient, ranked
-from robustxai.ranking.hardness import (
-    Break,
-    common_descent,
-    iteration_bound,
-    iterations_to_break,
-    min_norm_weights,
-)
-from robustxai.ranking.measures import (
-    Sensitivity,
-    attacked_precision,
-    chance_level,
-    precision_at_k,
-    pretrained_overlap,
-    random_control,
-    sensitivity,
-)
-from robustxai.ranking.methods import METHODS, Method, fine_tune
+from robustxai.ranking.prepared_table import Table, from_csv, prepare, table
 from robustxai.ranking.regularisers import (
     DIRECTIONS,
     R2ET,
@@ -51,12 +34,38 @@ from robustxai.ranking.regularisers import (
     Objective,
     Regulariser,
 )
-from robustxai.ranking.select import Score, Selection, select_weights
-from robustxai.ranking.study import SETTINGS, Measured, Row, Setting, evaluate, measure, prepared, pretrain
-from robustxai.ranking.synth import adult_like
-from robustxai.ranking.tables import Table, from_csv, prepare, table
+from robustxai.ranking.removal import DecisionFlip, comp, dffot, suff
+from robustxai.ranking.stability import (
+    Sensitivity,
+    attacked_precision,
+    chance_level,
+    precision_at_k,
+    pretrained_overlap,
+    random_control,
+    sensitivity,
+)
+from robustxai.ranking.steps_to_break import (
+    Break,
+    common_descent,
+    iteration_bound,
+    iterations_to_break,
+    min_norm_weights,
+)
+from robustxai.ranking.study.settings import (
+    SETTINGS,
+    Measured,
+    Row,
+    Setting,
+    evaluate,
+    measure,
+    prepared,
+    pretrain,
+)
+from robustxai.ranking.synthetic_table import adult_like
 from robustxai.ranking.thickness import kept_share, thickness, topk_thickness
 from robustxai.ranking.training import Fitted, fit
+from robustxai.ranking.training_methods import METHODS, Method, fine_tune
+from robustxai.ranking.weight_selection import Score, Selection, select_weights
 
 __all__ = [
     "DIRECTIONS",

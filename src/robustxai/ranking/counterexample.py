@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robustxai.checks import check_count, check_number, check_positive, check_sequence
 from robustxai.ranking.checks import check_k, check_matrix
-from robustxai.ranking.measures import precision_at_k
+from robustxai.ranking.stability import precision_at_k
 
 Maps = Float[Tensor, "n d"]
 PerSample = Float[Tensor, " n"]

@@ -20,8 +20,8 @@ from robustxai.checks import check_count, check_name
 from robustxai.data import Dataset, NotAvailable, load
 from robustxai.data.tabular import NA, columns, labels, sheet
 from robustxai.ranking.frames import as_dataset
-from robustxai.ranking.missing import MISSING, fill, whole
-from robustxai.ranking.synth import adult_like
+from robustxai.ranking.missing_cells import MISSING, fill, whole
+from robustxai.ranking.synthetic_table import adult_like
 
 Part = tuple[Tensor, Tensor]
 SETS = ("synth", "breast_cancer", "digits", "adult", "bank_marketing", "compas", "mnist", "cifar10")

@@ -26,12 +26,12 @@ from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
 from robustxai.ranking.attacks.common import per_sample, unit
 from robustxai.ranking.attacks.following import warn_unfollowed
-from robustxai.ranking.bounds import score_rows
+from robustxai.ranking.certified import score_rows
 from robustxai.ranking.checks import check_k
 from robustxai.ranking.explainers import Saliency
 from robustxai.ranking.gaps import pair_weights
 from robustxai.ranking.gradients import Target, same_class
-from robustxai.ranking.measures import precision_at_k
+from robustxai.ranking.stability import precision_at_k
 from robustxai.ranking.thickness import Explain, Inputs, PerSample, ordered
 
 DIRECTIONS = ("sum", "common")

@@ -18,8 +18,8 @@ from robustxai import nets
 from robustxai.checks import as_target, check_batch, check_module
 from robustxai.data import Dataset
 from robustxai.models import logits_of
+from robustxai.ranking.prepared_table import Part, Table
 from robustxai.ranking.regularisers.base import Objective, Regulariser
-from robustxai.ranking.tables import Part, Table
 
 RESERVED = ("loss", "train_mode", "on_epoch", "ema")
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from robustxai.checks import check_name
 from robustxai.nets.softplus import softplus_copy
+from robustxai.ranking.prepared_table import Part, Table
 from robustxai.ranking.regularisers import (
     R2ET,
     SSR,
@@ -24,7 +25,6 @@ from robustxai.ranking.regularisers import (
     Gap,
     Regulariser,
 )
-from robustxai.ranking.tables import Part, Table
 from robustxai.ranking.training import Fitted, fit
 
 Options = Mapping[str, float | int]

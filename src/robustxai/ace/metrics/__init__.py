@@ -13,10 +13,10 @@ from robustxai.ace.metrics.changes import (
     largest_change,
     mean_change,
 )
-from robustxai.ace.metrics.features import Features, frechet, same_identity, similarity, split_frechet
+from robustxai.ace.metrics.counterfactual_transition import Transition, cout
+from robustxai.ace.metrics.factors import factor_shift, mask_iou, upper_half
 from robustxai.ace.metrics.flips import flips, purified_flips, transfer_flips
-from robustxai.ace.metrics.transition import Transition, cout
-from robustxai.ace.metrics.truth import factor_shift, mask_iou, upper_half
+from robustxai.ace.metrics.realism import Features, frechet, same_identity, similarity, split_frechet
 
 __all__ = [
     "CorrelationDifference",

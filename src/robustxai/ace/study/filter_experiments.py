@@ -16,14 +16,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.ace import metrics as M
+from robustxai.ace.ace import ACE
 from robustxai.ace.attacks import Watch
-from robustxai.ace.explain import ACE
-from robustxai.ace.filter import DiffusionFilter
-from robustxai.ace.measured import Judges, Rows, measured
+from robustxai.ace.counterfactual import Counterfactual
+from robustxai.ace.diffusion_filter import DiffusionFilter
+from robustxai.ace.image_noise import draw, image_generators
 from robustxai.ace.metrics.flips import classes
-from robustxai.ace.noise import draw, image_generators
 from robustxai.ace.refinement import change_mask, refine
-from robustxai.ace.result import Counterfactual
+from robustxai.ace.study.measures import Judges, Rows, measured
 
 Images = Float[Tensor, "n channel height width"]
 LEVELS = (0, 10, 20, 40, 80, 120, 200, 300)

@@ -11,9 +11,9 @@ from typing import Any
 
 from robustxai.ace import metrics as M
 from robustxai.ace.attacks import ATTACKS, PGD, Attack
-from robustxai.ace.experiments import NOTHING, Images, Known, changed, explained
-from robustxai.ace.filter import DiffusionFilter
-from robustxai.ace.measured import Judges, Rows
+from robustxai.ace.diffusion_filter import DiffusionFilter
+from robustxai.ace.study.filter_experiments import NOTHING, Images, Known, changed, explained
+from robustxai.ace.study.measures import Judges, Rows
 
 
 def attacks(

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from robustxai.ace import metrics as M
-from robustxai.ace.filter import DiffusionFilter
+from robustxai.ace.diffusion_filter import DiffusionFilter
 from robustxai.ace.metrics.flips import PURIFIED_DRAWS
 from robustxai.metrics.statistics import Interval, bootstrap_interval
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustxai.ace.denoise import denoising_error, denoising_loss
-from robustxai.ace.faces import CONFOUNDER, CORRELATION, IMAGES, SIZE, faces, unlabelled
-from robustxai.ace.photographs import build as build_photographs
+from robustxai.ace.study.denoising_loss import denoising_error, denoising_loss
+from robustxai.ace.study.faces import CONFOUNDER, CORRELATION, IMAGES, SIZE, faces, unlabelled
+from robustxai.ace.study.photographs import build as build_photographs
 from robustxai.data.scenes import Scenes
 from robustxai.data.scenes.portraits_factors import FACTORS
 from robustxai.nets import CompactResNet, CompactVGG, RandomShift, accuracy, fit

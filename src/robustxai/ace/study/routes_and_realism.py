@@ -14,12 +14,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robustxai.ace import metrics as M
-from robustxai.ace.experiments import NOTHING, Known, changed, explained, with_and_without
-from robustxai.ace.faces import CONFOUNDER, edit_region
-from robustxai.ace.filter import DiffusionFilter
-from robustxai.ace.gradients import ROUTES, class_gradient, cosine, passes
-from robustxai.ace.measured import Judges, Rows, measured, of_set
-from robustxai.ace.result import Counterfactual
+from robustxai.ace.counterfactual import Counterfactual
+from robustxai.ace.diffusion_filter import DiffusionFilter
+from robustxai.ace.filter_gradients import ROUTES, class_gradient, cosine, passes
+from robustxai.ace.study.faces import CONFOUNDER, edit_region
+from robustxai.ace.study.filter_experiments import NOTHING, Known, changed, explained, with_and_without
+from robustxai.ace.study.measures import Judges, Rows, measured, of_set
 from robustxai.data.scenes import Scenes
 from robustxai.metrics import energy_inside
 

@@ -21,12 +21,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.ace import metrics as M
-from robustxai.ace.experiments import at_level
-from robustxai.ace.faces import faces
-from robustxai.ace.filter import DiffusionFilter
-from robustxai.ace.measured import Judges
-from robustxai.ace.photographs import PAIRS, Photographs, pick
-from robustxai.ace.recipes import RECIPES
+from robustxai.ace.diffusion_filter import DiffusionFilter
+from robustxai.ace.study.faces import faces
+from robustxai.ace.study.filter_experiments import at_level
+from robustxai.ace.study.measures import Judges
+from robustxai.ace.study.photographs import PAIRS, Photographs, pick
+from robustxai.ace.study.recipes import RECIPES
 from robustxai.data import fetch
 from robustxai.data.scenes import Scenes
 from robustxai.nets import folded, pretrained, recipes, zoo

@@ -21,7 +21,7 @@ from robustxai.concepts.activations import (
     gradient_rows,
     rows,
 )
-from robustxai.concepts.attacks.common import Attack, Perturbed
+from robustxai.concepts.attacks.base import Attack, Perturbed
 
 Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_count, check_generator
-from robustxai.concepts.attacks.common import Perturbed, check, level_of, stored
+from robustxai.concepts.attacks.base import Perturbed, check, level_of, stored
 
 Images = Float[Tensor, "n channel height width"]
 CONTROLS = ("sign noise", "permuted", "shuffled", "negated")

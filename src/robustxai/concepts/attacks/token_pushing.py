@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from robustxai.checks import check_images
 from robustxai.concepts.activations import check_model, check_runs, check_size
-from robustxai.concepts.attacks.common import Attack, Perturbed
-from robustxai.concepts.attacks.distances import centroids, check_variant, squared_distances
+from robustxai.concepts.attacks.base import Attack, Perturbed
+from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
 
 Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from robustxai.checks import check_images
 from robustxai.concepts.activations import check_model, check_runs, check_size
-from robustxai.concepts.attacks.common import (
+from robustxai.concepts.attacks.base import (
     Attack,
     Perturbed,
     check,
@@ -25,7 +25,7 @@ from robustxai.concepts.attacks.common import (
     values,
     warn_unled,
 )
-from robustxai.concepts.attacks.distances import centroids, check_variant, squared_distances
+from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
 
 Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]

@@ -12,11 +12,11 @@ import torch
 
 from robustxai.concepts.attacks import MultiLayerPushing, TokenPushing, UniversalPushing
 from robustxai.concepts.cav import CAV
-from robustxai.concepts.experiments import Case, judge
-from robustxai.concepts.outcomes import Flip
-from robustxai.concepts.results import Cell
-from robustxai.concepts.study import Study
+from robustxai.concepts.study.cases import Case, judge
+from robustxai.concepts.study.outcomes import Flip
+from robustxai.concepts.study.study import Study
 from robustxai.concepts.tcav import TCAV
+from robustxai.concepts.tcav_result import Cell
 
 PROBES = {
     "ridge": CAV(),

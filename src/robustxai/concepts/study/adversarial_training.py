@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustxai.concepts.attacks.common import pgd
+from robustxai.concepts.attacks.base import pgd
 from robustxai.metrics.predictions import two_columns
 from robustxai.models import logits_of
 from robustxai.nets import accuracy

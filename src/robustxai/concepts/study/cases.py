@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from robustxai.concepts.activation_cache import Memory, fresh
 from robustxai.concepts.attacks import ClassGradientPush, Perturbed, TokenPushing
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import CONCEPTS, concept_sets, random_sets, scored_images
-from robustxai.concepts.memory import Memory, fresh
-from robustxai.concepts.results import Cell, TCAVResult
+from robustxai.concepts.rendered_classes import NAMES
 from robustxai.concepts.tcav import TCAV
-from robustxai.concepts.world import NAMES
+from robustxai.concepts.tcav_result import Cell, TCAVResult
 
 LAYERS = ("b2", "b3", "b4")
 LAYER = "b4"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from robustxai.concepts.activation_cache import Cache, Memory, fresh
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.defences import (
     CLEANERS,
@@ -21,12 +22,11 @@ from robustxai.concepts.defences import (
     outlier_scores,
     vote,
 )
-from robustxai.concepts.experiments import EPS, LAYER, LAYERS, Case, Materials, attacked, judge
-from robustxai.concepts.memory import Cache, Memory, fresh
-from robustxai.concepts.recipes import HARDENED
-from robustxai.concepts.results import Cell
-from robustxai.concepts.study import Study
+from robustxai.concepts.study.cases import EPS, LAYER, LAYERS, Case, Materials, attacked, judge
+from robustxai.concepts.study.recipes import HARDENED
+from robustxai.concepts.study.study import Study
 from robustxai.concepts.tcav import TCAV
+from robustxai.concepts.tcav_result import Cell
 
 Cleaner = Callable[[Tensor], Tensor]
 Sets = Mapping[str, Tensor]

@@ -19,14 +19,14 @@ from robustxai.concepts.activations import activations, rows
 from robustxai.concepts.attacks import MultiLayerPushing, sign_noise
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import stream, textured
-from robustxai.concepts.experiments import EPS, GENERIC, Materials
 from robustxai.concepts.facet_probes import facet_probe, facet_score
 from robustxai.concepts.facets import FacetedVisualization, Rendered
-from robustxai.concepts.foreign import FOREIGN
-from robustxai.concepts.measures import alike
-from robustxai.concepts.study import Member, Study
-from robustxai.concepts.tasks import TASKS
-from robustxai.concepts.world import SIZE, photographed, turned
+from robustxai.concepts.rendered_classes import SIZE, photographed, turned
+from robustxai.concepts.study.cases import EPS, GENERIC, Materials
+from robustxai.concepts.study.image_sets import TASKS
+from robustxai.concepts.study.imagenet_networks import FOREIGN
+from robustxai.concepts.study.measures import alike
+from robustxai.concepts.study.study import Member, Study
 from robustxai.data.scenes import menagerie, render_menagerie
 
 UNIT, FACETS = TASKS["menagerie"].unit, TASKS["menagerie"].facets

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustxai.concepts import experiments as E
-from robustxai.concepts import folders, real
+from robustxai.concepts.study import cases as E
+from robustxai.concepts.study import imagenet_folder
+from robustxai.concepts.study import photographs as real
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,10 @@ TASKS = {
     ),
     "imagenet": Task(
         "photographs of zebras and honeycombs from a folder, textures of DTD, 224 px",
-        lambda n, runs, folder: folders.materials(folder, n=n, runs=runs),
-        folders.CASES,
-        folders.CASES[2],
-        folders.CASES[3],
+        lambda n, runs, folder: imagenet_folder.materials(folder, n=n, runs=runs),
+        imagenet_folder.CASES,
+        imagenet_folder.CASES[2],
+        imagenet_folder.CASES[3],
         (("zebra", "striped"), ("honeycomb", "honeycombed")),
         ("zebra", "polka-dotted"),
         "zebra",

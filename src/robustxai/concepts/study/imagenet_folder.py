@@ -15,7 +15,7 @@ from torchvision.datasets import DTD
 from torchvision.models import GoogLeNet_Weights
 
 from robustxai.concepts.exemplars import stream
-from robustxai.concepts.experiments import GENERIC, NULL, Case, Materials
+from robustxai.concepts.study.cases import GENERIC, NULL, Case, Materials
 from robustxai.data.folder_images import image_files, read_images, subfolders
 
 SIZE = 224

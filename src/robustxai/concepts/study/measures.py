@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustxai.checks import check_length
-from robustxai.concepts.attacks.distances import centroids, squared_distances
+from robustxai.concepts.attacks.centroid_distance import centroids, squared_distances
 from robustxai.concepts.cav import FittedCAVs
 from robustxai.metrics import image_ssim
 from robustxai.metrics.predictions import predicted

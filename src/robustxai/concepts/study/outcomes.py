@@ -11,8 +11,8 @@ from math import nan
 from typing import TypeVar
 
 from robustxai.concepts.attacks import Perturbed
-from robustxai.concepts.experiments import Case
-from robustxai.concepts.results import Cell
+from robustxai.concepts.study.cases import Case
+from robustxai.concepts.tcav_result import Cell
 
 Some = TypeVar("Some", bound="Flip")
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustxai.concepts.exemplars import stream
-from robustxai.concepts.experiments import GENERIC, NULL, Case, Materials
+from robustxai.concepts.study.cases import GENERIC, NULL, Case, Materials
 from robustxai.data import load
 
 SIZE = 64

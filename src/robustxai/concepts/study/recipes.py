@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from robustxai.concepts.hardening import adversarial, attacked_accuracy
-from robustxai.concepts.world import NAMES, SIZE, labelled
+from robustxai.concepts.rendered_classes import NAMES, SIZE, labelled
+from robustxai.concepts.study.adversarial_training import adversarial, attacked_accuracy
 from robustxai.data import load
 from robustxai.nets import MiniInception, PlainConvNet, RandomShift, accuracy, fit
 from robustxai.nets.recipes import Job, Net, Recipe

@@ -15,18 +15,18 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from robustxai.concepts import experiments as E
+from robustxai.concepts.activation_cache import GIB, Cache
 from robustxai.concepts.attacks import Perturbed, controls, sign_noise
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import stream
-from robustxai.concepts.foreign import FOREIGN, foreign_network
-from robustxai.concepts.measures import label_changes, remaining_distance
-from robustxai.concepts.memory import GIB, Cache
-from robustxai.concepts.outcomes import Outcome
-from robustxai.concepts.recipes import NETWORKS, RECIPES, zoo_name
-from robustxai.concepts.results import Cell
-from robustxai.concepts.tasks import TASKS, Task
+from robustxai.concepts.study import cases as E
+from robustxai.concepts.study.image_sets import TASKS, Task
+from robustxai.concepts.study.imagenet_networks import FOREIGN, foreign_network
+from robustxai.concepts.study.measures import label_changes, remaining_distance
+from robustxai.concepts.study.outcomes import Outcome
+from robustxai.concepts.study.recipes import NETWORKS, RECIPES, zoo_name
 from robustxai.concepts.tcav import TCAV
+from robustxai.concepts.tcav_result import Cell
 from robustxai.data import fetch
 from robustxai.nets import folded, pretrained, recipes, zoo
 from robustxai.runtime import side_by_side

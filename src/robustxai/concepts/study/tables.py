@@ -12,17 +12,17 @@ from statistics import median
 from typing import Any
 
 from robustxai.concepts.attacks import CONTROLS
-from robustxai.concepts.defence_study import ATTACKS, CLEAN, Defended
-from robustxai.concepts.experiments import Case
-from robustxai.concepts.measures import (
+from robustxai.concepts.study.cases import Case
+from robustxai.concepts.study.defences import ATTACKS, CLEAN, Defended
+from robustxai.concepts.study.measures import (
     area,
     change,
     smallest_flip,
     turned_by,
 )
-from robustxai.concepts.outcomes import Flip, Outcome
-from robustxai.concepts.results import Cell, TCAVResult
-from robustxai.concepts.transfer import LEVELS, Transferred
+from robustxai.concepts.study.outcomes import Flip, Outcome
+from robustxai.concepts.study.transfer import LEVELS, Transferred
+from robustxai.concepts.tcav_result import Cell, TCAVResult
 from robustxai.metrics import t_interval
 
 Triple = tuple[float, float, float]

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from robustxai.concepts.attacks import MultiLayerPushing, Perturbed
-from robustxai.concepts.experiments import Case, exceeds_controls
-from robustxai.concepts.outcomes import Flip
-from robustxai.concepts.results import Cell
-from robustxai.concepts.study import Member, Study
+from robustxai.concepts.study.cases import Case, exceeds_controls
+from robustxai.concepts.study.outcomes import Flip
+from robustxai.concepts.study.study import Member, Study
+from robustxai.concepts.tcav_result import Cell
 
 LEVELS = ("same network", "another layer", "another seed", "another architecture", "several networks")
 

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.diffgradcam.bench import Bench
-from robustxai.diffgradcam.evaluate import native_maps
-from robustxai.diffgradcam.heo import HeoActive
-from robustxai.diffgradcam.victims import Attack, Network, trunk
+from robustxai.diffgradcam.heo_fooling import HeoActive
+from robustxai.diffgradcam.study.compare import native_maps
+from robustxai.diffgradcam.study.manipulated import Attack, Network, trunk
+from robustxai.diffgradcam.study.study import Study
 from robustxai.metrics import accuracy, energy_inside, pearson, t_interval
 
 Methods = dict[str, tuple[str, str]]
@@ -40,7 +40,7 @@ def composites(
 
 
 def fool_actively(
-    bench: Bench,
+    study: Study,
     seed: int,
     c1: int,
     c2: int,
@@ -53,25 +53,25 @@ def fool_actively(
 
     images: how many training images are used (all by default), for the cross-entropy and for the pairs.
     """
-    honest, data = bench.honest(seed), bench.train
+    honest, data = study.honest(seed), study.train
     pairs, _ = composites(data.x[:images], data.y[:images], c1, c2)
     attack = Attack(
         lambda net, size: HeoActive(net, trunk(honest, pairs), c1, c2, lam=lam),
         epochs=epochs,
         freeze_norm=True,
     )
-    return bench.attack(seed, attack, images=images)
+    return study.attack(seed, attack, images=images)
 
 
 def swapped(
-    bench: Bench, honest: Network, fooled: Network, c1: int, c2: int, methods: Methods = METHODS
+    study: Study, honest: Network, fooled: Network, c1: int, c2: int, methods: Methods = METHODS
 ) -> dict[str, dict[str, float]]:
     """Per method, means over held-out pairs and both classes.
 
     `own before`, `own after`: share of a class's map on its own object's half, by the honest and the fooled network.
     `r_base`, `r_swap`: Pearson of the fooled network's map with the honest map of the same and of the other class.
     """
-    x, left = composites(bench.x, bench.y, c1, c2)
+    x, left = composites(study.x, study.y, c1, c2)
     values: dict[str, dict[str, list[Tensor]]] = {m: {} for m in methods}
     maps = {
         (name, c): native_maps(net, x, torch.full_like(left, c, dtype=torch.int64), methods)[1]
@@ -95,14 +95,14 @@ def swapped(
     return {m: {k: float(torch.cat(v).nanmean()) for k, v in row.items()} for m, row in values.items()}
 
 
-def active_rows(bench: Bench, fooled: Mapping[int, Network], c1: int, c2: int) -> list[dict[str, object]]:
+def active_rows(study: Study, fooled: Mapping[int, Network], c1: int, c2: int) -> list[dict[str, object]]:
     """The networks that `fool_actively` made, by seed: a row per method, cells mean over seeds with a t interval."""
     results, lost = [], []
     for seed, network in fooled.items():
-        honest = bench.honest(seed)
-        results.append(swapped(bench, honest, network, c1, c2))
+        honest = study.honest(seed)
+        results.append(swapped(study, honest, network, c1, c2))
         with torch.no_grad():
-            lost.append(accuracy(honest(bench.x), bench.y) - accuracy(network(bench.x), bench.y))
+            lost.append(accuracy(honest(study.x), study.y) - accuracy(network(study.x), study.y))
     rows: list[dict[str, object]] = []
     for m in METHODS:
         over = {k: t_interval([r[m][k] for r in results]) for k in results[0][m]}

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from robustxai.diffgradcam.capture import cut, find_layer
-from robustxai.diffgradcam.maps import raw_maps
+from robustxai.diffgradcam.raw_maps import raw_maps
 from robustxai.diffgradcam.weightings import WEIGHTINGS
 from robustxai.metrics import (
     accuracy,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.diffgradcam.fooling import FoolingLoss
-from robustxai.diffgradcam.heo import HeoCenterMass, HeoLocation, HeoTopK, ReferenceLoss
+from robustxai.diffgradcam.heo_fooling import HeoCenterMass, HeoLocation, HeoTopK, ReferenceLoss
 from robustxai.diffgradcam.sham import ShamLoss, sham_target
 from robustxai.nets import CompactResNet, RandomShift, cross_entropy, fit
 from robustxai.nets.adapters import TorchvisionClassifier

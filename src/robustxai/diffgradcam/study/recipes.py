@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from robustxai.data.scenes import Scenes, menagerie
-from robustxai.diffgradcam.victims import ATTACKS, Data, fool, map_loss, train_honest
+from robustxai.diffgradcam.study.manipulated import ATTACKS, Data, fool, map_loss, train_honest
 from robustxai.nets import CompactViT, RandomShift, accuracy, fit
 from robustxai.nets.recipes import Job, Net, Recipe
 from robustxai.nets.zoo import round_weights

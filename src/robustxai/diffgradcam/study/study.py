@@ -1,4 +1,4 @@
-"""A bench: one classification task with its honest networks, their manipulated twins and held-out images.
+"""A study: one classification task with its honest networks, their manipulated twins and held-out images.
 
 The menagerie's networks are shipped and load in milliseconds; those of real photographs are trained on first use and
 kept in a cache folder, each resumable. Everything after this file is the same for both.
@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from robustxai.data import fetch, load
-from robustxai.diffgradcam.recipes import TASKS, scenes, zoo_name
 from robustxai.diffgradcam.sham import sham_target
-from robustxai.diffgradcam.victims import (
+from robustxai.diffgradcam.study.manipulated import (
     ATTACKS,
     Attack,
     Data,
@@ -27,6 +26,7 @@ from robustxai.diffgradcam.victims import (
     new_network,
     train_honest,
 )
+from robustxai.diffgradcam.study.recipes import TASKS, scenes, zoo_name
 from robustxai.metrics import box_masks
 from robustxai.nets import TorchvisionClassifier, pretrained
 from robustxai.nets.checkpoint import load_tensors, save_tensors
@@ -59,7 +59,7 @@ REAL = {
 
 
 @dataclass
-class Bench:
+class Study:
     """A task by name: one of the menagerie's `TASKS` or of `REAL`.
 
     n_test: held-out images. device: where networks and images live. cache: folder for networks trained on first use,
@@ -122,7 +122,7 @@ class Bench:
 
     @cached_property
     def pattern(self) -> Float[Tensor, "h w"]:
-        """SHAM's target at the native size of this bench's maps."""
+        """SHAM's target at the native size of this study's maps."""
         return sham_target(*map_size(self.honest(0), self.x)).to(self.device)
 
     def honest(self, seed: int) -> Network:

@@ -1,4 +1,4 @@
-"""The chapter's experiments as data: benches in, one record per (task, run, seed) out, rows for tables.
+"""The chapter's experiments as data: studies in, one record per (task, run, seed) out, rows for tables.
 
 A value that depends on training is a mean over seeds with a t interval; it is never a single network. Knows nothing
 about notebooks or figures.
@@ -11,10 +11,10 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
-from robustxai.diffgradcam.bench import Bench
-from robustxai.diffgradcam.evaluate import METHODS, Comparison, compare, native_maps
-from robustxai.diffgradcam.shift import ShiftAttack, shift_index
-from robustxai.diffgradcam.victims import ATTACKS, Network, map_loss
+from robustxai.diffgradcam.logit_shift import ShiftAttack, shift_index
+from robustxai.diffgradcam.study.compare import METHODS, Comparison, compare, native_maps
+from robustxai.diffgradcam.study.manipulated import ATTACKS, Network, map_loss
+from robustxai.diffgradcam.study.study import Study
 from robustxai.metrics import Interval, energy_inside, pearson, pointing_game, resize, t_interval
 
 Row = dict[str, object]
@@ -47,7 +47,7 @@ class Record:
 
 
 def sweep(
-    bench: Bench, runs: Iterable[str], seeds: Sequence[int], methods: Methods = METHODS
+    study: Study, runs: Iterable[str], seeds: Sequence[int], methods: Methods = METHODS
 ) -> list[Record]:
     """Compare every run with its honest network; 'ceiling' is the honest network of the next seed, 'clean' itself.
 
@@ -55,28 +55,28 @@ def sweep(
     """
     records = []
     for i, seed in enumerate(seeds):
-        honest, after = bench.honest(seed), seeds[(i + 1) % len(seeds)] if len(seeds) > 1 else seed + 1
+        honest, after = study.honest(seed), seeds[(i + 1) % len(seeds)] if len(seeds) > 1 else seed + 1
         for run in runs:
             if run in ("ceiling", "clean"):
-                model = bench.honest(after) if run == "ceiling" else honest
+                model = study.honest(after) if run == "ceiling" else honest
             else:
-                model = bench.twin(seed, run)
-            records.append(record(bench, run, seed, honest, model, methods))
+                model = study.twin(seed, run)
+            records.append(record(study, run, seed, honest, model, methods))
     return records
 
 
 def record(
-    bench: Bench,
+    study: Study,
     run: str,
     seed: int,
     honest: Network,
     model: Network,
     methods: Methods = METHODS,
 ) -> Record:
-    """One comparison, on the bench's held-out images."""
-    loss = map_loss(model, honest, ATTACKS[run], bench.x, bench.y) if run in ATTACKS else float("nan")
-    comparison = compare(honest, model, bench.x, bench.y, bench.pattern, methods)
-    return Record(bench.name, run, seed, comparison, shift_index(model), loss)
+    """One comparison, on the study's held-out images."""
+    loss = map_loss(model, honest, ATTACKS[run], study.x, study.y) if run in ATTACKS else float("nan")
+    comparison = compare(honest, model, study.x, study.y, study.pattern, methods)
+    return Record(study.name, run, seed, comparison, shift_index(model), loss)
 
 
 def select(records: Iterable[Record], run: str, task: str | None = None) -> list[Record]:
@@ -119,35 +119,35 @@ def fooling_rows(records: Sequence[Record], methods: Sequence[str] = MAIN) -> li
     return rows
 
 
-def agreement(bench: Bench, contrasts: Sequence[str], seeds: Sequence[int]) -> dict[str, dict[str, Interval]]:
+def agreement(study: Study, contrasts: Sequence[str], seeds: Sequence[int]) -> dict[str, dict[str, Interval]]:
     """Pearson of each contrast's map with the per-logit map on honest networks, for both weightings (Table A)."""
     result: dict[str, dict[str, Interval]] = {}
     for weighting in ("gradcam", "gradcam++"):
         methods = {c: (c, weighting) for c in ("logit", *contrasts)}
         each = []
         for seed in seeds:
-            _, maps = native_maps(bench.honest(seed), bench.x, None, methods)
+            _, maps = native_maps(study.honest(seed), study.x, None, methods)
             each.append({c: float(pearson(maps[c], maps["logit"]).nanmean()) for c in contrasts})
         result[weighting] = {c: t_interval([e[c] for e in each]) for c in contrasts}
     return result
 
 
 def localisation(
-    bench: Bench, run: str, seeds: Sequence[int], methods: Methods = METHODS
+    study: Study, run: str, seeds: Sequence[int], methods: Methods = METHODS
 ) -> dict[str, dict[str, Interval]]:
     """Pointing game and energy inside the object's mask of each method, explaining the honest network's prediction."""
-    if bench.mask is None:
+    if study.mask is None:
         raise ValueError(
-            f"bench {bench.name!r} has no masks; accepted are tasks that know where the object is"
+            f"study {study.name!r} has no masks; accepted are tasks that know where the object is"
         )
     score: dict[str, list[tuple[float, float]]] = {m: [] for m in methods}
     for seed in seeds:
-        honest = bench.honest(seed)
-        target = native_maps(honest, bench.x, None, {})[0].argmax(-1)
-        _, maps = native_maps(honest if run == "clean" else bench.twin(seed, run), bench.x, target, methods)
+        honest = study.honest(seed)
+        target = native_maps(honest, study.x, None, {})[0].argmax(-1)
+        _, maps = native_maps(honest if run == "clean" else study.twin(seed, run), study.x, target, methods)
         for m in methods:
-            big = resize(maps[m][:, 0], (bench.mask.shape[1], bench.mask.shape[2]))
-            values = pointing_game(big, bench.mask).nanmean(), energy_inside(big, bench.mask).nanmean()
+            big = resize(maps[m][:, 0], (study.mask.shape[1], study.mask.shape[2]))
+            values = pointing_game(big, study.mask).nanmean(), energy_inside(big, study.mask).nanmean()
             score[m].append((float(values[0]), float(values[1])))
     return {
         m: {q: t_interval([s[k] for s in score[m]]) for k, q in enumerate(("pointing", "energy"))}
@@ -156,49 +156,49 @@ def localisation(
 
 
 def ablation(
-    bench: Bench, base: str, changes: dict[str, dict], *, seed: int, images: int, epochs: int
+    study: Study, base: str, changes: dict[str, dict], *, seed: int, images: int, epochs: int
 ) -> list[Record]:
     """Fine-tune now: attack `base` with fields replaced, e.g. {"alpha 0.5": {"loss": ...}}; one record each."""
-    honest = bench.honest(seed)
+    honest = study.honest(seed)
     records = []
     for name, change in changes.items():
         attack = replace(ATTACKS[base], **{"epochs": epochs, **change})
-        model = bench.attack(seed, attack, images=images)
-        loss = map_loss(model, honest, attack, bench.x, bench.y)
-        result = compare(honest, model, bench.x, bench.y, bench.pattern)
-        records.append(Record(bench.name, name, seed, result, shift_index(model), loss))
+        model = study.attack(seed, attack, images=images)
+        loss = map_loss(model, honest, attack, study.x, study.y)
+        result = compare(honest, model, study.x, study.y, study.pattern)
+        records.append(Record(study.name, name, seed, result, shift_index(model), loss))
     return records
 
 
-def explained_classes(bench: Bench, run: str, seed: int) -> list[Row]:
+def explained_classes(study: Study, run: str, seed: int) -> list[Row]:
     """Does it matter which class is explained? r_base and r_sham of predicted, true, runner-up and random class."""
-    honest, twin = bench.honest(seed), bench.twin(seed, run)
-    y0, _ = native_maps(honest, bench.x, None, {})
+    honest, twin = study.honest(seed), study.twin(seed, run)
+    y0, _ = native_maps(honest, study.x, None, {})
     generator = torch.Generator().manual_seed(seed)
     classes = {
         "predicted": y0.argmax(-1),
-        "true": bench.y,
+        "true": study.y,
         "runner-up": y0.topk(2).indices[:, 1],
-        "random": torch.randint(bench.classes, bench.y.shape, generator=generator).to(bench.y.device),
+        "random": torch.randint(study.classes, study.y.shape, generator=generator).to(study.y.device),
     }
     rows: list[Row] = []
     for name, target in classes.items():
         row: Row = {"explained class": name}
-        maps0, maps1 = (native_maps(net, bench.x, target)[1] for net in (honest, twin))
+        maps0, maps1 = (native_maps(net, study.x, target)[1] for net in (honest, twin))
         for m in MAIN:
             base = float(pearson(maps1[m], maps0[m]).nanmean())
             row[m] = (
-                f"{base:.2f} / {float(pearson(maps1[m], bench.pattern.expand_as(maps1[m])).nanmean()):.2f}"
+                f"{base:.2f} / {float(pearson(maps1[m], study.pattern.expand_as(maps1[m])).nanmean()):.2f}"
             )
         rows.append(row)
     return rows
 
 
-def shift_test(bench: Bench, seed: int, *, strength: float = 1e4) -> tuple[float, float, float]:
+def shift_test(study: Study, seed: int, *, strength: float = 1e4) -> tuple[float, float, float]:
     """The shift attack in double precision: (largest change of a probability, Pearson of GradCAM with the fake map,
     largest change of a DiffGradCAM or DiffGradCAM++ map relative to its maximum).
     """
-    net, x, pattern = bench.honest(seed).double(), bench.x.double(), bench.pattern.double()
+    net, x, pattern = study.honest(seed).double(), study.x.double(), study.pattern.double()
     attacked = ShiftAttack(net, pattern, strength).eval()
     y0, maps0 = native_maps(net, x)
     y1, maps1 = native_maps(attacked, x, y0.argmax(-1))

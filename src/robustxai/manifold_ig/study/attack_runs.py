@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustxai.manifold_ig.adaptive import frozen
-from robustxai.manifold_ig.attacks import AttributionAttack
-from robustxai.manifold_ig.decoded import ManifoldIG
-from robustxai.manifold_ig.experiments import joined
-from robustxai.manifold_ig.explainers import PathExplainer
-from robustxai.manifold_ig.implicit import implicit
-from robustxai.manifold_ig.maps import shares
-from robustxai.manifold_ig.robustness import Rows, attack_rows
-from robustxai.manifold_ig.study import Study
-from robustxai.manifold_ig.surveys import RELEASED, SHORT, core, endings
-from robustxai.manifold_ig.tasks import Samples
+from robustxai.manifold_ig.attribution_attack import AttributionAttack
+from robustxai.manifold_ig.geodesic_path import ManifoldIG
+from robustxai.manifold_ig.guides import frozen
+from robustxai.manifold_ig.implicit_gradient import implicit
+from robustxai.manifold_ig.integrated_gradients import PathExplainer
+from robustxai.manifold_ig.saliency_maps import shares
+from robustxai.manifold_ig.study.attack_tables import Rows, attack_rows
+from robustxai.manifold_ig.study.image_sets import Samples
+from robustxai.manifold_ig.study.map_runs import RELEASED, SHORT, core, endings
+from robustxai.manifold_ig.study.study import Study
+from robustxai.manifold_ig.study.tables import joined
 from robustxai.metrics import cosine
 from robustxai.runtime import side_by_side
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.data.scenes import Scenes
-from robustxai.manifold_ig.decoded import ManifoldIG
-from robustxai.manifold_ig.diagnostics import curve_ratios
-from robustxai.manifold_ig.explainers import IntegratedGradients
-from robustxai.manifold_ig.latent import LatentPathIG
-from robustxai.manifold_ig.maps import saliency
-from robustxai.manifold_ig.metric import Decoder
-from robustxai.manifold_ig.recall import Recall
+from robustxai.manifold_ig.geodesic_path import ManifoldIG
+from robustxai.manifold_ig.integrated_gradients import IntegratedGradients
+from robustxai.manifold_ig.latent_path import LatentPathIG
+from robustxai.manifold_ig.path_cache import Recall
+from robustxai.manifold_ig.path_diagnostics import curve_ratios
+from robustxai.manifold_ig.pullback_metric import Decoder
+from robustxai.manifold_ig.saliency_maps import saliency
 from robustxai.metrics import bootstrap_interval, pearson
 from robustxai.runtime import side_by_side
 

@@ -8,9 +8,9 @@ from time import perf_counter
 
 from torch import Tensor
 
-from robustxai.manifold_ig.explainers import PathExplainer
-from robustxai.manifold_ig.latent import LatentPathIG
-from robustxai.manifold_ig.metric import Decoder
+from robustxai.manifold_ig.integrated_gradients import PathExplainer
+from robustxai.manifold_ig.latent_path import LatentPathIG
+from robustxai.manifold_ig.pullback_metric import Decoder
 
 
 class Counted:

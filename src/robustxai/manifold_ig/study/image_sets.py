@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from robustxai.data import load
 from robustxai.data.scenes import Scenes, portraits
-from robustxai.manifold_ig import photographs
+from robustxai.manifold_ig.study import pets_flowers
 
 SIZE = 64
 STREAMS = {"train": 1000, "test": 2000}
@@ -97,7 +97,7 @@ def _smiles(split: str, n: int) -> Samples:
 
 def _photographs(name: str, split: str, n: int) -> Samples:
     """Pets with masks of the animals, flowers without masks."""
-    return Samples(*photographs.read(name, split, n))
+    return Samples(*pets_flowers.read(name, split, n))
 
 
 SMALL = {

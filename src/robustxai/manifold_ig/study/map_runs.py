@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 from robustxai.manifold_ig import baselines
 from robustxai.manifold_ig.density import AggregatedPosterior, VarianceDecoder
-from robustxai.manifold_ig.diagnostics import autoencoder_residual, by_length, path_of
-from robustxai.manifold_ig.experiments import path_rows, quality_rows
-from robustxai.manifold_ig.explainers import PathExplainer
 from robustxai.manifold_ig.geodesic import geodesic
-from robustxai.manifold_ig.latent import LatentPathIG
-from robustxai.manifold_ig.maps import Explain, from_black, saliency
-from robustxai.manifold_ig.metric import curve_bounds, decode
+from robustxai.manifold_ig.integrated_gradients import PathExplainer
+from robustxai.manifold_ig.latent_path import LatentPathIG
+from robustxai.manifold_ig.path_diagnostics import autoencoder_residual, by_length, path_of
 from robustxai.manifold_ig.paths import ENDPOINTS
-from robustxai.manifold_ig.robustness import Rows
-from robustxai.manifold_ig.study import Study
-from robustxai.manifold_ig.tasks import Samples
+from robustxai.manifold_ig.pullback_metric import curve_bounds, decode
+from robustxai.manifold_ig.saliency_maps import Explain, from_black, saliency
+from robustxai.manifold_ig.study.attack_tables import Rows
+from robustxai.manifold_ig.study.image_sets import Samples
+from robustxai.manifold_ig.study.study import Study
+from robustxai.manifold_ig.study.tables import path_rows, quality_rows
 from robustxai.metrics import energy_inside, infidelity, max_sensitivity, pearson, square_removal
 from robustxai.runtime import side_by_side
 

@@ -11,21 +11,21 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from robustxai.manifold_ig.adaptive import borrowed, frozen
-from robustxai.manifold_ig.assaults import Campaign
-from robustxai.manifold_ig.at_once import at_once
-from robustxai.manifold_ig.decoded import ManifoldIG
-from robustxai.manifold_ig.experiments import joined
-from robustxai.manifold_ig.explained import picked
-from robustxai.manifold_ig.explainers import PathExplainer
-from robustxai.manifold_ig.implicit import implicit
-from robustxai.manifold_ig.maps import from_black, saliency
-from robustxai.manifold_ig.metric import largest_eigenvalue
-from robustxai.manifold_ig.released import NODES, STEP, released_line
-from robustxai.manifold_ig.robustness import Rows, moved, rebuilt
-from robustxai.manifold_ig.study import Study
-from robustxai.manifold_ig.surveys import SHORT, Runs, core, endings
-from robustxai.manifold_ig.tasks import Samples
+from robustxai.manifold_ig.batched_queries import at_once
+from robustxai.manifold_ig.explained_score import picked
+from robustxai.manifold_ig.geodesic_path import ManifoldIG
+from robustxai.manifold_ig.guides import borrowed, frozen
+from robustxai.manifold_ig.implicit_gradient import implicit
+from robustxai.manifold_ig.integrated_gradients import PathExplainer
+from robustxai.manifold_ig.pullback_metric import largest_eigenvalue
+from robustxai.manifold_ig.released_solver import NODES, STEP, released_line
+from robustxai.manifold_ig.saliency_maps import from_black, saliency
+from robustxai.manifold_ig.study.attack_runs import Campaign
+from robustxai.manifold_ig.study.attack_tables import Rows, moved, rebuilt
+from robustxai.manifold_ig.study.image_sets import Samples
+from robustxai.manifold_ig.study.map_runs import SHORT, Runs, core, endings
+from robustxai.manifold_ig.study.study import Study
+from robustxai.manifold_ig.study.tables import joined
 from robustxai.metrics import max_sensitivity, optimised_sensitivity, pearson
 from robustxai.models import logits_of
 from robustxai.runtime import side_by_side

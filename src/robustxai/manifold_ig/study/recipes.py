@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustxai.data.scenes import Scenes
-from robustxai.manifold_ig.fine_tuning import fine_tune
-from robustxai.manifold_ig.tasks import IMAGENET, TASKS, Samples, Task, faces
+from robustxai.manifold_ig.study.fine_tuning import fine_tune
+from robustxai.manifold_ig.study.image_sets import IMAGENET, TASKS, Samples, Task, faces
 from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, paper_loss, reconstruction_error
 from robustxai.nets import (
     CompactInception,

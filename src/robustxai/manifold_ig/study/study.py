@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.data import fetch
-from robustxai.manifold_ig.experiments import methods
-from robustxai.manifold_ig.explainers import PathExplainer
-from robustxai.manifold_ig.recall import Recall
-from robustxai.manifold_ig.recipes import RECIPES, classifier_name, in_parts, reconstructed, vae_name
-from robustxai.manifold_ig.tasks import TASKS, Samples, Task
+from robustxai.manifold_ig.integrated_gradients import PathExplainer
+from robustxai.manifold_ig.path_cache import Recall
+from robustxai.manifold_ig.study.image_sets import TASKS, Samples, Task
+from robustxai.manifold_ig.study.recipes import RECIPES, classifier_name, in_parts, reconstructed, vae_name
+from robustxai.manifold_ig.study.tables import methods
 from robustxai.metrics.predictions import predicted
 from robustxai.models import logits_of
 from robustxai.nets import ConvVAE, folded, pretrained, recipes, zoo

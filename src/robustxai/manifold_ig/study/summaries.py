@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from robustxai.manifold_ig.experiments import Rows
+from robustxai.manifold_ig.study.tables import Rows
 from robustxai.metrics import Interval, bootstrap_interval, t_interval
 
 Runs = Mapping[tuple[str, int], Rows]

@@ -12,11 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustxai.manifold_ig.at_once import at_once
 from robustxai.manifold_ig.attribution import Attribution
-from robustxai.manifold_ig.cost import cost
-from robustxai.manifold_ig.decoded import ManifoldIG
-from robustxai.manifold_ig.diagnostics import (
+from robustxai.manifold_ig.batched_queries import at_once
+from robustxai.manifold_ig.constant_speed import EvenPathIG
+from robustxai.manifold_ig.diffid import diff_id
+from robustxai.manifold_ig.geodesic_path import ManifoldIG
+from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer
+from robustxai.manifold_ig.known_manifold import KnownManifold, manifold_distance
+from robustxai.manifold_ig.latent_path import LatentPathIG
+from robustxai.manifold_ig.path_diagnostics import (
     along_length,
     autoencoder_residual,
     by_length,
@@ -24,15 +28,11 @@ from robustxai.manifold_ig.diagnostics import (
     nearest_distance,
     path_of,
 )
-from robustxai.manifold_ig.diffid import diff_id
-from robustxai.manifold_ig.even import EvenPathIG
-from robustxai.manifold_ig.explainers import IntegratedGradients, PathExplainer
-from robustxai.manifold_ig.known_manifold import KnownManifold, manifold_distance
-from robustxai.manifold_ig.latent import LatentPathIG
-from robustxai.manifold_ig.maps import from_black, saliency
-from robustxai.manifold_ig.metric import Decoder
-from robustxai.manifold_ig.pixel import BlurIG, GuidedIG
-from robustxai.manifold_ig.robustness import Rows, attack_rows, moved, rebuilt
+from robustxai.manifold_ig.pixel_paths import BlurIG, GuidedIG
+from robustxai.manifold_ig.pullback_metric import Decoder
+from robustxai.manifold_ig.saliency_maps import from_black, saliency
+from robustxai.manifold_ig.study.attack_tables import Rows, attack_rows, moved, rebuilt
+from robustxai.manifold_ig.study.cost import cost
 from robustxai.metrics import (
     bootstrap_interval,
     deletion,

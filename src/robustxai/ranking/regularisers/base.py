@@ -17,7 +17,7 @@ from robustxai.checks import as_target, check_batch, check_name, check_positive
 from robustxai.metrics.predictions import two_columns
 from robustxai.models import logits_of
 from robustxai.ranking.gradients import SCORES, explained_class
-from robustxai.ranking.regularisers.weight import WEIGHTINGS, weigh
+from robustxai.ranking.regularisers.weighting import WEIGHTINGS, weigh
 
 TARGETS = ("label", "predicted")
 Inputs = Float[Tensor, "n *sample"]

@@ -1,6 +1,6 @@
 """Ablations of R2ET (spec 10): which pairs, which weighting, anchor, explained number and Hessian direction.
 
-Each variant is fine-tuned here and now from the shipped common start of a bench, with fixed weights.
+Each variant is fine-tuned here and now from the shipped common start of a study, with fixed weights.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 from torch import nn
 
 from robustxai.metrics import t_interval
-from robustxai.ranking.bench import Bench
-from robustxai.ranking.experiments import Row, triple
 from robustxai.ranking.regularisers import R2ET
-from robustxai.ranking.study import measure
+from robustxai.ranking.study.settings import measure
+from robustxai.ranking.study.study import Study
+from robustxai.ranking.study.tables import Row, triple
 from robustxai.ranking.training import fit
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -35,24 +35,24 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """Arguments of `R2ET` that differ from lam = 1, no Hessian, all pairs, fixed weight, own ranking, probability."""
 
 
-def variant(start: nn.Module, bench: Bench, seed: int, changes: dict[str, Any]) -> nn.Module:
+def variant(start: nn.Module, study: Study, seed: int, changes: dict[str, Any]) -> nn.Module:
     """A copy of `start` fine-tuned with R2ET under `changes`."""
     options = {"lam": 1.0, "hessian": 0.0, **changes}
     if options.pop("anchor", False):
         options["anchor"] = start
     model = deepcopy(start)
-    fit(model, bench.table(seed), [R2ET(bench.setting.k, **options)], seed=seed, **bench.setting.training)
+    fit(model, study.table(seed), [R2ET(study.setting.k, **options)], seed=seed, **study.setting.training)
     return model
 
 
 def ablation(
-    bench: Bench, seeds: Sequence[int], variants: dict[str, dict[str, Any]] = VARIANTS, *, points: int = 100
+    study: Study, seeds: Sequence[int], variants: dict[str, dict[str, Any]] = VARIANTS, *, points: int = 100
 ) -> list[Row]:
     """A row per variant: accuracy, and P@k under ERAttack and the adaptive attack, means with t intervals."""
     rows: list[Row] = []
     for name, changes in variants.items():
         found = [
-            measure(variant(bench.network(s, "Pretrained"), bench, s, changes), bench.test(s), bench.setting,
+            measure(variant(study.network(s, "Pretrained"), study, s, changes), study.test(s), study.setting,
                     points=points, steps=20)
             for s in seeds
         ]  # fmt: skip

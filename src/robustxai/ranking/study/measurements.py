@@ -1,4 +1,4 @@
-"""Single questions put to a bench's networks: curves, other explanations and attacks, guarantees, faithfulness.
+"""Single questions put to a study's networks: curves, other explanations and attacks, guarantees, faithfulness.
 
 Each function returns rows or curves with t intervals over seeds. The main comparison of all methods is in
 `experiments`.
@@ -19,35 +19,35 @@ from robustxai.ranking.attacks import (
     RandomDirections,
     RankingAttack,
 )
-from robustxai.ranking.bench import Bench
-from robustxai.ranking.bounds import certified_radius, thickness_bounds
-from robustxai.ranking.experiments import Row, triple
+from robustxai.ranking.certified import certified_radius, thickness_bounds
 from robustxai.ranking.explainers import Saliency
-from robustxai.ranking.faithfulness import comp, dffot, suff
-from robustxai.ranking.hardness import iterations_to_break
-from robustxai.ranking.measures import (
+from robustxai.ranking.removal import comp, dffot, suff
+from robustxai.ranking.stability import (
     attacked_precision,
     precision_at_k,
     pretrained_overlap,
     random_control,
     sensitivity,
 )
+from robustxai.ranking.steps_to_break import iterations_to_break
+from robustxai.ranking.study.study import Study
+from robustxai.ranking.study.tables import Row, triple
 from robustxai.ranking.thickness import thickness, topk_thickness
 
 
 def curves(
-    bench: Bench, seeds: Sequence[int], method: str, axis: str, values: Sequence[float | int]
+    study: Study, seeds: Sequence[int], method: str, axis: str, values: Sequence[float | int]
 ) -> dict[str, list[Interval]]:
     """P@k of a method's networks against `axis` ('eps', 'steps' or 'k'): ERAttack, MSE attack, random changes."""
     found: dict[str, list[Interval]] = {"ERAttack": [], "MSE attack": [], "random": []}
     for value in values:
-        k = int(value) if axis == "k" else bench.setting.k
-        eps = float(value) if axis == "eps" else bench.setting.eps
+        k = int(value) if axis == "k" else study.setting.k
+        eps = float(value) if axis == "eps" else study.setting.eps
         steps = int(value) if axis == "steps" else 40
         attacks = {"ERAttack": RankingAttack(k, eps, steps=steps), "MSE attack": MSEAttack(eps, steps=steps)}
         each: dict[str, list[float]] = {name: [] for name in found}
         for seed in seeds:
-            net, x = bench.network(seed, method), bench.attacked(seed)
+            net, x = study.network(seed, method), study.attacked(seed)
             explain = Saliency(net)
             for name, attack in attacks.items():
                 kept = attacked_precision(explain, x, attack.perturb(net, x, explain=explain), k)
@@ -59,15 +59,15 @@ def curves(
     return found
 
 
-def guarantees(bench: Bench, seed: int, method: str, *, eps: float, n: int = 20, draws: int = 200) -> Row:
+def guarantees(study: Study, seed: int, method: str, *, eps: float, n: int = 20, draws: int = 200) -> Row:
     """Violations of the thickness bound and of the certified radius, in double precision, on `n` samples."""
-    net, x, k = bench.network(seed, method).double(), bench.attacked(seed)[:n].double(), bench.setting.k
+    net, x, k = study.network(seed, method).double(), study.attacked(seed)[:n].double(), study.setting.k
     explain = Saliency(net)
     target = predicted(logits_of(net, x).detach())
     g = torch.Generator().manual_seed(seed)
     order = explain(x, target).detach().flatten(1).argsort(1, descending=True)
     outside = 0
-    for i, j in ((0, k), (k - 1, k), (k - 1, bench.d - 1)):
+    for i, j in ((0, k), (k - 1, k), (k - 1, study.d - 1)):
         pair = order[:, i], order[:, j]
         theta = thickness(explain, x, *pair, target, eps=eps, draws=draws, points=16, generator=g)
         for row in range(len(x)):
@@ -92,39 +92,39 @@ def guarantees(bench: Bench, seed: int, method: str, *, eps: float, n: int = 20,
 
 
 def hardness(
-    bench: Bench, seed: int, method: str, *, step: float, limit: int = 200
+    study: Study, seed: int, method: str, *, step: float, limit: int = 200
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Per sample: clean-ball thickness (normalised), iterations until the top-k set breaks, and whether it broke."""
-    net, x = bench.network(seed, method), bench.attacked(seed)
+    net, x = study.network(seed, method), study.attacked(seed)
     explain = Saliency(net)
     thick = topk_thickness(
-        explain, x, k=bench.setting.k, eps=bench.setting.eps, normalise=True, draws=6, points=4
+        explain, x, k=study.setting.k, eps=study.setting.eps, normalise=True, draws=6, points=4
     )
-    found = iterations_to_break(net, x, k=bench.setting.k, step=step, max_steps=limit, explain=explain)
+    found = iterations_to_break(net, x, k=study.setting.k, step=step, max_steps=limit, explain=explain)
     return thick, found.iterations, found.broken
 
 
-def faithfulness(bench: Bench, seeds: Sequence[int], methods: Sequence[str]) -> list[Row]:
+def faithfulness(study: Study, seeds: Sequence[int], methods: Sequence[str]) -> list[Row]:
     """DFFOT, COMP and SUFF, overlap with the pretrained explanation, and the sensitivity found in two ways (spec 8)."""
     rows: list[Row] = []
     for method in methods:
         each: dict[str, list[float]] = {}
         for seed in seeds:
             net, start, x = (
-                bench.network(seed, method),
-                bench.network(seed, "Pretrained"),
-                bench.attacked(seed),
+                study.network(seed, method),
+                study.network(seed, "Pretrained"),
+                study.attacked(seed),
             )
             explain, target = Saliency(net), predicted(logits_of(net, x).detach())
             scores = explain(x, target).detach()
             flip = dffot(net, x, scores)
-            sharp = sensitivity(net, explain, x, target, eps=bench.setting.eps, draws=20)
+            sharp = sensitivity(net, explain, x, target, eps=study.setting.eps, draws=20)
             numbers = {
                 "DFFOT": flip.fraction,
                 "COMP": comp(net, x, scores, target),
                 "SUFF": suff(net, x, scores, target),
                 "overlap with the start": pretrained_overlap(
-                    explain, Saliency(start), x, bench.setting.k, target=target
+                    explain, Saliency(start), x, study.setting.k, target=target
                 ),
                 "sensitivity, random": sharp.random,
                 "sensitivity, optimised": sharp.optimised,
@@ -136,16 +136,16 @@ def faithfulness(bench: Bench, seeds: Sequence[int], methods: Sequence[str]) -> 
     return rows
 
 
-def on_object(bench: Bench, seeds: Sequence[int], methods: Sequence[str]) -> list[Row]:
+def on_object(study: Study, seeds: Sequence[int], methods: Sequence[str]) -> list[Row]:
     """Share of the top k that lies on the object, before and after ERAttack, and P@k; the last row is chance."""
-    k = bench.setting.k
-    attack = RankingAttack(k, bench.setting.eps, steps=20, clip=(0, 1))
+    k = study.setting.k
+    attack = RankingAttack(k, study.setting.eps, steps=20, clip=(0, 1))
     rows: list[Row] = []
     area: list[float] = []
     for method in methods:
         each: dict[str, list[float]] = {"on the object": [], "after the attack": [], "P@k": []}
         for seed in seeds:
-            net, x, mask = bench.network(seed, method), bench.attacked(seed), bench.masks(seed)
+            net, x, mask = study.network(seed, method), study.attacked(seed), study.masks(seed)
             explain = Saliency(net)
             result = attack.perturb(net, x, explain=explain)
             clean, moved = (explain(v, result.target).detach().flatten(1) for v in (x, result.x))

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from robustxai.data.scenes import Scenes, menagerie
-from robustxai.ranking.tables import Table
+from robustxai.ranking.prepared_table import Table
 
 SIZE, CLASSES = 32, "animals4"
 COUNTS = {"train": 2000, "validation": 300, "test": 500}

@@ -22,48 +22,48 @@ from robustxai.ranking.attacks import (
     TargetRegionAttack,
     TopKAttack,
 )
-from robustxai.ranking.bench import Bench
-from robustxai.ranking.experiments import Row, triple
 from robustxai.ranking.explainers import Saliency
-from robustxai.ranking.measures import attacked_precision, precision_at_k
 from robustxai.ranking.regularisers import R2ET, AdversarialTraining, Objective
-from robustxai.ranking.study import adaptive_attack
+from robustxai.ranking.stability import attacked_precision, precision_at_k
+from robustxai.ranking.study.settings import adaptive_attack
+from robustxai.ranking.study.study import Study
+from robustxai.ranking.study.tables import Row, triple
 
 
 def transfer(
-    bench: Bench, seeds: Sequence[int], methods: Sequence[str], explainers: dict[str, Callable[..., Any]]
+    study: Study, seeds: Sequence[int], methods: Sequence[str], explainers: dict[str, Callable[..., Any]]
 ) -> dict[str, dict[str, list[float]]]:
     """P@k per method and explainer, one number a seed: ERAttack aims at the explainer itself."""
-    attack = RankingAttack(bench.setting.k, bench.setting.eps, steps=20)
+    attack = RankingAttack(study.setting.k, study.setting.eps, steps=20)
     found: dict[str, dict[str, list[float]]] = {}
     for method in methods:
         found[method] = {name: [] for name in explainers}
         for seed in seeds:
-            net, x = bench.network(seed, method), bench.attacked(seed)
+            net, x = study.network(seed, method), study.attacked(seed)
             for name, make in explainers.items():
                 explain = make(net)
                 result = attack.perturb(net, x, explain=explain)
-                kept = attacked_precision(explain, x, result, bench.setting.k)
+                kept = attacked_precision(explain, x, result, study.setting.k)
                 found[method][name].append(float(kept.nanmean()))
     return found
 
 
-def other_attacks(bench: Bench, seeds: Sequence[int], methods: Sequence[str]) -> list[Row]:
+def other_attacks(study: Study, seeds: Sequence[int], methods: Sequence[str]) -> list[Row]:
     """P@k under attacks that were not made for rankings: a row per attack, a column per method, with t intervals.
 
     The adaptive one, Ghorbani's three, and Dombrowski's targeted one towards the explanation of the next
-    sample, all with the l2 budget of the bench; derivatives of ReLU networks from a softplus copy. The centre of mass
+    sample, all with the l2 budget of the study; derivatives of ReLU networks from a softplus copy. The centre of mass
     needs pictures.
     """
     table: dict[str, Row] = {}
     for method in methods:
         found: dict[str, list[float]] = {}
         for seed in seeds:
-            net, x = bench.network(seed, method), bench.attacked(seed)
+            net, x = study.network(seed, method), study.attacked(seed)
             explain = Saliency(net)
-            for name, attack in _rivals(bench, net, explain(x).detach()).items():
+            for name, attack in _rivals(study, net, explain(x).detach()).items():
                 kept = attacked_precision(
-                    explain, x, attack.perturb(net, x, explain=explain), bench.setting.k
+                    explain, x, attack.perturb(net, x, explain=explain), study.setting.k
                 )
                 found.setdefault(name, []).append(float(kept.nanmean()))
         for name, numbers in found.items():
@@ -71,12 +71,12 @@ def other_attacks(bench: Bench, seeds: Sequence[int], methods: Sequence[str]) ->
     return list(table.values())
 
 
-def _rivals(bench: Bench, net: nn.Module, clean: Tensor) -> dict[str, Any]:
+def _rivals(study: Study, net: nn.Module, clean: Tensor) -> dict[str, Any]:
     """The attacks of one network; the target region is where its mean explanation is smallest."""
-    k, eps = bench.setting.k, bench.setting.eps
+    k, eps = study.setting.k, study.setting.eps
     smooth = not has_kinks(net)
     options: dict[str, Any] = dict(norm="l2", steps=40, surrogate_beta=None if smooth else 50.0)
-    region = torch.zeros(bench.d, device=clean.device)
+    region = torch.zeros(study.d, device=clean.device)
     region[clean.flatten(1).mean(0).topk(k, largest=False).indices] = 1
     attacks: dict[str, Any] = {
         "ERAttack": RankingAttack(k, eps),
@@ -115,13 +115,13 @@ def step_ratios(seed: int, *, repeats: int = 15, batch: int = 128) -> dict[str, 
     }
 
 
-def blind_attack(bench: Bench, seed: int, betas: Sequence[float]) -> list[Row]:
+def blind_attack(study: Study, seed: int, betas: Sequence[float]) -> list[Row]:
     """P1: attacks on the gradient of the logit of a ReLU network, without and with a softplus surrogate."""
-    net, x, k = bench.network(seed, "Vanilla"), bench.attacked(seed), bench.setting.k
+    net, x, k = study.network(seed, "Vanilla"), study.attacked(seed), study.setting.k
     rows: list[Row] = []
     for score, beta in [("logit", None), *(("logit", b) for b in betas), ("prob", None), ("prob", 50.0)]:
         explain = Saliency(net, score=score)
-        result = RankingAttack(k, bench.setting.eps, surrogate_beta=beta).perturb(net, x, explain=explain)
+        result = RankingAttack(k, study.setting.eps, surrogate_beta=beta).perturb(net, x, explain=explain)
         kept = precision_at_k(
             explain(x, result.target).detach(), explain(result.x, result.target).detach(), k
         )

@@ -3,7 +3,7 @@
 The weight of a method is chosen on validation data, once for the three seeds: the highest mean robustness among the
 candidates that cost at most 1.5 points of mean accuracy against plain fine-tuning. Names in the zoo:
 `ranking-<set>-s<seed>-<method>`; the manifest holds the chosen options. The small sets are shipped; the networks of
-real data are trained on first use (see `bench.py`).
+real data are trained on first use (see `study.py`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import nn
 
 from robustxai.nets.recipes import Job, Net, Recipe
 from robustxai.nets.zoo import round_weights
-from robustxai.ranking.methods import METHODS, fine_tune
-from robustxai.ranking.select import Options, Score, select_weights
-from robustxai.ranking.study import SETTINGS, Setting, prepared, pretrain, robustness
-from robustxai.ranking.tables import Table
+from robustxai.ranking.prepared_table import Table
+from robustxai.ranking.study.settings import SETTINGS, Setting, prepared, pretrain, robustness
+from robustxai.ranking.training_methods import METHODS, fine_tune
+from robustxai.ranking.weight_selection import Options, Score, select_weights
 
 SEEDS = (0, 1, 2)
 GROUP = len(SEEDS)

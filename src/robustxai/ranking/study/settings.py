@@ -22,10 +22,10 @@ from robustxai.models import Network, logits_of
 from robustxai.nets import MLP, ResNet9, SmallConvNet
 from robustxai.nets.softplus import has_kinks
 from robustxai.ranking.attacks import MSEAttack, RandomDirections, RankingAttack
-from robustxai.ranking.drawn import drawn_table
 from robustxai.ranking.explainers import Saliency
-from robustxai.ranking.measures import attacked_precision, random_control
-from robustxai.ranking.tables import Table, table
+from robustxai.ranking.prepared_table import Table, table
+from robustxai.ranking.stability import attacked_precision, random_control
+from robustxai.ranking.study.menagerie import drawn_table
 from robustxai.ranking.thickness import topk_thickness
 
 

@@ -1,4 +1,4 @@
-"""A bench: one set with its networks, by seed and method. Everything after this file is the same for all sets.
+"""A study: one set with its networks, by seed and method. Everything after this file is the same for all sets.
 
 The networks of the small sets are shipped; those of real data are trained on first use and kept in a cache folder.
 """
@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from robustxai.checks import check_name
 from robustxai.data import fetch
 from robustxai.nets import pretrained, recipes, zoo
-from robustxai.ranking.drawn import objects
-from robustxai.ranking.recipes import GROUP, PLANS, RECIPES, zoo_name
-from robustxai.ranking.study import SETTINGS, Setting, prepared
-from robustxai.ranking.tables import Table
+from robustxai.ranking.prepared_table import Table
+from robustxai.ranking.study.menagerie import objects
+from robustxai.ranking.study.recipes import GROUP, PLANS, RECIPES, zoo_name
+from robustxai.ranking.study.settings import SETTINGS, Setting, prepared
 
 
 @dataclass
-class Bench:
+class Study:
     """A set of `PLANS` by name.
 
     n_test: how many test samples are attacked. device: where networks and samples live. cache: folder for networks that

@@ -1,4 +1,4 @@
-"""The chapter's experiments as data: benches in, one record per (set, method, seed) out, rows for tables.
+"""The chapter's experiments as data: studies in, one record per (set, method, seed) out, rows for tables.
 
 A value that depends on training is a mean over seeds with a t interval; it is never a single network. Knows nothing
 about notebooks or figures.
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from robustxai.metrics import Interval, t_interval
-from robustxai.ranking.bench import Bench
-from robustxai.ranking.methods import METHODS
-from robustxai.ranking.study import Measured, measure
+from robustxai.ranking.study.settings import Measured, measure
+from robustxai.ranking.study.study import Study
+from robustxai.ranking.training_methods import METHODS
 
 Row = dict[str, object]
 SAME_ACTIVATION = ("Vanilla", "WD", "Est-H", "SSR", "AT")
@@ -37,12 +37,12 @@ class Record:
         return "beta" in METHODS[self.method].options
 
 
-def sweep(bench: Bench, seeds: Sequence[int], methods: Sequence[str] | None = None) -> list[Record]:
+def sweep(study: Study, seeds: Sequence[int], methods: Sequence[str] | None = None) -> list[Record]:
     """Measure every method's network of every seed."""
     return [
-        Record(bench.name, method, seed, measure(bench.network(seed, method), bench.test(seed), bench.setting,
-                                                 points=bench.n_test))
-        for method in methods or bench.methods
+        Record(study.name, method, seed, measure(study.network(seed, method), study.test(seed), study.setting,
+                                                 points=study.n_test))
+        for method in methods or study.methods
         for seed in seeds
     ]  # fmt: skip
 
@@ -118,10 +118,10 @@ def cloud(records: Sequence[Record], name: str, *, softplus: bool) -> tuple[list
     return methods, (torch.tensor(means[0]), torch.tensor(means[1]))
 
 
-def chance_table(benches: Iterable[Bench], records: Sequence[Record]) -> list[Row]:
+def chance_table(studies: Iterable[Study], records: Sequence[Record]) -> list[Row]:
     """Chance level k / d, and the plain network under random changes of the attack's length."""
     rows: list[Row] = []
-    for b in benches:
+    for b in studies:
         plain = select(records, "Vanilla", b.name)
         rows.append(
             {

@@ -8,21 +8,22 @@ import torch
 from robustxai.metrics import accuracy
 from robustxai.nets import pretrained, zoo
 from robustxai.nets.recipes import gather, run
-from robustxai.ranking import METHODS, SETTINGS, contests, experiments, probes, recipes
-from robustxai.ranking.ablation import VARIANTS, ablation
-from robustxai.ranking.bench import Bench
-from robustxai.ranking.drawn import drawn_table, objects, pictures
-from robustxai.ranking.recipes import PLANS, RECIPES, slug, zoo_name
+from robustxai.ranking import METHODS, SETTINGS
+from robustxai.ranking.study import measurements, other_attacks, recipes, tables
+from robustxai.ranking.study.ablation import VARIANTS, ablation
+from robustxai.ranking.study.menagerie import drawn_table, objects, pictures
+from robustxai.ranking.study.recipes import PLANS, RECIPES, slug, zoo_name
+from robustxai.ranking.study.study import Study
 
 
 @pytest.fixture(scope="module")
-def bench():
-    return Bench("breast_cancer", n_test=20)
+def study():
+    return Study("breast_cancer", n_test=20)
 
 
 @pytest.fixture(scope="module")
-def records(bench):
-    return experiments.sweep(bench, [0, 1], ["Vanilla", r"R2ET_\H", "SP"])
+def records(study):
+    return tables.sweep(study, [0, 1], ["Vanilla", r"R2ET_\H", "SP"])
 
 
 def test_names():
@@ -30,9 +31,9 @@ def test_names():
     assert len({slug(method) for method in METHODS}) == len(METHODS)
     assert zoo_name("breast_cancer", 2, r"SP + R2ET_\H") == "ranking-breast-cancer-s2-sp-r2et-noh"
     with pytest.raises(ValueError, match="name"):
-        Bench("iris")
+        Study("iris")
     with pytest.raises(ValueError, match="method"):
-        Bench("synth").network(0, "nonsense")
+        Study("synth").network(0, "nonsense")
 
 
 @pytest.mark.parametrize("name", [name for name, plan in PLANS.items() if plan.shipped])
@@ -41,10 +42,10 @@ def test_every_shipped_network_is_there_and_as_accurate_as_its_manifest_says(nam
     for method in PLANS[name].methods:
         for seed in recipes.SEEDS:
             assert zoo_name(name, seed, method) in entries
-    bench = Bench(name)
-    x, y = bench.test(0)
+    study = Study(name)
+    x, y = study.test(0)
     for method in ("Vanilla", "released recipe"):
-        net = bench.network(0, method)
+        net = study.network(0, method)
         with torch.no_grad():
             stored = entries[zoo_name(name, 0, method)].metrics["test_accuracy"]
             assert accuracy(net(x), y) == pytest.approx(stored, abs=0.003)
@@ -52,9 +53,9 @@ def test_every_shipped_network_is_there_and_as_accurate_as_its_manifest_says(nam
         assert softplus == ("beta" in METHODS[method].options)
 
 
-def test_chosen_weights_come_from_the_grid(bench):
+def test_chosen_weights_come_from_the_grid(study):
     for method in ("WD", r"R2ET_\H", "released recipe"):
-        options = bench.options(1, method)
+        options = study.options(1, method)
         assert any(options == {**METHODS[method].options, **candidate} for candidate in METHODS[method].grid)
 
 
@@ -70,8 +71,10 @@ def test_a_recipe_trains_selects_and_stores(tmp_path, monkeypatch):
     for name in names:
         first, second = (pretrained(name, weights_dir=d).state_dict() for d in (tmp_path, again))
         assert all(torch.equal(first[key], second[key]) for key in first), "the same seed gives the same bits"
-    cached = Bench("breast_cancer", cache=tmp_path)
-    monkeypatch.setattr("robustxai.ranking.bench.zoo", lambda folder=None: zoo(folder) if folder else {})
+    cached = Study("breast_cancer", cache=tmp_path)
+    monkeypatch.setattr(
+        "robustxai.ranking.study.study.zoo", lambda folder=None: zoo(folder) if folder else {}
+    )
     assert cached.options(4, "WD")["weight_decay"] in (1e-4, 1e-3, 5e-3, 1e-2, 5e-2)
     assert (
         cached.network(4, "WD").state_dict().keys()
@@ -100,73 +103,73 @@ def test_selection_looks_at_validation_data_only(tmp_path, monkeypatch):
     assert seen[:-3] == ["validation"] * (3 + 3 * len(METHODS["WD"].grid)) and seen[-3:] == ["test"] * 3
 
 
-def test_records_hold_the_attacked_samples(bench, records):
+def test_records_hold_the_attacked_samples(study, records):
     assert [(r.method, r.seed) for r in records[:3]] == [("Vanilla", 0), ("Vanilla", 1), (r"R2ET_\H", 0)]
     for r in records:
         m = r.measured
         assert m.er.shape == m.adaptive.shape == m.random.shape == m.adversarial.shape == (20,)
         assert 0.9 < m.accuracy <= 1 and m.mean("er") <= m.mean("random") + 0.02
     assert {r.method for r in records if r.softplus} == {"SP"}
-    difference = experiments.gain(records, "breast_cancer", "SP", "Vanilla")
+    difference = tables.gain(records, "breast_cancer", "SP", "Vanilla")
     by_hand = [
-        experiments.select(records, "SP")[s].measured.mean("er")
-        - experiments.select(records, "Vanilla")[s].measured.mean("er")
+        tables.select(records, "SP")[s].measured.mean("er")
+        - tables.select(records, "Vanilla")[s].measured.mean("er")
         for s in (0, 1)
     ]
     assert difference.value == pytest.approx(sum(by_hand) / 2)
-    assert experiments.gain(records, "breast_cancer", "SP", "SP", "accuracy").value == 0
+    assert tables.gain(records, "breast_cancer", "SP", "SP", "accuracy").value == 0
 
 
-def test_tables_have_the_shape_of_the_paper(bench, records):
-    rows = experiments.share_table(records)
+def test_tables_have_the_shape_of_the_paper(study, records):
+    rows = tables.share_table(records)
     assert [row["method"] for row in rows] == ["Vanilla", r"R2ET_\H", "SP"]
     er, mse = map(float, str(rows[0]["breast_cancer"]).split(" / "))
     assert 50 < er <= 100 and er <= mse + 3
-    names, (thick, kept) = experiments.cloud(records, "breast_cancer", softplus=False)
+    names, (thick, kept) = tables.cloud(records, "breast_cancer", softplus=False)
     assert names == ["Vanilla", r"R2ET_\H"] and thick.shape == kept.shape == (2,)
     assert 100 * float(kept[0]) == pytest.approx(er, abs=0.06) and thick[1] > thick[0]
-    assert {"breast_cancer", "thickness, breast_cancer"} <= experiments.quality_table(records)[0].keys()
-    (row,) = experiments.chance_table([bench], records)
+    assert {"breast_cancer", "thickness, breast_cancer"} <= tables.quality_table(records)[0].keys()
+    (row,) = tables.chance_table([study], records)
     assert row["chance P@k"] == 8 / 30 and row["random changes"][0] >= row["ERAttack"][0]
 
 
-def test_probes(bench):
-    curves = probes.curves(bench, [0], "Vanilla", "eps", [0.1, 2.0])
+def test_probes(study):
+    curves = measurements.curves(study, [0], "Vanilla", "eps", [0.1, 2.0])
     assert curves["ERAttack"][1].value < curves["ERAttack"][0].value <= 1
-    found = probes.guarantees(bench, 0, "SP", eps=0.2, n=3, draws=20)
+    found = measurements.guarantees(study, 0, "SP", eps=0.2, n=3, draws=20)
     assert found["pairs outside the bound"] == 0 == found["top-k sets changed inside the radius"]
     assert found["median certified radius"] > 0
-    thick, steps, broken = probes.hardness(bench, 0, "Vanilla", step=0.1, limit=40)
+    thick, steps, broken = measurements.hardness(study, 0, "Vanilla", step=0.1, limit=40)
     assert thick.shape == steps.shape == broken.shape == (20,) and bool((steps[broken] < 40).any())
-    (row,) = probes.faithfulness(bench, [0], ["SP"])
+    (row,) = measurements.faithfulness(study, [0], ["SP"])
     assert row["sensitivity, optimised"][0] >= row["sensitivity, random"][0]
-    (same,) = probes.faithfulness(bench, [0], ["Pretrained"])
+    (same,) = measurements.faithfulness(study, [0], ["Pretrained"])
     assert same["overlap with the start"][0] == 1
 
 
-def test_contests(bench):
-    rows = contests.blind_attack(bench, 0, [10.0])
+def test_contests(study):
+    rows = other_attacks.blind_attack(study, 0, [10.0])
     assert rows[0]["P@k as computed"] == 1 and rows[0]["inputs moved"] == 0
     assert rows[1]["P@k as computed"] < 1 and rows[1]["inputs moved"] > 0.5
-    names = [row["attack"] for row in contests.other_attacks(bench, [0], ["Vanilla", "SP"])]
+    names = [row["attack"] for row in other_attacks.other_attacks(study, [0], ["Vanilla", "SP"])]
     assert names == ["ERAttack", "adaptive", "Ghorbani, top k", "Ghorbani, target region",
                      "Dombrowski, next sample's map"]  # fmt: skip
-    assert contests.step_ratios(0, repeats=3).keys() == {"plain", r"R2ET_\H", "R2ET", "AT, 3 steps"}
+    assert other_attacks.step_ratios(0, repeats=3).keys() == {"plain", r"R2ET_\H", "R2ET", "AT, 3 steps"}
 
 
 def test_the_drawn_set_knows_where_its_animals_are():
     mask, scenes = objects(0, 4), pictures("test", 0)
     assert mask.shape == (4, 32, 32) and 0.02 < float(mask.float().mean()) < 0.6
     assert torch.equal(drawn_table(seed=0).test[0][:4], scenes.images[:4])
-    (plain, chance) = probes.on_object(Bench("menagerie", n_test=12), [0], ["Vanilla"])
+    (plain, chance) = measurements.on_object(Study("menagerie", n_test=12), [0], ["Vanilla"])
     assert plain["on the object"][0] > chance["on the object"]
     with pytest.raises(ValueError, match="menagerie"):
-        Bench("synth").masks(0)
+        Study("synth").masks(0)
 
 
-def test_ablation_trains_each_variant(bench):
+def test_ablation_trains_each_variant(study):
     rows = ablation(
-        bench,
+        study,
         [0],
         {name: VARIANTS[name] for name in ("cross-entropy only", "anchored to the start")},
         points=20,
