@@ -1,5 +1,10 @@
-"""The arrows between the rooms go one way: who may import whom inside the package, by syntax tree."""
+"""The arrows between the rooms go one way: who may import whom inside the package, by syntax tree.
 
+A `study/` holds what only its chapter's notebook needs: nothing outside it imports it. No modules import each other in
+a circle, however late. A chapter's notebook imports no other chapter.
+"""
+
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import pytest
@@ -24,6 +29,9 @@ SHARED = {
 """What each shared room may import besides itself."""
 CHAPTER = {"capture", "checks", "data", "explainers", "metrics", "models", "nets", "runtime"}
 """What a chapter may import besides itself: never another chapter."""
+CHAPTERS = ("diffgradcam", "ranking", "manifold_ig", "ace", "concepts")
+PROMISED = {"robustxai.ranking": {"robustxai.ranking.study.settings"}}
+"""Studies that a chapter's `__init__` exports: `from robustxai.<chapter> import X` goes on working."""
 
 
 def rooms() -> list[str]:
@@ -49,6 +57,52 @@ def rooms_imported_by(room: str) -> dict[str, str]:
             if len(parts) > 1 and parts[1] in rooms() and parts[1] != room:
                 found[parts[1]] = file.relative_to(ROOT).as_posix()
     return found
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    files = (SRC / "robustxai").rglob("*.py")
+    return {".".join(f.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): f for f in files}
+
+
+def modules_imported_by(name: str, file: Path, known: Container[str]) -> set[str]:
+    """The modules that one imports, also inside functions; `from package import module` is the module alone."""
+    package = ".".join(file.parent.relative_to(SRC).parts)
+    names = imported_names(file.read_text(encoding="utf-8"), package=package)
+    found = {n for n in names if n in known and n != name}
+    return {n for n in found if not any(other.startswith(f"{n}.") for other in found)}
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Sets of modules that import each other, directly or through others."""
+    reach: dict[str, set[str]] = {}
+    for start in graph:
+        seen, todo = set(), [start]
+        while todo:
+            new = graph[todo.pop()] - seen
+            seen |= new
+            todo += new
+        reach[start] = seen
+    found = {frozenset(b for b in reach[a] if a in reach[b]) for a in graph if a in reach[a]}
+    return sorted(map(sorted, found))
+
+
+def test_no_modules_import_each_other() -> None:
+    known = modules()
+    assert not circles({name: modules_imported_by(name, file, known) for name, file in known.items()})
+
+
+def test_a_circle_is_noticed() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c"]]
+
+
+def test_nothing_outside_a_study_imports_one() -> None:
+    known, wrong = modules(), []
+    for name, file in known.items():
+        if ".study" not in name and name.split(".")[1:2] != ["_cli"]:
+            studies = {n for n in modules_imported_by(name, file, known) if ".study" in n}
+            wrong += [f"{name} imports {n}" for n in sorted(studies - PROMISED.get(name, set()))]
+    assert not wrong, "move what both need out of the study"
 
 
 @pytest.mark.parametrize("room", rooms())

@@ -8,7 +8,13 @@ import torch
 from torch import nn
 
 from robustxai.ace.study import recipes
-from robustxai.ace.study.denoising_loss import denoising_error, denoising_loss, noised
+from robustxai.ace.study.denoiser_training import (
+    TRAINED_STEPS,
+    denoising_error,
+    denoising_loss,
+    noised,
+    train_denoiser,
+)
 from robustxai.nets import fit, pretrained, zoo
 from robustxai.nets.recipes import Job, Net, publish
 from robustxai.nets.unet import CompactUNet
@@ -96,13 +102,13 @@ def test_training_lowers_the_error_of_an_untrained_network():
 
 
 def test_the_denoiser_comes_back_from_a_weights_folder(tmp_path):
-    unet = recipes.train_denoiser(
+    unet = train_denoiser(
         torch.rand(8, 3, 8, 8), torch.rand(4, 3, 8, 8), job(tmp_path), epochs=1, widths=(8, 8)
     )
     publish([Net("ace-tiny", unet, "noise")], file="ace.safetensors", out=tmp_path, command="none", seed=0)
     loaded = pretrained("ace-tiny", weights_dir=tmp_path)
     assert isinstance(loaded, CompactUNet)
-    assert loaded.trained_steps == recipes.TRAINED_STEPS
+    assert loaded.trained_steps == TRAINED_STEPS
     assert zoo(tmp_path)["ace-tiny"].arguments["widths"] == [8, 8]
 
 

@@ -11,8 +11,9 @@ import torch
 from helpers import same, tiny
 
 from robustxai.nets import WeightsError, pretrained, round_weights, save_weights, zoo
+from robustxai.nets.checksum import check_file
 from robustxai.nets.recipes import Net, publish
-from robustxai.nets.zoo import PACKAGE_WEIGHTS, check_file
+from robustxai.nets.zoo import PACKAGE_WEIGHTS
 
 
 def store(out: Path, *nets: Net) -> None:

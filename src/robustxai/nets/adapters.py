@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
+from robustxai.nets.checksum import sha256_of
 from robustxai.nets.entry import WeightsError
 from robustxai.nets.resnet import Normalize, initialize
-from robustxai.nets.zoo import sha256_of
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ARCHITECTURES = ("resnet18", "densenet121", "squeezenet1_1")

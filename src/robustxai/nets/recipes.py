@@ -21,7 +21,8 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from robustxai.nets.checkpoint import Written, add_tensors, load_tensors
-from robustxai.nets.zoo import PACKAGE_WEIGHTS, as_stored, check_file, difference, pretrained, sha256_of, zoo
+from robustxai.nets.checksum import check_file, sha256_of
+from robustxai.nets.zoo import PACKAGE_WEIGHTS, as_stored, difference, pretrained, zoo
 
 
 @dataclass(frozen=True)

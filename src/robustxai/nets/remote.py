@@ -16,8 +16,8 @@ from torchvision.models import SqueezeNet1_1_Weights, WeightsEnum
 
 from robustxai.data.fetch import named_folder
 from robustxai.nets.adapters import ARCHITECTURES, TorchvisionClassifier, check_download
+from robustxai.nets.checksum import check_file
 from robustxai.nets.resnet import Normalize
-from robustxai.nets.zoo import check_file
 
 FILES = {
     "squeezenet1_1_fp16.pth": "f1bbad077367b8989ae9e0a83136ae8a404f7f0b87e13040b69b189d1e0aafab",

@@ -8,8 +8,6 @@ nothing about training; what a manifest may say is in `entry`. No pickle.
 from __future__ import annotations
 
 import difflib
-import functools
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +20,7 @@ from torchvision.models import WeightsEnum
 
 from robustxai.checks import check_module
 from robustxai.nets.checkpoint import save_tensors
+from robustxai.nets.checksum import check_file
 from robustxai.nets.entry import DTYPES, Entry, WeightsError, ancestry, make
 
 PACKAGE_WEIGHTS = Path(__file__).parent / "weights"
@@ -105,20 +104,6 @@ def stored_state(entry: Entry, entries: Mapping[str, Entry], folder: Path) -> di
     return state
 
 
-def check_file(path: Path, sha256: str) -> None:
-    """Raise WeightsError unless the file's bytes have this sha256; one read a process while it is
-    unchanged.
-    """
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise WeightsError(f"weight file {path} is missing; install it again or train it") from error
-    if sha256_of(path, mtime_ns=stat.st_mtime_ns, size=stat.st_size) != sha256:
-        raise WeightsError(
-            f"weight file {path} is altered: its sha256 is not the manifest's; install it again or train it"
-        )
-
-
 def save_weights(
     path: str | Path,
     modules: Mapping[str, nn.Module | Mapping[str, Tensor]],
@@ -180,10 +165,3 @@ def as_stored(name: str, value: Tensor, dtype: str) -> Tensor:
 
 def _folder(weights_dir: str | Path | None) -> Path:
     return PACKAGE_WEIGHTS if weights_dir is None else Path(weights_dir)
-
-
-@functools.lru_cache(maxsize=256)
-def sha256_of(path: Path, *, mtime_ns: int, size: int) -> str:
-    """The sha256 of a file in hexadecimal; remembered for this time of change and size."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

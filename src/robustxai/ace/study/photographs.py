@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from robustxai.ace.study.denoising_loss import denoising_error
+from robustxai.ace.study.denoiser_training import denoising_error, train_denoiser
 from robustxai.data import load
 from robustxai.metrics import box_masks
 from robustxai.nets import CompactResNet, CompactVGG, RandomShift, accuracy, fit
@@ -84,8 +84,6 @@ def pick(pair: Pair, split: str, *, limit: int | None = None, **options: object)
 
 def build(job: Job, name: str, *, limit: int | None = None) -> Sequence[Net]:
     """Train classifier and oracle, with seed 0 the denoiser too; half of the training images are the oracle's own."""
-    from robustxai.ace.study.recipes import train_denoiser
-
     pair = PAIRS[name]
     (x, y, note, _), (test, labels, _, _) = (pick(pair, split, limit=limit) for split in ("train", "test"))
     x, y, test, labels = (part.to(job.device) for part in (x, y, test, labels))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustxai.ace.study.denoising_loss import denoising_error, denoising_loss
+from robustxai.ace.study.denoiser_training import EPOCHS, TRAINED_STEPS, denoising_error, train_denoiser
 from robustxai.ace.study.faces import CONFOUNDER, CORRELATION, IMAGES, SIZE, faces, unlabelled
 from robustxai.ace.study.photographs import build as build_photographs
 from robustxai.data.scenes import Scenes
@@ -26,39 +26,14 @@ from robustxai.nets.zoo import round_weights
 
 FILE = "ace.safetensors"
 SEEDS = (0, 1, 2)
-TRAINED_STEPS = 301  # the denoiser's base timesteps: 0 to 300 of 1000
 CLASSIFIER_EPOCHS, ORACLE_EPOCHS, FACTOR_EPOCHS = 6, 10, 12
 NETWORK = {"widths": (16, 24, 32, 32), "stem_stride": 1}
 FACTOR_NETWORK = {"widths": (16, 24, 48, 48), "stem_stride": 1}
-EPOCHS, BATCH, RATE, EMA = 14, 32, 8e-4, 0.999
 
 
 def zoo_name(kind: str, seed: int = 0) -> str:
     """Name of a shipped network; kind is "ddpm", "smile", "confounded", "oracle" or "factors"."""
     return f"ace-{kind}-portraits-s{seed}"
-
-
-def train_denoiser(
-    images: Tensor,
-    test: Tensor,
-    job: Job,
-    *,
-    epochs: int = EPOCHS,
-    augment: RandomShift | None = None,
-    **arguments: object,
-) -> nn.Module:
-    """A `CompactUNet` for `images` in [0, 1], weights averaged over the run; `arguments` go to the network."""
-    from robustxai.nets.unet import CompactUNet
-
-    options = {"size": images.shape[-1], "trained_steps": TRAINED_STEPS} | arguments
-    unet = CompactUNet(generator=torch.Generator().manual_seed(job.seed), **options).to(job.device)  # pyright: ignore[reportArgumentType]
-    fit(
-        unet, images.to(job.device), torch.zeros(len(images), device=job.device), epochs=epochs, lr=RATE,
-        schedule="constant", loss=denoising_loss, batch_size=BATCH, weight_decay=1e-4, clip=1.0, ema=EMA, bf16=True,
-        seed=job.seed, augment=augment, validation=(test.to(job.device), torch.zeros(len(test), device=job.device)),
-        measure=denoising_error, checkpoint=job.checkpoint("denoiser"), progress=job.progress and "denoiser",
-    )  # fmt: skip
-    return unet
 
 
 def build_denoiser(job: Job, *, n: int = IMAGES["ddpm"], epochs: int = EPOCHS) -> Sequence[Net]:

@@ -1,4 +1,4 @@
-"""What a denoising diffusion network is trained on: noise at a random level is added, and the network names it.
+"""Training of a denoising diffusion network: noise at a random level is added, and the network predicts it.
 
 Images come in [0, 1] and go to the network in [-1, 1]. The network is called as diffusers' are,
 `unet(z, timesteps).sample`, and brings its schedule with it. Knows nothing about filters or data.
@@ -10,6 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from robustxai.nets import RandomShift, fit
+from robustxai.nets.recipes import Job
+
+TRAINED_STEPS = 301  # base timesteps: 0 to 300 of 1000
+EPOCHS, BATCH, RATE, EMA = 14, 32, 8e-4, 0.999
 LEVELS = 10  # noise levels that `denoising_error` averages over
 
 Images = Float[Tensor, "n channel height width"]
@@ -46,3 +51,26 @@ def denoising_error(unet: nn.Module, x: Tensor, y: Tensor) -> float:
         for part, s, n in zip(x.split(256), t.split(256), noise.split(256), strict=True)
     ]
     return float(torch.cat(errors).mean())
+
+
+def train_denoiser(
+    images: Tensor,
+    test: Tensor,
+    job: Job,
+    *,
+    epochs: int = EPOCHS,
+    augment: RandomShift | None = None,
+    **arguments: object,
+) -> nn.Module:
+    """A `CompactUNet` for `images` in [0, 1], weights averaged over the run; `arguments` go to the network."""
+    from robustxai.nets.unet import CompactUNet
+
+    options = {"size": images.shape[-1], "trained_steps": TRAINED_STEPS} | arguments
+    unet = CompactUNet(generator=torch.Generator().manual_seed(job.seed), **options).to(job.device)  # pyright: ignore[reportArgumentType]
+    fit(
+        unet, images.to(job.device), torch.zeros(len(images), device=job.device), epochs=epochs, lr=RATE,
+        schedule="constant", loss=denoising_loss, batch_size=BATCH, weight_decay=1e-4, clip=1.0, ema=EMA, bf16=True,
+        seed=job.seed, augment=augment, validation=(test.to(job.device), torch.zeros(len(test), device=job.device)),
+        measure=denoising_error, checkpoint=job.checkpoint("denoiser"), progress=job.progress and "denoiser",
+    )  # fmt: skip
+    return unet
