@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 
 import pytest
-from fingerprint import imported_names
+from fingerprint import imported_names, notebook_code
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src"
@@ -16,18 +16,31 @@ FREE = {"cli", "_cli", "notebook", "_nbval"}
 """Programs and tools: they may import anything."""
 SHARED = {
     "checks": set(),
+    "eval_mode": {"checks"},
     "capture": {"checks"},
-    "models": {"capture", "checks"},
+    "models": {"capture", "checks", "eval_mode"},
     "data": {"checks"},
-    "metrics": {"checks", "models"},
+    "metrics": {"checks", "eval_mode", "models"},
     "plots": set(),
     "runtime": set(),
-    "nets": {"capture", "checks", "data", "metrics", "models", "runtime"},
-    "explainers": {"capture", "checks", "metrics", "models", "nets"},
+    "nets": {"capture", "checks", "data", "eval_mode", "metrics", "models", "runtime"},
+    "explainers": {"capture", "checks", "eval_mode", "metrics", "models", "nets"},
+    "attacks": {"checks", "eval_mode", "explainers", "metrics", "models", "nets"},
     "claims": {"checks", "plots", "runtime"},
 }
 """What each shared room may import besides itself."""
-CHAPTER = {"capture", "checks", "data", "explainers", "metrics", "models", "nets", "runtime"}
+CHAPTER = {
+    "attacks",
+    "capture",
+    "checks",
+    "data",
+    "eval_mode",
+    "explainers",
+    "metrics",
+    "models",
+    "nets",
+    "runtime",
+}
 """What a chapter may import besides itself: never another chapter."""
 CHAPTERS = ("diffgradcam", "ranking", "manifold_ig", "ace", "concepts")
 PROMISED = {"robustxai.ranking": {"robustxai.ranking.study.settings"}}
@@ -118,3 +131,10 @@ def test_the_rooms_are_found() -> None:
 
 def test_an_import_is_noticed() -> None:
     assert "runtime" in rooms_imported_by("claims")
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_notebook_imports_no_other_chapter(chapter: str) -> None:
+    names = imported_names(notebook_code(ROOT / "notebooks" / f"{chapter}.ipynb"))
+    others = {n for n in names if n.split(".")[1:2] and n.split(".")[1] in set(CHAPTERS) - {chapter}}
+    assert not others

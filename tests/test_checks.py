@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from robustxai.checks import as_target, check_calm, check_count, check_name, check_number, check_positive
+from robustxai.checks import as_target, check_count, check_name, check_number, check_positive
+from robustxai.eval_mode import check_calm
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 
 from robustxai.capture import Calls, Layer, find_layers, observed
-from robustxai.checks import check_calm, check_count, check_images, check_number, check_share
+from robustxai.checks import check_count, check_images, check_number, check_share
+from robustxai.eval_mode import check_calm
 from robustxai.models import as_logits, find_head, logits_of
 
 

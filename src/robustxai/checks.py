@@ -4,12 +4,9 @@ Called once by whatever a user calls, and never inside a loop. Knows names, numb
 networks; how a network is called is in `models`.
 """
 
-import functools
-import inspect
 import math
 import operator
-from collections.abc import Iterable, Iterator
-from types import CodeType
+from collections.abc import Iterable
 from typing import Any, SupportsFloat
 
 import torch
@@ -72,6 +69,15 @@ def check_count(name: str, value: Any, low: int = 1) -> int:
     if count is None or count < low:
         raise ValueError(f"{name} is {value}; accepted are whole numbers from {low}")
     return count
+
+
+def check_k(k: Any, d: int) -> int:
+    """`k` leaves at least one of d features in the top set and one outside: 1 <= k < d. NumPy's integers count."""
+    if check_count("k", k) >= d:
+        raise ValueError(
+            f"k is {k}; accepted are whole numbers from 1 to {d - 1}, one less than the {d} features"
+        )
+    return operator.index(k)
 
 
 def check_callable(name: str, value: object) -> None:
@@ -162,48 +168,6 @@ def check_finite(name: str, x: Tensor, kind: str = "inputs") -> None:
     least, most = map(float, x.detach().aminmax())  # NaN wins in both, and no mask of the size of x is made
     if not (math.isfinite(least) and math.isfinite(most)):
         raise ValueError(f"{name} holds NaN or infinite numbers; accepted are finite {kind}")
-
-
-def check_calm(name: str, net: object) -> None:
-    """Nothing in `net` that reads its mode is in training mode: no batch norm, dropout, or layer of any type like them.
-
-    A module counts if the code of its class reads `training`, so wrappers, convolutions and activations do not. Of a
-    bound method its module is checked; other callables and None have no mode; the rest is refused.
-    """
-    if net is None:
-        return
-    check_callable(name, net)
-    module = getattr(net, "__self__", net)
-    if not isinstance(module, nn.Module):
-        return
-    found = [path or type(m).__name__ for path, m in module.named_modules() if m.training and _has_modes(m)]
-    if found:
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        raise ValueError(
-            f"{name} is in training mode ({found[0]}{more}), where a batch or chance changes a sample's result; "
-            f"accepted is {name}.eval()"
-        )
-
-
-def _has_modes(module: nn.Module) -> bool:
-    if isinstance(module, nn.modules.dropout._DropoutNd):
-        return module.p > 0
-    return _reads_mode(type(module)) or isinstance(module, torch.jit.ScriptModule)
-
-
-@functools.cache
-def _reads_mode(kind: type) -> bool:
-    """Whether any function of a module's class, up to `nn.Module`, names `training`."""
-    own = [c for c in kind.__mro__ if issubclass(c, nn.Module) and c is not nn.Module]
-    functions = (inspect.unwrap(f) for c in own for f in vars(c).values() if inspect.isfunction(f))
-    return any("training" in code.co_names for f in functions for code in _codes(f.__code__))
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _codes(constant)
 
 
 def _float(value: Any) -> float | None:

@@ -5,6 +5,7 @@ import torch
 from tables import cnn, images, mlp, rows, same_state, state
 from torch import nn
 
+from robustxai.attacks.ghorbani import centre_of_mass, mass
 from robustxai.ranking import (
     MassCentreAttack,
     Saliency,
@@ -14,7 +15,6 @@ from robustxai.ranking import (
     precision_at_k,
     softplus_copy,
 )
-from robustxai.ranking.attacks.ghorbani import centre_of_mass, mass
 
 REGION = torch.zeros(6, 6)
 REGION[:2, :2] = 1

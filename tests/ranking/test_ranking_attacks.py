@@ -5,6 +5,7 @@ import torch
 from tables import cnn, images, mlp, rows, same_state, seeded, state
 from torch import nn
 
+from robustxai.attacks.budget import project, unit
 from robustxai.metrics import mean_ignoring_nan
 from robustxai.ranking import (
     KEEP,
@@ -23,7 +24,6 @@ from robustxai.ranking import (
     random_control,
     ranked,
 )
-from robustxai.ranking.attacks.common import project, unit
 
 K, EPS = 4, 0.5
 ATTACKS = {

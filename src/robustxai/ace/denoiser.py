@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.ace.frozen_parameters import frozen
-from robustxai.checks import check_calm
+from robustxai.eval_mode import check_calm
 from robustxai.models import fitting
 
 _lock = threading.Lock()

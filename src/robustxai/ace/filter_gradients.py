@@ -10,7 +10,8 @@ from torch import Tensor
 from robustxai.ace.diffusion_filter import DiffusionFilter, Noise, check_filter, check_noise
 from robustxai.ace.frozen_parameters import frozen
 from robustxai.ace.losses import LOSSES, Images, Logits, class_loss
-from robustxai.checks import check_calm, check_images, check_name
+from robustxai.checks import check_images, check_name
+from robustxai.eval_mode import check_calm
 from robustxai.metrics import similarity
 from robustxai.models import Network, logits_of
 

@@ -1,1 +1,1 @@
-"""Attacks on inputs that several chapters share: budget, result, descent, objectives, controls. Import from the modules."""
+"""Attacks on inputs: budget, result, descent, objectives, controls. Import from the modules."""

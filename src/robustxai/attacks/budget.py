@@ -1,88 +1,20 @@
-"""What every attack shares: what it returns, its budget, its steps. Knows nothing about explanations or networks."""
+"""The budget of an attack: norms, steepest steps, projections, ranges of valid inputs. Knows tensors only."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
+
+from robustxai.checks import ROUNDING
 
 NORMS = ("l2", "linf-box", "linf")
 """l2: unit steps, projected onto the l2 ball. linf-box: unit l2 steps inside the box x +- eps, the released form
 (its l2 path is no longer than steps * step). linf: sign steps inside the same box."""
 
 Inputs = Float[Tensor, "n *sample"]
-PerSample = Float[Tensor, " n"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attacked:
-    """What an attack found, one row a sample.
-
-    `x` (n, ...): the attacked inputs, the best iterate with the clean prediction. `clean` (n, ...): where it began.
-    `target` (n,): explained class. `kept`: the prediction is the clean one. `followed`: some gradient of the attack's
-    objective was non-zero and finite while it searched; where none was, `x` is the clean input and says nothing about
-    robustness (P1). `flips_rejected`: iterates refused because they changed the prediction. `steps`: iterates visited.
-    `loss`, `clean_loss`: attack loss of `x` and of the clean input, lower is better for the attacker. `trace`
-    (n, iterates): the loss along the way.
-
-    >>> x, n = torch.zeros(1, 2), torch.zeros(1)
-    >>> one = Attacked(x=x + 0.5, clean=x, target=n.long(), kept=n == 0, followed=n == 0, flips_rejected=n.long(),
-    ...                steps=n.long(), loss=n, clean_loss=n, trace=n[None])
-    >>> one.linf, one.moved, one.stuck
-    (tensor([0.5000]), tensor([True]), tensor([False]))
-    """
-
-    x: Inputs
-    clean: Inputs
-    target: Int[Tensor, " n"]
-    kept: Bool[Tensor, " n"]
-    followed: Bool[Tensor, " n"]
-    flips_rejected: Int[Tensor, " n"]
-    steps: Int[Tensor, " n"]
-    loss: PerSample
-    clean_loss: PerSample
-    trace: Float[Tensor, "n iterates"]
-
-    @property
-    def moved(self) -> Bool[Tensor, " n"]:
-        """Whether x differs from the clean input."""
-        return (self.x != self.clean).flatten(1).any(1)
-
-    @property
-    def stuck(self) -> Bool[Tensor, " n"]:
-        """Whether the attack had no gradient wherever it looked."""
-        return ~self.followed
-
-    @property
-    def delta(self) -> Inputs:
-        """The change of each input."""
-        return self.x - self.clean
-
-    @property
-    def l2(self) -> PerSample:
-        """Length of each change."""
-        return self.delta.flatten(1).norm(dim=1)
-
-    @property
-    def linf(self) -> PerSample:
-        """Largest change of a coordinate."""
-        return self.delta.flatten(1).abs().amax(1)
-
-    def report(self) -> str:
-        """One line: how many inputs moved, kept their prediction, and could not be attacked."""
-        n = len(self.x)
-        line = f"{int(self.moved.sum())} of {n} inputs moved, {int(self.kept.sum())} keep their prediction"
-        if self.stuck.any():
-            line += (
-                f"; {int(self.stuck.sum())} gave the attack no gradient and say nothing about robustness "
-                "(a piecewise linear network? use score 'prob' or 'ce', surrogate_beta or guide)"
-            )
-        return line
-
-
-def joined(parts: list[Attacked]) -> Attacked:
-    """Several results as one, in order."""
-    return Attacked(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Attacked)})
+Range = tuple[float, float]
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
@@ -103,12 +35,6 @@ def steepest(g: Inputs, norm: str) -> Inputs:
     return g.sign() if norm == "linf" else unit(g)
 
 
-def mass(scores: Tensor) -> Tensor:
-    """Scores (n, ...) as shares of their sum (n, d); a map of zeros stays zero."""
-    flat = scores.flatten(1)
-    return flat / flat.sum(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
-
-
 def project(
     x: Inputs, centre: Inputs, eps: float, *, norm: str = "l2", clip: tuple[float, float] | None = None
 ) -> Inputs:
@@ -125,3 +51,30 @@ def project(
         delta = delta.clamp(-eps, eps)
     moved = centre + delta
     return moved if clip is None else moved.clamp(*clip)
+
+
+def check_clip(clip: Sequence[Any] | None) -> Range | None:
+    """A range (low, high) of valid inputs as floats, or None. Raises ValueError."""
+    if clip is None:
+        return None
+    try:
+        low, high = (float(v) for v in clip)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not low < high:
+        raise ValueError(f"clip must be None or a pair (low, high) with low < high, got {clip!r}")
+    return low, high
+
+
+def check_inside(name: str, x: Tensor, clip: Range | None) -> None:
+    """`x` lies in the range of valid inputs, up to what resizing leaves. Raises ValueError."""
+    if clip is not None and not (clip[0] - ROUNDING <= x.min() and x.max() <= clip[1] + ROUNDING):
+        raise ValueError(
+            f"{name} must lie in clip={clip}, got numbers from {float(x.min()):.3g} to {float(x.max()):.3g}"
+        )
+
+
+def draw(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Standard normal numbers in the shape, dtype and device of `like`; without a generator always the same ones."""
+    g = torch.Generator().manual_seed(0) if generator is None else generator
+    return torch.randn(like.shape, generator=g, device=g.device).to(like)

@@ -11,25 +11,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.attacks.budget import NORMS, check_clip, check_inside, per_sample, project, steepest
+from robustxai.attacks.following import Explain, Guide, surrogate, warn_unfollowed
+from robustxai.attacks.keep_prediction import KEEP, Keeper
+from robustxai.attacks.result import Attacked, joined
 from robustxai.checks import (
     as_target,
     check_batch,
     check_callable,
-    check_calm,
     check_count,
     check_generator,
     check_name,
     check_positive,
 )
+from robustxai.eval_mode import check_calm
+from robustxai.explainers.gradient import Saliency
+from robustxai.explainers.input_gradient import Target, same_class
 from robustxai.explainers.reduce import read
 from robustxai.metrics.predictions import predicted, two_columns
 from robustxai.models import Network, logits_of
-from robustxai.ranking.attacks.common import NORMS, Attacked, joined, per_sample, project, steepest
-from robustxai.ranking.attacks.following import Explain, Guide, surrogate, warn_unfollowed
-from robustxai.ranking.attacks.keeping import KEEP, Keeper
-from robustxai.ranking.checks import check_clip, check_inside
-from robustxai.ranking.explainers import Saliency
-from robustxai.ranking.gradients import Target, same_class
 
 Inputs = Float[Tensor, "n *sample"]
 Objective = Callable[[Tensor], Tensor]
@@ -132,7 +132,7 @@ class GradientAttack:
         """
         check_batch("x", x)
         check_calm("model", model)
-        check_inside(x, self.clip)
+        check_inside("x", x, self.clip)
         check_generator("generator", generator)
         if guide is not None:
             check_callable("guide", guide)

@@ -11,11 +11,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from robustxai.checks import check_count, check_positive
-from robustxai.ranking.attacks.common import mass
-from robustxai.ranking.attacks.descent import GradientAttack, Objective
-from robustxai.ranking.attacks.ranking import draw
-from robustxai.ranking.checks import check_k
+from robustxai.attacks.budget import draw
+from robustxai.attacks.descent import GradientAttack, Objective
+from robustxai.checks import check_count, check_k, check_positive
+from robustxai.explainers.reduce import shares
 
 
 class TopKAttack(GradientAttack):
@@ -44,7 +43,7 @@ class TopKAttack(GradientAttack):
     def objective(self, clean: Tensor) -> Objective:
         check_k(self.k, clean[0].numel())
         top = clean.flatten(1).topk(self.k).indices
-        return lambda scores: mass(scores).gather(1, top).sum(1)
+        return lambda scores: shares(scores).gather(1, top).sum(1)
 
 
 class TargetRegionAttack(GradientAttack):
@@ -81,7 +80,7 @@ class TargetRegionAttack(GradientAttack):
                 f"region has {self.region.numel()} values for {clean[0].numel()} features; accepted is one for each"
             )
         region = self.region.to(clean)
-        return lambda scores: -(mass(scores) * region).sum(1)
+        return lambda scores: -(shares(scores) * region).sum(1)
 
 
 class MassCentreAttack(GradientAttack):
@@ -125,6 +124,6 @@ def centre_of_mass(maps: Float[Tensor, "n 1 height width"]) -> Float[Tensor, "n 
     >>> centre_of_mass(torch.tensor([[[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]]]))
     tensor([[0.5000, 2.0000]])
     """
-    share = mass(maps).reshape(len(maps), *maps.shape[2:])
+    share = shares(maps).reshape(len(maps), *maps.shape[2:])
     rows, columns = (torch.arange(s, device=maps.device).to(maps) for s in maps.shape[2:])
     return torch.stack(((share.sum(2) * rows).sum(1), (share.sum(1) * columns).sum(1)), 1)

@@ -1,13 +1,18 @@
 """How an attack keeps the prediction: refuse steps that flip it, stop, or weigh it against the goal (spec 4.4).
 
 Each rule sees one step of a batch and decides for each sample alone. Whatever the rule, only iterates with the
-clean prediction can become an attack's result. Knows nothing about explanations.
+clean prediction can become an attack's result. `Predictions` are those of several networks, and how far inputs miss
+them. Knows nothing about explanations.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from robustxai.ranking.attacks.common import per_sample
+from robustxai.attacks.budget import per_sample
+from robustxai.metrics.predictions import predicted, two_columns
+from robustxai.models import Network, logits_of
 
 KEEP = ("reject", "early_stop", "gda", "hedge")
 """reject: a step that flips is undone and the sample's step halved. early_stop: the sample stops there (released
@@ -56,3 +61,31 @@ class Keeper:
         else:
             self.step = torch.where(same, self.step, self.step / 2)
         return torch.where(per_sample(same & self.alive, current), candidate, current)
+
+
+class Predictions:
+    """Which inputs have all the predictions of the clean ones, and how far the probabilities of class t are off,
+    squared and summed over networks. Logits with NaN predict nothing, and nothing is kept."""
+
+    def __init__(self, networks: Sequence[Network], x: Tensor, t: Tensor):
+        with torch.no_grad():
+            outputs = [logits_of(network, x) for network in networks]
+        self.networks, self.t = networks, t
+        self.labels = [_labels(logits) for logits in outputs]
+        self.clean = [_probability(logits, t) for logits in outputs]
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Kept (n,), and the squared distance of the probabilities (n,)."""
+        outputs = [logits_of(network, x) for network in self.networks]
+        kept = [(_labels(o) == label) & (label >= 0) for o, label in zip(outputs, self.labels, strict=True)]
+        drifts = [(_probability(o, self.t) - p).square() for o, p in zip(outputs, self.clean, strict=True)]
+        return torch.stack(kept).all(0), torch.stack(drifts).sum(0)
+
+
+def _labels(logits: Tensor) -> Tensor:
+    """The predicted classes, -1 where a logit is NaN."""
+    return predicted(logits).masked_fill(logits.isnan().any(1), -1)
+
+
+def _probability(logits: Tensor, t: Tensor) -> Tensor:
+    return two_columns(logits).softmax(1).gather(1, t[:, None])[:, 0]

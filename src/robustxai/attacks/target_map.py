@@ -9,25 +9,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustxai.attacks.budget import NORMS, check_clip, check_inside, per_sample, project
+from robustxai.attacks.following import Explain, Guide, warn_unfollowed
+from robustxai.attacks.result import Attacked
 from robustxai.checks import (
     as_target,
     check_batch,
     check_callable,
-    check_calm,
     check_count,
     check_generator,
     check_name,
     check_positive,
 )
-from robustxai.explainers.reduce import read
+from robustxai.eval_mode import check_calm
+from robustxai.explainers.gradient import Saliency
+from robustxai.explainers.input_gradient import Target, same_class
+from robustxai.explainers.reduce import read, shares
 from robustxai.metrics.predictions import predicted, two_columns
 from robustxai.models import Network, logits_of
 from robustxai.nets.softplus import set_beta, softplus_copy
-from robustxai.ranking.attacks.common import NORMS, Attacked, mass, per_sample, project
-from robustxai.ranking.attacks.following import Explain, Guide, warn_unfollowed
-from robustxai.ranking.checks import check_clip, check_inside
-from robustxai.ranking.explainers import Saliency
-from robustxai.ranking.gradients import Target, same_class
 
 Inputs = Float[Tensor, "n *sample"]
 
@@ -106,7 +106,7 @@ class TargetMapAttack:
         """
         check_batch("x", x)
         check_calm("model", model)
-        check_inside(x, self.clip)
+        check_inside("x", x, self.clip)
         check_generator("generator", generator)
         if guide is not None:
             check_callable("guide", guide)
@@ -126,7 +126,7 @@ class TargetMapAttack:
             )
             clean = explain(x, t).detach()
             goal = self._goal(x, clean)
-            far = lambda scores: (mass(scores) - goal).square().mean(1)  # noqa: E731
+            far = lambda scores: (shares(scores) - goal).square().mean(1)  # noqa: E731
             v = x.clone().requires_grad_()
             adam = torch.optim.Adam([v], lr=self.lr)
             best_x, trace, visited = x, [far(clean)], torch.zeros_like(t)
@@ -194,7 +194,7 @@ class TargetMapAttack:
             raise ValueError(
                 f"goal has shape {tuple(goal.shape)}; accepted are {d} scores, or {d} for each input"
             )
-        return mass(goal.reshape(-1, d)).expand(len(x), -1)
+        return shares(goal.reshape(-1, d)).expand(len(x), -1)
 
 
 def _gradient(values: Tensor, v: Tensor) -> Tensor | None:

@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.capture import Calls, Layer, find_layers, observed
-from robustxai.checks import check_calm, check_count, check_name
+from robustxai.checks import check_count, check_name
 from robustxai.concepts.rows import check_channels
+from robustxai.eval_mode import check_calm
 from robustxai.metrics.predictions import two_columns
 from robustxai.models import logits_of
 

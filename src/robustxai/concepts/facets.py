@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.checks import check_calm, check_count, check_module, check_number, check_positive
+from robustxai.checks import check_count, check_module, check_number, check_positive
 from robustxai.concepts.activations import check_model, class_index, class_scores, observe
 from robustxai.concepts.facet_probes import Probe, check_probe, fitted_to
 from robustxai.concepts.fourier import Painting, augmented
+from robustxai.eval_mode import check_calm
 from robustxai.models import logits_of
 
 Images = Float[Tensor, "n channel height width"]

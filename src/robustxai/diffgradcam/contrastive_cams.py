@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from robustxai.capture import Layer
-from robustxai.checks import as_target, check_calm, check_images, check_name
+from robustxai.checks import as_target, check_images, check_name
 from robustxai.diffgradcam.capture import Cut, cut, find_layer
 from robustxai.diffgradcam.exact_plusplus import exact_plusplus
 from robustxai.diffgradcam.raw_maps import all_maps, following, raw_maps
 from robustxai.diffgradcam.scores import check_contrast
 from robustxai.diffgradcam.weightings import find_weighting
+from robustxai.eval_mode import check_calm
 from robustxai.explainers.base import Explainer
 from robustxai.explainers.reshape import Reshape, find_reshape
 from robustxai.metrics import minmax

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from robustxai.checks import as_target, check_calm, check_images
+from robustxai.checks import as_target, check_images
+from robustxai.eval_mode import check_calm
 from robustxai.explainers.reduce import reduced
 from robustxai.metrics.maps import minmax
 from robustxai.models import logits_of

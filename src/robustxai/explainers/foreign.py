@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from robustxai.checks import as_target, check_batch, check_calm, check_images
+from robustxai.checks import as_target, check_batch, check_images
+from robustxai.eval_mode import check_calm
 from robustxai.explainers.base import Explainer, GradientExplainer
 from robustxai.explainers.exports import CaptumAttribution
 from robustxai.models import logits_of

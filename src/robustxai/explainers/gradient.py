@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from robustxai.checks import (
     as_target,
     check_batch,
-    check_calm,
     check_count,
     check_finite,
     check_name,
     check_number,
     check_positive,
 )
+from robustxai.eval_mode import check_calm
 from robustxai.explainers.base import GradientExplainer
+from robustxai.explainers.input_gradient import SCORES, Target, gradient, ranked
 from robustxai.models import logits_of
-from robustxai.ranking.gradients import SCORES, Target, gradient, ranked
 
 Inputs = Float[Tensor, "n *sample"]
 

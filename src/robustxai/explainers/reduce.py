@@ -6,6 +6,7 @@ Knows tensors only.
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,7 +20,6 @@ def reduced(attribution: Attribution) -> Float[Tensor, " n *map"]:
 
     A map that is there already, non-negative with one channel, stays as it is.
 
-    >>> import torch
     >>> reduced(torch.tensor([[[[1.0]], [[-2.0]]]]))
     tensor([[[[3.]]]])
     """
@@ -27,12 +27,21 @@ def reduced(attribution: Attribution) -> Float[Tensor, " n *map"]:
     return size.sum(1, keepdim=True) if size.ndim == 4 else size
 
 
+def shares(attribution: Attribution) -> Float[Tensor, "n d"]:
+    """The `reduced` map as shares of its sum, flat; a map of zeros stays zero, a map with NaN is NaN.
+
+    >>> shares(torch.tensor([[1.0, -3.0]]))
+    tensor([[0.2500, 0.7500]])
+    """
+    flat = reduced(attribution).flatten(1)
+    return flat / flat.sum(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
+
+
 def read(explain: Callable[..., Any]) -> Callable[..., Tensor]:
     """`explain`, whatever its kind, as explain(x, target) -> map: what an attack or a measure does at its door.
 
     The map is `reduced`; ValueError where `explain` gives no tensor with one row a sample.
 
-    >>> import torch
     >>> read(lambda x, target: -x)(torch.ones(1, 2))
     tensor([[1., 1.]])
     """

@@ -5,8 +5,10 @@ The geometry needs any decoder, code -> image; the explainers any classifier and
 encoder, image -> code.
 """
 
+from robustxai.attacks.controls import ShuffledChange
+from robustxai.attacks.result import Attacked
+from robustxai.explainers.reduce import shares
 from robustxai.manifold_ig import baselines
-from robustxai.manifold_ig.attacked import Attacked
 from robustxai.manifold_ig.attribution import Attribution
 from robustxai.manifold_ig.attribution_attack import AttributionAttack
 from robustxai.manifold_ig.constant_speed import EvenPathIG
@@ -59,8 +61,7 @@ from robustxai.manifold_ig.pullback_metric import (
 )
 from robustxai.manifold_ig.quadrature_rules import RULES, quadrature
 from robustxai.manifold_ig.released_solver import ReleasedPath, released_geodesic, released_geodesic_reference
-from robustxai.manifold_ig.saliency_maps import SaliencyOf, saliency, shares
-from robustxai.manifold_ig.shuffled_control import ShuffledChange
+from robustxai.manifold_ig.saliency_maps import SaliencyOf, saliency
 from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, reconstruction_error
 
 __all__ = [

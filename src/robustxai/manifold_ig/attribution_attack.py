@@ -2,34 +2,29 @@
 
 The attacker changes the input only, knows network and explainer, and must keep the prediction. Takes any
 explainer `explain(x, target)` that is differentiable in x, or a `guide` to derivatives for those that are not
-(see `adaptive`), and never a method by name; what it gives is reduced to a map by `explainers.reduce`. Noise of the
-same size is in `controls`.
+(see `guides`), and never a method by name; what it gives is reduced to a map by `explainers.reduce`. Controls of the
+same size are in `robustxai.attacks.controls`.
 """
 
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from robustxai import checks
+from robustxai.attacks.budget import check_clip, check_inside
+from robustxai.attacks.following import Explain, Guide, warn_unfollowed
+from robustxai.attacks.keep_prediction import Predictions
+from robustxai.attacks.result import Attacked, joined
 from robustxai.checks import check_count, check_positive
-from robustxai.explainers.reduce import read
-from robustxai.manifold_ig.attacked import Attacked, Sample
-from robustxai.manifold_ig.geodesic_checks import check_inside, checked_clip
+from robustxai.eval_mode import check_calm
+from robustxai.explainers.reduce import read, shares
 from robustxai.manifold_ig.integrated_gradients import IntegratedGradients
-from robustxai.manifold_ig.keep_prediction import Predictions
-from robustxai.manifold_ig.saliency_maps import Explain, shares
 from robustxai.models import Network, logits_of
 
-Guide = Callable[[Tensor], Explain]
+Sample = Float[Tensor, "n *sample"]
 KEEP = ("weigh", "stop")
-UNFOLLOWED = (
-    "explain has no gradient in x to follow, so nothing was attacked: followed is False and the losses are NaN; "
-    "pass guide=, such as explain.guide"
-)
 RELEASED_WEIGHT = 192**4 * 1e6 / 1e17
 """1 / 73.6: the released weight of the output term beside d^2 * MSE of the maps, d = 192^2 (spec 4.2)."""
 
@@ -94,7 +89,7 @@ class AttributionAttack:
         )
         self.steps, self.refresh = check_count("steps", steps), check_count("refresh", refresh)
         self.look = None if look is None else check_count("look", look)
-        self.clip, self.batch_size = checked_clip(clip), check_count("batch_size", batch_size)
+        self.clip, self.batch_size = check_clip(clip), check_count("batch_size", batch_size)
 
     @classmethod
     def released(cls, images: Sample, *, steps: int = 3000, lr: float | int = 4.5e-5) -> "AttributionAttack":
@@ -138,7 +133,7 @@ class AttributionAttack:
         if guide is not None:
             checks.check_callable("guide", guide)
         for name, network in (("model", model), *(("also", other) for other in others)):
-            checks.check_calm(name, network)
+            check_calm(name, network)
         checks.check_batch("x", x)
         check_inside("x", x, self.clip)
         if explain is None:
@@ -153,9 +148,9 @@ class AttributionAttack:
                 goal = self._goal(scores, (*others, model)[0], x, t)
             parts = zip(*(v.split(self.batch_size) for v in (x, t, goal)), strict=True)
             found = [self._descend((model, *others), scores, guide, *part) for part in parts]
-        whole = Attacked(**{f.name: torch.cat([getattr(p, f.name) for p in found]) for f in fields(Attacked)})
+        whole = joined(found)
         if not whole.followed.any():
-            warnings.warn(UNFOLLOWED, UserWarning, stacklevel=2)
+            warn_unfollowed()
         return whole
 
     def _logits(self, model: Network, x: Tensor) -> Tensor:
@@ -195,6 +190,7 @@ class AttributionAttack:
         rows, v = (-1, *[1] * (x.ndim - 1)), x.clone()
         followed, alive = (torch.full_like(t, start, dtype=torch.bool) for start in (False, True))
         best_x, best, trace, flips = x, goal.new_full((len(x),), torch.inf), [], torch.zeros_like(t)
+        visited = torch.zeros_like(t)
         ahead, point = scores, torch.nn.Parameter(x.clone())
         adam = torch.optim.Adam([point], lr=self.lr)
         for i in range(self.steps + 1):
@@ -228,6 +224,7 @@ class AttributionAttack:
                     ended = alive & ~kept(moved)[0]
                     alive, flips = alive & ~ended, flips + ended.long()
                     moved = torch.where(alive.view(rows), moved, v)
+                visited = visited + (moved != v).flatten(1).any(1)
                 v = moved.clone()
         found, best = (
             torch.where(followed.view(rows), best_x, x),
@@ -236,7 +233,8 @@ class AttributionAttack:
         with torch.no_grad():
             same = kept(found)[0]
         return Attacked(
-            x=found, clean=x, target=t, kept=same, followed=followed, flips=flips, clean_loss=trace[0],
+            x=found, clean=x, target=t, kept=same, followed=followed, flips_rejected=flips, steps=visited,
+            clean_loss=trace[0],
             loss=best.masked_fill(~followed, torch.nan),
             trace=torch.stack(trace, 1).masked_fill(~followed[:, None], torch.nan),
         )  # fmt: skip

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.checks import ROUNDING, check_calm, check_length
+from robustxai.checks import ROUNDING, check_length
+from robustxai.eval_mode import check_calm
 from robustxai.manifold_ig.geodesic_checks import check_rows, run
 from robustxai.manifold_ig.pullback_metric import Codes, Decoder
 

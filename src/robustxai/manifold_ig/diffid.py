@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.checks import as_target, check_calm, check_count, check_images, check_share
+from robustxai.checks import as_target, check_count, check_images, check_share
+from robustxai.eval_mode import check_calm
 from robustxai.metrics.maps import nan_where, order, spatial, unusable
 from robustxai.metrics.predictions import predicted
 from robustxai.metrics.spread import resize

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from robustxai.checks import check_callable, check_calm, check_count, check_name
+from robustxai.checks import check_callable, check_count, check_name
+from robustxai.eval_mode import check_calm
 from robustxai.manifold_ig import sine_curves
 from robustxai.manifold_ig.geodesic_checks import (
     MODES,

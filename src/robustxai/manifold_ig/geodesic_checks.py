@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustxai.checks import ROUNDING, check_callable, check_count, check_number, check_positive
+from robustxai.checks import check_callable, check_count, check_number, check_positive
 from robustxai.models import fitting
 
 MODES = ("fast", "released")
@@ -24,27 +24,6 @@ def run(network: Callable[[Tensor], Any], x: Tensor, name: str) -> Any:
     check_callable(name, network)
     with fitting(name, x):
         return network(x)
-
-
-def checked_clip(clip: tuple[float | int, float | int] | None) -> tuple[float, float] | None:
-    """None, or a range of valid inputs: two finite numbers, the lower one first."""
-    if clip is None:
-        return None
-    try:
-        low, high = (check_number("clip", value, low=-torch.inf) for value in clip)
-    except (TypeError, ValueError):
-        low = high = 0.0
-    if not low < high:
-        raise ValueError(f"clip must be None or a pair (low, high) with low < high, got {clip!r}")
-    return low, high
-
-
-def check_inside(name: str, x: Tensor, clip: tuple[float, float] | None) -> None:
-    """`x` lies in the range of valid inputs, up to what resizing leaves."""
-    if clip is not None and (x.min() < clip[0] - ROUNDING or x.max() > clip[1] + ROUNDING):
-        raise ValueError(
-            f"{name} must lie in clip={clip}, got numbers from {float(x.min()):.3g} to {float(x.max()):.3g}"
-        )
 
 
 def check_curve(name: str, curve: Any, *, least: int = 2, kind: str = "curves") -> None:

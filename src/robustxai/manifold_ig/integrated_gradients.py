@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from robustxai.checks import as_target, check_batch, check_calm, check_count, check_name
+from robustxai.checks import as_target, check_batch, check_count, check_name
+from robustxai.eval_mode import check_calm
 from robustxai.explainers.base import Explainer, GradientExplainer
 from robustxai.manifold_ig.attribution import Attribution
 from robustxai.manifold_ig.baselines import as_baseline, warn_outside

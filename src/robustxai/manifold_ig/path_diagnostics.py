@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_calm, check_count, check_finite
+from robustxai.checks import check_count, check_finite
+from robustxai.eval_mode import check_calm
 from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, run
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
 from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.checks import check_calm, check_count, check_finite, check_name
+from robustxai.checks import check_count, check_finite, check_name
+from robustxai.eval_mode import check_calm
 from robustxai.manifold_ig.explained_score import SCORES, checked_target, picked
 from robustxai.manifold_ig.first_layer import Segment, entered, slope
 from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, check_same

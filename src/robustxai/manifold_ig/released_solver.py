@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.func import vjp
 
-from robustxai.checks import check_calm, check_count
+from robustxai.checks import check_count
+from robustxai.eval_mode import check_calm
 from robustxai.manifold_ig.geodesic_checks import check_ends, check_sweeps
 from robustxai.manifold_ig.pullback_metric import (
     Codes,

@@ -19,16 +19,6 @@ saliency = reduced
 """|A|, summed over the channels of images: (n, c, h, w) to (n, 1, h, w); the one rule of the library."""
 
 
-def shares(attribution: Sample) -> Float[Tensor, "n d"]:
-    """`saliency` as shares of its sum; a map of zeros stays zero, a map with NaN is NaN.
-
-    >>> shares(torch.tensor([[1.0, -3.0]]))
-    tensor([[0.2500, 0.7500]])
-    """
-    flat = saliency(attribution).flatten(1)
-    return flat / flat.sum(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
-
-
 def signed(explain: Explain) -> Explain:
     """The method's own attribution of an explainer, signed where it is: `attribute`; a plain function as it is."""
     return getattr(explain, "attribute", explain)

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustxai.checks import as_target, check_calm
+from robustxai.checks import as_target
+from robustxai.eval_mode import check_calm
 from robustxai.models import logits_of
 
 NETWORKS = ("model", "forward_func")

@@ -14,7 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from robustxai.checks import as_target, check_calm, check_count, check_images
+from robustxai.checks import as_target, check_count, check_images
+from robustxai.eval_mode import check_calm
 from robustxai.models import Network, logits_of
 
 from .inputs import as_filling

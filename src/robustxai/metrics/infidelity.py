@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import as_target, check_batch, check_calm, check_count, check_number, check_positive
+from robustxai.checks import as_target, check_batch, check_count, check_number, check_positive
+from robustxai.eval_mode import check_calm
 from robustxai.models import logits_of
 
 from .faithfulness import Classifier, Targets

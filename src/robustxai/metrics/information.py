@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from robustxai.checks import as_target, check_calm, check_count, check_images, check_number, check_share
+from robustxai.checks import as_target, check_count, check_images, check_number, check_share
+from robustxai.eval_mode import check_calm
 from robustxai.models import logits_of
 
 from .faithfulness import Classifier, Curve, Images, Maps, Targets

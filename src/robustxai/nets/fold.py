@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from robustxai.checks import check_calm, check_module
+from robustxai.checks import check_module
+from robustxai.eval_mode import check_calm
 from robustxai.nets.vae import Residual
 
 Net = TypeVar("Net", bound=nn.Module)

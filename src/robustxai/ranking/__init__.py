@@ -1,25 +1,19 @@
 """R2ET (Chen et al., NeurIPS 2024, arXiv 2212.14106): explanations whose top-k ranking holds under attack."""
 
+from robustxai.attacks.budget import NORMS
+from robustxai.attacks.controls import RandomDirections
+from robustxai.attacks.descent import GradientAttack
+from robustxai.attacks.ghorbani import MassCentreAttack, TargetRegionAttack, TopKAttack
+from robustxai.attacks.keep_prediction import KEEP
+from robustxai.attacks.result import Attacked
+from robustxai.attacks.target_map import TargetMapAttack
+from robustxai.explainers.gradient import GradientTimesInput, IntegratedGradients, Saliency, SmoothGrad
+from robustxai.explainers.input_gradient import SCORES, explained, gradient, logits_and_gradient, ranked
 from robustxai.nets.softplus import softplus_copy
-from robustxai.ranking.attacks import (
-    KEEP,
-    NORMS,
-    Attacked,
-    ERAttack,
-    GradientAttack,
-    MassCentreAttack,
-    MSEAttack,
-    RandomDirections,
-    RankingAttack,
-    TargetMapAttack,
-    TargetRegionAttack,
-    TopKAttack,
-)
 from robustxai.ranking.certified import Bounds, certified_radius, certified_ratio, thickness_bounds
 from robustxai.ranking.counterexample import Counterexample, lp_counterexample
-from robustxai.ranking.explainers import GradientTimesInput, IntegratedGradients, Saliency, SmoothGrad
+from robustxai.ranking.er_attack import ERAttack, MSEAttack, RankingAttack
 from robustxai.ranking.gaps import PAIRS, pair_count, pair_mean, pair_sum, pair_weights
-from robustxai.ranking.gradients import SCORES, explained, gradient, logits_and_gradient, ranked
 from robustxai.ranking.prepared_table import Table, from_csv, prepare, table
 from robustxai.ranking.regularisers import (
     DIRECTIONS,

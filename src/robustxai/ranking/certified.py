@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.checks import check_count, check_name, check_positive
+from robustxai.checks import check_count, check_k, check_name, check_positive
+from robustxai.explainers.input_gradient import Target
 from robustxai.explainers.reduce import read
-from robustxai.ranking.checks import check_features, check_k
-from robustxai.ranking.gradients import Target
+from robustxai.ranking.checks import check_features
 from robustxai.ranking.thickness import Explain, Inputs, PerSample, ball_draws, fixed_target, ordered
 
 Pairs = Float[Tensor, "n top rest"]

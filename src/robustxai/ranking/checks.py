@@ -1,32 +1,13 @@
-"""The chapter's own contracts, beside those of `robustxai.checks`: k, batches of scores, ranges of valid inputs.
+"""The chapter's own contracts, beside those of `robustxai.checks`: batches of scores, features, classes.
 
 Each raises one ValueError of one sentence, or returns what it checked; called once by whatever a user calls. Knows
 nothing about explanations.
 """
 
-import operator
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-
-from robustxai.checks import ROUNDING
-
-Range = tuple[float, float]
-
-
-def check_k(k: Any, d: int) -> int:
-    """`k` leaves at least one feature in the top set and one outside: 1 <= k < d. NumPy's integers count."""
-    try:
-        count = None if isinstance(k, bool) else operator.index(k)
-    except TypeError:
-        count = None
-    if count is None or not 1 <= count < d:
-        raise ValueError(
-            f"k is {k}; accepted are whole numbers from 1 to {d - 1}, one less than the {d} features"
-        )
-    return count
 
 
 def check_scores(name: str, scores: object) -> Tensor:
@@ -95,22 +76,3 @@ def _indices(value: Any, n: int) -> Tensor | None:
     ):
         return None
     return None if bool((found < 0).any()) else found.long().expand(n)
-
-
-def check_clip(clip: Sequence[Any] | None) -> Range | None:
-    """A range (low, high) of valid inputs as floats, or None."""
-    if clip is None:
-        return None
-    try:
-        low, high = (float(v) for v in clip)
-    except (TypeError, ValueError):
-        low = high = 0.0
-    if not low < high:
-        raise ValueError(f"clip is {clip}; accepted are None and a pair (low, high) with low < high")
-    return low, high
-
-
-def check_inside(x: Tensor, clip: Range | None) -> None:
-    """`x` lies in the range of valid inputs, up to what resizing leaves."""
-    if clip is not None and not (clip[0] - ROUNDING <= x.min() and x.max() <= clip[1] + ROUNDING):
-        raise ValueError(f"x holds values from {float(x.min())} to {float(x.max())}, outside clip={clip}")

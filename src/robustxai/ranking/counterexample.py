@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_count, check_number, check_positive, check_sequence
-from robustxai.ranking.checks import check_k, check_matrix
+from robustxai.checks import check_count, check_k, check_number, check_positive, check_sequence
+from robustxai.ranking.checks import check_matrix
 from robustxai.ranking.stability import precision_at_k
 
 Maps = Float[Tensor, "n d"]

@@ -5,10 +5,11 @@ from typing import SupportsFloat, SupportsIndex
 import torch
 from torch import Tensor
 
+from robustxai.attacks.budget import draw
+from robustxai.attacks.descent import GradientAttack, Objective
+from robustxai.attacks.following import Explain
 from robustxai.checks import check_count, check_name, check_positive
-from robustxai.ranking.attacks.common import mass
-from robustxai.ranking.attacks.descent import GradientAttack, Objective
-from robustxai.ranking.attacks.following import Explain
+from robustxai.explainers.reduce import shares
 from robustxai.ranking.gaps import PAIRS, pair_weights
 
 
@@ -44,7 +45,7 @@ class RankingAttack(GradientAttack):
 
     def objective(self, clean: Tensor) -> Objective:
         weights = pair_weights(clean.flatten(1), k=self.k, pairs=self.pairs, n_pairs=self.n_pairs)
-        read = mass if self.normalise else flat
+        read = shares if self.normalise else flat
         return lambda scores: (weights * read(scores)).sum(1)
 
 
@@ -87,9 +88,3 @@ class MSEAttack(GradientAttack):
 def flat(scores: Tensor) -> Tensor:
     """Scores (n, ...) as they are, (n, d)."""
     return scores.flatten(1)
-
-
-def draw(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Standard normal numbers in the shape, dtype and device of `like`; without a generator always the same ones."""
-    g = torch.Generator().manual_seed(0) if generator is None else generator
-    return torch.randn(like.shape, generator=g, device=g.device).to(like)

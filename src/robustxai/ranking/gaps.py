@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_count, check_name
-from robustxai.ranking.checks import check_k, check_matrix, check_same
+from robustxai.checks import check_count, check_k, check_name
+from robustxai.ranking.checks import check_matrix, check_same
 
 PAIRS = ("full", "near", "mm")
 """Which pairs (i in T, j in B) count; see `pair_weights`."""

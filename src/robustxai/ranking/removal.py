@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from robustxai.checks import as_target, check_batch, check_calm, check_count
+from robustxai.checks import as_target, check_batch, check_count
+from robustxai.eval_mode import check_calm
+from robustxai.explainers.input_gradient import Target, explained_class
 from robustxai.metrics.maps import order
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
 from robustxai.ranking.checks import check_scores
-from robustxai.ranking.gradients import Target, explained_class
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Shares of the features removed or kept; at least one feature each."""

@@ -10,16 +10,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_batch, check_count, check_length, check_positive
+from robustxai.attacks.controls import RandomDirections
+from robustxai.attacks.following import Explain, Guide
+from robustxai.attacks.result import Attacked
+from robustxai.checks import check_batch, check_count, check_k, check_length, check_positive
+from robustxai.explainers.input_gradient import Target
 from robustxai.explainers.reduce import read
 from robustxai.metrics import topk_intersection
 from robustxai.models import Network
-from robustxai.ranking.attacks.common import Attacked
-from robustxai.ranking.attacks.control import RandomDirections
-from robustxai.ranking.attacks.following import Explain, Guide
-from robustxai.ranking.attacks.ranking import MSEAttack
-from robustxai.ranking.checks import check_k, check_scores
-from robustxai.ranking.gradients import Target
+from robustxai.ranking.checks import check_scores
+from robustxai.ranking.er_attack import MSEAttack
 from robustxai.ranking.thickness import ball_draws, fixed_target
 
 Scores = Float[Tensor, "n ..."]

@@ -12,25 +12,25 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from robustxai.attacks.budget import per_sample, unit
+from robustxai.attacks.following import warn_unfollowed
 from robustxai.checks import (
     as_target,
     check_batch,
-    check_calm,
     check_count,
     check_floats,
+    check_k,
     check_name,
     check_positive,
 )
+from robustxai.eval_mode import check_calm
+from robustxai.explainers.gradient import Saliency
+from robustxai.explainers.input_gradient import Target, same_class
 from robustxai.explainers.reduce import read
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
-from robustxai.ranking.attacks.common import per_sample, unit
-from robustxai.ranking.attacks.following import warn_unfollowed
 from robustxai.ranking.certified import score_rows
-from robustxai.ranking.checks import check_k
-from robustxai.ranking.explainers import Saliency
 from robustxai.ranking.gaps import pair_weights
-from robustxai.ranking.gradients import Target, same_class
 from robustxai.ranking.stability import precision_at_k
 from robustxai.ranking.thickness import Explain, Inputs, PerSample, ordered
 

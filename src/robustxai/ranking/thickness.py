@@ -15,17 +15,18 @@ from torch import Tensor
 from robustxai.checks import (
     as_target,
     check_batch,
-    check_calm,
     check_count,
     check_generator,
+    check_k,
     check_name,
     check_positive,
 )
+from robustxai.eval_mode import check_calm
+from robustxai.explainers.input_gradient import Target
 from robustxai.explainers.reduce import read
 from robustxai.models import logits_of
-from robustxai.ranking.checks import check_classes, check_features, check_k, check_matrix, check_same
+from robustxai.ranking.checks import check_classes, check_features, check_matrix, check_same
 from robustxai.ranking.gaps import pair_mean
-from robustxai.ranking.gradients import Target
 
 BALLS = ("uniform", "gaussian")
 KINDS = ("smooth", "indicator")

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustxai.ace.checks import check_pair, classify, given_class
-from robustxai.checks import check_calm
+from robustxai.eval_mode import check_calm
 from robustxai.metrics.maps import order
 from robustxai.metrics.predictions import two_columns
 from robustxai.models import Network

@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from robustxai.ace.checks import check_pair, classify, given_class
-from robustxai.checks import check_calm, check_count, check_images
+from robustxai.checks import check_count, check_images
+from robustxai.eval_mode import check_calm
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network
 

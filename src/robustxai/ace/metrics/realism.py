@@ -15,7 +15,8 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from robustxai.ace.checks import check_pair
 from robustxai.capture import observed
-from robustxai.checks import check_calm, check_count, check_images, check_number
+from robustxai.checks import check_count, check_images, check_number
+from robustxai.eval_mode import check_calm
 from robustxai.metrics.similarity import cosine
 from robustxai.metrics.statistics import Mean, mean_ignoring_nan
 from robustxai.models import find_head, is_logits, logits_of

@@ -5,9 +5,9 @@ the explanation itself. The inner attack is a bare loop: no rejection, no best i
 import torch
 from torch import nn
 
+from robustxai.attacks.budget import project, unit
 from robustxai.checks import check_count, check_positive
-from robustxai.ranking.attacks.common import project, unit
-from robustxai.ranking.gradients import ranked
+from robustxai.explainers.input_gradient import ranked
 from robustxai.ranking.regularisers.base import Cache, Inputs, Labels, Regulariser, Scalar
 from robustxai.ranking.regularisers.gap import Gap
 

@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from robustxai.checks import as_target, check_batch, check_name, check_positive
+from robustxai.explainers.input_gradient import SCORES, explained_class
 from robustxai.metrics.predictions import two_columns
 from robustxai.models import logits_of
-from robustxai.ranking.gradients import SCORES, explained_class
 from robustxai.ranking.regularisers.weighting import WEIGHTINGS, weigh
 
 TARGETS = ("label", "predicted")

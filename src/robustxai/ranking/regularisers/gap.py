@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.checks import check_count
+from robustxai.explainers.input_gradient import gradient, ranked
 from robustxai.ranking.gaps import pair_count, pair_weights
-from robustxai.ranking.gradients import gradient, ranked
 from robustxai.ranking.regularisers.base import Cache, Inputs, Labels, Regulariser, Scalar
 
 

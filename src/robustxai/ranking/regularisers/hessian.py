@@ -7,11 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.checks import check_count, check_name, check_positive
-from robustxai.ranking.attacks.common import unit
-from robustxai.ranking.checks import check_k
+from robustxai.attacks.budget import unit
+from robustxai.checks import check_count, check_k, check_name, check_positive
+from robustxai.explainers.input_gradient import ranked
 from robustxai.ranking.gaps import pair_weights
-from robustxai.ranking.gradients import ranked
 from robustxai.ranking.regularisers.base import Cache, Inputs, Labels, Regulariser, Scalar
 from robustxai.ranking.regularisers.gap import spread
 

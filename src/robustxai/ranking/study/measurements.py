@@ -11,16 +11,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from robustxai.attacks.controls import RandomDirections
+from robustxai.explainers.gradient import Saliency
 from robustxai.metrics import Interval, t_interval
 from robustxai.metrics.predictions import predicted
 from robustxai.models import logits_of
-from robustxai.ranking.attacks import (
-    MSEAttack,
-    RandomDirections,
-    RankingAttack,
-)
 from robustxai.ranking.certified import certified_radius, thickness_bounds
-from robustxai.ranking.explainers import Saliency
+from robustxai.ranking.er_attack import MSEAttack, RankingAttack
 from robustxai.ranking.removal import comp, dffot, suff
 from robustxai.ranking.stability import (
     attacked_precision,

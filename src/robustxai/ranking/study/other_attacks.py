@@ -12,17 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robustxai.attacks.ghorbani import MassCentreAttack, TargetRegionAttack, TopKAttack
+from robustxai.attacks.target_map import TargetMapAttack
+from robustxai.explainers.gradient import Saliency
 from robustxai.metrics import t_interval
 from robustxai.nets import MLP
 from robustxai.nets.softplus import has_kinks
-from robustxai.ranking.attacks import (
-    MassCentreAttack,
-    RankingAttack,
-    TargetMapAttack,
-    TargetRegionAttack,
-    TopKAttack,
-)
-from robustxai.ranking.explainers import Saliency
+from robustxai.ranking.er_attack import RankingAttack
 from robustxai.ranking.regularisers import R2ET, AdversarialTraining, Objective
 from robustxai.ranking.stability import attacked_precision, precision_at_k
 from robustxai.ranking.study.settings import adaptive_attack

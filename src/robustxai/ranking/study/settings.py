@@ -15,14 +15,15 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from robustxai import nets
+from robustxai.attacks.controls import RandomDirections
 from robustxai.checks import check_count, check_name, check_positive
+from robustxai.explainers.gradient import Saliency
 from robustxai.metrics import accuracy, mean_ignoring_nan
 from robustxai.metrics.predictions import two_columns
 from robustxai.models import Network, logits_of
 from robustxai.nets import MLP, ResNet9, SmallConvNet
 from robustxai.nets.softplus import has_kinks
-from robustxai.ranking.attacks import MSEAttack, RandomDirections, RankingAttack
-from robustxai.ranking.explainers import Saliency
+from robustxai.ranking.er_attack import MSEAttack, RankingAttack
 from robustxai.ranking.prepared_table import Table, table
 from robustxai.ranking.stability import attacked_precision, random_control
 from robustxai.ranking.study.menagerie import drawn_table
