@@ -64,8 +64,7 @@ class Work:
 
     def captum(self) -> None:
         from captum.attr import LayerGradientXActivation
-        from captum.concept import TCAV as Theirs
-        from captum.concept import Concept
+        from captum.concept import TCAV as Theirs, Concept
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from robustxai import claims
 from robustxai.claims.rules import KINDS, judge, parse

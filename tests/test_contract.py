@@ -15,6 +15,7 @@ import pytest
 import torch
 from contract_models import Kind, kinds
 from contract_registry import ATTACKS, CONTROLS, COUNTERFACTUALS, EPS, EXEMPLARS, EXPLAINERS, OTHERS
+from exported import exported
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
@@ -65,7 +66,7 @@ def test_every_public_class_has_a_row():
     public = set()
     for chapter in CHAPTERS:
         room = importlib.import_module(f"robustxai.{chapter}")
-        public |= {f"{chapter}.{n}" for n in room.__all__ if inspect.isclass(getattr(room, n))}
+        public |= {f"{chapter}.{n}" for n, v in exported(room).items() if inspect.isclass(v)}
     assert not public - known, "public classes without a row in tests/contract_registry.py"
     assert not known - public, "rows without a public class"
 

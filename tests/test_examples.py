@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from exported import exported
 
 CHAPTERS = ("ace", "concepts", "diffgradcam", "manifold_ig", "ranking")
 MODULES = ("base", "exports", "foreign", "reduce", "reshape")
@@ -27,12 +28,8 @@ NEEDS = {
 
 
 def public_names(room: str) -> dict[str, Any]:
-    """Public classes and functions: `__all__`, and without one what the module defines."""
-    module = importlib.import_module(f"robustxai.{room}")
-    own = [n for n, v in vars(module).items() if getattr(v, "__module__", None) == module.__name__]
-    names = getattr(module, "__all__", [n for n in own if not n.startswith("_")])
-    found = {name: getattr(module, name) for name in names}
-    return {n: v for n, v in found.items() if inspect.isclass(v) or inspect.isroutine(v)}
+    """Public classes and functions of a room."""
+    return exported(importlib.import_module(f"robustxai.{room}"))
 
 
 def parts(thing: Any, globs: dict[str, Any]) -> list[doctest.DocTest]:

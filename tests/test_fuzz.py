@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import jaxtyping
 import pytest
 import torch
+from exported import exported
 from fuzz_registry import LEFT_OUT, ROOMS, ROWS, Row
 from fuzz_values import Bad, bad_values, dims, kind_of, numbers_in
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from torch import Tensor
 
 import robustxai
@@ -165,7 +165,7 @@ def check_shares(n: int) -> None:
 
 
 def test_every_public_name_has_a_row_or_a_reason():
-    public = {f"{room}.{n}" for room, m in ROOMS.items() for n in m.__all__ if callable(getattr(m, n))}
+    public = {f"{room}.{n}" for room, m in ROOMS.items() for n in exported(m)}
     left = {name for names in LEFT_OUT.values() for name in names.split()}
     assert not public - {*ROWS} - left, "public names without a row in tests/fuzz_registry.py"
     assert not {*ROWS} & left, "rows of names that are left out"

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from robustxai.plots.numbers import interval as with_interval
-from robustxai.plots.numbers import number
+from robustxai.plots.numbers import interval as with_interval, number
 
 _KEPT = re.compile(r"(`[^`]+`|\$[^$\s][^$]*\$)")
 _MINUS = re.compile(r"(?<![\w.])-(?=\d)")

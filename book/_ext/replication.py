@@ -23,8 +23,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 from robustxai.claims.ledger import PROFILES, Claim, ledger
-from robustxai.plots.numbers import interval as with_interval
-from robustxai.plots.numbers import number
+from robustxai.plots.numbers import interval as with_interval, number
 
 MARK = "%% replication"
 STALE_DAYS = 90

@@ -7,8 +7,7 @@ from torch import nn
 from torchvision.transforms.v2 import functional as TF
 from toys import Classifier, filtered, images, scheduler, unet
 
-from robustxai.ace import ACE, PGD, DiffusionFilter, class_gradient, image_generators
-from robustxai.ace import metrics as M
+from robustxai.ace import ACE, PGD, DiffusionFilter, class_gradient, image_generators, metrics as M
 
 SHORT = dict(steps=3, step=4 / 255, dilation=3)
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 from toys import Classifier, filtered, images
 
-from robustxai.ace import ATTACKS, PGD, Calls
-from robustxai.ace import metrics as M
+from robustxai.ace import ATTACKS, PGD, Calls, metrics as M
 from robustxai.ace.study.faces import edit_region, faces, redrawn
 from robustxai.ace.study.filter_experiments import (
     at_level,

@@ -7,8 +7,7 @@ import pytest
 import torch
 from toys import Classifier, filtered, images
 
-from robustxai.ace import ACE, Calls
-from robustxai.ace import metrics as M
+from robustxai.ace import ACE, Calls, metrics as M
 from robustxai.ace.frozen_parameters import _holders, frozen
 
 THREADS = 8

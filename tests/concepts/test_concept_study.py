@@ -8,8 +8,7 @@ import torch
 from tiny import net
 
 from robustxai.concepts.rendered_classes import NAMES
-from robustxai.concepts.study import ablations, facets
-from robustxai.concepts.study import tables as summaries
+from robustxai.concepts.study import ablations, facets, tables as summaries
 from robustxai.concepts.study.cases import CASES, clean_table, exceeds_controls, materials
 from robustxai.concepts.study.defences import ATTACKS, CLEAN, defended, hardened
 from robustxai.concepts.study.facets import facet_swap, facet_swaps, judge_for

@@ -219,8 +219,7 @@ def test_a_set_test_keeps_its_level_and_a_test_over_runs_does_not():
 def test_verdicts():
     a = torch.tensor([0.9, 0.8, 1.0, 0.9, 0.95])
     b = torch.tensor([0.4, 0.6, 0.5, 0.3, 0.55])
-    from scipy.stats import permutation_test as theirs
-    from scipy.stats import ttest_ind
+    from scipy.stats import permutation_test as theirs, ttest_ind
 
     assert t_test(a, b) == pytest.approx(float(ttest_ind(a.double(), b.double()).pvalue), rel=1e-9)
     exact = theirs((a.numpy(), b.numpy()), lambda x, y, axis: x.mean(axis) - y.mean(axis), vectorized=True)
@@ -243,8 +242,7 @@ def test_verdicts():
 def test_captum_agrees(tmp_path):
     """Same estimator, same training rows, same layers: captum's sign counts are ours."""
     from captum.attr import LayerGradientXActivation
-    from captum.concept import TCAV as Theirs
-    from captum.concept import Classifier, Concept
+    from captum.concept import TCAV as Theirs, Classifier, Concept
 
     class Ours(Classifier):
         """Mean difference of all rows; captum passes them in one loader."""

@@ -21,8 +21,14 @@ from typer.testing import CliRunner
 
 from robustxai._cli._environment import absolute_data_folder
 from robustxai._cli.data import app
-from robustxai.data import ChecksumError, DownloadError, NotAvailable, fetch, load
-from robustxai.data import catalog as catalog_function
+from robustxai.data import (
+    ChecksumError,
+    DownloadError,
+    NotAvailable,
+    catalog as catalog_function,
+    fetch,
+    load,
+)
 from robustxai.data.catalog import ENTRIES, entry
 from robustxai.data.files import File
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from robustxai.data.scenes import menagerie, render_menagerie
-from robustxai.data.scenes.animals import ANIMALS
-from robustxai.data.scenes.animals import PARTS as ANIMAL_PARTS
+from robustxai.data.scenes.animals import ANIMALS, PARTS as ANIMAL_PARTS
 from robustxai.data.scenes.base import sample_factors
 from robustxai.data.scenes.menagerie import COLOURS, FACTOR_NAMES, FACTORS, LABEL_SETS, PARTS
 from robustxai.data.scenes.textures import TEXTURES

@@ -5,10 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import pearsonr, rankdata
-from scipy.stats import spearmanr as scipy_spearman
+from hypothesis import given, settings, strategies as st
+from scipy.stats import pearsonr, rankdata, spearmanr as scipy_spearman
 from skimage.metrics import structural_similarity
 
 from robustxai.metrics import (

@@ -1,58 +1,73 @@
 """Adversarial counterfactual explanations (ACE): attacks through a diffusion filter show what drives a decision."""
 
-from robustxai.ace.ace import ACE, MODES
+# the paper's method
+from robustxai.ace.ace import ACE, MODES as MODES
+
+# fast mode
 from robustxai.ace.active_set import Fast
+
+# the attacks by name
 from robustxai.ace.attacks import ATTACKS, CW, GD, PGD, Attack
+
+# chunks that shrink when memory runs out
 from robustxai.ace.chunks import Chunks
+
+# what ACE returns
 from robustxai.ace.counterfactual import Counterfactual
-from robustxai.ace.ddpm_schedule import VARIANCES, Schedule, fewer, respaced
-from robustxai.ace.denoiser import Calls
+
+# respaced schedules
+from robustxai.ace.ddpm_schedule import (
+    VARIANCES as VARIANCES,
+    Schedule as Schedule,
+    fewer as fewer,
+    respaced as respaced,
+)
+
+# calls of a denoiser
+from robustxai.ace.denoiser import Calls as Calls
+
+# the diffusion filter
 from robustxai.ace.diffusion_filter import DiffusionFilter
-from robustxai.ace.filter_gradients import ROUTES, class_gradient, passes
-from robustxai.ace.image_noise import draw, image_generators
+
+# gradients through the filter
+from robustxai.ace.filter_gradients import ROUTES as ROUTES, class_gradient, passes as passes
+
+# noise that belongs to an image
+from robustxai.ace.image_noise import draw as draw, image_generators
+
+# losses and distances
 from robustxai.ace.losses import (
-    DISTANCES,
-    LOSSES,
-    SCHEDULES,
+    DISTANCES as DISTANCES,
+    LOSSES as LOSSES,
+    SCHEDULES as SCHEDULES,
     class_loss,
     distance,
-    distance_gradient,
+    distance_gradient as distance_gradient,
     distance_weight,
     target_probability,
 )
+
+# refinement
 from robustxai.ace.refinement import change_map, change_mask, refine
 
 __all__ = [
     "ACE",
     "ATTACKS",
     "CW",
-    "DISTANCES",
     "GD",
-    "LOSSES",
-    "MODES",
     "PGD",
-    "ROUTES",
-    "SCHEDULES",
-    "VARIANCES",
     "Attack",
-    "Calls",
     "Chunks",
     "Counterfactual",
     "DiffusionFilter",
     "Fast",
-    "Schedule",
     "change_map",
     "change_mask",
     "class_gradient",
     "class_loss",
     "distance",
-    "distance_gradient",
     "distance_weight",
-    "draw",
-    "fewer",
     "image_generators",
-    "passes",
     "refine",
-    "respaced",
     "target_probability",
 ]

@@ -21,8 +21,7 @@ from robustxai.claims.ledger import PROFILES, Claim, of_chapter
 from robustxai.claims.names import check_chapter, check_profile
 from robustxai.claims.rules import RatioAtLeast, judge
 from robustxai.claims.values import as_interval, as_value
-from robustxai.plots.numbers import interval as with_interval
-from robustxai.plots.numbers import number
+from robustxai.plots.numbers import interval as with_interval, number
 
 VERDICTS = ("reproduced", "partly", "contradicted", "not attempted")
 

@@ -7,6 +7,7 @@
 Images are in [0, 1], (n, C, H, W); a layer is named by its module path. An attack changes only the exemplars.
 """
 
+# attacks on exemplars and their controls
 from robustxai.concepts.attacks import (
     ClassGradientPush,
     MultiLayerPushing,
@@ -17,27 +18,39 @@ from robustxai.concepts.attacks import (
     controls,
     sign_noise,
 )
-from robustxai.concepts.cav import CAV, FittedCAVs, Negatives
-from robustxai.concepts.exemplars import CONCEPTS, concept_sets, random_sets, scored_images
+
+# concept activation vectors
+from robustxai.concepts.cav import CAV, FittedCAVs, Negatives as Negatives
+
+# sets of exemplars
+from robustxai.concepts.exemplars import CONCEPTS as CONCEPTS, concept_sets, random_sets, scored_images
+
+# probes of a facet
 from robustxai.concepts.facet_probes import facet_probe, facet_score
+
+# faceted feature visualisation
 from robustxai.concepts.facets import FacetedVisualization, Rendered
-from robustxai.concepts.rendered_classes import CLASSES, NAMES
+
+# classes with known concepts
+from robustxai.concepts.rendered_classes import CLASSES as CLASSES, NAMES as NAMES
+
+# tests and verdicts
 from robustxai.concepts.significance import corrected, permutation_test, state, t_test
+
+# TCAV
 from robustxai.concepts.tcav import TCAV
+
+# what TCAV returns
 from robustxai.concepts.tcav_result import Cell, TCAVResult
 
 __all__ = [
     "CAV",
-    "CLASSES",
-    "CONCEPTS",
-    "NAMES",
     "TCAV",
     "Cell",
     "ClassGradientPush",
     "FacetedVisualization",
     "FittedCAVs",
     "MultiLayerPushing",
-    "Negatives",
     "Perturbed",
     "Rendered",
     "TCAVResult",

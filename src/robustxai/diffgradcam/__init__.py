@@ -5,23 +5,40 @@ To add an explainer write a function in `weightings.py` or a score in `scores.py
 `FoolingLoss` and write `map_loss`.
 """
 
+# CAMs of one logit
 from robustxai.diffgradcam.cams import CAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
+
+# the paper's CAMs of a logit difference
 from robustxai.diffgradcam.contrastive_cams import ContrastiveCAM, DiffGradCAM, DiffGradCAMPlusPlus
-from robustxai.diffgradcam.fooling import FoolingLoss
+
+# the base of fooling losses
+from robustxai.diffgradcam.fooling import FoolingLoss as FoolingLoss
+
+# FullGrad
 from robustxai.diffgradcam.fullgrad import FullGrad
+
+# attacks on weights of Heo et al.
 from robustxai.diffgradcam.heo_fooling import (
     HeoActive,
     HeoCenterMass,
     HeoLocation,
     HeoTopK,
-    border,
-    center_shift,
+    border as border,
+    center_shift as center_shift,
 )
+
+# the training-free attack and its index
 from robustxai.diffgradcam.logit_shift import ShiftAttack, center_head, shift_head, shift_index
+
+# CAMs from changed copies
 from robustxai.diffgradcam.masked_cams import AblationCAM, ScoreCAM
+
+# detection
 from robustxai.diffgradcam.monitors import EntropyMonitor, score_agreement
+
+# neighbouring CAMs
 from robustxai.diffgradcam.other_cams import (
-    CASE,
+    CASE as CASE,
     CentredGradCAM,
     EigenCAM,
     FinerCAM,
@@ -29,15 +46,18 @@ from robustxai.diffgradcam.other_cams import (
     SigmoidBranch,
     SoftmaxGradCAM,
 )
-from robustxai.diffgradcam.scores import SCORES, score_coefficients
+
+# scores as coefficients of logits
+from robustxai.diffgradcam.scores import SCORES as SCORES, score_coefficients
+
+# SHAM, the paper's attack on weights
 from robustxai.diffgradcam.sham import ShamLoss, sham_target
-from robustxai.diffgradcam.weightings import WEIGHTINGS
+
+# weightings of CAMs by name
+from robustxai.diffgradcam.weightings import WEIGHTINGS as WEIGHTINGS
 
 __all__ = [
     "CAM",
-    "CASE",
-    "SCORES",
-    "WEIGHTINGS",
     "AblationCAM",
     "CentredGradCAM",
     "ContrastiveCAM",
@@ -46,7 +66,6 @@ __all__ = [
     "EigenCAM",
     "EntropyMonitor",
     "FinerCAM",
-    "FoolingLoss",
     "FullGrad",
     "GradCAM",
     "GradCAMPlusPlus",
@@ -63,9 +82,7 @@ __all__ = [
     "SigmoidBranch",
     "SoftmaxGradCAM",
     "XGradCAM",
-    "border",
     "center_head",
-    "center_shift",
     "score_agreement",
     "score_coefficients",
     "sham_target",

@@ -5,20 +5,49 @@ The geometry needs any decoder, code -> image; the explainers any classifier and
 encoder, image -> code.
 """
 
+# controls: changes of an attack's size that know nothing
 from robustxai.attacks.controls import ShuffledChange
+
+# what an attack found
 from robustxai.attacks.result import Attacked
-from robustxai.explainers.reduce import shares
+
+# from attributions to maps
+from robustxai.explainers.reduce import shares as shares
+
+# baseline images
 from robustxai.manifold_ig import baselines
+
+# what a path explainer found
 from robustxai.manifold_ig.attribution import Attribution
+
+# the paper's attack
 from robustxai.manifold_ig.attribution_attack import AttributionAttack
+
+# the latent line at constant speed
 from robustxai.manifold_ig.constant_speed import EvenPathIG
+
+# decoders that know where codes are
 from robustxai.manifold_ig.density import AggregatedPosterior, VarianceDecoder
-from robustxai.manifold_ig.explained_score import SCORES, class_scores
-from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed, geodesic
+
+# the explained scalar
+from robustxai.manifold_ig.explained_score import SCORES as SCORES, class_scores as class_scores
+
+# geodesics
+from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed as at_constant_speed, geodesic
+
+# the paper's method
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
-from robustxai.manifold_ig.guides import BPDA, borrowed, frozen
+
+# derivatives for an attacker who knows the defence
+from robustxai.manifold_ig.guides import BPDA, borrowed as borrowed, frozen
+
+# the derivative through a geodesic
 from robustxai.manifold_ig.implicit_gradient import implicit
-from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer
+
+# Integrated Gradients
+from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer as PathExplainer
+
+# manifolds that are known exactly
 from robustxai.manifold_ig.known_manifold import (
     MENAGERIE_MANIFOLD,
     PORTRAIT_MANIFOLD,
@@ -26,51 +55,78 @@ from robustxai.manifold_ig.known_manifold import (
     manifold_distance,
     nearest_on_manifold,
 )
+
+# the straight latent line
 from robustxai.manifold_ig.latent_path import LatentPathIG
+
+# averages over noisy copies
 from robustxai.manifold_ig.noisy_averages import GradientSHAP, SmoothGradIG
+
+# measures of a path
 from robustxai.manifold_ig.path_diagnostics import (
-    autoencoder_residual,
+    autoencoder_residual as autoencoder_residual,
     curve_ratios,
-    gradient_noise,
-    nearest_distance,
-    path_of,
+    gradient_noise as gradient_noise,
+    nearest_distance as nearest_distance,
+    path_of as path_of,
 )
-from robustxai.manifold_ig.path_integral import accumulated, straight_integral, weighted_gradients
+
+# integrals along paths
+from robustxai.manifold_ig.path_integral import (
+    accumulated as accumulated,
+    straight_integral as straight_integral,
+    weighted_gradients as weighted_gradients,
+)
+
+# paths of images
 from robustxai.manifold_ig.paths import (
-    ENDPOINTS,
-    blur_path,
-    endpoints,
-    guided_path,
-    straight,
+    ENDPOINTS as ENDPOINTS,
+    blur_path as blur_path,
+    endpoints as endpoints,
+    guided_path as guided_path,
+    straight as straight,
 )
+
+# paths that bend in pixel space
 from robustxai.manifold_ig.pixel_paths import BlurIG, GuidedIG
+
+# the pull-back metric
 from robustxai.manifold_ig.pullback_metric import (
     Bounds,
     curve_bounds,
     curve_energy,
     curve_length,
-    decode,
+    decode as decode,
     dense_metric,
-    encoder_direction,
-    energy_gradient,
-    largest_eigenvalue,
+    encoder_direction as encoder_direction,
+    energy_gradient as energy_gradient,
+    largest_eigenvalue as largest_eigenvalue,
     metric_product,
-    pull,
-    push,
-    speed_variation,
+    pull as pull,
+    push as push,
+    speed_variation as speed_variation,
 )
-from robustxai.manifold_ig.quadrature_rules import RULES, quadrature
-from robustxai.manifold_ig.released_solver import ReleasedPath, released_geodesic, released_geodesic_reference
+
+# quadrature
+from robustxai.manifold_ig.quadrature_rules import RULES as RULES, quadrature as quadrature
+
+# the released geodesic algorithm
+from robustxai.manifold_ig.released_solver import (
+    ReleasedPath as ReleasedPath,
+    released_geodesic,
+    released_geodesic_reference as released_geodesic_reference,
+)
+
+# maps of attributions
 from robustxai.manifold_ig.saliency_maps import SaliencyOf, saliency
+
+# the loss of the paper's VAE
 from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, reconstruction_error
 
 __all__ = [
     "BPDA",
-    "ENDPOINTS",
     "MENAGERIE_MANIFOLD",
     "PORTRAIT_MANIFOLD",
-    "RULES",
-    "SCORES",
     "AggregatedPosterior",
     "Attacked",
     "Attribution",
@@ -86,50 +142,24 @@ __all__ = [
     "KnownManifold",
     "LatentPathIG",
     "ManifoldIG",
-    "PathExplainer",
-    "ReleasedPath",
     "SaliencyOf",
     "ShuffledChange",
     "SmoothGradIG",
     "VAELoss",
     "VarianceDecoder",
-    "accumulated",
-    "at_constant_speed",
-    "autoencoder_residual",
     "baselines",
-    "blur_path",
-    "borrowed",
-    "class_scores",
     "curve_bounds",
     "curve_energy",
     "curve_length",
     "curve_ratios",
-    "decode",
     "dense_metric",
-    "encoder_direction",
-    "endpoints",
-    "energy_gradient",
     "frozen",
     "geodesic",
-    "gradient_noise",
-    "guided_path",
     "implicit",
-    "largest_eigenvalue",
     "manifold_distance",
     "metric_product",
-    "nearest_distance",
     "nearest_on_manifold",
-    "path_of",
-    "pull",
-    "push",
-    "quadrature",
     "reconstruction_error",
     "released_geodesic",
-    "released_geodesic_reference",
     "saliency",
-    "shares",
-    "speed_variation",
-    "straight",
-    "straight_integral",
-    "weighted_gradients",
 ]

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.stats import bootstrap
-from scipy.stats import t as student
+from scipy.stats import bootstrap, t as student
 from torch import Tensor
 
 from robustxai.checks import check_count, check_share

@@ -14,8 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.nets.activations import Kind
-from robustxai.nets.activations import activation as make
+from robustxai.nets.activations import Kind, activation as make
 from robustxai.nets.resnet import Normalize, initialize
 from robustxai.nets.sizes import channel_numbers, check_whole
 

@@ -1,106 +1,150 @@
 """R2ET (Chen et al., NeurIPS 2024, arXiv 2212.14106): explanations whose top-k ranking holds under attack."""
 
-from robustxai.attacks.budget import NORMS
+# budgets of attacks
+from robustxai.attacks.budget import NORMS as NORMS
+
+# controls: changes of an attack's size that know nothing
 from robustxai.attacks.controls import RandomDirections
+
+# the base of gradient attacks
 from robustxai.attacks.descent import GradientAttack
+
+# attacks of Ghorbani et al.: top k, region, centre of mass
 from robustxai.attacks.ghorbani import MassCentreAttack, TargetRegionAttack, TopKAttack
-from robustxai.attacks.keep_prediction import KEEP
+
+# how a prediction is kept
+from robustxai.attacks.keep_prediction import KEEP as KEEP
+
+# what an attack found
 from robustxai.attacks.result import Attacked
+
+# the attack of Dombrowski et al.: a given map
 from robustxai.attacks.target_map import TargetMapAttack
+
+# explainers made of input gradients
 from robustxai.explainers.gradient import GradientTimesInput, IntegratedGradients, Saliency, SmoothGrad
-from robustxai.explainers.input_gradient import SCORES, explained, gradient, logits_and_gradient, ranked
+
+# the explained scalar and its input gradient
+from robustxai.explainers.input_gradient import (
+    SCORES as SCORES,
+    explained as explained,
+    gradient as gradient,
+    logits_and_gradient as logits_and_gradient,
+    ranked as ranked,
+)
+
+# the smooth stand-in of a ReLU network
 from robustxai.nets.softplus import softplus_copy
+
+# guarantees: bounds on thickness, certified radius
 from robustxai.ranking.certified import Bounds, certified_radius, certified_ratio, thickness_bounds
+
+# small distance, other top k
 from robustxai.ranking.counterexample import Counterexample, lp_counterexample
+
+# the attacks of the paper
 from robustxai.ranking.er_attack import ERAttack, MSEAttack, RankingAttack
-from robustxai.ranking.gaps import PAIRS, pair_count, pair_mean, pair_sum, pair_weights
+
+# gaps between top and rest
+from robustxai.ranking.gaps import (
+    PAIRS as PAIRS,
+    pair_count as pair_count,
+    pair_mean as pair_mean,
+    pair_sum as pair_sum,
+    pair_weights as pair_weights,
+)
+
+# tables: split, scaled, encoded
 from robustxai.ranking.prepared_table import Table, from_csv, prepare, table
+
+# terms of the loss: R2ET and its rivals
 from robustxai.ranking.regularisers import (
-    DIRECTIONS,
+    DIRECTIONS as DIRECTIONS,
     R2ET,
     SSR,
-    WEIGHTINGS,
+    WEIGHTINGS as WEIGHTINGS,
     AdversarialTraining,
-    Cache,
+    Cache as Cache,
     ExactHessian,
     FDHessian,
     Gap,
-    Objective,
+    Objective as Objective,
     Regulariser,
 )
+
+# faithfulness by removal of features
 from robustxai.ranking.removal import DecisionFlip, comp, dffot, suff
+
+# how stable a ranking is
 from robustxai.ranking.stability import (
     Sensitivity,
     attacked_precision,
     chance_level,
     precision_at_k,
-    pretrained_overlap,
+    pretrained_overlap as pretrained_overlap,
     random_control,
     sensitivity,
 )
+
+# steps until the top k breaks
 from robustxai.ranking.steps_to_break import (
-    Break,
-    common_descent,
-    iteration_bound,
+    Break as Break,
+    common_descent as common_descent,
+    iteration_bound as iteration_bound,
     iterations_to_break,
-    min_norm_weights,
+    min_norm_weights as min_norm_weights,
 )
+
+# the study of the notebook, exported since the first version
 from robustxai.ranking.study.settings import (
-    SETTINGS,
-    Measured,
-    Row,
-    Setting,
-    evaluate,
-    measure,
-    prepared,
-    pretrain,
+    SETTINGS as SETTINGS,
+    Measured as Measured,
+    Row as Row,
+    Setting as Setting,
+    evaluate as evaluate,
+    measure as measure,
+    prepared as prepared,
+    pretrain as pretrain,
 )
+
+# a table with a known truth
 from robustxai.ranking.synthetic_table import adult_like
-from robustxai.ranking.thickness import kept_share, thickness, topk_thickness
-from robustxai.ranking.training import Fitted, fit
-from robustxai.ranking.training_methods import METHODS, Method, fine_tune
-from robustxai.ranking.weight_selection import Score, Selection, select_weights
+
+# thickness
+from robustxai.ranking.thickness import kept_share as kept_share, thickness, topk_thickness
+
+# training
+from robustxai.ranking.training import Fitted as Fitted, fit
+
+# the paper's methods by name
+from robustxai.ranking.training_methods import METHODS, Method as Method, fine_tune
+
+# choice of weights on validation data
+from robustxai.ranking.weight_selection import Score as Score, Selection as Selection, select_weights
 
 __all__ = [
-    "DIRECTIONS",
-    "KEEP",
     "METHODS",
-    "NORMS",
-    "PAIRS",
     "R2ET",
-    "SCORES",
-    "SETTINGS",
     "SSR",
-    "WEIGHTINGS",
     "AdversarialTraining",
     "Attacked",
     "Bounds",
-    "Break",
-    "Cache",
     "Counterexample",
     "DecisionFlip",
     "ERAttack",
     "ExactHessian",
     "FDHessian",
-    "Fitted",
     "Gap",
     "GradientAttack",
     "GradientTimesInput",
     "IntegratedGradients",
     "MSEAttack",
     "MassCentreAttack",
-    "Measured",
-    "Method",
-    "Objective",
     "RandomDirections",
     "RankingAttack",
     "Regulariser",
-    "Row",
     "Saliency",
-    "Score",
-    "Selection",
     "Sensitivity",
-    "Setting",
     "SmoothGrad",
     "Table",
     "TargetMapAttack",
@@ -111,33 +155,16 @@ __all__ = [
     "certified_radius",
     "certified_ratio",
     "chance_level",
-    "common_descent",
     "comp",
     "dffot",
-    "evaluate",
-    "explained",
     "fine_tune",
     "fit",
     "from_csv",
-    "gradient",
-    "iteration_bound",
     "iterations_to_break",
-    "kept_share",
-    "logits_and_gradient",
     "lp_counterexample",
-    "measure",
-    "min_norm_weights",
-    "pair_count",
-    "pair_mean",
-    "pair_sum",
-    "pair_weights",
     "precision_at_k",
     "prepare",
-    "prepared",
-    "pretrain",
-    "pretrained_overlap",
     "random_control",
-    "ranked",
     "select_weights",
     "sensitivity",
     "softplus_copy",

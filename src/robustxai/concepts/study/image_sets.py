@@ -9,9 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustxai.concepts.study import cases as E
-from robustxai.concepts.study import imagenet_folder
-from robustxai.concepts.study import photographs as real
+from robustxai.concepts.study import cases as E, imagenet_folder, photographs as real
 
 
 @dataclass(frozen=True)

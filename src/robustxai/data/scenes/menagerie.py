@@ -9,11 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .animals import ANIMALS, FRAME, draw, shadow_of
-from .animals import PARTS as ANIMAL_PARTS
+from .animals import ANIMALS, FRAME, PARTS as ANIMAL_PARTS, draw, shadow_of
 from .base import FactorSpec, Scenes, sample_factors
-from .landscape import FACTORS as LANDSCAPE_FACTORS
-from .landscape import blend, mix, render_landscape
+from .landscape import FACTORS as LANDSCAPE_FACTORS, blend, mix, render_landscape
 from .sdf import Points, coverage, points, rotate
 from .textures import TEXTURES, pattern
 

@@ -17,8 +17,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.utils.data import ConcatDataset
 from torchvision.datasets import Flowers102, OxfordIIITPet
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as V
+from torchvision.transforms.v2 import InterpolationMode, functional as V
 
 from robustxai.data import NotAvailable, fetch
 
