@@ -62,10 +62,7 @@ def check_count(name: str, value: Any, low: int = 1) -> int:
     >>> check_count("steps", 5)
     5
     """
-    try:
-        count = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        count = None
+    count = _index(value)
     if count is None or count < low:
         raise ValueError(f"{name} is {value}; accepted are whole numbers from {low}")
     return count
@@ -73,11 +70,12 @@ def check_count(name: str, value: Any, low: int = 1) -> int:
 
 def check_k(k: Any, d: int) -> int:
     """`k` leaves at least one of d features in the top set and one outside: 1 <= k < d. NumPy's integers count."""
-    if check_count("k", k) >= d:
+    count = _index(k)
+    if count is None or not 1 <= count < d:
         raise ValueError(
             f"k is {k}; accepted are whole numbers from 1 to {d - 1}, one less than the {d} features"
         )
-    return operator.index(k)
+    return count
 
 
 def check_callable(name: str, value: object) -> None:
@@ -168,6 +166,14 @@ def check_finite(name: str, x: Tensor, kind: str = "inputs") -> None:
     least, most = map(float, x.detach().aminmax())  # NaN wins in both, and no mask of the size of x is made
     if not (math.isfinite(least) and math.isfinite(most)):
         raise ValueError(f"{name} holds NaN or infinite numbers; accepted are finite {kind}")
+
+
+def _index(value: Any) -> int | None:
+    """A whole number as a Python int; None for bools and what is none."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
 
 
 def _float(value: Any) -> float | None:

@@ -178,7 +178,7 @@ def test_bad_input(as_shipped):
         (lambda: CAV(strength=0), "strength"),
         (lambda: CAV(test_share=1.0), "test_share"),
         (lambda: CAV().fit(P[:4], NEGATIVES), "4 examples"),
-        (lambda: CAV().fit(P, []), "negatives is empty"),
+        (lambda: CAV().fit(P, []), "negatives must hold 1 or more sets"),
         (lambda: CAV().fit(P, [rows(2, d=D + 1)]), "rows of one length"),
         (lambda: CAV().fit(P, [P]), "equals negative set 0"),
         (lambda: CAV().fit(torch.ones(9, 4), [torch.ones(9, 4)]), "same for all"),

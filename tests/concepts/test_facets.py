@@ -134,7 +134,7 @@ def test_bad_input(as_shipped):
         (lambda: FacetedVisualization(MODEL, 9, **QUICK).render(n=1), "target is 9"),
         (lambda: FacetedVisualization(MODEL, 0, **QUICK).render({"b9": torch.zeros(1)}), "b9"),
         (lambda: facet_probe(MODEL, ["b2"], bars(3), [images(3)]), "3 examples"),
-        (lambda: facet_probe(MODEL, ["b2"], bars(12), []), "generic is empty"),
+        (lambda: facet_probe(MODEL, ["b2"], bars(12), []), "generic must hold 1 or more sets"),
         (
             lambda: facet_probe(MODEL, ["b2"], bars(12), [images(12), images(12) * nan]),
             "generic set 1 holds NaN",

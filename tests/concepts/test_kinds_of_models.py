@@ -267,7 +267,7 @@ def test_images_that_do_not_fit_and_models_that_are_none(as_shipped):
         (lambda: facet_score(model, wide, {"b3": torch.ones(8, 2, 2)}), "does not run on x of shape"),
         (lambda: TCAV(lambda x: x, ["b3"]), "model is a function; accepted is an nn.Module"),
         (lambda: TCAV(torch.jit.script(nn.Sequential(nn.Linear(2, 2)).eval()), ["0"]), "torch.jit module"),
-        (lambda: MultiLayerPushing("b3"), "layers is 'b3'"),
+        (lambda: MultiLayerPushing("b3"), "layers must be a sequence of module names, got 'b3'"),
         (lambda: label_changes(Wrapped(model, lambda z: z[:, :, None, None]).eval(), X, X), "wrap it in"),
     ):  # fmt: skip
         with warnings.catch_warnings():

@@ -289,12 +289,12 @@ def test_bad_input(as_shipped):
     same = bars(1).expand(12, -1, -1, -1)
     for call, message in (
         (lambda: TCAV(MODEL, ["b9"]), "'b9' is not in the model; near names are"),
-        (lambda: TCAV(MODEL, "b3"), "layers is 'b3'"),
+        (lambda: TCAV(MODEL, "b3"), "layers must be a sequence of module names, got 'b3'"),
         (lambda: TCAV(MODEL, []), "layers"),
         (lambda: TCAV(net().train(), LAYERS), "training mode"),
         (lambda: TCAV(MODEL, LAYERS, of="loss"), "of is 'loss'"),
         (lambda: TCAV(MODEL, LAYERS, test="sets"), "test is 'sets' with baseline 'ring'"),
-        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM[:1]), "random holds 1"),
+        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM[:1]), "random must hold 2 or more sets .* got 1"),
         (lambda: tcav.score(X, 9, CONCEPTS, RANDOM), "target is 9"),
         (lambda: tcav.score(X, 1, {"few": bars(4)}, RANDOM), "'few' at layer 'b2': .*4 examples"),
         (lambda: tcav.score(X, 1, {"same": RANDOM[1]}, RANDOM), "equals negative set 1"),
@@ -314,11 +314,11 @@ def test_bad_input(as_shipped):
         ),
         (lambda: tcav.score(X, 1, {"bytes": bars(12) * 255}, RANDOM), "'bytes' holds pixels from .* to 255"),
         (lambda: tcav.score(X - 0.5, 1, CONCEPTS, RANDOM), "images holds pixels from -0\\."),
-        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, level=5), "level is 5"),
-        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, level=math.nan), "level is nan"),
+        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, level=5), "level must be a number in .* got 5"),
+        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, level=math.nan), "level must be a number in .* got nan"),
         (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, permutations=0), "permutations is 0"),
         (lambda: TCAV(MODEL, LAYERS, chunk=0), "chunk is 0"),
-        (lambda: state(0.9, 0.01, level=5), "level is 5"),
+        (lambda: state(0.9, 0.01, level=5), "level must be a number in .* got 5"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

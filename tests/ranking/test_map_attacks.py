@@ -5,7 +5,8 @@ import torch
 from tables import cnn, images, mlp, rows, same_state, state
 from torch import nn
 
-from robustxai.attacks.ghorbani import centre_of_mass, mass
+from robustxai.attacks.ghorbani import centre_of_mass
+from robustxai.explainers.reduce import shares
 from robustxai.ranking import (
     MassCentreAttack,
     Saliency,
@@ -30,8 +31,8 @@ def goals(scores):
     top = scores.flatten(1).topk(6).indices
     here = centre_of_mass(scores)
     return {
-        "topk": lambda s: -mass(s).gather(1, top).sum(1),
-        "region": lambda s: (mass(s) * REGION.flatten().to(s)).sum(1),
+        "topk": lambda s: -shares(s).gather(1, top).sum(1),
+        "region": lambda s: (shares(s) * REGION.flatten().to(s)).sum(1),
         "centre": lambda s: (centre_of_mass(s) - here).norm(dim=1),
     }
 
@@ -77,9 +78,9 @@ def test_dombrowski_comes_closer_to_the_goal_and_keeps_the_prediction():
     assert torch.equal(model(a.x).argmax(1), model(x).argmax(1)) and same_state(before, state(model))
     assert (a.loss <= a.clean_loss).all() and a.loss.mean() < 0.9 * a.clean_loss.mean()
     torch.testing.assert_close(
-        a.loss, (mass(Saliency(model)(a.x, a.target)) - goal / goal.sum()).square().mean(1)
+        a.loss, (shares(Saliency(model)(a.x, a.target)) - goal / goal.sum()).square().mean(1)
     )
-    share = lambda v: mass(Saliency(model)(v, a.target))[:, 3].mean()  # noqa: E731
+    share = lambda v: shares(Saliency(model)(v, a.target))[:, 3].mean()  # noqa: E731
     assert share(a.x) > share(x) + 0.02
     one = torch.cat([attack.perturb(model, v).x for v in x[:3].split(1)])
     torch.testing.assert_close(a.x[:3], one)

@@ -237,13 +237,13 @@ def test_bad_input(as_shipped):
         (lambda: RankingAttack(2, 1, keep="no"), "keep is 'no'; accepted are reject, early_stop, gda, hedge"),
         (lambda: RankingAttack(2, 1, steps=0), "steps is 0"),
         (lambda: RankingAttack(2, 1, pairs="some"), "pairs is 'some'"),
-        (lambda: RankingAttack(2, 1, clip=(1, 0)), r"clip is \(1, 0\)"),
+        (lambda: RankingAttack(2, 1, clip=(1, 0)), r"clip must be None or a pair .* got \(1, 0\)"),
         (lambda: RankingAttack(12, 1).perturb(model, x), "k is 12; accepted are whole numbers from 1 to 11"),
         (
             lambda: RankingAttack(2, 1).perturb(model, x.index_fill(0, torch.tensor([0]), torch.nan)),
             "x holds NaN or infinite numbers",
         ),
-        (lambda: RankingAttack(2, 1, clip=(0, 1)).perturb(model, x), r"outside clip=\(0\.0, 1\.0\)"),
+        (lambda: RankingAttack(2, 1, clip=(0, 1)).perturb(model, x), r"x must lie in clip=\(0\.0, 1\.0\)"),
         (lambda: RankingAttack(2, 1).perturb(cnn().train(), images()), "in training mode"),
         (
             lambda: RankingAttack(2, 1).perturb(model, x, 2),

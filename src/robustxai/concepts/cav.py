@@ -5,6 +5,7 @@ It knows rows of activations and nothing about networks; the arithmetic is in `g
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from robustxai.checks import check_count, check_name, check_positive, check_sequence, check_share
+from robustxai.checks import check_count, check_name, check_number, check_positive, check_sequence
 from robustxai.concepts import gram_probes
 from robustxai.concepts.gram_probes import ESTIMATORS
 from robustxai.concepts.rows import check_alike, check_rows, drawn
@@ -132,8 +133,8 @@ class CAV:
         check_name("estimator", self.estimator, tuple(ESTIMATORS))
         if self.strength is not None:
             check_positive("strength", self.strength)
-        if check_share("test_share", self.test_share) == 1:
-            raise ValueError("test_share must be below 1, got 1")
+        if not check_number("test_share", self.test_share, low=-math.inf) < 1 or self.test_share < 0:
+            raise ValueError(f"test_share must be a number in [0, 1), got {self.test_share}")
         object.__setattr__(self, "seed", check_count("seed", self.seed, 0))
 
     def fit(self, positive: Float[Tensor, "n d"], negatives: Sequence[Tensor] | Negatives) -> FittedCAVs:

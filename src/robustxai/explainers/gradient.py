@@ -5,8 +5,7 @@ ranked, absolute and summed over channels (spec 6), differentiable in `x` where 
 and measures take any callable `explain(x, target)` instead. Knows nothing about attacks.
 """
 
-import math
-from typing import SupportsIndex
+from typing import SupportsFloat, SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -16,9 +15,7 @@ from robustxai.checks import (
     as_target,
     check_batch,
     check_count,
-    check_finite,
     check_name,
-    check_number,
     check_positive,
 )
 from robustxai.eval_mode import check_calm
@@ -152,10 +149,12 @@ class IntegratedGradients(Saliency):
         baseline: float | int | Tensor = 0.0,
     ):
         super().__init__(model, score=score)
-        if isinstance(baseline, Tensor):
-            check_finite("baseline", baseline)
-        else:
-            check_number("baseline", baseline, low=-math.inf)
+        if isinstance(baseline, bool | str) or not isinstance(baseline, Tensor | SupportsFloat):
+            raise ValueError(f"baseline must be a finite number or a tensor, got {baseline!r:.40}")
+        if not bool(
+            torch.as_tensor(baseline, device=None if isinstance(baseline, Tensor) else "cpu").isfinite().all()
+        ):
+            raise ValueError(f"baseline must be finite, got {baseline!r:.40}")
         self.steps, self.baseline = check_count("steps", steps), baseline
 
     def _signed(self, x: Tensor, target: Target, follow: bool) -> Tensor:

@@ -59,7 +59,7 @@ def lp_counterexample(
     (True, tensor([0.6667]), tensor([1.]))
     """
     d = check_matrix("scores", scores).shape[1]
-    k, norm = check_k(k, d), math.inf if p == math.inf else check_number("p", p, low=1)
+    k, norm = check_k(k, d), math.inf if p == math.inf else check_number("p", p, low=1.0)
     if not check_positive("ratio", ratio) > 1:
         raise ValueError(f"ratio is {ratio}; accepted are numbers above 1")
     check_sequence("swaps", swaps, "numbers", least=2)
