@@ -13,11 +13,11 @@ import torch
 
 from robustxai.ace import ACE, DiffusionFilter, class_gradient
 from robustxai.ace.metrics import cout
-from robustxai.ace.study.measures import joined
 from robustxai.ace.study.routes_and_realism import modes
 from robustxai.ace.study.study import OPTIONS, TAU, Study, held_back
 from robustxai.metrics import bootstrap_interval
 from robustxai.nets import CompactResNet
+from robustxai.records import joined
 
 CHAPTER = "ace"
 GRADIENTS = "one gradient through the filter, tau 5, 32 px, 16 images, one thread"

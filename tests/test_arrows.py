@@ -22,6 +22,7 @@ SHARED = {
     "data": {"checks"},
     "metrics": {"checks", "eval_mode", "models"},
     "plots": set(),
+    "records": {"checks", "metrics"},
     "runtime": set(),
     "nets": {"capture", "checks", "data", "eval_mode", "metrics", "models", "runtime"},
     "explainers": {"capture", "checks", "eval_mode", "metrics", "models", "nets"},
@@ -39,6 +40,7 @@ CHAPTER = {
     "metrics",
     "models",
     "nets",
+    "records",
     "runtime",
 }
 """What a chapter may import besides itself: never another chapter."""

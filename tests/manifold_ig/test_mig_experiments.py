@@ -11,6 +11,7 @@ from robustxai.manifold_ig import AttributionAttack, KnownManifold, path_of, sal
 from robustxai.manifold_ig.study import tables
 from robustxai.manifold_ig.study.attack_tables import pushed_rows
 from robustxai.metrics import pearson, topk_intersection
+from robustxai.records import joined, over_images
 
 NAMES = ("IG", "IG-recon", "EIG", "EIG even", "MIG released", "MIG")
 
@@ -127,11 +128,11 @@ def test_attack_rows(setting, classifier):
 def test_tables_have_intervals_and_parts_join(setting):
     methods, x, target = setting
     rows = tables.path_rows({k: methods[k] for k in ("EIG", "MIG")}, x, target)
-    lines = tables.table(rows)
+    lines = over_images(rows)
     assert [line["method"] for line in lines] == ["EIG", "MIG"]
-    gap = lines[1]["gap / TV"]
-    assert gap.n == 3 and gap.low <= gap.value <= gap.high
-    twice = tables.joined([rows, rows])
+    value, low, high = lines[1]["gap / TV"]
+    assert low <= value <= high
+    twice = joined([rows, rows])
     assert twice["MIG"]["gap / TV"].shape == (6,)
 
 

@@ -72,9 +72,7 @@ def test_a_recipe_trains_selects_and_stores(tmp_path, monkeypatch):
         first, second = (pretrained(name, weights_dir=d).state_dict() for d in (tmp_path, again))
         assert all(torch.equal(first[key], second[key]) for key in first), "the same seed gives the same bits"
     cached = Study("breast_cancer", cache=tmp_path)
-    monkeypatch.setattr(
-        "robustxai.ranking.study.study.zoo", lambda folder=None: zoo(folder) if folder else {}
-    )
+    monkeypatch.setattr("robustxai.nets.shipped.zoo", lambda folder=None: zoo(folder) if folder else {})
     assert cached.options(4, "WD")["weight_decay"] in (1e-4, 1e-3, 5e-3, 1e-2, 5e-2)
     assert (
         cached.network(4, "WD").state_dict().keys()

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from robustxai.nets.checkpoint import Written, add_tensors, load_tensors
 from robustxai.nets.checksum import check_file, sha256_of
-from robustxai.nets.zoo import PACKAGE_WEIGHTS, as_stored, difference, pretrained, zoo
+from robustxai.nets.zoo import PACKAGE_WEIGHTS, as_stored, difference, holds, pretrained, zoo
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Job:
 
     def pretrained(self, name: str) -> nn.Module:
         """A network of the `out` folder or, where that has none of this name, of the shipped zoo."""
-        here = (self.out / "manifest.json").exists() and name in zoo(self.out)
-        return pretrained(name, weights_dir=self.out if here else PACKAGE_WEIGHTS, map_location=self.device)
+        folder = self.out if holds(self.out, name) else PACKAGE_WEIGHTS
+        return pretrained(name, weights_dir=folder, map_location=self.device)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class Net:
 class Recipe:
     """How to train some networks: `build(job)` trains and returns them, `file` is the weight file they go to.
 
-    help: one line for `robustxai train --list`. seed: used when the command line gives none.
+    help: one line for `robustxai train --list`. seed: used when the command line gives none. command: what makes these
+    networks again, where it is not `robustxai train NAME`.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Recipe:
     build: Callable[[Job], Sequence[Net]]
     file: str
     seed: int = 0
+    command: str = ""
 
 
 def gather(*groups: Mapping[str, Recipe]) -> dict[str, Recipe]:
@@ -122,7 +124,7 @@ def run(
     if fresh:
         shutil.rmtree(folder, ignore_errors=True)
     nets = recipe.build(job)
-    command = f"robustxai train {recipe.name} --seed {seed}"
+    command = recipe.command or f"robustxai train {recipe.name} --seed {seed}"
     publish(nets, file=recipe.file, out=job.out, command=command, seed=seed)
     shutil.rmtree(folder, ignore_errors=True)
     return [net.name for net in nets]

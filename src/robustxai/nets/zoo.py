@@ -40,6 +40,14 @@ def zoo(weights_dir: str | Path | None = None) -> dict[str, Entry]:
         raise WeightsError(f"{path} is not a readable weights manifest ({error})") from error
 
 
+def holds(weights_dir: str | Path, name: str) -> bool:
+    """Whether a weights folder has a network of this name; a folder without a manifest has none.
+
+    Raises WeightsError for a manifest that cannot be read.
+    """
+    return (Path(weights_dir) / "manifest.json").exists() and name in zoo(weights_dir)
+
+
 def pretrained(
     name: str | Path | WeightsEnum,
     *,

@@ -1,6 +1,6 @@
 """The chapter's experiments E1 to E4 (spec 9.3): networks and images in, one value an image out.
 
-Every function returns `Rows`, setting -> quantity -> values (n,); `measured.table` makes means with intervals of them.
+Every function returns `Rows`, setting -> quantity -> values (n,).
 All settings of one function see the same images, targets and seed. `known`, setting -> result of an earlier run with
 that setting on the same images, is not run again. Knows nothing about notebooks or figures.
 """
@@ -23,7 +23,8 @@ from robustxai.ace.diffusion_filter import DiffusionFilter
 from robustxai.ace.image_noise import draw, image_generators
 from robustxai.ace.metrics.flips import classes
 from robustxai.ace.refinement import change_mask, refine
-from robustxai.ace.study.measures import Judges, Rows, measured
+from robustxai.ace.study.measures import Judges, measured
+from robustxai.records import Rows
 
 Images = Float[Tensor, "n channel height width"]
 LEVELS = (0, 10, 20, 40, 80, 120, 200, 300)

@@ -5,9 +5,7 @@ Knows the networks that judge; knows nothing about how the counterfactuals were 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,13 +14,10 @@ from torch import Tensor, nn
 from robustxai.ace import metrics as M
 from robustxai.ace.diffusion_filter import DiffusionFilter
 from robustxai.ace.metrics.flips import PURIFIED_DRAWS
-from robustxai.metrics.statistics import Interval, bootstrap_interval
 
 Images = Float[Tensor, "n channel height width"]
 Target = Int[Tensor, " n"]
 TOUCHED = 0.5 / 255
-Rows = dict[str, dict[str, Tensor]]
-"""Method -> quantity -> one value an image (n,), NaN where there is none."""
 
 
 @dataclass(frozen=True)
@@ -103,24 +98,3 @@ def of_set(
         before, after = (M.upper_half(judges.reader, part[flipped]) for part in (x, image))
         found["cd"] = M.correlation_difference(before, after, labels, query).value
     return found
-
-
-def table(rows: Mapping[str, Mapping[str, Tensor]]) -> list[dict[str, Any]]:
-    """One row a method: its name, and for every quantity the mean with its bootstrap interval over images."""
-    return [
-        {"method": name} | {quantity: interval(v) for quantity, v in values.items()}
-        for name, values in rows.items()
-    ]
-
-
-def interval(values: Tensor) -> Interval:
-    """The mean with its bootstrap interval, NaN left out and counted."""
-    return bootstrap_interval(values)
-
-
-def joined(parts: list[Rows]) -> Rows:
-    """The rows of several sets of images, or of several seeds, as one."""
-    return {
-        name: {quantity: torch.cat([part[name][quantity] for part in parts]) for quantity in values}
-        for name, values in parts[0].items()
-    }

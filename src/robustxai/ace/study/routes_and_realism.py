@@ -19,9 +19,10 @@ from robustxai.ace.diffusion_filter import DiffusionFilter
 from robustxai.ace.filter_gradients import ROUTES, class_gradient, cosine, passes
 from robustxai.ace.study.faces import CONFOUNDER, edit_region
 from robustxai.ace.study.filter_experiments import NOTHING, Known, changed, explained, with_and_without
-from robustxai.ace.study.measures import Judges, Rows, measured, of_set
+from robustxai.ace.study.measures import Judges, measured, of_set
 from robustxai.data.scenes import Scenes
 from robustxai.metrics import energy_inside
+from robustxai.records import Rows
 
 Images = Float[Tensor, "n channel height width"]
 

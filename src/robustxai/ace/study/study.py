@@ -29,7 +29,8 @@ from robustxai.ace.study.photographs import PAIRS, Photographs, pick
 from robustxai.ace.study.recipes import RECIPES
 from robustxai.data import fetch
 from robustxai.data.scenes import Scenes
-from robustxai.nets import folded, pretrained, recipes, zoo
+from robustxai.nets import folded
+from robustxai.nets.shipped import entry_of, folder_of, shipped_or_trained
 
 LEVELS = {"portraits": 20, "cifar": 40, "smiles": 20}
 """Largest base timestep of the filter: of 10, 20, 40, 80, ... the noisiest at which it alone changes at most 5 % of the
@@ -98,15 +99,10 @@ class Study:
         return net if kind == "ddpm" else folded(net)
 
     def _trained(self, kind: str, seed: int) -> nn.Module:
-        name, folder = f"ace-{kind}-{self.name}-s{seed}", Path(self.cache)
-        if name in zoo():
-            return pretrained(name, map_location=self.device)
-        if not (folder / "manifest.json").exists() or name not in zoo(folder):
-            recipe = RECIPES.get(f"ace-{self.name}")
-            if recipe is None:
-                raise ValueError(f"seed is {seed}; accepted are those of the shipped networks of {self.name}")
-            recipes.run(recipe, out=folder, seed=seed, device=self.device)
-        return pretrained(name, weights_dir=folder, map_location=self.device)
+        name, recipe = f"ace-{kind}-{self.name}-s{seed}", RECIPES.get(f"ace-{self.name}")
+        if recipe is None and folder_of(name, self.cache) is None:
+            raise ValueError(f"seed is {seed}; accepted are those of the shipped networks of {self.name}")
+        return shipped_or_trained(name, recipe, cache=self.cache, seed=seed, device=self.device)
 
     @cached_property
     def filter(self) -> DiffusionFilter:
@@ -160,5 +156,5 @@ class Study:
 
     def notes(self, kind: str, metric: str, seeds: list[int]) -> list[float]:
         """What the recipe measured of the networks of a kind, such as "test_accuracy", one value a seed."""
-        found = zoo() if self.drawn else zoo(self.cache)
-        return [found[f"ace-{kind}-{self.name}-s{seed}"].metrics[metric] for seed in seeds]
+        names = [f"ace-{kind}-{self.name}-s{seed}" for seed in seeds]
+        return [entry_of(name, self.cache).metrics[metric] for name in names]

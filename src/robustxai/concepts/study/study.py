@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -28,7 +28,8 @@ from robustxai.concepts.study.recipes import NETWORKS, RECIPES, zoo_name
 from robustxai.concepts.tcav import TCAV
 from robustxai.concepts.tcav_result import Cell
 from robustxai.data import fetch
-from robustxai.nets import folded, pretrained, recipes, zoo
+from robustxai.nets import folded
+from robustxai.nets.shipped import shipped_or_trained
 from robustxai.runtime import side_by_side
 
 Result = TypeVar("Result")
@@ -95,11 +96,8 @@ class Study:
         return foreign_network(kind, self.given.names).to(self.device)
 
     def _trained(self, name: str, seed: int) -> nn.Module:
-        folder, shipped = Path(self.cache), name in zoo()
-        if not shipped and (not (folder / "manifest.json").exists() or name not in zoo(folder)):
-            recipes.run(RECIPES[self.task.recipe], out=folder, seed=seed, device=self.device)
-        place: dict[str, Any] = {} if shipped else {"weights_dir": folder}
-        return pretrained(name, map_location=self.device, **place)
+        recipe = RECIPES.get(self.task.recipe)
+        return shipped_or_trained(name, recipe, cache=self.cache, seed=seed, device=self.device)
 
     def seeds_of(self, kind: str) -> tuple[int, ...]:
         """The seeds of an architecture: one for a network that has no others."""

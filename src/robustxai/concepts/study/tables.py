@@ -23,16 +23,14 @@ from robustxai.concepts.study.measures import (
 from robustxai.concepts.study.outcomes import Flip, Outcome
 from robustxai.concepts.study.transfer import LEVELS, Transferred
 from robustxai.concepts.tcav_result import Cell, TCAVResult
-from robustxai.metrics import t_interval
+from robustxai.records import Triple, over_seeds, triple
 
-Triple = tuple[float, float, float]
 FEW = 3  # values that a t interval needs here: of two it is wider than any score
 
 
 def over(values: Iterable[float]) -> Triple:
     """Mean over networks with a 95 % t interval."""
-    i = t_interval(list(values))
-    return (i.value, i.low, i.high)
+    return triple(over_seeds(values))
 
 
 def spread(values: Iterable[float], *, bounds: bool = True) -> Triple | float | str:

@@ -14,7 +14,8 @@ from robustxai.diffgradcam.heo_fooling import HeoActive
 from robustxai.diffgradcam.study.compare import native_maps
 from robustxai.diffgradcam.study.manipulated import Attack, Network, trunk
 from robustxai.diffgradcam.study.study import Study
-from robustxai.metrics import accuracy, energy_inside, pearson, t_interval
+from robustxai.metrics import accuracy, energy_inside, pearson
+from robustxai.records import Row, over_seeds, triple
 
 Methods = dict[str, tuple[str, str]]
 METHODS: Methods = {"GradCAM": ("logit", "gradcam"), "DiffGradCAM": ("lse", "gradcam")}
@@ -95,7 +96,7 @@ def swapped(
     return {m: {k: float(torch.cat(v).nanmean()) for k, v in row.items()} for m, row in values.items()}
 
 
-def active_rows(study: Study, fooled: Mapping[int, Network], c1: int, c2: int) -> list[dict[str, object]]:
+def active_rows(study: Study, fooled: Mapping[int, Network], c1: int, c2: int) -> list[Row]:
     """The networks that `fool_actively` made, by seed: a row per method, cells mean over seeds with a t interval."""
     results, lost = [], []
     for seed, network in fooled.items():
@@ -103,10 +104,9 @@ def active_rows(study: Study, fooled: Mapping[int, Network], c1: int, c2: int) -
         results.append(swapped(study, honest, network, c1, c2))
         with torch.no_grad():
             lost.append(accuracy(honest(study.x), study.y) - accuracy(network(study.x), study.y))
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for m in METHODS:
-        over = {k: t_interval([r[m][k] for r in results]) for k in results[0][m]}
-        row: dict[str, object] = {"method": m}
-        row |= {k: (i.value, i.low, i.high) for k, i in over.items()}
+        row: Row = {"method": m}
+        row |= {k: triple(over_seeds(r[m][k] for r in results)) for k in results[0][m]}
         rows.append(row | {"accuracy lost": sum(lost) / len(lost)})
     return rows

@@ -23,14 +23,14 @@ from robustxai.diffgradcam.study.manipulated import (
     Network,
     fool,
     map_size,
-    new_network,
     train_honest,
 )
 from robustxai.diffgradcam.study.recipes import TASKS, scenes, zoo_name
 from robustxai.metrics import box_masks
-from robustxai.nets import TorchvisionClassifier, pretrained
-from robustxai.nets.checkpoint import load_tensors, save_tensors
+from robustxai.nets import TorchvisionClassifier
+from robustxai.nets.recipes import Job, Net, Recipe
 from robustxai.nets.remote import squeezenet_weights
+from robustxai.nets.shipped import shipped_or_trained
 
 
 @dataclass(frozen=True)
@@ -153,20 +153,23 @@ class Study:
                             checkpoint=checkpoint, progress=f"{self.name} clean")  # fmt: skip
 
     def _network(self, seed: int, run: str, make: Callable[[Path], Network]) -> Network:
-        if self.name in TASKS:
-            shipped = pretrained(zoo_name(self.name, seed, run)).to(self.device)
-            assert isinstance(shipped, Network)
-            return shipped
-        path = Path(self.cache) / f"{self.name}-s{seed}-{run}.safetensors"
-        if not path.exists():
-            checkpoint = path.with_suffix(".checkpoint")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            model = make(checkpoint)
-            save_tensors(path, model.state_dict(), {})
-            checkpoint.unlink(missing_ok=True)
-        model = new_network(self.classes, seed=seed, **self._architecture)
-        model.load_state_dict(load_tensors(path)[0])
-        return model.to(self.device).eval()
+        name = zoo_name(self.name, seed, run)
+        recipe = None if self.name in TASKS else self._recipe(name, seed, run, make)
+        found = shipped_or_trained(name, recipe, cache=self.cache, seed=seed, device=self.device)
+        assert isinstance(found, Network)
+        return found
+
+    def _recipe(self, name: str, seed: int, run: str, make: Callable[[Path], Network]) -> Recipe:
+        """Of one network of real photographs, kept to the last bit: a twin costs as much as its honest network."""
+        call = f"honest({seed})" if run == "clean" else f"twin({seed}, {run!r})"
+        dataset = f"{REAL[self.name].data}, {REAL[self.name].n} images"
+
+        def build(job: Job) -> list[Net]:
+            return [Net(name, make(job.checkpoint()), dataset, dtype="fp32")]
+
+        return Recipe(
+            name, f"{self.name}, {run}", build, f"{name}.safetensors", command=f"Study({self.name!r}).{call}"
+        )
 
 
 def squeezenet(n: int, *, device: torch.device | str = "cpu") -> tuple[nn.Module, Tensor]:

@@ -15,9 +15,9 @@ from robustxai.diffgradcam.logit_shift import ShiftAttack, shift_index
 from robustxai.diffgradcam.study.compare import METHODS, Comparison, compare, native_maps
 from robustxai.diffgradcam.study.manipulated import ATTACKS, Network, map_loss
 from robustxai.diffgradcam.study.study import Study
-from robustxai.metrics import Interval, energy_inside, pearson, pointing_game, resize, t_interval
+from robustxai.metrics import Interval, energy_inside, pearson, pointing_game, resize
+from robustxai.records import Row, over_seeds
 
-Row = dict[str, object]
 Methods = dict[str, tuple[str, str]]
 MAIN = ("GradCAM", "DiffGradCAM", "GradCAM++", "DiffGradCAM++")
 
@@ -84,16 +84,6 @@ def select(records: Iterable[Record], run: str, task: str | None = None) -> list
     return [r for r in records if r.run == run and task in (None, r.task)]
 
 
-def over_seeds(records: Iterable[Record], value: Callable[[Record], float]) -> Interval:
-    """Mean over records (one per seed) with its t interval."""
-    return t_interval([value(r) for r in records])
-
-
-def triple(i: Interval) -> tuple[float, float, float]:
-    """(value, low, high), as tables and claims take it."""
-    return i.value, i.low, i.high
-
-
 def fooling_rows(records: Sequence[Record], methods: Sequence[str] = MAIN) -> list[Row]:
     """Table B: a row per task and run; cells 'r_base / r_sham', means over seeds."""
     rows: list[Row] = []
@@ -128,7 +118,7 @@ def agreement(study: Study, contrasts: Sequence[str], seeds: Sequence[int]) -> d
         for seed in seeds:
             _, maps = native_maps(study.honest(seed), study.x, None, methods)
             each.append({c: float(pearson(maps[c], maps["logit"]).nanmean()) for c in contrasts})
-        result[weighting] = {c: t_interval([e[c] for e in each]) for c in contrasts}
+        result[weighting] = {c: over_seeds(e[c] for e in each) for c in contrasts}
     return result
 
 
@@ -150,7 +140,7 @@ def localisation(
             values = pointing_game(big, study.mask).nanmean(), energy_inside(big, study.mask).nanmean()
             score[m].append((float(values[0]), float(values[1])))
     return {
-        m: {q: t_interval([s[k] for s in score[m]]) for k, q in enumerate(("pointing", "energy"))}
+        m: {q: over_seeds(s[k] for s in score[m]) for k, q in enumerate(("pointing", "energy"))}
         for m in methods
     }
 

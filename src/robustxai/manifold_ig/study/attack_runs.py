@@ -15,12 +15,12 @@ from robustxai.manifold_ig.geodesic_path import ManifoldIG
 from robustxai.manifold_ig.guides import frozen
 from robustxai.manifold_ig.implicit_gradient import implicit
 from robustxai.manifold_ig.integrated_gradients import PathExplainer
-from robustxai.manifold_ig.study.attack_tables import Rows, attack_rows
+from robustxai.manifold_ig.study.attack_tables import attack_rows
 from robustxai.manifold_ig.study.image_sets import Samples
 from robustxai.manifold_ig.study.map_runs import RELEASED, SHORT, core, endings
 from robustxai.manifold_ig.study.study import Study
-from robustxai.manifold_ig.study.tables import joined
 from robustxai.metrics import cosine
+from robustxai.records import Rows, joined
 from robustxai.runtime import side_by_side
 
 

@@ -20,11 +20,10 @@ from robustxai.manifold_ig.saliency_maps import saliency
 from robustxai.metrics import pearson, ssim, topk_intersection
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
+from robustxai.records import Rows
 from robustxai.runtime import side_by_side
 
 Methods = Mapping[str, PathExplainer]
-Rows = dict[str, dict[str, Tensor]]
-"""Method -> quantity -> one value an image (n,), nan where there is none."""
 
 
 def attack_rows(

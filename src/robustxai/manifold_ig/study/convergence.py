@@ -17,6 +17,7 @@ from robustxai.manifold_ig.path_diagnostics import curve_ratios
 from robustxai.manifold_ig.pullback_metric import Decoder
 from robustxai.manifold_ig.saliency_maps import saliency
 from robustxai.metrics import bootstrap_interval, pearson
+from robustxai.records import Row
 from robustxai.runtime import side_by_side
 
 
@@ -64,7 +65,7 @@ def convergence(
     return {name: [rows[i][name] for i in order] for name in rows[0]}
 
 
-def part_errors(scenes: Scenes, rebuilt: Tensor, parts: Sequence[str]) -> list[dict[str, object]]:
+def part_errors(scenes: Scenes, rebuilt: Tensor, parts: Sequence[str]) -> list[Row]:
     """What a reconstruction loses of each drawn part: the mean squared error inside its mask over the variance of
     these pixels around the mean image, per image with an interval. 0: kept; 1: as good as the mean image.
     """

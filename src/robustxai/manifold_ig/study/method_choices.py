@@ -21,13 +21,13 @@ from robustxai.manifold_ig.pullback_metric import largest_eigenvalue
 from robustxai.manifold_ig.released_solver import NODES, STEP, released_line
 from robustxai.manifold_ig.saliency_maps import from_black, saliency
 from robustxai.manifold_ig.study.attack_runs import Campaign
-from robustxai.manifold_ig.study.attack_tables import Rows, moved, rebuilt
+from robustxai.manifold_ig.study.attack_tables import moved, rebuilt
 from robustxai.manifold_ig.study.image_sets import Samples
 from robustxai.manifold_ig.study.map_runs import SHORT, Runs, core, endings
 from robustxai.manifold_ig.study.study import Study
-from robustxai.manifold_ig.study.tables import joined
 from robustxai.metrics import max_sensitivity, optimised_sensitivity, pearson
 from robustxai.models import logits_of
+from robustxai.records import Rows, joined
 from robustxai.runtime import side_by_side
 
 BORROWED = (("EIG", "IG-recon"), ("MIG", "EIG"), ("GuidedIG", "IG"))

@@ -24,7 +24,9 @@ from robustxai.manifold_ig.study.recipes import RECIPES, classifier_name, in_par
 from robustxai.manifold_ig.study.tables import methods
 from robustxai.metrics.predictions import predicted
 from robustxai.models import logits_of
-from robustxai.nets import ConvVAE, folded, pretrained, recipes, zoo
+from robustxai.nets import ConvVAE, folded
+from robustxai.nets.shipped import folder_of, shipped_or_trained
+from robustxai.records import Row
 from robustxai.runtime import side_by_side
 
 
@@ -67,20 +69,16 @@ class Study:
 
     def network(self, name: str) -> nn.Module:
         """A network of this set by its name in the zoo, `folded`: frozen, in eval mode, fast; trained if need be."""
-        if name in self.networks:
-            return self.networks[name]
-        folder, shipped = Path(self.cache), name in zoo()
-        if not shipped and (not (folder / "manifest.json").exists() or name not in zoo(folder)):
+        if name not in self.networks:
             kind = "vae" if name == vae_name(self.name) else "classifiers"
-            if kind == "classifiers":
-                self.network(vae_name(self.name))
-            seed = int(
-                cast(re.Match[str], re.search(r"-s(\d+)", name.removeprefix(f"manifold_ig-{self.name}")))[1]
-            )
-            recipe = RECIPES[f"manifold_ig-{kind}-{self.name}"]
-            recipes.run(recipe, out=folder, seed=seed, device=self.device)
-        place: dict[str, Any] = {} if shipped else {"weights_dir": folder}
-        self.networks[name] = folded(pretrained(name, map_location=self.device, **place))
+            if kind == "classifiers" and folder_of(name, self.cache) is None:
+                self.network(vae_name(self.name))  # classifiers are trained on what it rebuilds
+            seed = cast(re.Match[str], re.search(r"-s(\d+)", name.removeprefix(f"manifold_ig-{self.name}")))
+            found = shipped_or_trained(
+                name, RECIPES[f"manifold_ig-{kind}-{self.name}"], cache=self.cache, seed=int(seed[1]),
+                device=self.device,
+            )  # fmt: skip
+            self.networks[name] = folded(found)
         return self.networks[name]
 
     @cached_property
@@ -174,7 +172,7 @@ class Study:
         )  # fmt: skip
         return methods(model, self.vae.encode, self.vae.decode, **(settings | options))
 
-    def accuracies(self) -> list[dict[str, object]]:
+    def accuracies(self) -> list[Row]:
         """One row an architecture and kind of training: test accuracy on reconstructions and on images by seed, and
         the share of images whose reconstruction changes the prediction."""
         rows = []
@@ -188,5 +186,5 @@ class Study:
                 }
                 other = [one["reconstructions"] != one["raw images"] for one in given]
                 scores["prediction changed"] = torch.stack([o.float().mean() for o in other])
-                rows.append(dict[str, object](architecture=architecture, trained=inputs) | scores)
+                rows.append(Row(architecture=architecture, trained=inputs) | scores)
         return rows

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from robustxai.manifold_ig.study.tables import Rows
-from robustxai.metrics import Interval, bootstrap_interval, t_interval
+from robustxai.metrics import Interval
+from robustxai.records import Row, Rows, over_images, over_seeds, paired, triple
 
 Runs = Mapping[tuple[str, int], Rows]
 """(architecture, seed) -> method -> quantity -> values (n,)."""
@@ -24,31 +24,25 @@ def seed_means(runs: Runs, method: str, quantity: str) -> list[float]:
     return [float(torch.cat(values).nanmean()) for values in by_seed.values()]
 
 
-def over_seeds(runs: Runs, method: str, quantity: str) -> Interval:
-    """Mean over seeds with its t interval."""
-    return t_interval(seed_means(runs, method, quantity))
-
-
 def minus(runs: Runs, method: str, other: str, quantity: str) -> Interval:
     """Mean difference of two methods, seed by seed, with its t interval."""
-    pairs = zip(seed_means(runs, method, quantity), seed_means(runs, other, quantity), strict=True)
-    return t_interval([a - b for a, b in pairs])
+    return paired(seed_means(runs, method, quantity), seed_means(runs, other, quantity))
 
 
-def summary(runs: Runs, quantities: Sequence[str]) -> list[dict[str, object]]:
+def summary(runs: Runs, quantities: Sequence[str]) -> list[Row]:
     """One row a method: every quantity as (mean, low, high) over seeds; None where a method has none."""
     first = next(iter(runs.values()))
     rows = []
     for method, values in first.items():
-        row: dict[str, object] = {"method": method}
+        row: Row = {"method": method}
         for quantity in quantities:
-            found = over_seeds(runs, method, quantity) if quantity in values else None
-            row[quantity] = None if found is None else (found.value, found.low, found.high)
+            known = quantity in values
+            row[quantity] = triple(over_seeds(seed_means(runs, method, quantity))) if known else None
         rows.append(row)
     return rows
 
 
-def spread(runs: Runs, quantities: Sequence[str]) -> list[dict[str, object]]:
+def spread(runs: Runs, quantities: Sequence[str]) -> list[Row]:
     """`summary` over seeds where there are several; of one classifier the bootstrap over its images. Quantities that no
     run has are left out, and so are runs that have none."""
     found = {
@@ -58,7 +52,7 @@ def spread(runs: Runs, quantities: Sequence[str]) -> list[dict[str, object]]:
     some = {key: rows for key, rows in found.items() if any(rows.values())}
     if len({seed for _, seed in some}) > 1:
         return summary(some, quantities)
-    return bracketed(next(iter(some.values())))
+    return over_images(next(iter(some.values())))
 
 
 def parts(runs: Mapping[tuple[str, int], Mapping[str, Rows]], name: str) -> dict[tuple[str, int], Rows]:
@@ -66,18 +60,9 @@ def parts(runs: Mapping[tuple[str, int], Mapping[str, Rows]], name: str) -> dict
     return {key: whole[name] for key, whole in runs.items()}
 
 
-def bracketed(rows: Rows, first: str = "method") -> list[dict[str, object]]:
-    """One line a row of values per image: its name under `first`, quantities as (mean, low, high) of the bootstrap."""
-    lines = []
-    for name, values in rows.items():
-        found = {quantity: bootstrap_interval(v) for quantity, v in values.items()}
-        lines.append({first: name} | {q: (i.value, i.low, i.high) for q, i in found.items()})
-    return lines
-
-
-def shifts(runs: Mapping[tuple[str, int], Mapping[str, Rows]]) -> dict[str, dict[str, object]]:
+def shifts(runs: Mapping[tuple[str, int], Mapping[str, Rows]]) -> dict[str, Row]:
     """Method -> its shift under each part of the attack as (mean, low, high) over seeds."""
-    found: dict[str, dict[str, object]] = {}
+    found: dict[str, Row] = {}
     for part in ("noise", "transfer", "adaptive"):
         for row in summary(parts(runs, part), ["shift"]):
             found.setdefault(str(row["method"]), {})[f"shift, {part}"] = row["shift"]

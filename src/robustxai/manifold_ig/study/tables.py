@@ -1,8 +1,7 @@
 """The chapter's experiments as data: methods and images in, values per image out, rows for the tables of spec 7.
 
-Every function returns `Rows`: method -> quantity -> one value an image (n,), nan where there is none; `table`
-makes rows with intervals of them. All methods get the same images, target and baseline. Knows nothing about
-notebooks or figures.
+Every function returns `Rows`, of which `records.over_images` makes lines with intervals. All methods get the same
+images, target and baseline. Knows nothing about notebooks or figures.
 """
 
 from collections.abc import Mapping
@@ -31,10 +30,9 @@ from robustxai.manifold_ig.path_diagnostics import (
 from robustxai.manifold_ig.pixel_paths import BlurIG, GuidedIG
 from robustxai.manifold_ig.pullback_metric import Decoder
 from robustxai.manifold_ig.saliency_maps import from_black, saliency
-from robustxai.manifold_ig.study.attack_tables import Rows, attack_rows, moved, rebuilt
+from robustxai.manifold_ig.study.attack_tables import attack_rows, moved, rebuilt
 from robustxai.manifold_ig.study.cost import cost
 from robustxai.metrics import (
-    bootstrap_interval,
     deletion,
     energy_inside,
     gaussian_noise,
@@ -47,6 +45,7 @@ from robustxai.metrics import (
     square_removal,
 )
 from robustxai.models import logits_of
+from robustxai.records import Rows
 from robustxai.runtime import side_by_side
 
 Methods = Mapping[str, PathExplainer]
@@ -54,15 +53,12 @@ Found = Mapping[str, Attribution]
 TOGETHER = 32  # changed images that are explained or classified in one call
 SAME = 1e-5  # images that differ by less are the same
 __all__ = [
-    "Rows",
     "attack_rows",
-    "joined",
     "methods",
     "moved",
     "path_rows",
     "quality_rows",
     "rebuilt",
-    "table",
 ]
 
 
@@ -99,22 +95,6 @@ def methods(
         "MIG": ManifoldIG(
             *parts, evaluations=evaluations, solver=solver, first=first, memory=memory, **options
         ),
-    }
-
-
-def table(rows: Rows) -> list[dict[str, object]]:
-    """One row a method: its name, and for every quantity the mean with its bootstrap interval over images."""
-    return [
-        dict[str, object](method=name) | {quantity: bootstrap_interval(v) for quantity, v in values.items()}
-        for name, values in rows.items()
-    ]
-
-
-def joined(parts: list[Rows]) -> Rows:
-    """The rows of several batches of images (or seeds) as one."""
-    return {
-        name: {quantity: torch.cat([part[name][quantity] for part in parts]) for quantity in values}
-        for name, values in parts[0].items()
     }
 
 

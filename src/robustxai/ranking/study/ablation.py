@@ -11,12 +11,11 @@ from typing import Any
 
 from torch import nn
 
-from robustxai.metrics import t_interval
 from robustxai.ranking.regularisers import R2ET
 from robustxai.ranking.study.settings import measure
 from robustxai.ranking.study.study import Study
-from robustxai.ranking.study.tables import Row, triple
 from robustxai.ranking.training import fit
+from robustxai.records import Row, over_seeds, triple
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "cross-entropy only": {"lam": 0.0},
@@ -56,8 +55,8 @@ def ablation(
                     points=points, steps=20)
             for s in seeds
         ]  # fmt: skip
-        row: Row = {"variant": name, "accuracy": triple(t_interval([m.accuracy for m in found]))}
+        row: Row = {"variant": name, "accuracy": triple(over_seeds(m.accuracy for m in found))}
         for title, what in (("ERAttack", "er"), ("adaptive", "adaptive"), ("thickness", "local")):
-            row[title] = triple(t_interval([m.mean(what) for m in found]))
+            row[title] = triple(over_seeds(m.mean(what) for m in found))
         rows.append(row)
     return rows

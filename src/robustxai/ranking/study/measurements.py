@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robustxai.attacks.controls import RandomDirections
 from robustxai.explainers.gradient import Saliency
-from robustxai.metrics import Interval, t_interval
+from robustxai.metrics import Interval
 from robustxai.metrics.predictions import predicted
 from robustxai.models import logits_of
 from robustxai.ranking.certified import certified_radius, thickness_bounds
@@ -28,8 +28,8 @@ from robustxai.ranking.stability import (
 )
 from robustxai.ranking.steps_to_break import iterations_to_break
 from robustxai.ranking.study.study import Study
-from robustxai.ranking.study.tables import Row, triple
 from robustxai.ranking.thickness import thickness, topk_thickness
+from robustxai.records import Row, over_seeds, triple
 
 
 def curves(
@@ -52,7 +52,7 @@ def curves(
             control = random_control(net, x, k, explain=explain, control=RandomDirections(eps))
             each["random"].append(float(control.nanmean()))
         for name, numbers in each.items():
-            found[name].append(t_interval(numbers))
+            found[name].append(over_seeds(numbers))
     return found
 
 
@@ -129,7 +129,7 @@ def faithfulness(study: Study, seeds: Sequence[int], methods: Sequence[str]) -> 
             for name, value in numbers.items():
                 each.setdefault(name, []).append(float(value.double().nanmean()))
         row: Row = {"method": method}
-        rows.append(row | {n: triple(t_interval(v)) for n, v in each.items()})
+        rows.append(row | {n: triple(over_seeds(v)) for n, v in each.items()})
     return rows
 
 
@@ -151,6 +151,6 @@ def on_object(study: Study, seeds: Sequence[int], methods: Sequence[str]) -> lis
             each["P@k"].append(float(attacked_precision(explain, x, result, k).nanmean()))
             area.append(float(mask.double().mean()))
         row: Row = {"method": method}
-        rows.append(row | {n: triple(t_interval(v)) for n, v in each.items()})
+        rows.append(row | {n: triple(over_seeds(v)) for n, v in each.items()})
     rows.append({"method": "chance: area of the object", "on the object": sum(area) / len(area)})
     return rows

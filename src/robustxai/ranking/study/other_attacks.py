@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from robustxai.attacks.ghorbani import MassCentreAttack, TargetRegionAttack, TopKAttack
 from robustxai.attacks.target_map import TargetMapAttack
 from robustxai.explainers.gradient import Saliency
-from robustxai.metrics import t_interval
 from robustxai.nets import MLP
 from robustxai.nets.softplus import has_kinks
 from robustxai.ranking.er_attack import RankingAttack
@@ -23,7 +22,7 @@ from robustxai.ranking.regularisers import R2ET, AdversarialTraining, Objective
 from robustxai.ranking.stability import attacked_precision, precision_at_k
 from robustxai.ranking.study.settings import adaptive_attack
 from robustxai.ranking.study.study import Study
-from robustxai.ranking.study.tables import Row, triple
+from robustxai.records import Row, over_seeds, triple
 
 
 def transfer(
@@ -63,7 +62,7 @@ def other_attacks(study: Study, seeds: Sequence[int], methods: Sequence[str]) ->
                 )
                 found.setdefault(name, []).append(float(kept.nanmean()))
         for name, numbers in found.items():
-            table.setdefault(name, {"attack": name})[method] = triple(t_interval(numbers))
+            table.setdefault(name, {"attack": name})[method] = triple(over_seeds(numbers))
     return list(table.values())
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from robustxai.checks import check_name
 from robustxai.data import fetch
-from robustxai.nets import pretrained, recipes, zoo
+from robustxai.nets.shipped import entry_of, shipped_or_trained
 from robustxai.ranking.prepared_table import Table
 from robustxai.ranking.study.menagerie import objects
 from robustxai.ranking.study.recipes import GROUP, PLANS, RECIPES, zoo_name
@@ -80,17 +80,10 @@ class Study:
     def network(self, seed: int, method: str) -> nn.Module:
         """The network that `method` made, in eval mode."""
         check_name("method", method, self.methods)
-        name = zoo_name(self.name, seed, method)
-        if name in zoo():
-            return pretrained(name, map_location=self.device)
-        folder = Path(self.cache)
-        if not (folder / "manifest.json").exists() or name not in zoo(folder):
-            recipe = RECIPES[f"ranking-{self.name.replace('_', '-')}"]
-            recipes.run(recipe, out=folder, seed=seed - seed % GROUP, device=self.device)
-        return pretrained(name, weights_dir=folder, map_location=self.device)
+        name, recipe = zoo_name(self.name, seed, method), RECIPES[f"ranking-{self.name.replace('_', '-')}"]
+        first = seed - seed % GROUP  # a run makes the networks of several seeds
+        return shipped_or_trained(name, recipe, cache=self.cache, seed=first, device=self.device)
 
     def options(self, seed: int, method: str) -> dict[str, float]:
         """The weights that were chosen on validation data; call `network` first for a set that is not shipped."""
-        name = zoo_name(self.name, seed, method)
-        entries = zoo() if name in zoo() else zoo(Path(self.cache))
-        return entries[name].metrics["options"]
+        return entry_of(zoo_name(self.name, seed, method), self.cache).metrics["options"]

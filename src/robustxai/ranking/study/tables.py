@@ -6,18 +6,18 @@ about notebooks or figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from robustxai.metrics import Interval, t_interval
+from robustxai.metrics import Interval
 from robustxai.ranking.study.settings import Measured, measure
 from robustxai.ranking.study.study import Study
 from robustxai.ranking.training_methods import METHODS
+from robustxai.records import Row, over_seeds, paired, triple
 
-Row = dict[str, object]
 SAME_ACTIVATION = ("Vanilla", "WD", "Est-H", "SSR", "AT")
 R2ET_ON_RELU = (r"R2ET_\H", r"R2ET-mm_\H", "R2ET", "R2ET-mm")
 
@@ -52,11 +52,6 @@ def select(records: Iterable[Record], method: str, name: str | None = None) -> l
     return [r for r in records if r.method == method and name in (None, r.name)]
 
 
-def over_seeds(records: Iterable[Record], value: Callable[[Record], float]) -> Interval:
-    """Mean over records, one a seed, with its t interval."""
-    return t_interval([value(r) for r in records])
-
-
 def gain(records: Sequence[Record], name: str, method: str, over: str, what: str = "er") -> Interval:
     """How much better `method` is than `over` on a set: paired by seed, of a share or 'accuracy'."""
 
@@ -64,12 +59,8 @@ def gain(records: Sequence[Record], name: str, method: str, over: str, what: str
         return r.measured.accuracy if what == "accuracy" else r.measured.mean(what)
 
     base = {r.seed: value(r) for r in select(records, over, name)}
-    return t_interval([value(r) - base[r.seed] for r in select(records, method, name)])
-
-
-def triple(i: Interval) -> tuple[float, float, float]:
-    """(value, low, high), as tables and claims take it."""
-    return i.value, i.low, i.high
+    ours = select(records, method, name)
+    return paired(map(value, ours), (base[r.seed] for r in ours))
 
 
 def share_table(records: Sequence[Record], first: str = "er", second: str = "mse") -> list[Row]:
@@ -82,7 +73,7 @@ def share_table(records: Sequence[Record], first: str = "er", second: str = "mse
         row: Row = {"method": method}
         for name in dict.fromkeys(r.name for r in records):
             these = select(records, method, name)
-            shares = [over_seeds(these, lambda r, w=w: r.measured.mean(w)) for w in (first, second) if these]
+            shares = [over_seeds(r.measured.mean(w) for r in these) for w in (first, second) if these]
             row[name] = " / ".join(f"{100 * share.value:.1f}" for share in shares) or None
         rows.append(row)
     return rows
@@ -99,10 +90,12 @@ def quality_table(records: Sequence[Record]) -> list[Row]:
             if not these:
                 row[name] = None
                 continue
-            accuracy, auc = (100 * over_seeds(these, f).value for f in
-                             (lambda r: r.measured.accuracy, lambda r: r.measured.auc))  # fmt: skip
+            accuracy, auc = (
+                100 * over_seeds(getattr(r.measured, what) for r in these).value
+                for what in ("accuracy", "auc")
+            )
             row[name] = f"{accuracy:.1f} / {auc:.1f}"
-            row[f"thickness, {name}"] = over_seeds(these, lambda r: r.measured.mean("local")).value
+            row[f"thickness, {name}"] = over_seeds(r.measured.mean("local") for r in these).value
         rows.append(row)
     return rows
 
@@ -112,7 +105,7 @@ def cloud(records: Sequence[Record], name: str, *, softplus: bool) -> tuple[list
     family = [r for r in records if r.name == name and r.softplus is softplus]
     methods = list(dict.fromkeys(r.method for r in family))
     means = [
-        [over_seeds(select(family, m), lambda r, w=w: r.measured.mean(w)).value for m in methods]
+        [over_seeds(r.measured.mean(w) for r in select(family, m)).value for m in methods]
         for w in ("adversarial", "er")
     ]
     return methods, (torch.tensor(means[0]), torch.tensor(means[1]))
@@ -130,8 +123,8 @@ def chance_table(studies: Iterable[Study], records: Sequence[Record]) -> list[Ro
                 "features": b.d,
                 "eps": b.setting.eps,
                 "chance P@k": b.setting.k / b.d,
-                "random changes": triple(over_seeds(plain, lambda r: r.measured.mean("random"))),
-                "ERAttack": triple(over_seeds(plain, lambda r: r.measured.mean("er"))),
+                "random changes": triple(over_seeds(r.measured.mean("random") for r in plain)),
+                "ERAttack": triple(over_seeds(r.measured.mean("er") for r in plain)),
             }
         )
     return rows
