@@ -218,6 +218,6 @@ def _distances(rows: Tensor, a: int) -> Tensor:
 
 
 def _ratio(gaps: Tensor, slopes: Tensor) -> Tensor:
-    """Gap over slope; infinite where nothing bends, 0 for a tie that bends, NaN where one of them is."""
+    """Gap over slope; infinite where the gap is locally constant, 0 for a tie that is not, NaN where one of them is."""
     ratio = torch.where(slopes > 0, gaps / torch.where(slopes > 0, slopes, 1), torch.inf)
     return ratio.masked_fill(gaps.isnan() | slopes.isnan(), torch.nan)
