@@ -35,7 +35,7 @@ class Fast:
     patience: an image is done when p(target | filtered) is above `confidence` for `patience` looks in a row and the
     classifier flips on the unfiltered image. confirm: and the refined one flips with a probability above this; else
     the attack goes on and the image is tried again `RETRY` looks later, up to `tries` times; the best try is kept.
-    None asks nothing of it.
+    None: not required.
 
     The patience gives the distance time to take back what the decision does not need. On the first 64 test faces and
     three classifiers, patience 2 had transitions (COUT) 0.35 below those of strict mode; patience 12 has the same ones

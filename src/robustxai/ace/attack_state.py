@@ -1,4 +1,4 @@
-"""Images on their way through an attack: what each needs to go on alone, in any company.
+"""Per-image attack state, independent of batch composition.
 
 Knows rows only; knows nothing about networks.
 """
