@@ -1,6 +1,6 @@
 """Token pushing at several layers, and on several networks, at once (spec 4.6 and 4.7).
 
-Against the analyst who looks at several layers or architectures. Knows nothing about CAVs.
+Against the analyst who looks at several layers or architectures.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""One perturbation for all exemplars of a concept, found on some and applied to others (spec 4.8).
-
-Knows nothing about CAVs.
-"""
+"""One perturbation for all exemplars of a concept, found on some and applied to others (spec 4.8)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""How large and how visible a change of exemplars is, and what it did to the concept's direction (spec section 6).
-
-Knows nothing about particular attacks.
-"""
+"""How large and how visible a change of exemplars is, and what it did to the concept's direction (spec section 6)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +41,7 @@ def change(clean: Images, attacked: Images) -> Change:
 
 
 def alike(a: Images, b: Images) -> float:
-    """Mean SSIM over pictures and colours, of photographs (window 11, sigma 1.5)."""
+    """Mean SSIM over images and colours, of photographs (window 11, sigma 1.5)."""
     parts = [image_ssim(a[:, c], b[:, c], window=11, sigma=1.5) for c in range(a.shape[1])]
     return float(torch.stack(parts).mean())
 
