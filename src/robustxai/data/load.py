@@ -102,7 +102,7 @@ def load(
 
 
 def _menagerie(r: Request) -> Dataset:
-    from .scenes import menagerie  # drawn sets are imported when asked for: files need no renderer
+    from .scenes import menagerie  # rendered sets are imported when asked for: files need no renderer
 
     n = r.entry.counts[r.split] if r.limit is None else r.limit
     generator = torch.Generator().manual_seed(r.entry.splits.index(r.split))
