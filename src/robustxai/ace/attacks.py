@@ -93,7 +93,7 @@ class Attack:
     ) -> tuple[State, Images, Images, Logits]:
         """The state with its cost, its images, the gradient of the whole objective, the logits on filtered images.
 
-        Fresh noise at each look. Raises ValueError when a gradient is not finite.
+        Fresh noise at each evaluation. Raises ValueError when a gradient is not finite.
         """
         image = self.image(state.v)
         tau = 0 if filter is None else filter.tau

@@ -86,7 +86,7 @@ class Study:
 
     @property
     def pictures(self) -> bool:
-        """Whether the images may be shown; of others numbers may be told."""
+        """Whether the images may be shown; of others only numbers."""
         return self.drawn or PAIRS[self.name].pictures
 
     def network(self, kind: str, seed: int = 0) -> nn.Module:

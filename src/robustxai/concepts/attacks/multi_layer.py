@@ -16,7 +16,7 @@ from robustxai.concepts.attacks.base import Attack, Perturbed
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
 
 Images = Float[Tensor, "n channel height width"]
-Others = Float[Tensor, "m channel height width"]
+Goal = Float[Tensor, "m channel height width"]
 
 
 class MultiLayerPushing(Attack):
@@ -50,7 +50,7 @@ class MultiLayerPushing(Attack):
         self,
         model: nn.Module | Sequence[nn.Module],
         x: Images,
-        towards: Others,
+        towards: Goal,
         *,
         eps: float | int | Sequence[float] | None = None,
         generator: torch.Generator | None = None,

@@ -18,7 +18,7 @@ from robustxai.concepts.attacks.base import Attack, Perturbed
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
 
 Images = Float[Tensor, "n channel height width"]
-Others = Float[Tensor, "m channel height width"]
+Goal = Float[Tensor, "m channel height width"]
 
 
 class TokenPushing(Attack):
@@ -53,7 +53,7 @@ class TokenPushing(Attack):
         self,
         model: nn.Module,
         x: Images,
-        towards: Others | None = None,
+        towards: Goal | None = None,
         *,
         eps: float | int | Sequence[float] | None = None,
         generator: torch.Generator | None = None,

@@ -25,7 +25,7 @@ from robustxai.concepts.attacks.base import (
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
 
 Images = Float[Tensor, "n channel height width"]
-Others = Float[Tensor, "m channel height width"]
+Goal = Float[Tensor, "m channel height width"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class UniversalPushing(Attack):
         self,
         model: nn.Module,
         x: Images,
-        towards: Others,
+        towards: Goal,
         *,
         eps: float | int | Sequence[float] | None = None,
     ) -> Universal:

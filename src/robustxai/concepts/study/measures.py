@@ -16,7 +16,7 @@ from robustxai.metrics.predictions import predicted
 from robustxai.models import logits_of
 
 Images = Float[Tensor, "n channel height width"]
-Others = Float[Tensor, "m channel height width"]
+Goal = Float[Tensor, "m channel height width"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def turned_by(clean: FittedCAVs, attacked: FittedCAVs) -> float:
 
 @torch.no_grad()
 def remaining_distance(
-    model: nn.Module, layer: str, clean: Images, attacked: Images, towards: Others, *, variant: str = "full"
+    model: nn.Module, layer: str, clean: Images, attacked: Images, towards: Goal, *, variant: str = "full"
 ) -> float:
     """The fraction of the squared distance to the goal's centroid that is left, mean over exemplars."""
     centres = centroids(model, towards, [layer], variant)
