@@ -3,7 +3,7 @@
     python -m pytest --nbval --nbval-current-env notebooks        # the conftest at the root loads this plugin
 
 What nbval 0.11 does not do by itself: numbers are compared with a tolerance and integers exactly; a trailing
-semicolon hides a value, as in Jupyter; pictures inside HTML are masked (their digests are printed, so nothing
+semicolon hides a value, as in Jupyter; images inside HTML are masked (their digests are printed, so nothing
 gets past); stderr is ignored; a cell stored without being executed fails instead of passing unseen; results
 of `claims` go to a temporary folder. A cell's tags may loosen its comparison, integers included:
 `nbval-rtol-1e-1`, `nbval-atol-0.02`. Knows nothing about what notebooks compute.

@@ -1,7 +1,7 @@
 """Where and how a run happens: the device, determinism, cores, a record of the machine, and what a run costs.
 
 Knows nothing about models, data or claims. Notebooks and the command line call it; the methods take a device
-or a generator from their caller and never ask here.
+or a generator from their caller and never read them here.
 """
 
 import os
@@ -80,7 +80,7 @@ def side_by_side(
 ) -> list[Result]:
     """[function(i) for i in items], in `workers` threads (None: `cores`), each operation in a single one.
 
-    For work on several small networks, which one core runs as fast as two do: whole networks go side by side
+    For work on several small networks, which one core runs as fast as two do: whole networks run in parallel
     instead. An operation that is not split adds in the same order everywhere, so the results are the same bits for any
     number of workers. `function` must be safe to call from several threads, and calls that share a network must not
     change its mode or put hooks of torch's own on it. The first error in the order of `items` is raised, once all calls

@@ -1,4 +1,4 @@
-"""Acceptance tests 16 to 21 of the specification, on the shipped networks of drawn faces. Minutes: `-m slow`."""
+"""Acceptance tests 16 to 21 of the specification, on the shipped networks of rendered faces. Minutes: `-m slow`."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Acceptance tests of the spec on the shipped networks of drawn faces: T10 to T14. Minutes on one core."""
+"""Acceptance tests of the spec on the shipped networks of rendered faces: T10 to T14. Minutes on one core."""
 
 import json
 

@@ -104,7 +104,7 @@ class ACE:
         """Counterfactuals of images `x` (n, C, H, W) in [0, 1]; pixels up to 1e-5 outside are moved inside.
 
         Args:
-            target: wanted class of each, never the predicted one; None for the other of two classes, or the
+            target: target class of each, never the predicted one; None for the other of two classes, or the
                 second most probable of more.
             mode: "strict" is the paper: all steps, the last iterate, every denoising step. "fast" is `fast`.
             generators: of all noise; an integer gives each image the same noise in any batch, see

@@ -23,7 +23,7 @@ from robustxai.metrics.predictions import predicted
 from robustxai.models import Network
 
 Finish = Callable[[State, Tensor], tuple[State, Tensor]]
-RETRY = 4  # looks until an image whose refined form was not good enough is tried again
+RETRY = 4  # evaluations until an image whose refined form was not good enough is tried again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +32,10 @@ class Fast:
 
     tau: denoising steps of the attack's filter, at the strict filter's noise level; refinement keeps all. bf16:
     the denoising network under autocast. attack: one of its own, None for that of strict mode. confidence,
-    patience: an image is done when p(target | filtered) is above `confidence` for `patience` looks in a row and the
+    patience: an image is done when p(target | filtered) is above `confidence` for `patience` evaluations in a row and the
     classifier flips on the unfiltered image. confirm: and the refined one flips with a probability above this; else
-    the attack goes on and the image is tried again `RETRY` looks later, up to `tries` times; the best try is kept.
-    None asks nothing of it.
+    the attack goes on and the image is tried again `RETRY` evaluations later, up to `tries` times; the best try is kept.
+    None: not required.
 
     The patience gives the distance time to take back what the decision does not need. On the first 64 test faces and
     three classifiers, patience 2 had transitions (COUT) 0.35 below those of strict mode; patience 12 has the same ones
@@ -138,7 +138,7 @@ def _refill(active: State, waiting: State, slots: int) -> tuple[State, State]:
 def _retire(
     classifier: Network, active: State, image: Tensor, logits: Tensor, fast: Fast, finish: Finish
 ) -> tuple[State, Tensor]:
-    """The states with their counts of confident looks, and which images left."""
+    """The states with their counts of confident evaluations, and which images left."""
     sure = target_probability(logits, active.target) > fast.confidence
     held = torch.where(sure, active.held + 1, 0)
     ready = held >= active.wait

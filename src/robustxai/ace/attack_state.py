@@ -1,4 +1,4 @@
-"""Images on their way through an attack: what each needs to go on alone, in any company.
+"""Per-image attack state, independent of batch composition.
 
 Knows rows only; knows nothing about networks.
 """
@@ -19,7 +19,7 @@ Count = Int[Tensor, " n"]
 class State:
     """n images on their way. clean, v: input and optimised variable. index: which image of the call it is.
 
-    k: updates made. held: looks in a row with a confident target. wait: looks wanted before the image is tried
+    k: updates made. held: evaluations in a row with a confident target. wait: evaluations before the image is tried
     as finished. forwards, backwards: passes of the denoising network so far. generators: each image's own.
     """
 

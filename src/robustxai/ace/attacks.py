@@ -93,7 +93,7 @@ class Attack:
     ) -> tuple[State, Images, Images, Logits]:
         """The state with its cost, its images, the gradient of the whole objective, the logits on filtered images.
 
-        Fresh noise at each look. Raises ValueError when a gradient is not finite.
+        Fresh noise at each evaluation. Raises ValueError when a gradient is not finite.
         """
         image = self.image(state.v)
         tau = 0 if filter is None else filter.tau
@@ -145,7 +145,7 @@ class Attack:
         """The last of `steps` iterates from images `x` in [0, 1]: no early stop, no choice (spec 3.4).
 
         x: pixels up to 1e-5 outside, which resizing leaves, are moved into [0, 1]. classifier: any way to logits, see
-        `robustxai.models`. target: the wanted class, None for the other of two classes or the second most probable of
+        `robustxai.models`. target: the target class, None for the other of two classes or the second most probable of
         more. filter: None is the plain attack. generators: of the filter's noise, see `image_generators`. chunks: how
         many images at once. watch: called with index (n,), updates made (n,) and images at the start and after each
         update.

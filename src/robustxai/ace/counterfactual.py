@@ -21,10 +21,10 @@ Flag = Bool[Tensor, " n"]
 class Counterfactual:
     """Counterfactuals of n images, one row an image.
 
-    x: inputs. pre: pre-explanations, the attack's result, not filtered. mask: pixels drawn anew. image: the
-    counterfactuals, equal to `x` outside the mask. prediction, target: clean class and wanted class. flipped,
+    x: inputs. pre: pre-explanations, the attack's result, not filtered. mask: inpainted pixels. image: the
+    counterfactuals, equal to `x` outside the mask. prediction, target: clean class and target class. flipped,
     pre_flipped: `image` and `pre` are classified as the target. before, between, after: probability of the target
-    at x, pre, image. steps: updates made. unet_forwards, unet_backwards: what the denoising network was asked for
+    at x, pre, image. steps: updates made. unet_forwards, unet_backwards: passes of the denoising network for
     this image, refinement included. finished: False for images that an interrupt left; they are `x` still. Raises
     ValueError for columns of different lengths.
 

@@ -1,6 +1,6 @@
 """The respaced DDPM schedule: which base timesteps a filter visits, and the numbers of each step (spec 3.2).
 
-Double precision throughout. Knows nothing about networks or images.
+Double precision throughout.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _lock = threading.Lock()
 
 @dataclass
 class Calls:
-    """What the denoising network was asked: calls, and images over all calls, forwards and backwards.
+    """Queries to the denoising network: calls, and images over all calls, forwards and backwards.
 
     Several threads may count in one.
 
@@ -50,9 +50,9 @@ class Calls:
 
 
 class Denoiser:
-    """A network asked for noise in images from [-1, 1]; `width` times as many channels come out as go in.
+    """A network that predicts the noise in images from [-1, 1]; `width` times as many channels come out as go in.
 
-    The network returns a tensor or an object with `.sample`. bf16: ask under bfloat16 autocast. Raises
+    The network returns a tensor or an object with `.sample`. bf16: call under bfloat16 autocast. Raises
     ValueError for a network in training mode or of another width.
     """
 

@@ -40,7 +40,7 @@ class DiffusionFilter:
         timesteps: the visited base timesteps themselves, rising; `steps` and `tau` are then not used.
         seed: of the noise where a call is given none.
 
-    `calls` counts what the network is asked. Raises ValueError for numbers out of range, and networks and schedulers
+    `calls` counts the queries to the network. Raises ValueError for numbers out of range, and networks and schedulers
     that do not fit.
 
     >>> class Zero(nn.Module):

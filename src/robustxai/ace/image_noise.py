@@ -1,7 +1,4 @@
-"""Noise that belongs to an image, not to its batch: one random generator per image.
-
-Knows nothing about diffusion.
-"""
+"""Noise that belongs to an image, not to its batch: one random generator per image."""
 
 import hashlib
 import operator

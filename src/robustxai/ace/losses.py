@@ -1,7 +1,6 @@
 """What the attack minimises: per-sample losses of the classifier, and distances to the input (spec 3.4, 3.6).
 
 Sums over an image's pixels and never means over a batch, so that lambda has one meaning at any batch size (P1).
-Knows nothing about filters or steps.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Refinement: where the attack changed most is drawn anew by diffusion, all else is the input (spec 3.9, 3.10).
+"""Refinement: inpaints by diffusion where the attack changed most, all else is the input (spec 3.9, 3.10).
 
 Knows an image, a changed image and a filter; knows nothing about classifiers.
 """
@@ -31,7 +31,7 @@ def change_map(x: Images, moved: Images) -> Float[Tensor, "n 1 height width"]:
 
 
 def change_mask(x: Images, moved: Images, *, threshold: float | int = 0.15, dilation: int = 15) -> Mask:
-    """Pixels to draw anew: the change map, dilated by a `dilation` x `dilation` maximum, is `threshold` or more.
+    """Pixels to inpaint: the change map, dilated by a `dilation` x `dilation` maximum, is `threshold` or more.
 
     The threshold is relative to the strongest change of each image. 0 takes all pixels, numbers above 1 none;
     an unchanged image has none otherwise. Raises ValueError for an even dilation.

@@ -1,4 +1,4 @@
-"""Controls: changes of an attack's size that know nothing, which it must beat before its number counts."""
+"""Controls: perturbations of the same norm that search nothing, the baseline that an attack must beat."""
 
 from collections.abc import Sequence
 from typing import SupportsFloat, SupportsIndex

@@ -56,7 +56,7 @@ class GradientAttack:
         surrogate_beta: take the attack's derivatives from a softplus copy of the explained network (for ReLU
             networks, P1 and P2); the loss that decides is always the real one. Needs an explainer with `.on`, or with
             `.guide`.
-        refresh: a guide given to `perturb` is asked for derivatives every so many steps.
+        refresh: a guide given to `perturb` is called for derivatives every so many steps.
         clip: the range of valid inputs, such as (0, 1) for images; None does not clip.
         batch_size: inputs attacked at once; changes memory, not results.
 

@@ -2,7 +2,8 @@
 
 Sign steps in an l_inf box, the best iterate with the clean prediction. All three read the explanation as shares of
 its sum, so that a map cannot win by shrinking. For a ReLU network with two classes the normalised scores then have zero
-gradient, whatever the score, because only the scale of its saliency bends: give `surrogate_beta`, else it is reported.
+gradient, whatever the score, because only the scale of its saliency has curvature: give `surrogate_beta`, else it is
+reported.
 """
 
 from typing import Any, SupportsFloat, SupportsIndex

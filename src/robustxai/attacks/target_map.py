@@ -43,7 +43,7 @@ class TargetMapAttack:
         steps, lr: of Adam; `lr` in units of the input.
         betas: softplus beta of the first and of the last step, growing geometrically; None attacks the network as
             it is (needed where it holds no ReLU). An explainer without `.on` gives its own `.guide` instead.
-        refresh: a guide is asked for derivatives every so many steps.
+        refresh: a guide is called for derivatives every so many steps.
         map_weight, output_weight: the original's, for 224 x 224 maps. Only their ratio matters to Adam.
         clip: the range of valid inputs.
 

@@ -1,6 +1,6 @@
 """What was computed of an image before: a cache that notices changed tensors and weights, and never grows over a bound.
 
-Safe to share between threads. Knows nothing about what is kept.
+Safe to share between threads.
 """
 
 import threading
@@ -44,7 +44,7 @@ def tensors_in(value: object) -> Iterator[Tensor]:
 class Cache:
     """Values by image tensor and words; forgotten when the tensor or the model's weights were changed.
 
-    limit: bytes of all that is held, images and values; what was not asked for the longest goes first, and a value
+    limit: bytes of all that is held, images and values; what was not used for the longest goes first, and a value
     larger than the limit is not kept. Raises ValueError for a limit that is no whole number from 0.
     """
 
@@ -103,7 +103,7 @@ def _size(entries: Any) -> int:
 
 
 Memory = Callable[[nn.Module], Cache]
-"""Where what is known of a network is kept: `fresh` forgets it with the tool that asked."""
+"""Where what is known of a network is kept: `fresh` forgets it with the tool that used it."""
 
 
 def fresh(_model: nn.Module) -> Cache:

@@ -2,7 +2,7 @@
 
 A forward pass stops at the last layer that is needed. Works on any model in eval mode; a layer that runs several times
 a pass is named with its call, "act:3". Leaves parameters, their gradients, modes and hooks as they were, and several
-threads may use one network. Knows nothing about concepts.
+threads may use one network.
 """
 
 from collections.abc import Sequence

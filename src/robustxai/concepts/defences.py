@@ -1,7 +1,7 @@
-"""What an analyst can do: clean exemplars, fit a steadier probe, ask several layers and networks, look for odd ones.
+"""What an analyst can do: clean exemplars, fit a steadier probe, query several layers and networks, look for outliers.
 
 Each is a function of exemplars, or of results, so that defences combine. An attacker who knows a defence can aim at
-it: measure that too. Knows nothing about particular attacks.
+it: measure that too.
 """
 
 import io
@@ -23,7 +23,7 @@ Others = Float[Tensor, "m channel height width"]
 
 
 def jpeg(x: Images, quality: int = 75) -> Images:
-    """Every picture stored as JPEG and read again."""
+    """Every image stored as JPEG and read again."""
     if not 1 <= quality <= 100:
         raise ValueError(f"quality is {quality}; accepted are 1 to 100")
     pixels = (x * 255).round().to(torch.uint8).cpu()
@@ -99,7 +99,7 @@ CLEANERS: dict[str, Callable[[Images], Images]] = {
     "4 bits": fewer_bits,
     "half size": resized,
 }
-"""Cheap ways to clean exemplars (and random pictures alike), by name."""
+"""Cheap ways to clean exemplars (and random images alike), by name."""
 
 
 def vote(states: Iterable[str]) -> str:
@@ -128,7 +128,7 @@ def outlier_scores(
 ) -> Float[Tensor, " n"]:
     """How far each exemplar's activation is from its nearest trusted ones, divided by what is usual among these.
 
-    trusted: pictures that nobody has attacked, such as another source's exemplars of the concept. About 1 for an
+    trusted: images that nobody has attacked, such as another source's exemplars of the concept. About 1 for an
     exemplar like them.
     """
     if len(trusted) <= neighbours:

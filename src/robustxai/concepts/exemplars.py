@@ -1,7 +1,7 @@
-"""Sets of example pictures: the concepts that a person shows, and the random pictures they are told from.
+"""Sets of example images: the concepts that a person shows, and the random images they are told from.
 
-All pictures are on the uint8 grid and come from streams of their own, so that no exemplar is a training image,
-a random picture or an image that scores a class. Knows nothing about networks.
+All images are on the uint8 grid and come from streams of their own, so that no exemplar is a training image,
+a random image or an image that scores a class.
 """
 
 import zlib
@@ -27,17 +27,17 @@ BACKGROUND = 0.15  # share of a landscape in a texture's exemplar
 
 
 def stream(*words: str | int) -> torch.Generator:
-    """The generator of these words: the same words give the same pictures, others give others."""
+    """The generator of these words: the same words give the same images, others give others."""
     return torch.Generator("cpu").manual_seed(zlib.crc32("/".join(map(str, words)).encode()))
 
 
 def concept_sets(
     names: Sequence[str] = CONCEPTS, *, n: int = 100, size: int = SIZE, seed: int = 0, split: str = "shown"
 ) -> dict[str, Images]:
-    """n exemplars of each concept: full-frame textures mixed with 15 % landscape, and pictures of corgis.
+    """n exemplars of each concept: full-frame textures mixed with 15 % landscape, and images of corgis.
 
     split: "shown" for what the analyst has, "goal" for an attacker's and "third" for one more collection; they share no
-    picture. Raises ValueError for an unknown concept or split, and for n below 1.
+    image. Raises ValueError for an unknown concept or split, and for n below 1.
 
     >>> {name: x.shape for name, x in concept_sets(["striped"], n=2, size=16).items()}
     {'striped': torch.Size([2, 3, 16, 16])}
@@ -70,7 +70,7 @@ def random_sets(
     """Disjoint sets of n random pictures: half full-frame textures of any kind (plain too), a quarter clutter, an
     eighth landscapes and an eighth of any class.
 
-    Without full-frame textures among them a CAV would mostly say "fills the picture", and the truth about stripes
+    Without full-frame textures among them a CAV would mostly say "fills the image", and the truth about stripes
     and zebras would not be found. without: classes that do not occur, such as the one that is explained (clutter
     may still show its animal). Raises ValueError for sets and n below 1, and classes that are unknown or all left out.
 
@@ -104,7 +104,7 @@ def random_sets(
 def scored_images(
     name: str, n: int = 100, *, size: int = SIZE, seed: int = 0, split: str = "score"
 ) -> Images:
-    """n pictures of a class: split "score" for the analyst, "attack" for an attacker; the two are disjoint.
+    """n images of a class: split "score" for the analyst, "attack" for an attacker; the two are disjoint.
 
     Raises ValueError for an unknown class or split, and for n below 1.
 

@@ -1,7 +1,4 @@
-"""Probes of a facet: the direction of a theme at a layer, what a picture holds of it, and how it fits other sizes.
-
-Knows nothing about visualisation.
-"""
+"""Probes of a facet: the direction of a theme at a layer, what an image holds of it, and how it fits other sizes."""
 
 from __future__ import annotations
 
@@ -35,11 +32,11 @@ def facet_probe(
     *,
     cav: CAV | None = None,
 ) -> dict[str, Tensor]:
-    """Weights of a probe per layer, in the shape of the layer's map and of length 1: theme against generic pictures.
+    """Weights of a probe per layer, in the shape of the layer's map and of length 1: theme against generic images.
 
     generic: one or more sets; the probe is the mean of the CAVs. cav: logistic on all positions by default. Of sets of
-    several sizes as many pictures as the smallest has are drawn by its seed, with a warning.
-    Raises ValueError for pictures of several sizes, no generic set, a probe that pools, and a layer that runs several
+    several sizes as many images as the smallest has are drawn by its seed, with a warning.
+    Raises ValueError for images of several sizes, no generic set, a probe that pools, and a layer that runs several
     times in a pass without a named call ("act:3").
 
     >>> from robustxai.concepts import concept_sets, random_sets
@@ -78,7 +75,7 @@ def facet_probe(
 
 
 def facet_score(model: nn.Module, x: Images, probe: Probe) -> Float[Tensor, " n"]:
-    """How much of the theme a picture holds: cosine of f_l(x) and the probe, mean over layers, in [-1, 1].
+    """How much of the theme an image holds: cosine of f_l(x) and the probe, mean over layers, in [-1, 1].
 
     nan where a layer gives nothing but zeros. Raises ValueError for a probe that is empty or does not fit its layer.
 

@@ -1,8 +1,8 @@
 """Faceted feature visualisation: what an output looks for, steered towards a theme by a probe (spec 3.2).
 
-The picture that maximises f(g(x)) + strength * sum over layers of a * ReLU(df/da) * w, with the gradient held fixed,
-as released; w are the weights of a linear probe that tells the theme's pictures from generic ones. Works on any
-classifier in eval mode. Knows nothing about attacks.
+The image that maximises f(g(x)) + strength * sum over layers of a * ReLU(df/da) * w, with the gradient held fixed,
+as released; w are the weights of a linear probe that tells the theme's images from generic ones. Works on any
+classifier in eval mode.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Images = Float[Tensor, "n channel height width"]
 
 @dataclass(frozen=True)
 class Rendered:
-    """Pictures (n, C, H, W) in [0, 1]; the unit's activation (n,) and the facet term (n,), without transformations.
+    """Images (n, C, H, W) in [0, 1]; the unit's activation (n,) and the facet term (n,), without transformations.
 
     >>> Rendered(torch.zeros(2, 3, 8, 8), torch.tensor([1.0, 3.0]), torch.zeros(2)).activation.mean()
     tensor(2.)
@@ -82,10 +82,10 @@ class FacetedVisualization:
         )  # fmt: skip
 
     def render(self, probe: Probe | None = None, *, n: int = 8, seed: int = 0) -> Rendered:
-        """n pictures from n initial spectra; the same seed gives the same start and transformations for any probe.
+        """n images from n initial spectra; the same seed gives the same start and transformations for any probe.
 
         probe: weights by layer (see `facet_probe`); None, or weights of zero, is plain feature visualisation.
-        Raises ValueError for no pictures, and a probe that is empty or does not fit its layer.
+        Raises ValueError for no images, and a probe that is empty or does not fit its layer.
         """
         n, seed = check_count("n", n), check_count("seed", seed, 0)
         check_module("model", self.model)

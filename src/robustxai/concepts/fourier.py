@@ -1,7 +1,4 @@
-"""Pictures as spectra with decorrelated colours, and random moves: the parts of feature visualisation (spec 3.2).
-
-Knows nothing about networks.
-"""
+"""Images as spectra with decorrelated colours, and random moves: the parts of feature visualisation (spec 3.2)."""
 
 import math
 
@@ -17,7 +14,7 @@ COLOURS = torch.tensor(
 
 
 class Painting:
-    """n square pictures whose parameters are real spectra, N(0, 0.01^2) at first.
+    """n square images whose parameters are real spectra, N(0, 0.01^2) at first.
 
     Frequencies are weighted by 1 / max(|f|, 1 / size); then orthonormal inverse FFT over 4, colours, sigmoid.
     """
@@ -36,7 +33,7 @@ class Painting:
         self.colours = (COLOURS / COLOURS.norm(dim=0).max()).to(device)
 
     def images(self) -> Float[Tensor, "n 3 size size"]:
-        """The pictures in [0, 1], differentiable in the spectrum."""
+        """The images in [0, 1], differentiable in the spectrum."""
         spectrum = torch.view_as_complex(self.spectrum.contiguous()) * self.weight
         plane = torch.fft.irfft2(spectrum, s=(self.size, self.size), norm="ortho") / 4
         return torch.einsum("dc,nchw->ndhw", self.colours, plane).sigmoid()

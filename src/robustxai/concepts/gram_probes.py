@@ -2,7 +2,7 @@
 
 Every estimator gives a weight vector that is a combination of its rows, w = X' alpha, so all work is on
 (runs, m, m) matrices of inner products, m = 2 n, in float64 on the CPU, as not every device has float64. The first half
-of the rows are the concept (label +1), the second half the negatives (-1). Knows nothing about networks.
+of the rows are the concept (label +1), the second half the negatives (-1).
 """
 
 from collections.abc import Callable

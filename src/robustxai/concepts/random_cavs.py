@@ -1,7 +1,4 @@
-"""Random CAVs, the baseline of every score: random sets of images against each other; what unequal sets lose.
-
-Knows nothing about networks.
-"""
+"""Random CAVs, the baseline of every score: random sets of images against each other; what unequal sets lose."""
 
 from collections.abc import Sequence
 from itertools import combinations

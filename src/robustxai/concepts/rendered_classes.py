@@ -2,7 +2,7 @@
 
 Horse, zebra and appaloosa have one shape: stripes make the zebra, dots the appaloosa, by construction. A
 striped fish and a dotted turtle keep a texture from being the name of one class. Two classes are textures that
-fill the picture. The patterned cat has two facets: it is striped or dotted, and no other cat is. Knows nothing
+fill the image. The patterned cat has two facets: it is striped or dotted, and no other cat is. Knows nothing
 about networks.
 """
 
@@ -48,7 +48,7 @@ NAMES = tuple(CLASSES)
 
 
 def class_images(name: str, n: int, *, size: int = SIZE, generator: torch.Generator) -> Images:
-    """n pictures of one class, on the uint8 grid. ValueError for an unknown class and n below 1.
+    """n images of one class, on the uint8 grid. ValueError for an unknown class and n below 1.
 
     The texture's orientation is uniform, as that of the swatches; colours are free but for the corgi's.
     """
@@ -66,7 +66,7 @@ def class_images(name: str, n: int, *, size: int = SIZE, generator: torch.Genera
 
 
 def clutter(n: int, *, size: int = SIZE, generator: torch.Generator) -> Images:
-    """n pictures of one to three animals of any kind with any texture, not yet photographed."""
+    """n images of one to three animals of any kind with any texture, not yet photographed."""
     images, _ = render_menagerie(turned(_any(n, generator), generator), size)
     for more in (1, 2):
         front, masks = render_menagerie(turned(_any(n, generator), generator), size)
@@ -78,12 +78,12 @@ def clutter(n: int, *, size: int = SIZE, generator: torch.Generator) -> Images:
 
 
 def landscapes(n: int, *, size: int = SIZE, generator: torch.Generator) -> Images:
-    """n pictures of the background alone, not yet photographed."""
+    """n images of the background alone, not yet photographed."""
     return render_menagerie(_any(n, generator), size, without=("object",))[0]
 
 
 def labelled(n: int, *, size: int = SIZE, seed: int = 0) -> tuple[Images, Int64[Tensor, " m"]]:
-    """n pictures of every class in random order, and their labels, indices into NAMES."""
+    """n images of every class in random order, and their labels, indices into NAMES."""
     generator = torch.Generator("cpu").manual_seed(check_count("seed", seed, 0))
     x = torch.cat([class_images(name, n, size=size, generator=generator) for name in NAMES])
     y = torch.arange(len(NAMES), device="cpu").repeat_interleave(n)
@@ -104,14 +104,14 @@ def turned(factors: Tensor, generator: torch.Generator, *, colour: str = "") -> 
 
 
 def photographed(images: Images, generator: torch.Generator) -> Images:
-    """A gain in [0.85, 1.1] a picture, noise of standard deviation 0.02, and rounding to 256 levels."""
+    """A gain in [0.85, 1.1] an image, noise of standard deviation 0.02, and rounding to 256 levels."""
     gain = 0.85 + 0.25 * torch.rand(len(images), 1, 1, 1, generator=generator, device=generator.device)
     noise = 0.02 * torch.randn(images.shape, generator=generator, device=generator.device)
     return on_grid((gain * images + noise).clamp(0, 1))
 
 
 def on_grid(images: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """Rounded to the 256 levels of a stored picture."""
+    """Rounded to the 256 levels of a stored image."""
     return (images * 255).round() / 255
 
 

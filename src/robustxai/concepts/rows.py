@@ -1,7 +1,4 @@
-"""Rows of activations (n, d): what is accepted as rows, and which of them are used where sets have several sizes.
-
-Knows nothing about networks or probes.
-"""
+"""Rows of activations (n, d): what is accepted as rows, and which of them are used where sets have several sizes."""
 
 import torch
 from torch import Tensor

@@ -1,7 +1,4 @@
-"""From the scores of many CAVs to a verdict: two tests against random CAVs, and correction for their number.
-
-Knows nothing about networks or concepts.
-"""
+"""From the scores of many CAVs to a verdict: two tests against random CAVs, and correction for their number."""
 
 import functools
 import math

@@ -1,7 +1,7 @@
 """`TCAV`: how often, and how much, moving along a concept's direction raises a class logit (spec 3.1).
 
 All layers share one forward and one backward a batch, all concepts share the gradients, all negative sets are
-fitted at once; what was computed of the random sets before is kept. Knows nothing about attacks.
+fitted at once; what was computed of the random sets before is kept.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What `TCAV.score` returns: one cell a concept and layer, with the scores of all its CAVs and the verdict.
-
-Knows nothing about networks.
-"""
+"""What `TCAV.score` returns: one cell a concept and layer, with the scores of all its CAVs and the verdict."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ class Cell:
     |g| |v|, which does not saturate. `p_t`, `p_permutation`: two-sided, against
     `random`; `p`: the larger one, corrected for the number of cells. `state`: important, anti-important or not
     significant. `p_sets`: the concept's mean magnitude among those of the random sets taken as concepts (sign
-    scores end at 0 and 1); nan unless the tool was asked for it. `accuracy`, `stability`: of the probes. `warning`:
+    scores end at 0 and 1); nan where it was not requested. `accuracy`, `stability`: of the probes. `warning`:
     why not to trust the cell, and how many examples were left out, or empty.
 
     >>> import torch

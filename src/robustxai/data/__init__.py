@@ -1,4 +1,4 @@
-"""Data: two drawn worlds with known truth (`scenes`), and real sets by name behind one call.
+"""Data: two rendered worlds with known truth (`scenes`), and real sets by name behind one call.
 
     train = load("mnist", "train")        # Dataset(x, y, classes, ...)
     print(describe("mnist"))              # licence, source, citation, checksums

@@ -49,7 +49,7 @@ class Dataset:
 
 
 def positions(n: int, limit: int | None, indices: Tensor | None) -> Int64[Tensor, " m"]:
-    """Which of n samples are asked for: the first `limit`, those at `indices`, or all; ValueError if that
+    """Which of n samples are requested: the first `limit`, those at `indices`, or all; ValueError if that
     cannot be.
     """
     if limit is not None and indices is not None:

@@ -19,7 +19,7 @@ SIDE = 16
 def near_duplicates(images: Float[Tensor, "n channel height width"], *, threshold: float = 0.9) -> np.ndarray:
     """The group number (n,) of every image: chains of near-duplicates share one.
 
-    threshold: in (0, 1), of the correlation of two thumbnails; 0.9 also joins the same picture in another crop or
+    threshold: in (0, 1), of the correlation of two thumbnails; 0.9 also joins the same image in another crop or
     brightness. Raises ValueError for other thresholds.
     """
     if not 0 < threshold < 1:

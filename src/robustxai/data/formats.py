@@ -34,7 +34,7 @@ def to_unit(images: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 def scaled(images: UInt8[Tensor, "n 3 height width"], size: int) -> UInt8[Tensor, "n 3 size size"]:
-    """Square pictures at another resolution: bilinear with anti-aliasing, rounded to 256 levels."""
+    """Square images at another resolution: bilinear with anti-aliasing, rounded to 256 levels."""
     if images.shape[2:] == (size, size):
         return images
     small = F.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)

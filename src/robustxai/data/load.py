@@ -1,6 +1,6 @@
 """`load(name, split)`: one call from a name to arrays. Each set has one short reader below.
 
-A reader turns verified bytes into a `Dataset` and decodes only the samples asked for. Nothing is cached on
+A reader turns verified bytes into a `Dataset` and decodes only the requested samples. Nothing is cached on
 disk but downloads.
 """
 
@@ -41,7 +41,7 @@ RECOMPRESSED = "recompressed (lossy JPEG)"
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for; readers take it as one argument."""
+    """The request; readers take it as one argument."""
 
     entry: Entry
     split: str
@@ -102,7 +102,7 @@ def load(
 
 
 def _menagerie(r: Request) -> Dataset:
-    from .scenes import menagerie  # drawn sets are imported when asked for: files need no renderer
+    from .scenes import menagerie  # rendered sets are imported when requested: files need no renderer
 
     n = r.entry.counts[r.split] if r.limit is None else r.limit
     generator = torch.Generator().manual_seed(r.entry.splits.index(r.split))
@@ -134,7 +134,7 @@ def _breast_cancer(r: Request) -> Dataset:
 
 
 def _survey(r: Request, survey: surveys.Survey, side: Tensor, note: str = "") -> Dataset:
-    """The samples of a table that are asked for among those of one side of its split."""
+    """The requested samples of a table among those of one side of its split."""
     which = side[r.positions(len(side))]
     return Dataset(
         survey.x[which], survey.y[which], survey.classes, r.entry.name, r.split,

@@ -3,7 +3,7 @@
 The backbone runs without a graph and the head with one, from a fresh leaf A; `attached` keeps the graph of the whole
 network instead, for attacks. If the head is global average pooling followed by a linear layer, its weights are
 returned and no graph is needed at all. Works on any model whose layer gives (N, K, h, w), or tokens that `reshape`
-makes such maps of. Knows nothing about what is done with activations and gradients.
+makes such maps of.
 """
 
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 
 Captum's convention: construct with the model, call `.attribute(x, target=...)`. DiffGradCAM is GradCAM with
 another coefficient vector and costs the same; so is every other `Diff` method. Maps keep their graph where the images
-require a gradient, so that they can be attacked. Knows nothing about attacks.
+require a gradient, so that they can be attacked.
 """
 
 import copy

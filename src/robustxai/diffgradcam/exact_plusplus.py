@@ -1,8 +1,7 @@
 """GradCAM++ weights of a log-odds score without the piecewise-linear assumption.
 
 GradCAM++ assumes Y = exp(S) with S linear. Delta_lse is curved: its derivatives at a GAP + linear head are
-cumulants of u_jk = W_jk / Z under the softmax q of the non-target classes. Knows nothing about networks
-beyond their last weight.
+cumulants of u_jk = W_jk / Z under the softmax q of the non-target classes.
 """
 
 import torch

@@ -48,8 +48,8 @@ class FullGrad(GradientExplainer):
         model: images (N, C, H, W) in [0, 1] to logits (N, classes), in eval mode.
         contrast: the explained score, a name of `SCORES`; its options follow as keywords.
 
-    Raises ValueError for an unknown contrast. Of a ReLU network the slopes are constant nearly everywhere, so an attack
-    needs `guide`, the same map of the softplus copy.
+    Raises ValueError for an unknown contrast. Of a ReLU network the gradients are constant nearly everywhere, so an
+    attack needs `guide`, the same map of the softplus copy.
 
     >>> from robustxai.nets import CompactResNet
     >>> FullGrad(CompactResNet(classes=4).eval())(torch.rand(2, 3, 56, 56), 1).shape

@@ -1,6 +1,6 @@
 """CAMs whose weights come from changed copies of the image or the map: Score-CAM and Ablation-CAM.
 
-They ask the network once for every channel of the layer, some channels at a time, so that memory does not grow with
+They query the network once for every channel of the layer, some channels at a time, so that memory does not grow with
 their number; where a graph is kept, each pass is computed again for its gradient. The score is S = sum_j a_j y_j with
 the coefficients of the unchanged image.
 """

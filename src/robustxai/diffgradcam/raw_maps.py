@@ -1,8 +1,7 @@
 """From a cut-open forward pass to class activation maps: fast path, general path, all classes at once.
 
 `raw_maps` is the whole method in three lines: coefficients of the score, gradient at the layer, weighting.
-Everything else here is about not computing more than that. Knows nothing about hooks, normalisation or
-resizing.
+Everything else here is about not computing more than that.
 """
 
 from collections.abc import Iterator

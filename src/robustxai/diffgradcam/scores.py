@@ -3,8 +3,6 @@
 A CAM never needs the score itself, only its gradient at the explained layer, and that gradient is the
 vector-Jacobian product of the logits with `a`. So a score *is* its coefficient vector, and the theory of the
 chapter is one line of arithmetic: a map is blind to what is added to all logits alike iff sum_j a_j = 0.
-
-Knows nothing about networks, layers or maps.
 """
 
 from collections.abc import Callable
@@ -178,7 +176,7 @@ def score_coefficients(logits: Logits, target: Target, kind: str = "lse", **opti
 
 
 def check_contrast(kind: str, options: dict[str, object]) -> None:
-    """The public door of scores: ValueError for an unknown name or an option this score does not take."""
+    """The public entry point of scores: ValueError for an unknown name or an option this score does not take."""
     if kind not in tuple(SCORES):
         raise ValueError(f"contrast is {kind!r}; accepted are {', '.join(SCORES)}")
     accepted = [p.name for p in signature(SCORES[kind]).parameters.values() if p.kind is p.KEYWORD_ONLY]

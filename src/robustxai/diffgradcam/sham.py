@@ -28,7 +28,7 @@ def sham_target(
             sides inwards).
 
     The number of ones is the symmetric count (whole groups of mirrored pixels) nearest to exp(entropy) if its
-    entropy is within 0.05 of the wanted one, else round(exp(entropy)).
+    entropy is within 0.05 of the target entropy, else round(exp(entropy)).
 
     Raises:
         ValueError: n or exp(entropy) outside 1 ... h * w, unknown layout.

@@ -25,7 +25,7 @@ Target = Int[Tensor, "..."] | Int[np.ndarray, "..."] | Sequence[int] | int | np.
 
 
 def explained(logits: Logits, target: Target, score: str = "prob") -> Float[Tensor, " n"]:
-    """The explained number of each sample (spec 3.1): p_c, z_c or -log p_c of class `target`, None the predicted one.
+    """The explained score of each sample (spec 3.1): p_c, z_c or -log p_c of class `target`, None the predicted one.
 
     A single logit z is a sigmoid with classes 0 and 1: its 'logit' is z for class 1 and -z for class 0. For
     two classes all three rank features alike; for more they do not, and for a piecewise linear network
@@ -59,7 +59,7 @@ def logits_and_gradient(
     score: str = "prob",
     create_graph: bool = False,
 ) -> tuple[Logits, Inputs]:
-    """Logits (n, C) and the signed input gradient of the explained number, shape of `x`, from one forward pass.
+    """Logits (n, C) and the signed input gradient of the explained score, shape of `x`, from one forward pass.
 
     With `create_graph` both stay in the graph (of the weights, and of `x` if it requires a gradient); without,
     both are detached. `target` None is the predicted class. Touches no `.grad`. ValueError for a network whose logits
@@ -95,7 +95,7 @@ def gradient(
     score: str = "prob",
     create_graph: bool = False,
 ) -> Inputs:
-    """The signed input gradient of the explained number, summed over samples (P4), in the shape of `x`.
+    """The signed input gradient of the explained score, summed over samples (P4), in the shape of `x`.
 
     >>> gradient(torch.nn.Linear(3, 2), torch.zeros(4, 3), 1, score="logit").shape
     torch.Size([4, 3])

@@ -1,4 +1,4 @@
-"""From an attribution to the map that people look at, attacks move and measures read: the one rule of the library.
+"""From an attribution to the map that people look at, attacks change and measures read: the one rule of the library.
 
 Knows tensors only.
 """
@@ -38,7 +38,7 @@ def shares(attribution: Attribution) -> Float[Tensor, "n d"]:
 
 
 def read(explain: Callable[..., Any]) -> Callable[..., Tensor]:
-    """`explain`, whatever its kind, as explain(x, target) -> map: what an attack or a measure does at its door.
+    """`explain`, whatever its kind, as explain(x, target) -> map: what attacks and measures do at their entry point.
 
     The map is `reduced`; ValueError where `explain` gives no tensor with one row a sample.
 

@@ -1,7 +1,4 @@
-"""`Attribution`: what an explainer of this chapter found, and how far it adds up.
-
-Knows nothing about how it was found.
-"""
+"""`Attribution`: what an explainer of this chapter found, and how far it adds up."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The targeted attack on attributions: make the map of one image look like that of another (spec 4).
+"""The targeted attack on attributions: make the map of one image similar to that of another (spec 4).
 
 The attacker changes the input only, knows network and explainer, and must keep the prediction. Takes any
 explainer `explain(x, target)` that is differentiable in x, or a `guide` to derivatives for those that are not
@@ -36,16 +36,16 @@ class AttributionAttack:
     size of the image.
 
     Args:
-        images: whose maps are wanted, one for all or one for each input; explained for the class predicted on
+        images: whose maps are the goal, one for all or one for each input; explained for the class predicted on
             them, by the explainer under attack.
-        maps: the wanted maps themselves (non-negative), in place of `images`.
+        maps: the goal maps themselves (non-negative), in place of `images`.
         eps: l_inf budget in units of the input; None for no bound, as released.
         steps, lr: of Adam; `lr` in units of the input.
         output_weight: the default rarely flips a prediction; `RELEASED_WEIGHT` is the released one.
         keep: "weigh" goes on after a flip, pulled back by the output term; "stop" ends the sample there, as
             released. Either way no input with another prediction is a result.
-        refresh: a guide is asked for derivatives every so many steps.
-        look: every so many steps the inputs are judged, and the best judged ones are the result. None: every
+        refresh: a guide is called for derivatives every so many steps.
+        look: every so many steps the iterates are evaluated, and the best evaluated ones are the result. None: every
             `refresh` steps with a guide, and every step without one, where it costs nothing; a comparison of
             explainers should give all of them the same number.
         clip: range of valid inputs; None for no range. batch_size: inputs attacked at once, for memory.

@@ -1,7 +1,7 @@
 """Baseline images to start a path from: black, white, mean, a decoded code, the median of a class.
 
 All methods of a comparison should start from the same one (spec 3.5). Each returns a batch of the shape of
-`x`, or of one image where it does not depend on `x`. Knows nothing about paths.
+`x`, or of one image where it does not depend on `x`.
 """
 
 import warnings

@@ -1,8 +1,7 @@
-"""Measures that put one question after another, answered in one call: the same numbers in less time.
+"""Batches the sequential model queries of a metric: the same numbers in less time.
 
-Max-sensitivity asks an explainer about one changed batch at a time, infidelity asks a classifier likewise. Small
-batches are slow. As their questions do not depend on the answers, they can be collected first. Runs without gradients.
-Knows nothing about what the measures compute.
+Max-sensitivity queries an explainer with one changed batch at a time, infidelity a classifier likewise. Small
+batches are slow. As their queries do not depend on the answers, they can be collected first. Runs without gradients.
 """
 
 from collections.abc import Callable
@@ -26,17 +25,17 @@ def at_once(
     max_batch: int = 64,
     memory: dict[bytes, Tensor] | None = None,
 ) -> Result:
-    """`measure(answer)`, with all questions put in calls of about `max_batch` samples.
+    """`measure(answer)`, with all queries joined in calls of about `max_batch` samples.
 
     Args:
-        measure: asks `answer(x)` or `answer(x, target)` for batches x (n, ...), target (n,), all of the same n; it
-            must ask the same whatever the answers are, so a generator is made inside it.
+        measure: queries `answer(x)` or `answer(x, target)` for batches x (n, ...), target (n,), all of the same n; it
+            must issue the same queries whatever the answers are, so a generator is made inside it.
         answer: treats its samples independently.
-        like: (n, ...) any answer of the right shape, given while questions are collected.
-        known: (n, ...) the answer to the first question, which then is not put.
-        memory: keeps answers by their questions, for measures of which several put the same to one `answer`.
+        like: (n, ...) any answer of the right shape, given while queries are collected.
+        known: (n, ...) the answer to the first query, which then is not issued.
+        memory: keeps answers by their queries, for measures of which several issue the same to one `answer`.
 
-    Raises ValueError where the measure asks otherwise the second time.
+    Raises ValueError where the second run of the measure issues different queries.
 
     >>> twice = lambda ask: ask(torch.ones(1, 2)) + ask(torch.zeros(1, 2))
     >>> at_once(twice, lambda x: 3 * x, like=torch.zeros(1, 2))
@@ -78,7 +77,7 @@ def at_once(
 
 
 def _key(question: tuple[Tensor, ...]) -> bytes:
-    """A name of a question: equal for equal ones."""
+    """A key of a query: equal for equal ones."""
     name = sha256()
     for part in question:
         name.update(part.detach().cpu().contiguous().numpy().tobytes())

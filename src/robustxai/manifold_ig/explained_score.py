@@ -1,7 +1,4 @@
-"""What is explained of a classifier: one of its classes, and that class's logit or probability.
-
-Knows nothing about paths or attributions.
-"""
+"""What is explained of a classifier: one of its classes, and that class's logit or probability."""
 
 from jaxtyping import Float, Int
 from torch import Tensor

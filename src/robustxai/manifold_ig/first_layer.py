@@ -3,7 +3,7 @@
 Up to the output h of its first convolution or linear layer, and of the batch norm on it, a network is as a rule an
 affine map of the image. Then h(start + t (end - start)) = h0 + t (h1 - h0), and a gradient in the image is J^T times
 the gradient in h, with one matrix J = dh/dx for all points, which can be applied once, to their sum. That is exact up
-to rounding and saves each point the first layer, forward and backward. Knows nothing about sums or attributions.
+to rounding and saves each point the first layer, forward and backward.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ TIMES = (0.381966, 0.854102)  # two points in no simple place
 
 
 class Segment(NamedTuple):
-    """Straight paths from `start` to `end`, one a sample, with what asks a network about their points.
+    """Straight paths from `start` to `end`, one a sample, with what evaluates a network at their points.
 
     model: points (n, ...) to what the network returns. pull: the sum of gradients in the points to that of gradients
     in the images.

@@ -1,4 +1,4 @@
-"""What curves and geodesic solvers accept, and the sentences that say so: checked once, at a public door.
+"""What curves and geodesic solvers accept, and the sentences that say so: checked once, at a public entry point.
 
 Knows shapes and the names of options, and nothing about what is done with them.
 """
@@ -127,7 +127,7 @@ def check_start(start: Tensor | None, z0: Tensor) -> None:
 
 @torch.no_grad()
 def check_penalty(penalty: Callable[[Tensor], Tensor] | None, z0: Tensor) -> None:
-    """A penalty gives one number for each code; it is asked once, about `z0`."""
+    """A penalty gives one number for each code; it is called once, on `z0`."""
     if penalty is None:
         return
     paid = penalty(z0)

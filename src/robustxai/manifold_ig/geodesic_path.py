@@ -15,7 +15,7 @@ from robustxai.manifold_ig.attribution import Attribution
 from robustxai.manifold_ig.baselines import as_baseline
 from robustxai.manifold_ig.geodesic import Geodesic, geodesic
 from robustxai.manifold_ig.geodesic_checks import MODES, check_solver
-from robustxai.manifold_ig.integrated_gradients import Sample, Target, Way
+from robustxai.manifold_ig.integrated_gradients import PathIntegral, Sample, Target
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.pullback_metric import Decoder, Latents, decode
 from robustxai.manifold_ig.sine_curves import line
@@ -95,7 +95,7 @@ class ManifoldIG(LatentPathIG):
         warm: Latents | Geodesic | None = None,
     ) -> Attribution:
         """The attribution with its diagnostics; `warm` is a geodesic of similar images to start from."""
-        return self._judged(x, self._watched()._found(x, target, baselines, warm=warm))
+        return self._diagnose(x, self._with_diagnostics()._attribute(x, target, baselines, warm=warm))
 
     def geodesic(self, x: Tensor, start: Tensor, *, warm: Tensor | Geodesic | None = None) -> Geodesic:
         """The geodesics between the codes of `start` and of `x`, with `warm` as in `geodesic(start=...)`."""
@@ -129,7 +129,7 @@ class ManifoldIG(LatentPathIG):
     def guide(self, x: Tensor, *, beta: float | int = 10.0) -> Explainer:
         """The path with the bend of the geodesics at `x` from black, and softplus in place of the network's ReLUs.
 
-        In mode "released" it goes all the way to the code. For other baselines: `adaptive.frozen`.
+        In mode "released" it goes all the way to the code. For other baselines: `guides.frozen`.
         """
         held = self.held(self.geodesic(x.detach(), as_baseline(None, x)))
         return held.guide(x, beta=beta)
@@ -152,7 +152,9 @@ class ManifoldIG(LatentPathIG):
             internal_batch_size=self.internal_batch_size,
         )  # fmt: skip
 
-    def _way(self, x: Tensor, start: Tensor, target: Target, warm: Tensor | Geodesic | None = None) -> Way:
+    def _integrate(
+        self, x: Tensor, start: Tensor, target: Target, warm: Tensor | Geodesic | None = None
+    ) -> PathIntegral:
         found = self.geodesic(x.detach(), start, warm=warm)
         latents = found.latents
         if torch.is_grad_enabled():

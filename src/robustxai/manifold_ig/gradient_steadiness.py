@@ -1,7 +1,4 @@
-"""How steady are the gradients that an attribution along a path adds up? Measured as they come, without keeping them.
-
-Knows nothing about paths or networks.
-"""
+"""How steady are the gradients that an attribution along a path adds up? Measured as they come, none is kept."""
 
 import torch
 from jaxtyping import Float
@@ -30,7 +27,7 @@ class Turning:
         self.blind = not asked
 
     def see(self, slopes: Nodes) -> None:
-        """The next gradients; not looked at where nobody asked, or with a graph."""
+        """The next gradients; ignored where it is switched off, or with a graph."""
         self.blind |= slopes.requires_grad
         if self.blind:
             return

@@ -20,7 +20,7 @@ from robustxai.manifold_ig.saliency_maps import Explain, signed
 def frozen(
     method: ManifoldIG, baselines: Tensor | float | int | None = None
 ) -> Callable[[Tensor], LatentPathIG]:
-    """The guide of an attack on ManifoldIG: at the inputs that it is asked for, their geodesics are solved; the
+    """The guide of an attack on ManifoldIG: at the inputs that it is called for, their geodesics are solved; the
     ends of the path then move with the codes while its bend stays (spec 4.4, item 2).
 
     In mode "released" the guide's path goes all the way to the code, where the method's own stops at 19/20.
@@ -38,7 +38,7 @@ def frozen(
 
 def borrowed(explain: Explain, behind: Explain) -> Callable[[Tensor], Explain]:
     """The guide of an attack with the derivative of another method, for values that cost much: right at the inputs
-    that it is asked for, and from there on moving as `behind` does (`BPDA` asks `explain` at every step). Both are
+    that it is called for, and from there on moving as `behind` does (`BPDA` calls `explain` at every step). Both are
     read before they are reduced to maps.
     """
     ours, theirs = signed(explain), signed(behind)

@@ -15,7 +15,7 @@ from torch import Tensor
 from robustxai.checks import check_count
 from robustxai.manifold_ig.baselines import as_baseline
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
-from robustxai.manifold_ig.integrated_gradients import Target, Way
+from robustxai.manifold_ig.integrated_gradients import PathIntegral, Target
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.pullback_metric import Codes, Decoder, Latents, curve_energy, decode
 from robustxai.manifold_ig.sine_curves import line
@@ -112,7 +112,7 @@ class ImplicitPathIG(LatentPathIG):
 
     iterations = 10
 
-    def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
+    def _integrate(self, x: Tensor, start: Tensor, target: Target) -> PathIntegral:
         assert self.decoder is not None and self.bend is not None
         z0, z1 = self._codes(x, start)
         latents = _Path.apply(z1, z0.detach(), self.bend, self.decoder, self.iterations)

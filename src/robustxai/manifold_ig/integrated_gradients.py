@@ -2,7 +2,7 @@
 
 Captum's convention: images (N, C, H, W) in [0, 1] (or samples of any shape) come in, signed attributions of the same
 shape go out; calling the object gives their map. Where `x` requires a gradient the attribution is differentiable in
-it, so that it can be attacked. Knows nothing about attacks or measures.
+it, so that it can be attacked.
 """
 
 import copy
@@ -34,8 +34,8 @@ Baselines = Float[Tensor, "*baseline"] | float | int | None
 
 
 @dataclass
-class Way:
-    """What a method integrates along: its ends, the attribution, whether it is finite, the geodesic."""
+class PathIntegral:
+    """A path and the integral along it: its ends, the attribution, the class, whether it is finite, the geodesic."""
 
     ends: Tensor
     integral: Integral
@@ -45,12 +45,12 @@ class Way:
 
 
 class PathExplainer(GradientExplainer):
-    """What all methods share; a method adds `_way`: from images, baselines and target to a path and its sum.
+    """What all methods share; a method adds `_integrate`: from images, baselines and target to a path and its sum.
 
     Args:
         model: samples (n, ...) to logits (n, classes), in eval mode.
         n_steps: segments of the path.
-        rule: quadrature along the path, see `integrate.quadrature`.
+        rule: quadrature along the path, see `quadrature_rules.quadrature`.
         score: the explained scalar, the target's "logit" or its probability "prob".
         internal_batch_size: most images in one pass of a network; None for no limit. It bounds passes, not paths:
             the images of decoded paths are in memory, n_steps + 1 for each sample.
@@ -113,49 +113,51 @@ class PathExplainer(GradientExplainer):
             ValueError: bad images, baselines or target, a network in training mode, a decoder that does not
                 give images like `x`.
         """
-        way = self._found(x, target, baselines)
+        path = self._attribute(x, target, baselines)
         if not return_convergence_delta:
-            return way.integral.values
-        return way.integral.values, self._judged(x, way).delta
+            return path.integral.values
+        return path.integral.values, self._diagnose(x, path).delta
 
     def explain(self, x: Sample, target: Target = None, baselines: Baselines = None) -> Attribution:
         """The attribution with its diagnostics; arguments as in `attribute`."""
-        return self._judged(x, self._watched()._found(x, target, baselines))
+        return self._diagnose(x, self._with_diagnostics()._attribute(x, target, baselines))
 
     def guide(self, x: Tensor, *, beta: float | int = 10.0) -> Explainer:
         """The same explainer of a softplus copy of a network with ReLUs; itself where there are none to replace."""
         return super().guide(x, beta=beta) if isinstance(self.model, nn.Module) else self
 
-    def _watched(self) -> "PathExplainer":
+    def _with_diagnostics(self) -> "PathExplainer":
         again = copy.copy(self)
         again.steady = True
         return again
 
-    def _found(self, x: Tensor, target: Target, baselines: Tensor | float | None, **more: Any) -> Way:
+    def _attribute(
+        self, x: Tensor, target: Target, baselines: Tensor | float | None, **more: Any
+    ) -> PathIntegral:
         """The attribution without its diagnostics, which cost passes that an attack need not pay."""
         self._check(x, baselines)
         if baselines is None and self.black_start:
             warn_outside(x, stacklevel=3)
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
-            return self._way(x, self._begin(baselines, x), target, **more)
+            return self._integrate(x, self._baseline(baselines, x), target, **more)
 
-    def _begin(self, baselines: Tensor | float | None, x: Tensor) -> Tensor:
+    def _baseline(self, baselines: Tensor | float | None, x: Tensor) -> Tensor:
         return as_baseline(baselines, x)
 
-    def _judged(self, x: Tensor, way: Way) -> Attribution:
+    def _diagnose(self, x: Tensor, path: PathIntegral) -> Attribution:
         with torch.no_grad():
-            start, end = (picked(self._logits(e), way.target, self.score) for e in way.ends)
-            changed = torch.zeros_like(way.finite)
+            start, end = (picked(self._logits(e), path.target, self.score) for e in path.ends)
+            changed = torch.zeros_like(path.finite)
             if self.encoder is not None and self.decoder is not None:
                 rebuilt = self._rebuilt(x)
                 changed = as_target(None, self._logits(rebuilt)) != as_target(None, self._logits(x))
-            finite = way.finite & way.integral.values.flatten(1).isfinite().all(1)
+            finite = path.finite & path.integral.values.flatten(1).isfinite().all(1)
         return Attribution(
-            way.integral.values, way.target, start, end, way.integral.scores.detach(), way.ends.detach(),
-            changed, finite, way.geodesic, way.integral.noise,
+            path.integral.values, path.target, start, end, path.integral.scores.detach(), path.ends.detach(),
+            changed, finite, path.geodesic, path.integral.noise,
         )  # fmt: skip
 
-    def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
+    def _integrate(self, x: Tensor, start: Tensor, target: Target) -> PathIntegral:
         raise NotImplementedError
 
     def _in_passes(self, network: Decoder, x: Tensor) -> Tensor:
@@ -174,7 +176,7 @@ class PathExplainer(GradientExplainer):
 
     def _along(
         self, images: Tensor, target: Target, found: Geodesic | None = None, kind: torch.dtype | None = None
-    ) -> Way:
+    ) -> PathIntegral:
         """Integrate along a path that is there as images; kind: the type that the network takes, if it is another."""
         kind = kind or images.dtype
         index = self._target(images[-1].to(kind), target)
@@ -184,7 +186,7 @@ class PathExplainer(GradientExplainer):
             internal_batch_size=self.internal_batch_size, steady=self.steady,
         )  # fmt: skip
         finite = images.flatten(2).isfinite().all(2).all(0)
-        return Way(
+        return PathIntegral(
             images[[0, -1]].to(kind),
             integral,
             index,
@@ -235,7 +237,7 @@ class IntegratedGradients(PathExplainer):
             raise ValueError("encoder and decoder must be given both or not at all; one is missing")
         self.encoder, self.decoder = encoder, decoder
 
-    def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
+    def _integrate(self, x: Tensor, start: Tensor, target: Target) -> PathIntegral:
         end = x
         if self.encoder is not None:
             end, start = self._rebuilt(x), self._rebuilt(start)
@@ -245,4 +247,4 @@ class IntegratedGradients(PathExplainer):
             internal_batch_size=self.internal_batch_size, steady=self.steady,
         )  # fmt: skip
         ends = torch.stack((start, end))
-        return Way(ends, integral, index, ends.flatten(2).isfinite().all(2).all(0))
+        return PathIntegral(ends, integral, index, ends.flatten(2).isfinite().all(2).all(0))

@@ -1,8 +1,8 @@
 """The distance of an image to a manifold that is known: that of a renderer from factors to images.
 
-The drawn worlds of `robustxai.data.scenes` are deterministic functions of a few factors, so that the images
+The rendered worlds of `robustxai.data.scenes` are deterministic functions of a few factors, so that the images
 that can occur are a known set. How far an image is from it is a minimum over the factors, searched from
-several starts: the value found is an upper estimate of the distance. Knows nothing about networks.
+several starts: the value found is an upper estimate of the distance.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,8 +24,8 @@ from robustxai.runtime import side_by_side
 
 Factors = Float[Tensor, "m factor"]
 Images = Float[Tensor, "n channel height width"]
-TOGETHER = 12  # images in one search, of several that run side by side
-EDGE = 0.02  # starts are kept this share of the range off its ends, where the search has no slope
+TOGETHER = 12  # images in one search, of several that run in parallel
+EDGE = 0.02  # starts are kept this share of the range off its ends, where the search has no gradient
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def manifold_distance(
 
 
 class _Search:
-    """Many fits side by side: row i wants to draw `goal[i]`."""
+    """Many fits in one batch: row i wants to draw `goal[i]`."""
 
     def __init__(self, manifold: KnownManifold, goal: Tensor, size: int):
         self.manifold, self.goal, self.size = manifold, goal.flatten(1), size

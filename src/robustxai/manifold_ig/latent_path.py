@@ -1,6 +1,6 @@
 """LatentPathIG (EIG): Integrated Gradients along a decoded line of codes, straight or bent.
 
-Encoder and decoder are any callables, x -> code -> image. Knows nothing about geodesic solvers.
+Encoder and decoder are any callables, x -> code -> image.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from robustxai.checks import check_callable, check_count, check_name
 from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.geodesic import Geodesic
-from robustxai.manifold_ig.integrated_gradients import PathExplainer, Target, Way
+from robustxai.manifold_ig.integrated_gradients import PathExplainer, PathIntegral, Target
 from robustxai.manifold_ig.path_cache import Recall
 from robustxai.manifold_ig.pullback_metric import Decoder, Latents, decode
 from robustxai.manifold_ig.sine_curves import line
@@ -85,7 +85,7 @@ class LatentPathIG(PathExplainer):
             )
         return latents + self.bend
 
-    def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
+    def _integrate(self, x: Tensor, start: Tensor, target: Target) -> PathIntegral:
         return self._decoded(self.latents(x, start), x, start, target)
 
     def _recalled(self, kind: str, make: Callable[[], Any], *codes: Tensor) -> Any:
@@ -110,7 +110,7 @@ class LatentPathIG(PathExplainer):
 
     def _decoded(
         self, latents: Tensor, x: Tensor, start: Tensor, target: Target, found: Geodesic | None = None
-    ) -> Way:
+    ) -> PathIntegral:
         """Integrate along decoded codes; the images that the solver left are used where no graph is wanted."""
         assert self.decoder is not None
         if found is not None and found.images.shape[2:] == x.shape[1:] and not latents.requires_grad:

@@ -1,6 +1,6 @@
-"""L-BFGS for many small problems side by side: independent states, one batched evaluation for all.
+"""L-BFGS for many small problems in one batch: independent states, one batched evaluation for all.
 
-A row that has converged leaves the batch. Knows nothing about curves.
+A row that has converged leaves the batch.
 """
 
 from collections.abc import Callable

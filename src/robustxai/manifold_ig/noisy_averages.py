@@ -2,7 +2,7 @@
 
 The noise is the same for every image and every call: a map depends on its image and on the seed, never on its batch.
 It comes in pairs +e and -e, so that its mean is 0 for an even number of samples and a linear network is explained
-exactly; what is estimated is the same. Knows nothing about autoencoders.
+exactly; what is estimated is the same.
 """
 
 from typing import Any
@@ -12,7 +12,12 @@ from torch import Tensor, nn
 
 from robustxai.checks import check_count, check_generator, check_number
 from robustxai.manifold_ig.baselines import as_baseline
-from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer, Target, Way
+from robustxai.manifold_ig.integrated_gradients import (
+    IntegratedGradients,
+    PathExplainer,
+    PathIntegral,
+    Target,
+)
 from robustxai.manifold_ig.path_integral import Integral, line_integral, made_gradients
 
 
@@ -72,7 +77,7 @@ class SmoothGradIG(_Noisy):
     ):
         super().__init__(model, samples=samples, std=std, generator=generator, **options)
 
-    def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
+    def _integrate(self, x: Tensor, start: Tensor, target: Target) -> PathIntegral:
         index = self._target(x, target)
         values, scores = torch.zeros_like(x), x.new_zeros(())
         for noise in self._noise(x, self.generator.clone_state()):
@@ -82,7 +87,7 @@ class SmoothGradIG(_Noisy):
             )  # fmt: skip
             values, scores = values + found.values / self.samples, found.scores / self.samples + scores
         ends = torch.stack((start, x))
-        return Way(ends, Integral(values, scores), index, ends.flatten(2).isfinite().all(2).all(0))
+        return PathIntegral(ends, Integral(values, scores), index, ends.flatten(2).isfinite().all(2).all(0))
 
 
 class GradientSHAP(_Noisy):
@@ -120,7 +125,7 @@ class GradientSHAP(_Noisy):
             internal_batch_size=internal_batch_size,
         )  # fmt: skip
 
-    def _begin(self, baselines: Tensor | float | None, x: Tensor) -> Tensor:
+    def _baseline(self, baselines: Tensor | float | None, x: Tensor) -> Tensor:
         if not isinstance(baselines, Tensor) or baselines.ndim != x.ndim:
             return as_baseline(baselines, x[:1])
         if baselines.shape[1:] != x.shape[1:] or len(baselines) == 0:
@@ -130,7 +135,7 @@ class GradientSHAP(_Noisy):
             )
         return as_baseline(baselines, baselines.to(x))
 
-    def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
+    def _integrate(self, x: Tensor, start: Tensor, target: Target) -> PathIntegral:
         index, generator = self._target(x, target), self.generator.clone_state()
         how: dict[str, Any] = dict(generator=generator, device=generator.device)
         which = torch.randint(len(start), (self.samples,), **how).to(x.device)
@@ -146,4 +151,4 @@ class GradientSHAP(_Noisy):
             self.model, part, self.samples, index, score=self.score, internal_batch_size=self.internal_batch_size
         )  # fmt: skip
         ends = torch.stack((start.mean(0).expand_as(x), x))
-        return Way(ends, integral, index, ends.flatten(2).isfinite().all(2).all(0))
+        return PathIntegral(ends, integral, index, ends.flatten(2).isfinite().all(2).all(0))

@@ -1,7 +1,7 @@
 """A memory of paths that does not grow without end: what was used least recently is forgotten first.
 
 A path of 20 images at 192 pixels takes nine megabytes, and a study asks for thousands. Networks that are explained
-side by side share it: what one is making the others wait for. Knows nothing about paths.
+in parallel share it: what one is making the others wait for.
 """
 
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 
 Paths have their points first, (points, n, *image); values are per point and path, (points, n), or per path,
 (n,). The completeness gap is `Attribution.completeness_gap`; the distance to a manifold that is known is in
-`known_manifold`. Knows nothing about how a path was found.
+`known_manifold`.
 """
 
 from collections.abc import Callable

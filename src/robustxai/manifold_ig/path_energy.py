@@ -1,6 +1,6 @@
 """What the fast geodesic solver minimises: the energy of curves given by sine coefficients, and its gradient.
 
-Rows are independent, so they can be evaluated in any groups. Knows nothing about how it is minimised.
+Rows are independent, so they can be evaluated in any groups.
 """
 
 from collections.abc import Callable

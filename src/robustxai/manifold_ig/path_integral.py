@@ -1,7 +1,7 @@
 """Attribution along a path of images: sums of classifier gradients times displacements.
 
 Every form is one sum, sum_p weight_p * grad F(point_p), elementwise: the forms differ in points and weights (see
-`rules`). Half precision is added up in float32. Knows nothing about where the path comes from.
+`quadrature_rules`). Half precision is added up in float32.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ Target = int | Int[Tensor, " n"] | None
 
 class Integral(NamedTuple):
     """values: attributions (n, *sample). scores: F at the points whose gradients were taken, (points, n).
-    noise: mean of 1 - cos between neighbouring gradients (n,), see `Turning`; None where nobody asked or with a graph.
+    noise: mean of 1 - cos between neighbouring gradients (n,), see `Turning`; None if off or with a graph.
     """
 
     values: Float[Tensor, " n *sample"]
@@ -122,7 +122,7 @@ def made_gradients(
     internal_batch_size: int | None = None,
     steady: bool = False,
 ) -> Integral:
-    """As `weighted_gradients`, with points and weights that are made as they are asked for, never all at once.
+    """As `weighted_gradients`, with points and weights that are made as they are needed, never all at once.
 
     part: from a slice of the `times` points of each path, and one of the samples, to these points and their weights.
     """
@@ -150,7 +150,7 @@ def straight_integral(
     """(end - start) * sum_p w_p grad F(start + t_p (end - start)): Integrated Gradients (spec 3.8, item 1).
 
     The points are made in passes of at most `internal_batch_size`, never all at once; behind the network's first layer
-    where that is the same (see `entered`), unless `steady` asks for the gradients of single points. rule: "midpoint",
+    where that is the same (see `entered`), unless `steady` needs the gradients of single points. rule: "midpoint",
     "left", "right", "trapezoid" (steps + 1 points of total weight 1), "released" (as left) or "gausslegendre".
 
     target: the class, or one for each sample; None for the one predicted at `end`. Raises ValueError for ends of

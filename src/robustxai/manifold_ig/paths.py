@@ -1,7 +1,7 @@
 """Paths of images from a baseline to an input, points first: (points, n, *image).
 
 Straight lines, blur paths and guided paths, and the bridges that join a path between reconstructions to the raw
-images. Decoded lines are in `decoded`, geodesics in `geodesic`. Knows nothing about attributions.
+images. Decoded lines are in `latent_path`, geodesics in `geodesic`.
 """
 
 import math

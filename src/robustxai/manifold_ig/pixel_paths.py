@@ -10,7 +10,12 @@ from robustxai.explainers.base import Explainer
 from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.gradient_steadiness import Turning
 from robustxai.manifold_ig.guides import BPDA
-from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer, Target, Way
+from robustxai.manifold_ig.integrated_gradients import (
+    IntegratedGradients,
+    PathExplainer,
+    PathIntegral,
+    Target,
+)
 from robustxai.manifold_ig.path_integral import Integral, gradients, made_gradients
 from robustxai.manifold_ig.precision import widened
 from robustxai.manifold_ig.quadrature_rules import RULES
@@ -60,7 +65,7 @@ class BlurIG(PathExplainer):
         if x.ndim != 4:
             raise ValueError(f"x has shape {tuple(x.shape)}; accepted is a batch of images (n, c, h, w)")
 
-    def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
+    def _integrate(self, x: Tensor, start: Tensor, target: Target) -> PathIntegral:
         sigma_max = min(x.shape[2:]) / 4 if self.sigma_max is None else self.sigma_max
         scales = paths.blur_scales(sigma_max, self.n_steps, spacing=self.spacing)
         if self.rule != "derivative":
@@ -82,7 +87,7 @@ class BlurIG(PathExplainer):
             integral.values, integral.scores.flip(0), integral.noise
         )  # from the blurred end, as the path goes
         ends = torch.stack((paths.blur(x, sigma_max).to(x), x))
-        return Way(ends, integral, index, ends.flatten(2).isfinite().all(2).all(0))
+        return PathIntegral(ends, integral, index, ends.flatten(2).isfinite().all(2).all(0))
 
 
 class GuidedIG(PathExplainer):
@@ -125,7 +130,7 @@ class GuidedIG(PathExplainer):
         return BPDA(self, behind.guide(x, beta=beta))
 
     @torch.no_grad()
-    def _way(self, x: Tensor, start: Tensor, target: Target) -> Way:
+    def _integrate(self, x: Tensor, start: Tensor, target: Target) -> PathIntegral:
         x, kind = x.detach(), x.dtype
         index = self._target(x, target)
         size, scores = self.internal_batch_size or len(x), []
@@ -146,4 +151,4 @@ class GuidedIG(PathExplainer):
             values += (after - before) * gradient
             finite &= after.flatten(1).isfinite().all(1)
         integral = Integral(values.to(kind), torch.stack(scores), turning.mean())
-        return Way(torch.stack((start, after)).to(kind), integral, index, finite)
+        return PathIntegral(torch.stack((start, after)).to(kind), integral, index, finite)

@@ -2,7 +2,7 @@
 
 A decoder is any callable from codes (n, *latent) to images (n, *image) that treats its samples independently.
 A discrete curve has its points first: (points, n, ...), n curves side by side; its N = points - 1 segments
-take the time dt = 1/N each. Knows nothing about solvers, classifiers or attributions.
+take the time dt = 1/N each.
 """
 
 import warnings

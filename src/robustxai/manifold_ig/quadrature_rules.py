@@ -1,7 +1,7 @@
 """Quadrature along a path: at which points gradients are taken, and with which weights they are added.
 
 Form A is the paper's integral ("midpoint", "trapezoid", "left"), form B what the released code computes
-("released"). Knows nothing about networks.
+("released").
 """
 
 import numpy as np

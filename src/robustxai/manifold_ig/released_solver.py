@@ -1,7 +1,7 @@
 """The released geodesic algorithm: Gauss-Seidel descent on the nodes, as the authors' code runs it.
 
 Kept for comparison, with its peculiarities: a fixed step, a stop rule that depends on units, and a last node
-at (T - 1)/T of the way, so that the path never reaches its end. Knows nothing about better ways.
+at (T - 1)/T of the path, so that the path never reaches its end.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Curves between fixed ends as a straight line plus sines: Z(t) = line(t) + sum_k a_k sin(k pi t) / k.
 
 The factor 1/k whitens the time direction of the energy: with a flat decoder its Hessian in `a` is the same
-for every k (spec 9.3). Knows nothing about decoders.
+for every k (spec 9.3).
 """
 
 import math

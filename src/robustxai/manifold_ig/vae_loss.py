@@ -1,7 +1,7 @@
 """The loss of the paper's VAE: KL + mean squared error + perceptual distance, for `robustxai.nets.fit`.
 
 The perceptual distance compares what the first convolutions of a frozen network give for an image and its
-reconstruction, before their activation. Knows nothing about the data.
+reconstruction, before their activation.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How a measure asks an explainer, ours or a foreign one, for the attributions of one class.
+"""How a measure queries an explainer, ours or a foreign one, for the attributions of one class.
 
 An explainer is a callable explain(x, target), or an object with `.attribute`, as Captum's have. Its attributions are
 read as they are, signed or not: what is compared is the explainer with itself. Knows nothing about any measure.

@@ -1,4 +1,4 @@
-"""torchvision's ResNet-18, DenseNet-121 and SqueezeNet 1.1 with the doors of `CompactResNet`.
+"""torchvision's ResNet-18, DenseNet-121 and SqueezeNet 1.1 with the interface of `CompactResNet`.
 
 Images in [0, 1] go in, the normalisation is inside, `body` ends with the map that enters global average
 pooling (GAP), and no ReLU works in place, so that every layer can be hooked. It knows nothing about

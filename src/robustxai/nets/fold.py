@@ -1,8 +1,8 @@
-"""A copy of a trained network that computes the same with less work: for studies that ask it many thousand times.
+"""A copy of a trained network that computes the same with less work: for studies that query it many thousand times.
 
 In eval mode a batch norm is a fixed scale and shift of each channel, so a convolution before it can do its part. A
 convolution of a doubled image is a smaller one of the image. And on a CPU, convolutions are faster with the channels
-last in memory. Knows nothing about what is asked.
+last in memory. Knows nothing about the queries.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Layout:
         self._sure = True
         try:
             return loss(batch.contiguous(memory_format=self.format))
-        except (RuntimeError, ValueError) as error:  # the door to logits makes a ValueError of it
+        except (RuntimeError, ValueError) as error:  # `logits_of` makes a ValueError of it
             if VIEW not in str(error):
                 raise
         self.format = torch.contiguous_format

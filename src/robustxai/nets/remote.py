@@ -1,6 +1,6 @@
 """Networks from elsewhere, for readers with a network connection: torchvision enums and diffusers models.
 
-It knows how to ask those libraries, and nothing about the zoo's own files.
+It knows how to call those libraries, and nothing about the zoo's own files.
 """
 
 from __future__ import annotations

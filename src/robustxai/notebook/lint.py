@@ -114,7 +114,7 @@ def _errors(cell: dict[str, Any]) -> Iterator[str]:
 
 
 def _figures(cell: dict[str, Any]) -> Iterator[str]:
-    """Alternative text, caption and name of a cell that shows a picture."""
+    """Alternative text, caption and name of a cell that shows an image."""
     if not any(mime in IMAGES for output in cell["outputs"] for mime in output.get("data", {})):
         return
     about = cell["metadata"].get("mystnb", {})

@@ -21,7 +21,7 @@ METADATA = {
 }
 CELL_METADATA = ("cellView", "mystnb", "tags")  # the keys that mean something to the book, nbval or Colab
 FOREIGN_TAGS = {"injected-parameters", "papermill-error-cell-tag"}  # cells that papermill adds
-PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}  # what a picture needs
+PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}  # what an image needs
 
 
 def load(path: Path | str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _data(mime: str, value: Any) -> Any:
 
 
 def _output_metadata(output: dict[str, Any]) -> dict[str, Any]:
-    """Only the size at which a picture is drawn."""
+    """Only the size at which an image is drawn."""
     sizes = {}
     for mime, values in output.get("metadata", {}).items():
         size = {key: values[key] for key in ("width", "height") if isinstance(values, dict) and key in values}
@@ -133,7 +133,7 @@ def _output_metadata(output: dict[str, Any]) -> dict[str, Any]:
 
 
 def strip_png(data: bytes) -> bytes:
-    """The same picture without its comments: date, software, resolution. Raises ValueError when it is not a
+    """The same image without its comments: date, software, resolution. Raises ValueError when it is not a
     PNG.
     """
     if data[:8] != b"\x89PNG\r\n\x1a\n":

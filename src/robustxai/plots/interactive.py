@@ -1,6 +1,6 @@
 """A figure that moves without a kernel: frames computed beforehand, driven by an `<input type=range>`.
 
-One piece of HTML with its pictures, style and 40 lines of script inside: it needs no network, and works in
+One piece of HTML with its images, style and 40 lines of script inside: it needs no network, and works in
 the built book (also from a file), in Colab and in JupyterLab, with a mouse, a finger or the arrow keys.
 Without JavaScript the first, the middle and the last frame stand side by side. The template is `slider.html`.
 Knows nothing about what the frames show.
@@ -42,9 +42,9 @@ def slider(
 ) -> None:
     """Display `frames` behind a slider and print the digest of `data`.
 
-    `frames` are figures, or pictures (height, width, 3) as uint8 or as floats in [0, 1], all of one size.
+    `frames` are figures, or images (height, width, 3) as uint8 or as floats in [0, 1], all of one size.
     `values` names each frame (numbers or text), with `unit` after it; `label` says what the slider changes
-    and must be unique on its page; `alt` describes the pictures in eight words or more; `captions` is a line
+    and must be unique on its page; `alt` describes the images in eight words or more; `captions` is a line
     under each frame; `pace` is the seconds a frame stays when played. Raises ValueError when counts differ or
     the HTML would exceed 1.5 MB.
     """

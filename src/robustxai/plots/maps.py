@@ -1,4 +1,4 @@
-"""Pictures and heat maps laid over them. Takes arrays or tensors; knows nothing about the method that made a
+"""Images and heat maps laid over them. Takes arrays or tensors; knows nothing about the method that made a
 map.
 """
 

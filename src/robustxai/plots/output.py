@@ -1,8 +1,8 @@
 """What a cell shows: a figure with the digest of its data, or a table. Knows nothing about how figures are
 drawn.
 
-Notebook tests never compare pictures, so `show` prints the numbers behind the picture: a change in them fails
-the test, and readers who cannot see the picture get something too. The alternative text of a figure stands in
+Notebook tests never compare images, so `show` prints the numbers behind the figure: a change in them fails
+the test, and readers who cannot see the figure get something too. The alternative text of a figure stands in
 the cell's metadata (`mystnb.image.alt`), where the site builder looks for it.
 """
 

@@ -1,6 +1,6 @@
-"""Pictures beside the numbers that a method makes of them, in one figure: a frame of a slider.
+"""Images beside the numbers that a method makes of them, in one figure: a frame of a slider.
 
-Knows nothing about what the pictures show or the numbers mean.
+Knows nothing about what the images show or the numbers mean.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def pictures_and_bars(
     limits: tuple[float, float] = (0.0, 1.0),
     notes: Sequence[str] | None = None,
 ) -> Figure:
-    """Rows of pictures on the left, one horizontal bar a row on the right, of the same height.
+    """Rows of images on the left, one horizontal bar a row on the right, of the same height.
 
     rows: name to images (k, channel, height, width) in [0, 1], as many for all. values: name to the bar's length.
     limits: of the bars' axis, the same in every frame. notes: a word behind each bar. Raises ValueError where names

@@ -1,6 +1,6 @@
-"""Film strips: one row of pictures for each of several paths or methods, with the same steps below each other.
+"""Film strips: one row of images for each of several paths or methods, with the same steps below each other.
 
-Knows nothing about what the pictures show.
+Knows nothing about what the images show.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ def strips(
     titles: Sequence[str] | None = None,
     notes: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
-    """One row of pictures a name: `rows` maps it to images (k, channel, height, width) in [0, 1], as many for all.
+    """One row of images per name: `rows` maps it to a tensor (k, channel, height, width) in [0, 1], as many for all.
 
-    `titles`: one for each column. `notes`: name to a line below each of its pictures. Raises ValueError where counts
+    `titles`: one for each column. `notes`: name to a line below each of its images. Raises ValueError where counts
     differ.
     """
     named = {name: _images(images) for name, images in rows.items()}

@@ -68,7 +68,7 @@ def style() -> AbstractContextManager[None]:
 
 
 def picture(figure: Figure, *, dpi: int = DPI) -> Image.Image:
-    """The figure as an RGB picture on its card."""
+    """The figure as an RGB image on its card."""
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format="png", dpi=dpi, facecolor=CARD)
@@ -77,7 +77,7 @@ def picture(figure: Figure, *, dpi: int = DPI) -> Image.Image:
 
 
 def png(image: Image.Image, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """The picture as a PNG without metadata; with fewer bits a channel, then smaller, to fit `max_bytes`."""
+    """The image as a PNG without metadata; with fewer bits a channel, then smaller, to fit `max_bytes`."""
     data = _png(image)
     for bits in (7, 6):
         if len(data) > max_bytes:

@@ -163,7 +163,7 @@ def certified_ratio(
     """Gap over slope at the clean input, (n,): the smallest over all pairs, or the mean over the released list.
 
     reduce: 'min', or 'near' for the 2k - 1 pairs that the released code lists (each of T against rank k, rank k
-    against each of the next k). Infinite where nothing bends; NaN as for `certified_radius`.
+    against each of the next k). Infinite where the gap is locally constant; NaN as for `certified_radius`.
 
     >>> from robustxai.ranking import Saliency
     >>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
@@ -218,6 +218,6 @@ def _distances(rows: Tensor, a: int) -> Tensor:
 
 
 def _ratio(gaps: Tensor, slopes: Tensor) -> Tensor:
-    """Gap over slope; infinite where nothing bends, 0 for a tie that bends, NaN where one of them is."""
+    """Gap over slope; infinite where the gap is locally constant, 0 for a tie that is not, NaN where one of them is."""
     ratio = torch.where(slopes > 0, gaps / torch.where(slopes > 0, slopes, 1), torch.inf)
     return ratio.masked_fill(gaps.isnan() | slopes.isnan(), torch.nan)

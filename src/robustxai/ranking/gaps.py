@@ -1,8 +1,7 @@
 """Gaps between the top set T and the rest B, summed over pairs without ever listing the pairs.
 
 A sum of differences over any list of pairs is one weighted sum of the scores: a pair list *is* a weight per
-feature. `pair_weights` finds it from a ranking in O(d); everything else is a dot product. Knows nothing about
-networks.
+feature. `pair_weights` finds it from a ranking in O(d); everything else is a dot product.
 """
 
 import operator

@@ -1,7 +1,7 @@
 """From a data set to what a study trains and tests on: split, z-scored, one-hot encoded, with named features.
 
 The preparation of spec 7: 70 to 30 stratified, a validation part inside the 70, numbers z-scored with the
-training part's mean and deviation, categories as 0/1 columns. Images are split only. Knows nothing about models.
+training part's mean and deviation, categories as 0/1 columns. Images are split only.
 """
 
 from __future__ import annotations

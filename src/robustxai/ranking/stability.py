@@ -138,7 +138,7 @@ def sensitivity(
     guide: Guide | None = None,
     generator: torch.Generator | None = None,
 ) -> Sensitivity:
-    """max ||I(x) - I(x + u)||_2 / ||I(x)||_2 over ||u||_2 <= eps (spec 8), looked for in two ways.
+    """max ||I(x) - I(x + u)||_2 / ||I(x)||_2 over ||u||_2 <= eps (spec 8), searched in two ways.
 
     Random: the largest over `draws` points of the ball, which hardly ever finds the worst. Optimised: the MSE
     attack with `steps` steps, which keeps the prediction; `guide` gives it derivatives where `explain` has none. nan

@@ -1,7 +1,7 @@
-"""An adult-like table that is drawn: eight correlated numbers and five categories, and a score that is known.
+"""A synthetic table like Adult: eight correlated numbers and five categories, and a score that is known.
 
 The label is the sign of `log_odds` plus noise, so the true influence of every feature on every row is a
-derivative, and the features that have none are known. Knows nothing about networks.
+derivative, and the features that have none are known.
 """
 
 from typing import SupportsIndex

@@ -1,7 +1,7 @@
 """The methods of the paper's table by name: which regularisers, which activation, which optimiser option.
 
 All start from the same pretrained network and get the same budget (spec 5, 9.1). A new row is one entry of
-`METHODS`. Knows nothing about data or attacks.
+`METHODS`.
 """
 
 from __future__ import annotations

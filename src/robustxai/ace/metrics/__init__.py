@@ -1,8 +1,8 @@
-"""Measures of counterfactuals, with the definitions of the paper's scripts and of the drawn faces' truth.
+"""Measures of counterfactuals, with the definitions of the paper's scripts and of the rendered faces' truth.
 
-Did the decision change (`flips`), what does each changed pixel buy (`transition`), what else changed (`attributes`,
-`truth`), how much and at which frequencies (`changes`), how alike and how real (`features`). They work on float
-images in [0, 1], not on saved files. One value per image where that has a meaning, NaN where it has none.
+Did the decision change (`flips`), what does each changed pixel buy (`counterfactual_transition`), what else changed
+(`attributes`, `factors`), how much and at which frequencies (`changes`), how alike and how real (`realism`). They work
+on float images in [0, 1], not on saved files. One value per image where that has a meaning, NaN where it has none.
 """
 
 from robustxai.ace.metrics.attributes import CorrelationDifference, attributes_changed, correlation_difference

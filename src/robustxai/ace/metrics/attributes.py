@@ -1,7 +1,7 @@
 """What else changed: attributes that another network reads before and after (spec 4.5 and 4.6).
 
 Works on yes-no attributes (n, a); who reads them is the caller's business, such as `upper_half` of the network that
-knows the drawn faces' factors.
+knows the rendered faces' factors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the drawn faces know and no photograph does: which factors moved, and where the edit should have been.
+"""What the rendered faces know and no photograph does: which factors moved, and where the edit should have been.
 
 A network that reads factors gives one number per factor, scaled so that the range is from -1 to 1.
 """
@@ -20,7 +20,7 @@ def _read(reader: Network, x: Tensor, max_batch: int) -> Tensor:
 
 
 def upper_half(reader: Network, x: Images, *, max_batch: int = 256) -> Bool[Tensor, "n factor"]:
-    """Whether each factor is read in the upper half of its range: the drawn faces' yes-no attributes.
+    """Whether each factor is read in the upper half of its range: the rendered faces' yes-no attributes.
 
     Raises ValueError for a reader that returns other than finite numbers (n, factors).
 

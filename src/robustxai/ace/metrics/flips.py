@@ -1,4 +1,4 @@
-"""Did the decision become the wanted one: for the classifier, for another one, and behind fresh noise (spec 4.1, 9.3).
+"""Did the decision flip to the target: for the classifier, for another one, and behind fresh noise (spec 4.1, 9.3).
 
 Classifiers are networks in eval mode, or other callables, from images in [0, 1] to logits (n, classes), or (n, 1) for
 a sigmoid, in any way that `robustxai.models` knows. All run without gradients, in parts of `max_batch` images, and

@@ -1,7 +1,7 @@
 """Training of a denoising diffusion network: noise at a random level is added, and the network predicts it.
 
 Images come in [0, 1] and go to the network in [-1, 1]. The network is called as diffusers' are,
-`unet(z, timesteps).sample`, and brings its schedule with it. Knows nothing about filters or data.
+`unet(z, timesteps).sample`, and brings its schedule with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Drawn faces from close up: the middle of a portrait, so that a mouth is ten pixels wide in an image of 32.
+"""Rendered faces from close up: the middle of a portrait, so that a mouth is ten pixels wide in an image of 32.
 
 Knows how portraits are cropped and split into random streams; knows nothing about networks.
 """

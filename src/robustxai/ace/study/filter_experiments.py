@@ -2,7 +2,7 @@
 
 Every function returns `Rows`, setting -> quantity -> values (n,).
 All settings of one function see the same images, targets and seed. `known`, setting -> result of an earlier run with
-that setting on the same images, is not run again. Knows nothing about notebooks or figures.
+that setting on the same images, is not run again.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def with_and_without(
     watch: Watch | None = None,
     **options: Any,
 ) -> tuple[Rows, dict[str, Counterfactual]]:
-    """E1: the same attack without the filter, with it, and refined; and the two results, for pictures and sets.
+    """E1: the same attack without the filter, with it, and refined; and the two results, for figures and sets.
 
     filter: of the attack, by default that of the judges. The attack without filter is always strict. watch: sees the
     one with it, see `ACE.explain`.
@@ -120,7 +120,7 @@ def noise_sweep(
     """E2: for each noise level (largest base timestep, 0 for no filter) the bare filter, and the attack through it.
 
     Row names are the levels. Quantities are those of `measured` for the pre-explanation but for COUT, and of
-    `bare_filter`. Also the results, for pictures.
+    `bare_filter`. Also the results, for figures.
     """  # fmt: skip
     rows, results = {}, dict(known)
     for level in levels:
@@ -146,7 +146,7 @@ def refinement(
 ) -> Rows:
     """E3: the pre-explanations of `found` as they are, and refined with each mask threshold; 0 is the filter alone.
 
-    Also the share of pixels drawn anew, "edited".
+    Also the share of inpainted pixels, "edited".
     """  # fmt: skip
     x, pre = found.x, found.pre
     generators = image_generators(x, seed)

@@ -1,6 +1,6 @@
 """The chapter's experiment E6 (spec 9.3): attacks beside PGD, each with the step that changes images as much as PGD.
 
-Returns `Rows` as `experiments` does. Knows nothing about notebooks or figures.
+Returns `Rows` as `filter_experiments` does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`robustxai train ace-cifar` and `ace-smiles`: two classes of photographs; a denoiser, a classifier and an oracle.
 
 Needs the photographs, see `robustxai.data.load`. One denoiser, that of seed 0, sees both classes without labels and
-serves all seeds. Knows nothing about drawn faces.
+serves all seeds.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""`robustxai train ace-ddpm-portraits` and `robustxai train ace-classifiers-portraits --seed S`: drawn faces, 32 px.
+"""`robustxai train ace-ddpm-portraits` and `robustxai train ace-classifiers-portraits --seed S`: rendered faces, 32 px.
 
 The denoiser learns from unlabelled faces and small noise only, as that is all the filter visits. The classifiers are
 trained as usual, without attacks and without images from the denoiser: one on smiles; one on smiles that go along
 with glasses; a third, of another architecture and on other faces, as the oracle that flips must transfer to; and a
-network that reads the drawing's factors. Names in the zoo: `ace-<kind>-portraits-s<seed>`.
+network that reads the renderer's factors. Names in the zoo: `ace-<kind>-portraits-s<seed>`.
 """
 
 from __future__ import annotations

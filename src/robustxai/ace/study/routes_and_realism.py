@@ -1,6 +1,6 @@
 """The chapter's experiments E5, E7 and E8 (spec 9.3): gradient routes, cost, a confounded classifier; realism; repeats.
 
-Returns `Rows` as `experiments` does, and takes `known` results as it does: settings that are not run again.
+Returns `Rows` as `filter_experiments` does, and takes `known` results as it does: settings that are not run again.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def true_edits(
     label: str = "smile",
     confounder: str = CONFOUNDER,
 ) -> dict[str, Tensor]:
-    """E8, for one classifier: what the counterfactuals of drawn faces changed, against the renderer's truth.
+    """E8, for one classifier: what the counterfactuals of rendered faces changed, against the renderer's truth.
 
     For the label and the confounder: "moved", how far the reader sees the factor move towards the target, in half
     ranges (the confounder's towards its upper half for target 1); "crossed", whether it is read in the other half
@@ -164,7 +164,7 @@ def bias(
     known: Known = NOTHING,
     **options: Any,
 ) -> tuple[Rows, dict[str, Counterfactual]]:
-    """E8: `true_edits` for each classifier, such as "plain" and "confounded", on the same drawn faces.
+    """E8: `true_edits` for each classifier, such as "plain" and "confounded", on the same rendered faces.
 
     Raises ValueError when a judge has no reader of factors.
     """

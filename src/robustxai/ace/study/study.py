@@ -1,6 +1,6 @@
-"""The chapter's sets of images with their settings, networks and judges: drawn faces, and two pairs of photographs.
+"""The chapter's sets of images with their settings, networks and judges: rendered faces, and two pairs of photographs.
 
-Drawn faces: the noise level was chosen on 600 faces of the "oracle" stream with the shipped classifier of seed 0,
+Rendered faces: the noise level was chosen on 600 faces of the "oracle" stream with the shipped classifier of seed 0,
 lambda on 16 of them; threshold, dilation and fast mode on 64 faces of the "test" stream. The study's own faces are of a
 stream that was opened when all this was frozen, and so are those that are `held_back`. Photographs: the noise level was
 chosen on 600 training images of the oracle, the rest on faces.
@@ -61,7 +61,7 @@ def held_back(n: int) -> Scenes:
 
 @dataclass
 class Study:
-    """A set of images by name, "portraits", "cifar" or "smiles", with everything the experiments ask of it.
+    """A set of images by name, "portraits", "cifar" or "smiles", with everything the experiments need of it.
 
     device: where networks and images live. cache: folder for networks that are trained on first use, by default `ace`
     in the cache folder of `robustxai.data`. Raises ValueError for an unknown name.
@@ -77,7 +77,7 @@ class Study:
 
     @property
     def drawn(self) -> bool:
-        """Whether the images are drawings, whose factors and regions are known."""
+        """Whether the images are rendered, so that their factors and regions are known."""
         return self.name == "portraits"
 
     @property
@@ -87,7 +87,7 @@ class Study:
 
     @property
     def pictures(self) -> bool:
-        """Whether the images may be shown; of others numbers may be told."""
+        """Whether the images may be shown; of others only numbers."""
         return self.drawn or PAIRS[self.name].pictures
 
     def network(self, kind: str, seed: int = 0) -> nn.Module:
@@ -129,7 +129,7 @@ class Study:
         )
 
     def scenes(self, n: int) -> Scenes:
-        """n drawn faces on which nothing was chosen. Raises ValueError for photographs."""
+        """n rendered faces on which nothing was chosen. Raises ValueError for photographs."""
         if not self.drawn:
             raise ValueError(f"name is {self.name!r}; accepted is a set of drawings")
         return unseen(n)
@@ -140,7 +140,7 @@ class Study:
         return images.to(self.device)
 
     def photographs(self, n: int) -> Photographs:
-        """n test photographs in a fixed order. Raises ValueError for drawings, and where there are fewer."""
+        """n test photographs in a fixed order. Raises ValueError for rendered images, and where there are fewer."""
         if self.drawn:
             raise ValueError(f"name is {self.name!r}; accepted is a set of photographs")
         found = self._photographs

@@ -1,7 +1,4 @@
-"""How far the activations of exemplars are from a centroid: the three variants of token pushing (spec 4.2).
-
-Knows nothing about steps or budgets.
-"""
+"""How far the activations of exemplars are from a centroid: the three variants of token pushing (spec 4.2)."""
 
 from collections.abc import Mapping, Sequence
 

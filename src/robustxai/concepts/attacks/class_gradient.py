@@ -1,7 +1,7 @@
 """Class-gradient push: exemplars moved along the class's own mean gradient, a stronger white-box attack (spec 4.5).
 
 The attacker also knows the logit and has some images of the class. They must not be the images that score it: a
-shared image is a leak. Knows nothing about CAVs.
+shared image is a leak.
 """
 
 from collections.abc import Sequence

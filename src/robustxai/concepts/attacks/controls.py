@@ -1,6 +1,6 @@
 """Changes of the same size that are no attack: the four controls of every transfer table (spec section 6).
 
-An effect counts only where the attack exceeds all of them. Knows nothing about networks.
+An effect counts only where the attack exceeds all of them.
 """
 
 from collections.abc import Mapping

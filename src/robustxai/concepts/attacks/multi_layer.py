@@ -1,6 +1,6 @@
 """Token pushing at several layers, and on several networks, at once (spec 4.6 and 4.7).
 
-Against the analyst who looks at several layers or architectures. Knows nothing about CAVs.
+Against the analyst who looks at several layers or architectures.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from robustxai.concepts.attacks.base import Attack, Perturbed
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
 
 Images = Float[Tensor, "n channel height width"]
-Others = Float[Tensor, "m channel height width"]
+Goal = Float[Tensor, "m channel height width"]
 
 
 class MultiLayerPushing(Attack):
@@ -50,7 +50,7 @@ class MultiLayerPushing(Attack):
         self,
         model: nn.Module | Sequence[nn.Module],
         x: Images,
-        towards: Others,
+        towards: Goal,
         *,
         eps: float | int | Sequence[float] | None = None,
         generator: torch.Generator | None = None,

@@ -1,8 +1,8 @@
 """Token pushing: exemplars whose activations lie near another set's centroid, the primary attack (spec 4.2 to 4.4).
 
 The attacker changes only the concept's exemplars, knows the network and the layer, and wants the honest pipeline to
-find the concept important (towards exemplars of a concept that is) or not (towards random pictures, or a concept
-that is anti-important). Knows nothing about CAVs.
+find the concept important (towards exemplars of a concept that is) or not (towards random images, or a concept
+that is anti-important).
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from robustxai.concepts.attacks.base import Attack, Perturbed
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
 
 Images = Float[Tensor, "n channel height width"]
-Others = Float[Tensor, "m channel height width"]
+Goal = Float[Tensor, "m channel height width"]
 
 
 class TokenPushing(Attack):
@@ -53,12 +53,12 @@ class TokenPushing(Attack):
         self,
         model: nn.Module,
         x: Images,
-        towards: Others | None = None,
+        towards: Goal | None = None,
         *,
         eps: float | int | Sequence[float] | None = None,
         generator: torch.Generator | None = None,
     ) -> Perturbed:
-        """Attack exemplars `x`, pixels k/255; `towards` are the pictures whose centroid is the goal.
+        """Attack exemplars `x`, pixels k/255; `towards` are the images whose centroid is the goal.
 
         eps: another budget, or several at once. Raises ValueError for pixels off the grid, a layer that does not
         exist or runs several times without a named call ("act:3"), a model in training mode, images of several sizes,

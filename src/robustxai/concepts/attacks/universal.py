@@ -1,7 +1,4 @@
-"""One perturbation for all exemplars of a concept, found on some and applied to others (spec 4.8).
-
-Knows nothing about CAVs.
-"""
+"""One perturbation for all exemplars of a concept, found on some and applied to others (spec 4.8)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +25,7 @@ from robustxai.concepts.attacks.base import (
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
 
 Images = Float[Tensor, "n channel height width"]
-Others = Float[Tensor, "m channel height width"]
+Goal = Float[Tensor, "m channel height width"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class UniversalPushing(Attack):
         self,
         model: nn.Module,
         x: Images,
-        towards: Others,
+        towards: Goal,
         *,
         eps: float | int | Sequence[float] | None = None,
     ) -> Universal:

@@ -1,6 +1,6 @@
 """One thing changed at a time: the attack's budget, aim, layer and steps, the analyst's probe, the number of exemplars.
 
-Each function gives outcomes by setting on one network. Knows nothing about how they are tabulated.
+Each function gives outcomes by setting on one network.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def beside_clean(case: Case, cells: dict[str, Cell]) -> dict[str, Flip]:
 def counts(
     study: Study, kind: str, seed: int, case: Case, *, n: Sequence[int], attack: str = "push"
 ) -> dict[int, Flip]:
-    """Outcomes with the first n exemplars and as many random pictures."""
+    """Outcomes with the first n exemplars and as many random images."""
     p = study.moved(kind, seed, case, attack)
     found = {}
     for few in n:

@@ -1,7 +1,7 @@
 """Adversarial training, a defence that the specification names: what it minimises, and what it reaches.
 
 In every step of training, one signed step from a random start inside the attacker's budget ("fast" adversarial
-training, Wong, Rice and Kolter 2020). Knows nothing about concepts.
+training, Wong, Rice and Kolter 2020).
 """
 
 import torch

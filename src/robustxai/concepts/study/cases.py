@@ -54,7 +54,7 @@ CASES = (
 class Materials:
     """Everything the analyst has (`concepts`, `random`, `scored`), and what only the attacker has.
 
-    `goal`: other exemplars of the concepts, and generic pictures, whose centroid an attack aims at. `own`: the
+    `goal`: other exemplars of the concepts, and generic images, whose centroid an attack aims at. `own`: the
     attacker's class images. `null`: random sets used nowhere else, which no test should call a concept. `names`: of
     the network's classes.
     """
@@ -72,7 +72,7 @@ class Materials:
         return self.names.index(name)
 
     def to(self, device: torch.device | str) -> Materials:
-        """The same pictures on another device."""
+        """The same images on another device."""
         named = {
             f: {k: x.to(device) for k, x in getattr(self, f).items()}
             for f in ("concepts", "scored", "goal", "own")

@@ -67,7 +67,7 @@ def cleaned(
     cleaners: Mapping[str, Cleaner] | None = None,
     memory: Memory = fresh,
 ) -> list[Defended]:
-    """No defence, every cleaner (of exemplars and random pictures alike), noise-averaged and median CAVs."""
+    """No defence, every cleaner (of exemplars and random images alike), noise-averaged and median CAVs."""
     ways: dict[str, tuple[Cleaner | None, CAV]] = {"none": (None, cav or CAV())}
     ways |= {name: (f, cav or CAV()) for name, f in (CLEANERS if cleaners is None else cleaners).items()}
     ways |= {
@@ -89,7 +89,7 @@ def _seen_through(
     layer: str,
     kept: Cache,
 ) -> Defended:
-    """The sets judged after cleaning them and the random pictures, if there is a cleaner."""
+    """The sets judged after cleaning them and the random images, if there is a cleaner."""
     images, target = given.scored[case.target], given.index(case.target)
     shown, random = (
         (sets, given.random)

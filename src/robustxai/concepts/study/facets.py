@@ -1,7 +1,7 @@
-"""Experiments on facets: does an attack on the theme's exemplars change the picture, and who says so (spec 4.9).
+"""Experiments on facets: does an attack on the theme's exemplars change the image, and who says so (spec 4.9).
 
 The unit is the patterned cat, which is striped or dotted by construction. A judge that never took part in rendering,
-a probe on another network, says which of the two a picture shows.
+a probe on another network, says which of the two an image shows.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ LESSON = 200  # cats, and swatches, of either texture that a judge learns from
 ATTACK_STEPS = 40
 AIMS = ("replace", "destroy")
 CONTROLS = ("noise", "fresh")
-READS = 0.9  # share of clean pictures that a judge must read right, of either facet
+READS = 0.9  # share of clean images that a judge must read right, of either facet
 
 Images = Float[Tensor, "n 3 height width"]
 
 
 @dataclass(frozen=True)
 class FacetSwap:
-    """Pictures by name: "A" and "B" with the clean probes of two facets, "none" without, one an attack on A, and one
+    """Images by name: "A" and "B" with the clean probes of two facets, "none" without, one an attack on A, and one
     a control: "noise" of the attack's size on A's exemplars, "fresh" exemplars of A that nobody attacked.
 
-    `preference`: the share of a name's pictures on which the judge prefers A. `margin` (n,): the judge's signed
+    `preference`: the share of a name's images on which the judge prefers A. `margin` (n,): the judge's signed
     distance, positive for A. `cosine`: of another probe to A's and B's, mean over layers. `likeness`: mean SSIM
-    of pictures to those of A, from the same seeds. `score`: mean facet score for the clean probe of A.
+    of images to those of A, from the same seeds. `score`: mean facet score for the clean probe of A.
     `accuracy`: of the judge, held out.
     """
 
@@ -63,29 +63,29 @@ class FacetSwap:
 
     @property
     def read(self) -> bool:
-        """The judge reads the clean pictures of either facet right: else its word on attacked ones means nothing."""
+        """The judge reads the clean images of either facet right: else its word on attacked ones means nothing."""
         return self.preference["A"] >= READS and 1 - self.preference["B"] >= READS
 
     def way(self, name: str) -> float:
-        """How far a name's pictures went from those of A to those of B, by the judge's mean margins: 0 is A, 1 is B."""
+        """How far a name's images went from those of A to those of B, by the judge's mean margins: 0 is A, 1 is B."""
         a, b, here = (float(self.margin[k].mean()) for k in ("A", "B", name))
         return (a - here) / (a - b)
 
     @property
     def activation(self) -> dict[str, float]:
-        """The unit's mean activation on the pictures."""
+        """The unit's mean activation on the images."""
         return {name: float(p.activation.mean()) for name, p in self.pictures.items()}
 
 
 def cats(texture: str, n: int, *, size: int = SIZE, seed: int = 0) -> Images:
-    """n pictures of patterned cats with this texture: what the judge learns from."""
+    """n images of patterned cats with this texture: what the judge learns from."""
     generator = stream("judge", texture, seed)
     factors = menagerie(n, size=1, classes=(("cat", texture),), generator=generator).factors
     return photographed(render_menagerie(turned(factors, generator), size)[0], generator)
 
 
 class Judge:
-    """Which of two facets does a picture show? A logistic probe on another network's mean activations."""
+    """Which of two facets does an image show? A logistic probe on another network's mean activations."""
 
     def __init__(self, model: nn.Module, a: Images, b: Images, *, layer: str = JUDGE_LAYER) -> None:
         self.model, self.layer = model, layer
@@ -120,8 +120,8 @@ def judge_of(
 def judge_for(study: Study, kind: str, seed: int) -> Judge:
     """The judge of a network's pictures: another architecture of the study, one of ImageNet's where there is one.
 
-    It has a copy of that network to itself. For drawn pictures it learns from `lesson`. For photographs it learns from
-    the exemplars that the attacker aims at: a weakness, as the attack and the judge then know the same pictures, but
+    It has a copy of that network to itself. For rendered images it learns from `lesson`. For photographs it learns from
+    the exemplars that the attacker aims at: a weakness, as the attack and the judge then know the same images, but
     the set has no others of these textures. Raises ValueError when the study has no other architecture.
     """
     return taught(study, *rival_of(study, kind, seed))
@@ -148,7 +148,7 @@ def taught(study: Study, kind: str, model: nn.Module) -> Judge:
 
 @lru_cache(maxsize=8)
 def lesson(texture: str, n: int, size: int) -> Images:
-    """n cats and n swatches of a texture, shuffled: the same pictures for every judge, so drawn once."""
+    """n cats and n swatches of a texture, shuffled: the same images for every judge, so drawn once."""
     swatches = textured(n, (texture,), size=size, generator=stream("judge", "swatch", texture))
     both = torch.cat((cats(texture, n, size=size), swatches))
     return both[torch.randperm(len(both), generator=stream("judge order"))]
@@ -172,7 +172,7 @@ def facet_swap(
     steps: int = 96,
     **options,
 ) -> FacetSwap:
-    """Push the tokens of facet A towards B ("replace") or generic pictures ("destroy") and render with all probes.
+    """Push the tokens of facet A towards B ("replace") or generic images ("destroy") and render with all probes.
 
     beside: the controls. without: render without a facet, too. options: of `FacetedVisualization`. Raises ValueError
     for an unknown aim or control.
@@ -208,7 +208,7 @@ def facet_swap(
 
 
 def facet_swaps(study: Study, **options) -> dict[Member, FacetSwap]:
-    """`facet_swap` on every network, each with its own judge; all aims, the controls and the pictures without a facet
+    """`facet_swap` on every network, each with its own judge; all aims, the controls and the images without a facet
     on the first of each architecture only. options: of `facet_swap`."""
     task, first = study.task, {kind: study.seeds_of(kind)[0] for kind in study.networks}
     if study.name == "menagerie":

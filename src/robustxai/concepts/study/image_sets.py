@@ -1,6 +1,6 @@
-"""The sets of concepts that a study can be made of: drawn pictures, photographs that are here, a reader's own.
+"""The sets of concepts that a study can be made of: rendered images, photographs found on this machine, a reader's own.
 
-Says which materials, cases and true concepts belong together. Knows nothing about networks.
+Says which materials, cases and true concepts belong together.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ CASES = (
 
 
 def listed(folder: Path | str | None) -> dict[str, list[Path]]:
-    """The pictures of every subfolder, sorted by name. Raises ValueError when there is no such folder."""
+    """The images of every subfolder, sorted by name. Raises ValueError when there is no such folder."""
     if folder is None or not Path(folder).expanduser().is_dir():
         raise ValueError(f"folder is {folder}; accepted is a folder with one subfolder of pictures a class")
     pictures = {f.name: image_files(f) for f in subfolders(folder)}
@@ -40,7 +40,7 @@ def listed(folder: Path | str | None) -> dict[str, list[Path]]:
 
 
 def dtd(root: Path | str) -> dict[str, list[Path]]:
-    """DTD's pictures of each of `TEXTURES`; downloaded into `root` by torchvision if they are not there."""
+    """DTD's images of each of `TEXTURES`; downloaded into `root` by torchvision if they are not there."""
     root = Path(root).expanduser()
     images = root / "dtd" / "dtd" / "images"
     if not images.is_dir():
@@ -63,10 +63,10 @@ def materials(
 ) -> Materials:
     """Exemplars from DTD and the corgis, random sets from all other classes of the folder, and images to score.
 
-    folder: one subfolder of pictures a class, named as torchvision's list of ImageNet's classes; "zebra",
-    "honeycomb" and "Pembroke" (the corgi) are needed, and (runs + 9) n pictures of any others. Half of a class or
+    folder: one subfolder of images a class, named as torchvision's list of ImageNet's classes; "zebra",
+    "honeycomb" and "Pembroke" (the corgi) are needed, and (runs + 9) n images of any others. Half of a class or
     texture is the analyst's, at most n, half the attacker's. textures: where DTD lies or is put, by default in the
-    folder. Raises ValueError when a class or pictures are missing.
+    folder. Raises ValueError when a class or images are missing.
     """
     classes = listed(folder)
     if absent := [c for c in (*CLASSES, CORGI) if len(classes.get(c, ())) < 2]:

@@ -1,7 +1,7 @@
-"""Networks that nobody here trained: torchvision's, with ImageNet's weights, for the photographs of the real study.
+"""Third-party ImageNet networks: torchvision's, with their weights, for the photographs of the real study.
 
 They see small images enlarged, answer for the classes of the study only, and their blocks are named as those of our
-networks, so that everything in this chapter works on them. Knows nothing about concepts.
+networks, so that everything in this chapter works on them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""How large and how visible a change of exemplars is, and what it did to the concept's direction (spec section 6).
-
-Knows nothing about particular attacks.
-"""
+"""How large and how visible a change of exemplars is, and what it did to the concept's direction (spec section 6)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +16,7 @@ from robustxai.metrics.predictions import predicted
 from robustxai.models import logits_of
 
 Images = Float[Tensor, "n channel height width"]
-Others = Float[Tensor, "m channel height width"]
+Goal = Float[Tensor, "m channel height width"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ def change(clean: Images, attacked: Images) -> Change:
 
 
 def alike(a: Images, b: Images) -> float:
-    """Mean SSIM over pictures and colours, of photographs (window 11, sigma 1.5)."""
+    """Mean SSIM over images and colours, of photographs (window 11, sigma 1.5)."""
     parts = [image_ssim(a[:, c], b[:, c], window=11, sigma=1.5) for c in range(a.shape[1])]
     return float(torch.stack(parts).mean())
 
@@ -65,7 +62,7 @@ def turned_by(clean: FittedCAVs, attacked: FittedCAVs) -> float:
 
 @torch.no_grad()
 def remaining_distance(
-    model: nn.Module, layer: str, clean: Images, attacked: Images, towards: Others, *, variant: str = "full"
+    model: nn.Module, layer: str, clean: Images, attacked: Images, towards: Goal, *, variant: str = "full"
 ) -> float:
     """The fraction of the squared distance to the goal's centroid that is left, mean over exemplars."""
     centres = centroids(model, towards, [layer], variant)

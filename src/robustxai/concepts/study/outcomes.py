@@ -1,6 +1,6 @@
 """What an attack did to a verdict: cells without and with it, and what counts as a flip.
 
-Only a clean verdict that leaves something to attack counts. Knows nothing about how cells are made.
+Only a clean verdict that leaves something to attack counts.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Flip:
 @dataclass(frozen=True, kw_only=True)
 class Outcome(Flip):
     """An attack on one network and what it did there; the cells also hold "noise" of the same size and "goal", the
-    pictures that token pushing aims at.
+    images that token pushing aims at.
 
     `distance_left`: share of the squared distance to the goal's centroid. `other_label`: share of the exemplars whose
     predicted class changed.

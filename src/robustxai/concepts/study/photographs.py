@@ -1,7 +1,6 @@
-"""Real pictures for the experiments: textures of DTD as concepts, classes of Tiny ImageNet, both through the data room.
+"""Real images for the experiments: textures of DTD as concepts, classes of Tiny ImageNet, both through the data room.
 
-Spider webs and *cobwebbed* are the honest positive; the other pairs are honest negatives. Knows nothing about
-attacks.
+Spider webs and *cobwebbed* are the honest positive; the other pairs are honest negatives.
 """
 
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ CASES = (
 def textures(
     names: Sequence[str] = CONCEPTS, *, size: int = SIZE
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Two disjoint halves of DTD's pictures of each kind: the analyst's exemplars, and the attacker's goals."""
+    """Two disjoint halves of DTD's images of each kind: the analyst's exemplars, and the attacker's goals."""
     d = load("dtd10", "train", size=size)
     if unknown := [n for n in names if n not in d.classes]:
         raise ValueError(f"concept {unknown[0]!r} is not in dtd10; accepted are {', '.join(d.classes)}")
@@ -43,7 +42,7 @@ def materials(
 ) -> Materials:
     """Exemplars from DTD, random sets from training photographs of all other classes, held-out photographs to score.
 
-    n: pictures a random set; DTD's copy has 70 a kind, of which half are the analyst's. The attacker's class images
+    n: images a random set; DTD's copy has 70 a kind, of which half are the analyst's. The attacker's class images
     are training photographs. Raises ValueError for an unknown class.
     """
     train, test = load("tiny_imagenet25", "train"), load("tiny_imagenet25", "test")

@@ -45,7 +45,7 @@ class Pictures:
 
 
 def build(job: Job, *, n: int = IMAGES, n_test: int = 100, epochs: int = EPOCHS) -> Sequence[Net]:
-    """Train both architectures with the job's seed on n pictures of every class."""
+    """Train both architectures with the job's seed on n images of every class."""
     given = _drawn(n, n_test)
     return [_trained(job, name, given, epochs=epochs) for name in NETWORKS]
 
@@ -53,7 +53,7 @@ def build(job: Job, *, n: int = IMAGES, n_test: int = 100, epochs: int = EPOCHS)
 def build_hardened(
     job: Job, *, n: int = IMAGES, n_test: int = 100, epochs: int = HARD_EPOCHS
 ) -> Sequence[Net]:
-    """Train the plain architecture adversarially with the job's seed, on the same pictures."""
+    """Train the plain architecture adversarially with the job's seed, on the same images."""
     given = _drawn(n, n_test)
     net = _trained(job, HARDENED, given, epochs=epochs, loss=adversarial)
     x, y = given.x_test.to(job.device), given.y_test.to(job.device)
@@ -93,7 +93,7 @@ def _trained(
 
 @dataclass(frozen=True)
 class Photographs:
-    """How the networks of real photographs are trained: on the first `n` images, as those of the drawn ones."""
+    """How the networks of real photographs are trained: on the first `n` images, as those of the rendered ones."""
 
     data: str = "tiny_imagenet25"
     n: int = 10_000

@@ -1,6 +1,6 @@
-"""A set of concepts with its networks, and what attacks do to all of them; the same for drawn and real pictures.
+"""A set of concepts with its networks, and what attacks do to all of them; the same for rendered and real images.
 
-The networks of the drawn menagerie are shipped; those of photographs are trained on first use and kept in a cache
+The networks of the rendered menagerie are shipped; those of photographs are trained on first use and kept in a cache
 folder. Attacked exemplars are remembered, so that transfer, defences and ablations attack nothing twice.
 """
 
@@ -120,7 +120,7 @@ class Study:
     def on(
         self, function: Callable[[str, int], Result], members: Sequence[Member] | None = None
     ) -> list[Result]:
-        """[function(kind, seed) for these members; None is all], side by side where the study is on the CPU.
+        """[function(kind, seed) for these members; None is all], in parallel where the study is on the CPU.
 
         What calls share is made before.
         """
@@ -132,7 +132,7 @@ class Study:
         return side_by_side(lambda member: function(*member), members, workers=workers)
 
     def memory(self, model: nn.Module) -> Cache:
-        """What all tools of one of the study's networks have computed: of one picture, everything at most once."""
+        """What all tools of one of the study's networks have computed: of one image, everything at most once."""
         return self._caches.setdefault(id(model), Cache(MEMORY))
 
     def tool(self, kind: str, seed: int, layer: str = "", cav: CAV | None = None, both: bool = False) -> TCAV:

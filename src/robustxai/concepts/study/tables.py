@@ -1,7 +1,4 @@
-"""Rows of the chapter's tables, from cells and outcomes: plain numbers, and (value, low, high) over networks.
-
-Knows nothing about attacks.
-"""
+"""Rows of the chapter's tables, from cells and outcomes: plain numbers, and (value, low, high) over networks."""
 
 from __future__ import annotations
 
@@ -83,7 +80,7 @@ def evidence(outcomes: Sequence[Outcome]) -> list[dict]:
 
     The median p over networks by either test, mean and standard deviation of the scores of random CAVs, the standard
     deviation of the concept's, its mean directional derivative over |g| |v|, and the cosine of its CAVs to those of
-    the pictures that token pushing aims at.
+    the images that token pushing aims at.
     """
     rows = []
     for name, found in grouped(outcomes):

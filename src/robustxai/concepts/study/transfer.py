@@ -1,6 +1,6 @@
 """Attacks made on one network and judged on another, beside changes of the same size that are no attack (spec 4.7).
 
-A transfer counts where the verdict flips *and* the score is beyond all controls. Knows nothing about tables.
+A transfer counts where the verdict flips *and* the score is beyond all controls.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def transfer(
     """The case over all routes of these levels; "several networks" is the `ensemble` of the other seeds, for one
     victim an architecture.
 
-    Attacks are made side by side, then the victims judge side by side.
+    Attacks are made in parallel, then the victims judge in parallel.
     """
     found = [r for r in routes(study, other_layer=other_layer) if r.level in levels]
     sources = list(dict.fromkeys(r.surrogate for r in found))

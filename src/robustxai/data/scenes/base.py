@@ -1,6 +1,6 @@
 """The types both scene worlds share: a batch of scenes, the table of factors, and its sampler.
 
-Knows nothing about what is drawn.
+Knows nothing about what is rendered.
 """
 
 from dataclasses import dataclass, replace

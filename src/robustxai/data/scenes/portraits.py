@@ -1,4 +1,4 @@
-"""The portraits world: drawn faces with a known factor vector, labels, confounders at will and a mask per
+"""The portraits world: rendered faces with a known factor vector, labels, confounders at will and a mask per
 part.
 
 Knows the order of the parts; what they look like is in `portraits_parts` and `portraits_hair`, how layers

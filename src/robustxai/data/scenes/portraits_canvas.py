@@ -1,4 +1,4 @@
-"""Where portraits are drawn: the figure's coordinates inside tight pixel windows, and the compositing of
+"""Where portraits are rendered: the figure's coordinates inside tight pixel windows, and the compositing of
 flat layers.
 
 A part that covers a tenth of the image is drawn in a tenth of its pixels. Layers are composited front to

@@ -1,6 +1,6 @@
-"""Swatches: a texture of the menagerie in two of its colours, filling the whole picture.
+"""Swatches: a texture of the menagerie in two of its colours, filling the whole image.
 
-The pictures that a person would collect to show what "striped" means. Knows nothing about animals, networks
+The images that a person would collect to show what "striped" means. Knows nothing about animals, networks
 or concepts.
 """
 

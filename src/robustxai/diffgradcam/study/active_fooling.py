@@ -1,7 +1,7 @@
-"""Heo's active fooling as an experiment: on pictures of two objects, each class shall show the other's evidence.
+"""Heo's active fooling as an experiment: on images of two objects, each class's map shall show the other's evidence.
 
-The pictures are two images of a task side by side: both objects are whole, and it is known where each is. Networks with
-average pooling take the double width as it is. Knows nothing about files.
+Each joins two images of a task left and right: both objects are whole, and it is known where each is. Networks with
+average pooling take the double width as it is.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """The chapter's attacks on a `Study`: the first architecture, other images for every seed, values by classifier.
 
-Images are attacked side by side. Knows nothing about figures or claims.
+Images are attacked in parallel.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,9 +26,9 @@ from robustxai.runtime import side_by_side
 
 @dataclass(frozen=True)
 class Campaign:
-    """How a study is attacked: `pairs` images for each seed, each with a wanted one, after `skip` agreed ones.
+    """How a study is attacked: `pairs` images for each seed, each with a target image, after `skip` agreed ones.
 
-    steps, lr, eps: of the attack. looks: how often, on the way, geodesics are solved again, and the inputs so far are
+    steps, lr, eps: of the attack. looks: how often, during the attack, geodesics are solved again, and the inputs so far are
     judged, for all methods alike. seeds: some of the study's, None for all.
     """
 
@@ -48,7 +48,7 @@ class Campaign:
         )
 
     def jobs(self, study: Study) -> Iterator[tuple[int, Samples, Samples]]:
-        """Seed, attacked images and wanted ones, other images for each seed; one by one on a processor, which gains
+        """Seed, attacked images and target images, other images for each seed; one by one on a processor, which gains
         nothing from a batch, and all of a seed at once elsewhere."""
         together = 1 if torch.device(study.device).type == "cpu" else self.pairs
         for i, seed in enumerate(study.seeds):

@@ -1,6 +1,6 @@
 """What an attack does to the maps of several methods: transfer, adaptive and control, rows for table 7.2.
 
-All methods get the same images, wanted images and classes. Knows methods by what they do, never by name, and nothing
+All methods get the same images, target images and classes. Knows methods by what they do, never by name, and nothing
 about notebooks or figures.
 """
 
@@ -41,9 +41,10 @@ def attack_rows(
 
     "transfer": crafted on `crafted_on`, read by all. "noise": the same change with its pixels shuffled.
     "adaptive": crafted on each method itself, through its decoder, for ManifoldIG with frozen bends. attack:
-    from the wanted images to the attack. It keeps the prediction on the raw image and, where it is adaptive, on
+    from the target images to the attack. It keeps the prediction on the raw image and, where it is adaptive, on
     the reconstruction that the method explains; "kept" is the latter, and images that lost it count in all rows.
-    readers: further methods in "transfer". Images whose attack had no gradient to follow were not attacked: nan.
+    readers: further explainers, evaluated on the transferred attack only, in "transfer". Images whose attack had no
+    gradient to follow were not attacked: nan.
     """
     model = methods[crafted_on].model
     crafted = attack(wanted).perturb(model, x, target, explain=methods[crafted_on])
@@ -80,12 +81,12 @@ def moved(
     *,
     followed: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """What an attack did to the maps of a method: PCC and SSIM to the original and to the wanted map, what
+    """What an attack did to the maps of a method: PCC and SSIM to the original and to the goal map, what
     they are without attack, the shift of the PCC, whether the explained image keeps its class, and the
     contraction of the change by the autoencoder (spec 4.5; 1 without one).
 
-    attacked: the changed images. before: the attribution of `x`. goal: the wanted maps (n, 1, h, w). followed (n,):
-    which images were attacked at all; the others are nan.
+    attacked: the changed images. before: the attribution of `x`. goal: the maps of the target images (n, 1, h, w).
+    followed (n,): which images were attacked at all; the others are nan.
     """
     after = method.explain(attacked, target)
     clean, now = saliency(before.values), saliency(after.values)
@@ -118,7 +119,7 @@ def pushed_rows(
     numbers of `moved` towards the maps of `wanted` (n, ...). It keeps the prediction where the method explains, on the
     image or on its reconstruction.
 
-    attack: from the wanted maps (n, 1, h, w) to anything with
+    attack: from the goal maps (n, 1, h, w) to anything with
     `perturb(model, x, target, explain=...)` whose result has the inputs `x`. A geodesic is bent as at the clean
     image while the attack runs, and solved again where it is judged.
     """

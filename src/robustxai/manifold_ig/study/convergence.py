@@ -1,6 +1,6 @@
 """How far a geodesic has come, and what its attribution looks like on the way; and what an autoencoder keeps.
 
-Rows for tables and curves, one value an image. Knows nothing about notebooks or figures.
+Rows for tables and curves, one value an image.
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ def convergence(
 
 
 def part_errors(scenes: Scenes, rebuilt: Tensor, parts: Sequence[str]) -> list[Row]:
-    """What a reconstruction loses of each drawn part: the mean squared error inside its mask over the variance of
+    """What a reconstruction loses of each rendered part: the mean squared error inside its mask over the variance of
     these pixels around the mean image, per image with an interval. 0: kept; 1: as good as the mean image.
     """
     off = (scenes.images - rebuilt).square().mean(1)

@@ -1,6 +1,6 @@
 """The paper's two stages of training a network of ImageNet on another set: the new head first, then all of it.
 
-While the body is frozen its batch norms are too, weights and statistics (pitfall P9). Knows nothing about data.
+While the body is frozen its batch norms are too, weights and statistics (pitfall P9).
 """
 
 from pathlib import Path

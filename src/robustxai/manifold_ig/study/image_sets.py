@@ -1,8 +1,8 @@
 """The image sets of the chapter: what is shown to the autoencoder and the classifiers, and how wide these are.
 
-Drawn faces at 64 pixels with known masks (shipped networks); real sets behind `load`: six articles of Fashion-MNIST,
+Rendered faces at 64 pixels with known masks (shipped networks); real sets behind `load`: six articles of Fashion-MNIST,
 padded to 32 pixels, and photographs of faces that smile or do not; and the paper's photographs of pets and flowers at
-192 pixels with the paper's sizes of networks, for a GPU. Knows nothing about training.
+192 pixels with the paper's sizes of networks, for a GPU.
 """
 
 from collections.abc import Callable

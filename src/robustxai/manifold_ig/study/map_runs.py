@@ -1,6 +1,6 @@
 """The chapter's measurements on a `Study`: many classifiers, the same images, values by classifier for `summaries`.
 
-What the notebook asks of the drawn faces and of every further set alike. Knows nothing about figures or claims.
+What the notebook measures on the rendered faces and on every further set alike.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ SHORT: dict[str, Any] = {"n_steps": 8, "solver": {"coarse": 6, "polish": 0}, "ev
 
 
 def _each(study: Study, run: Callable[[tuple[int, tuple[str, int, nn.Module]]], Rows]) -> Runs:
-    """`run` of (position, (architecture, seed, classifier)) for all classifiers, side by side."""
+    """`run` of (position, (architecture, seed, classifier)) for all classifiers, in parallel."""
     nets = list(study.each())
     found = side_by_side(run, enumerate(nets))
     return {(architecture, seed): rows for (architecture, seed, _), rows in zip(nets, found, strict=True)}
@@ -68,7 +68,7 @@ def map_runs(
         beside = architecture == study.architectures[0]
         left_out = ("EIG even",) if beside else ("EIG even", RELEASED)
         methods = {n: m for n, m in study.methods(net, neighbours=beside).items() if n not in left_out}
-        if i % 2:  # two that run side by side do not wait for one another's geodesics
+        if i % 2:  # two that run in parallel do not wait for one another's geodesics
             methods = dict(reversed(methods.items()))
         found = {name: method.explain(samples.x, samples.y) for name, method in methods.items()}
         quality = quality_rows(
@@ -101,8 +101,8 @@ def other_rows(model: nn.Module, explainers: Mapping[str, Explain], samples: Sam
     """Any explainers of the images themselves, by their signed attributions: explainers of this chapter, or functions
     (x, target) -> attribution. Unexplained squares, SENS_max, and the share inside the masks.
 
-    Those named in `PER_UNIT` give slopes, which are multiplied by what is removed; the others' values are shares of the
-    score already, of images that start at black. draws: behind SENS_max.
+    Those named in `PER_UNIT` give gradients, which are multiplied by what is removed; the others' values are shares of
+    the score already, of images that start at black. draws: behind SENS_max.
     """
     x, y = samples.x, samples.y
 

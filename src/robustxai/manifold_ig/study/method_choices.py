@@ -1,7 +1,7 @@
 """Single choices of the method, measured: the worst change near an image, the ends of a path, the derivative that an
 attacker follows, the stop rule of the released solver.
 
-All on a `Study`, with the first architecture. Knows nothing about figures or claims.
+All on a `Study`, with the first architecture.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +93,7 @@ def ending_runs(study: Study, samples: Samples, *, draws: int, inputs: str = "re
 def borrowed_runs(study: Study, campaign: Campaign, *, iterations: int = 2) -> Runs:
     """The targeted attack with the values of one method and the derivative of another (BPDA), on `BORROWED`; and on MIG
     with the implicit derivative of its geodesics in place of a bend that is held fixed, by `iterations` of
-    `end_gradient`. The images are those of `assaults.attack_runs`.
+    `end_gradient`. The images are those of `attack_runs.attack_runs`.
     """
 
     def row(seed: int, way: tuple[str, str], victims: Samples, wanted: Samples) -> dict[str, Tensor]:
@@ -166,7 +166,7 @@ def _first(study: Study, seed: int) -> nn.Module:
 def _by_seed(
     study: Study, things: Mapping[int, Mapping[str, Thing]], row: Callable[[int, Thing], dict[str, Tensor]]
 ) -> Runs:
-    """`row` of every seed and thing, side by side, as runs of the first architecture."""
+    """`row` of every seed and thing, in parallel, as runs of the first architecture."""
     jobs = [(seed, name, thing) for seed, some in things.items() for name, thing in some.items()]
     found = side_by_side(lambda job: row(job[0], job[2]), jobs)
     runs: Runs = {(study.architectures[0], seed): {} for seed in things}

@@ -1,9 +1,9 @@
 """The paper's photographs: 37 breeds of pets and 102 kinds of flowers, as torchvision reads and downloads them.
 
 A seeded 70 % of every class is for training and the rest the test. That is the paper's split of the pets, but class by
-class; of the flowers the paper takes the official parts, and shows the test images to its autoencoder. Pictures are
+class; of the flowers the paper takes the official parts, and shows the test images to its autoencoder. Images are
 resized without a crop (spec 3.1) and stay in [0, 1] (pitfall P5); classes are torchvision's, always in the same order
-(P11). Knows nothing about networks.
+(P11).
 """
 
 from __future__ import annotations
@@ -69,15 +69,13 @@ def read(
     """The first n photographs of a split, or all: images (n, 3, size, size) in [0, 1] on the uint8 grid, labels,
     classes, and masks that are 1 on the animal (None for the flowers: torchvision has none). Only these are opened.
 
-    Raises ValueError for an unknown name or split and NotAvailable where there are no pictures.
+    Raises ValueError for an unknown name or split and NotAvailable where there are no images.
     """
     for value, known, what in ((name, SETS, "name"), (split, SPLITS, "split")):
         if value not in known:
             raise ValueError(f"{what} is {value!r}; accepted are {', '.join(known)}")
     parts = SETS[name].opened()
-    labels = torch.tensor(
-        [label for part in parts for label in part._labels]
-    )  # the only list without pictures
+    labels = torch.tensor([label for part in parts for label in part._labels])  # the only list without images
     whole: Any = ConcatDataset(parts)
     rows = order(labels, split)[:n]
     images, masks = [], []

@@ -1,6 +1,6 @@
 """`robustxai train manifold_ig-vae-<set>` and `manifold_ig-classifiers-<set> --seed S`: the chapter's networks.
 
-The autoencoder: a small network first learns the labels (of the drawn faces: to tell factors apart), and its first
+The autoencoder: a small network first learns the labels (of the rendered faces: to tell factors apart), and its first
 layers, frozen, are the perceptual part of the VAE's loss; for the paper's photographs it is VGG-19, as in the paper.
 Black and white images are in the training set, so that these baselines lie on the manifold (spec 3.1, pitfall P6). The
 classifiers: three architectures trained on the reconstructions, as in the paper, and on the images themselves as a

@@ -1,6 +1,6 @@
 """A set with its autoencoder and classifiers, and the images that all of them agree on.
 
-The networks of the drawn faces are shipped; those of real sets are trained on first use and kept in a cache folder.
+The networks of the rendered faces are shipped; those of real sets are trained on first use and kept in a cache folder.
 Everything after this file is the same for all sets.
 """
 
@@ -116,7 +116,7 @@ class Study:
 
     def predictions(self, inputs: str = "recon") -> dict[tuple[str, int], dict[str, Tensor]]:
         """(architecture, seed) -> the classes (n,) that the classifier gives the first test images: "reconstructions"
-        and "raw images"; all classifiers side by side."""
+        and "raw images"; all classifiers in parallel."""
         kinds = {"reconstructions": self.rebuilt, "raw images": self.pool.x}
         keys = [(a, s) for a in self.architectures for s in self.seeds]
         names = {key: classifier_name(self.name, *key, inputs) for key in keys}

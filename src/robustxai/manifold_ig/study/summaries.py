@@ -1,7 +1,7 @@
 """From values per image, method and classifier to intervals over seeds: the chapter's statistics in one place.
 
 A seed's number is the mean over its architectures and images; intervals are t intervals over seeds, differences are
-paired by seed. Knows nothing about what was measured.
+paired by seed.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """The chapter's experiments as data: methods and images in, values per image out, rows for the tables of spec 7.
 
 Every function returns `Rows`, of which `records.over_images` makes lines with intervals. All methods get the same
-images, target and baseline. Knows nothing about notebooks or figures.
+images, target and baseline.
 """
 
 from collections.abc import Mapping
@@ -114,7 +114,7 @@ def quality_rows(
     """Table 7.1 and its neighbours: infidelity, max-sensitivity, insertion and deletion, DiffID, SIC and AIC, and with
     `masks` (n, h, w) of what is to be found the pointing game and the share of the map inside.
 
-    Infidelity is asked where the method explains: at the end of its path, with the start of its path as the
+    Infidelity is measured where the method explains: at the end of its path, with the start of its path as the
     baseline, for noise of 0.02 and for squares of the baseline; "unexplained" is the scaled infidelity over
     that of an attribution of zeros; methods with the same ends share the answers of the classifier. curves: with
     insertion, deletion and DiffID, and with `information` also SIC and AIC, of the images at the ends. found: the
@@ -213,7 +213,7 @@ def path_rows(
 
 
 def _explained(methods: Methods, x: Tensor, target: Tensor, baseline: float) -> Found:
-    """The attributions by all methods, side by side."""
+    """The attributions by all methods, in parallel."""
     found = side_by_side(lambda method: method.explain(x, target, baseline), methods.values())
     return dict(zip(methods, found, strict=True))
 

@@ -59,7 +59,7 @@ class Cache:
         return self.y if target == "label" else as_target(None, self.logits.detach())
 
     def gradient(self, score: str = "prob", target: str = "label") -> Inputs:
-        """The signed input gradient of the explained number at `x`, in the graph of the weights."""
+        """The signed input gradient of the explained score at `x`, in the graph of the weights."""
         key = (score, target)
         if key not in self._gradients:
             classes = self.classes(target)
@@ -82,7 +82,7 @@ def input_gradient(
     score: str,
     log_probabilities: Tensor | None = None,
 ) -> Inputs:
-    """Gradient of the sum of the explained numbers with its graph; equal to `gradient` of the chapter.
+    """Gradient of the sum of the explained scores with its graph; equal to `gradient` of the chapter.
 
     Written through log p, grad p = p grad log p, which leaves a third less to differentiate a second time.
     """
@@ -109,7 +109,7 @@ class Regulariser:
 
     Args:
         weight: 0 switches it off; for weighting 'adaptive' see `weigh`.
-        score: explained number, 'prob', 'logit' or 'ce'.
+        score: explained score, 'prob', 'logit' or 'ce'.
         target: explained class, the 'label' or the 'predicted' one.
 
     `keep` is the factor that it leaves on the plain cross-entropy, 1 for most.

@@ -1,4 +1,4 @@
-"""Curvature of the explained number in the input: a finite difference of gradients, or the whole Hessian (spec 3.6).
+"""Curvature of the explained score in the input: a finite difference of gradients, or the whole Hessian (spec 3.6).
 
 The difference is along a unit vector with a step that float32 can resolve; the released code's step is below it.
 """

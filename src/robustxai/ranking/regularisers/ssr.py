@@ -40,7 +40,7 @@ def largest_eigenvalue(cache: Cache) -> Float[Tensor, " n"]:
 
 
 class SSR(Regulariser):
-    """(1 - a) CE + a s mean lambda_max: needs no choice of an explained number.
+    """(1 - a) CE + a s mean lambda_max: needs no choice of an explained score.
 
     Args:
         a: share in (0, 1) that the curvature takes from the cross-entropy.

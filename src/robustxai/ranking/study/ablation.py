@@ -1,4 +1,4 @@
-"""Ablations of R2ET (spec 10): which pairs, which weighting, anchor, explained number and Hessian direction.
+"""Ablations of R2ET (spec 10): which pairs, which weighting, anchor, explained score and Hessian direction.
 
 Each variant is fine-tuned here and now from the shipped common start of a study, with fixed weights.
 """

@@ -1,7 +1,7 @@
-"""Single questions put to a study's networks: curves, other explanations and attacks, guarantees, faithfulness.
+"""Single measurements on a study's networks: curves, other explanations and attacks, guarantees, faithfulness.
 
 Each function returns rows or curves with t intervals over seeds. The main comparison of all methods is in
-`experiments`.
+`tables`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The menagerie as a set of this chapter: small pictures of four animals, with masks that say what a top k should be.
+"""The menagerie as a set of this chapter: small images of four animals, with masks that say what a top k should be.
 
-Training, validation and test pictures come from streams of their own. Knows nothing about networks.
+Training, validation and test images come from streams of their own.
 """
 
 import torch
@@ -15,7 +15,7 @@ COUNTS = {"train": 2000, "validation": 300, "test": 500}
 
 
 def pictures(part: str, seed: int, n: int | None = None) -> Scenes:
-    """`n` pictures (by default all) of a part of the set that belongs to `seed`, 32 pixels wide."""
+    """`n` images (by default all) of a part of the set that belongs to `seed`, 32 pixels wide."""
     stream = 10 * seed + list(COUNTS).index(part)
     generator = torch.Generator().manual_seed(3000 + stream)
     return menagerie(n or COUNTS[part], size=SIZE, classes=CLASSES, generator=generator)
@@ -29,6 +29,6 @@ def drawn_table(*, seed: int = 0) -> Table:
 
 
 def objects(seed: int, n: int) -> Bool[Tensor, "n 32 32"]:
-    """Where the animal is in the first `n` test pictures."""
+    """Where the animal is in the first `n` test images."""
     scenes = pictures("test", seed, COUNTS["test"])
     return scenes.masks[:n, scenes.parts.index("object")] > 0.5

@@ -48,7 +48,7 @@ def other_attacks(study: Study, seeds: Sequence[int], methods: Sequence[str]) ->
 
     The adaptive one, Ghorbani's three, and Dombrowski's targeted one towards the explanation of the next
     sample, all with the l2 budget of the study; derivatives of ReLU networks from a softplus copy. The centre of mass
-    needs pictures.
+    needs images.
     """
     table: dict[str, Row] = {}
     for method in methods:

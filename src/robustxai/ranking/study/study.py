@@ -70,7 +70,7 @@ class Study:
         return self.test(seed)[0][: self.n_test]
 
     def masks(self, seed: int) -> Tensor:
-        """Where the object is in the attacked pictures, (n_test, d) bool; only the drawn set knows it."""
+        """Where the object is in the attacked images, (n_test, d) bool; only the rendered set knows it."""
         if self.name != "menagerie":
             raise ValueError(
                 f"name is {self.name!r}; accepted is 'menagerie', the set that knows where its object is"
