@@ -15,8 +15,8 @@ import fuzz_diffgradcam
 import fuzz_manifold_ig
 import fuzz_nets
 import fuzz_ranking
-from contract_registry import OTHERS
-from fuzz_rows import Row, fn
+from contract_registry import EXPLAINERS, OTHERS
+from fuzz_rows import KIND, NET, Row, T, X, fn
 from test_numbers import ROWS as NUMBERS
 
 import robustxai.ace as A
@@ -73,6 +73,13 @@ ROWS: dict[str, Row] = {
     "claims.results_path": fn(L.results_path, chapter="ranking", profile="quick"),
     "claims.stored": fn(L.stored, chapter="ranking", profile="quick"),
 }
+
+ROWS |= {
+    name: fn(make(NET, KIND).attribute, x=X, target=T)
+    for name, make in EXPLAINERS.items()
+    if name not in ROWS
+}
+"""An explainer of the contract registry without a row of its own here: its images and targets are spoiled."""
 
 LEFT_OUT = {
     "reads, writes or fetches files: the tests of each room": (
