@@ -77,6 +77,7 @@ EXPLAINERS: dict[str, Make] = {
     **{f"diffgradcam.{name}": cam(name) for name in CAMS},
     "diffgradcam.SigmoidBranch": branch,
     "diffgradcam.FullGrad": lambda net, kind: D.FullGrad(net),
+    "diffgradcam.GuidedGradCAM": lambda net, kind: D.GuidedGradCAM(net, kind.layer, reshape=kind.reshape),
     "ranking.Saliency": lambda net, kind: R.Saliency(net),
     "ranking.GradientTimesInput": lambda net, kind: R.GradientTimesInput(net),
     "ranking.SmoothGrad": lambda net, kind: R.SmoothGrad(net, n=3),

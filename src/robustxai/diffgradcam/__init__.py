@@ -17,6 +17,9 @@ from robustxai.diffgradcam.fooling import FoolingLoss as FoolingLoss
 # FullGrad
 from robustxai.diffgradcam.fullgrad import FullGrad
 
+# Guided Grad-CAM
+from robustxai.diffgradcam.guided_grad_cam import GuidedGradCAM
+
 # attacks on weights of Heo et al.
 from robustxai.diffgradcam.heo_fooling import (
     HeoActive,
@@ -69,6 +72,7 @@ __all__ = [
     "FullGrad",
     "GradCAM",
     "GradCAMPlusPlus",
+    "GuidedGradCAM",
     "HeoActive",
     "HeoCenterMass",
     "HeoLocation",
