@@ -32,10 +32,10 @@ class Fast:
 
     tau: denoising steps of the attack's filter, at the strict filter's noise level; refinement keeps all. bf16:
     the denoising network under autocast. attack: one of its own, None for that of strict mode. confidence,
-    patience: an image is done when p(target | filtered) is above `confidence` for `patience` evaluations in a row and the
-    classifier flips on the unfiltered image. confirm: and the refined one flips with a probability above this; else
-    the attack goes on and the image is tried again `RETRY` evaluations later, up to `tries` times; the best try is kept.
-    None: not required.
+    patience: an image is done when p(target | filtered) is above `confidence` for `patience` evaluations in a row and
+    the classifier flips on the unfiltered image. confirm: and the refined one flips with a probability above this; else
+    the attack goes on and the image is tried again `RETRY` evaluations later, up to `tries` times; the best try is
+    kept. None: not required.
 
     The patience gives the distance time to take back what the decision does not need. On the first 64 test faces and
     three classifiers, patience 2 had transitions (COUT) 0.35 below those of strict mode; patience 12 has the same ones

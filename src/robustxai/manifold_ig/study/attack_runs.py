@@ -28,8 +28,8 @@ from robustxai.runtime import side_by_side
 class Campaign:
     """How a study is attacked: `pairs` images for each seed, each with a target image, after `skip` agreed ones.
 
-    steps, lr, eps: of the attack. looks: how often, during the attack, geodesics are solved again, and the inputs so far are
-    judged, for all methods alike. seeds: some of the study's, None for all.
+    steps, lr, eps: of the attack. looks: how often, during the attack, geodesics are solved again, and the
+    iterates so far evaluated, for all methods alike. seeds: some of the study's, None for all.
     """
 
     pairs: int
