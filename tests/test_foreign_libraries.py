@@ -12,7 +12,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from robustxai import metrics
-from robustxai.diffgradcam import GradCAM
+from robustxai.diffgradcam import GradCAM, GuidedGradCAM
 from robustxai.explainers.exports import to_captum, to_overlay, to_quantus
 from robustxai.explainers.foreign import from_captum, from_grad_cam
 from robustxai.explainers.reduce import reduced
@@ -182,6 +182,14 @@ def test_the_classes_of_captums_and_our_cam_are_the_same(net: nn.Sequential, tar
     assert other.shape == ours.shape and other.max() <= 1
     assert (torch.nan_to_num(metrics.pearson(other, ours), 1) > 0.99).all()
     assert torch.equal(other.flatten(1).any(1), ours.flatten(1).any(1))
+
+
+@quiet
+@pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations:UserWarning")
+@pytest.mark.parametrize("target", (0, 2))
+def test_guided_grad_cam_is_captums(target: int) -> None:
+    theirs = captum.GuidedGradCam(NET, NET[2]).attribute(X.clone(), target, interpolate_mode="bilinear")
+    torch.testing.assert_close(GuidedGradCAM(NET, "2").attribute(X, target), theirs, atol=1e-7, rtol=1e-4)
 
 
 @quiet
