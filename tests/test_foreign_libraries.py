@@ -185,7 +185,6 @@ def test_the_classes_of_captums_and_our_cam_are_the_same(net: nn.Sequential, tar
 
 
 @quiet
-@pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations:UserWarning")
 @pytest.mark.parametrize("target", (0, 2))
 def test_guided_grad_cam_is_captums(target: int) -> None:
     theirs = captum.GuidedGradCam(NET, NET[2]).attribute(X.clone(), target, interpolate_mode="bilinear")
