@@ -28,15 +28,18 @@ def test_what_is_accepted_comes_back():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: check_name("mode", "slow", ("strict", "fast")), "mode is 'slow'; accepted are strict, fast"),
-        (lambda: check_number("eps", -1), "eps is -1; accepted are finite numbers from 0"),
-        (lambda: check_number("eps", math.nan), "eps is nan; accepted are finite numbers from 0"),
-        (lambda: check_number("eps", True), "eps is True; accepted are finite numbers from 0"),
-        (lambda: check_positive("eps", 0), "eps is 0; accepted are finite numbers above 0"),
-        (lambda: check_positive("eps", math.inf), "eps is inf; accepted are finite numbers above 0"),
-        (lambda: check_count("k", 0), "k is 0; accepted are whole numbers from 1"),
-        (lambda: check_count("k", 2.0), "k is 2.0; accepted are whole numbers from 1"),
-        (lambda: check_count("k", True), "k is True; accepted are whole numbers from 1"),
+        (
+            lambda: check_name("mode", "slow", ("strict", "fast")),
+            "mode must be one of strict, fast, got 'slow'",
+        ),
+        (lambda: check_number("eps", -1), "eps must be a finite number >= 0, got -1"),
+        (lambda: check_number("eps", math.nan), "eps must be a finite number >= 0, got nan"),
+        (lambda: check_number("eps", True), "eps must be a finite number >= 0, got True"),
+        (lambda: check_positive("eps", 0), "eps must be a finite number > 0, got 0"),
+        (lambda: check_positive("eps", math.inf), "eps must be a finite number > 0, got inf"),
+        (lambda: check_count("k", 0), "k must be an integer >= 1, got 0"),
+        (lambda: check_count("k", 2.0), "k must be an integer >= 1, got 2.0"),
+        (lambda: check_count("k", True), "k must be an integer >= 1, got True"),
     ],
 )
 def test_one_sentence_names_the_argument(as_shipped, call, sentence):
@@ -49,15 +52,16 @@ def test_a_network_whose_samples_depend_on_each_other():
     norm, drop = nn.BatchNorm2d(1), nn.Dropout(0.5)
     net = nn.Sequential(nn.Conv2d(1, 1, 1), norm, nn.Sequential(drop, nn.Dropout(0.0)))
     with pytest.raises(
-        ValueError, match=r"unet is in training mode \(1 and 1 more\).*accepted is unet\.eval\(\)"
+        ValueError,
+        match=r"unet must be in eval mode, got training mode \(1 and 1 more\).*call unet\.eval\(\)",
     ):
         check_calm("unet", net)
     norm.eval()
-    with pytest.raises(ValueError, match=r"^model is in training mode \(2\.0\)"):
+    with pytest.raises(ValueError, match=r"^model must be in eval mode, got training mode \(2\.0\)"):
         check_calm("model", net)
     drop.eval()
     check_calm("model", net)
-    with pytest.raises(ValueError, match=r"^model is in training mode \(BatchNorm2d\)"):
+    with pytest.raises(ValueError, match=r"^model must be in eval mode, got training mode \(BatchNorm2d\)"):
         check_calm("model", nn.BatchNorm2d(1))
 
 
@@ -76,10 +80,16 @@ def test_targets_become_classes():
 @pytest.mark.parametrize(
     ("target", "sentence"),
     [
-        (3, "target holds class 3; accepted are 0 to 2"),
-        (torch.tensor([-1, 0]), "target holds class -1; accepted are 0 to 2"),
-        (torch.tensor([0.0, 1.0]), r"target has shape \(2,\) and dtype torch.float32; accepted are an int"),
-        (torch.tensor([0, 1, 2]), r"target has shape \(3,\)"),
+        (3, r"target must be classes in \[0, 2\], got class 3"),
+        (torch.tensor([-1, 0]), r"target must be classes in \[0, 2\], got class -1"),
+        (
+            torch.tensor([0.0, 1.0]),
+            r"target must be an int, integers .* got shape \(2,\) and dtype torch.float32",
+        ),
+        (
+            torch.tensor([0, 1, 2]),
+            r"target must be an int, integers of shape \(2,\) or None, got shape \(3,\)",
+        ),
         (torch.tensor([True, False]), "dtype torch.bool"),
     ],
 )
@@ -89,5 +99,5 @@ def test_targets_that_are_none(as_shipped, target, sentence):
 
 
 def test_logits_of_another_shape(as_shipped):
-    with pytest.raises(ValueError, match=r"classifier returned shape \(2,\); accepted are logits"):
+    with pytest.raises(ValueError, match=r"classifier must return logits \(n, classes\), got shape \(2,\)"):
         as_target(None, torch.zeros(2), model="classifier")

@@ -129,7 +129,7 @@ def test_an_interval_never_improves_a_verdict(value, below, above, bound):
         ({"kind": "at_least"}, "a rule of kind at_least takes value, not"),
         ({"kind": "at_least", "value": 1, "tol": 2}, "takes value, not"),
         ({"kind": "at_least", "value": "1"}, "value='1' in a rule of kind at_least is not a number"),
-        ({"kind": "sign", "sign": "plus"}, "sign='plus' is not known"),
+        ({"kind": "sign", "sign": "plus"}, "sign must be one of positive, negative, got 'plus'"),
         ({"kind": "ordering", "order": ["a", "a"]}, "two or more different names"),
         ({"kind": "ratio_at_least", "of": ["a"], "value": 1}, "exactly two names"),
     ],
@@ -245,7 +245,9 @@ def test_misuse_is_one_clear_sentence(run):
     with pytest.raises(ValueError, match=r"cannot finish: no check and no skip for toy.drop, toy.order"):
         run.finish()
     assert not run.path.exists()
-    with pytest.raises(ValueError, match=r"value of toy.drop is nan"):
+    with pytest.raises(
+        ValueError, match=r"value of toy\.drop must be a finite number, got nan; or use claims\.skip"
+    ):
         run.check("toy.drop", math.nan)
     with pytest.raises(ValueError, match=r"interval of toy.drop must be \(low, high\)"):
         run.check("toy.drop", 1.0, interval=(2, 1))
@@ -265,7 +267,7 @@ def test_misuse_is_one_clear_sentence(run):
         run.table("t", [])
     with pytest.raises(ValueError, match="a set cannot be stored"):
         run.table("u", [{"a": {1}}])
-    with pytest.raises(ValueError, match="profile='fast' is not known"):
+    with pytest.raises(ValueError, match="profile must be one of quick, real, gpu, got 'fast'"):
         claims.Run("toy", profile="fast")
 
 
@@ -348,7 +350,7 @@ def test_stored_results_of_the_checkout(tmp_path, monkeypatch):
     monkeypatch.setattr("robustxai.runtime.checkout", lambda: None)
     monkeypatch.chdir(tmp_path)
     assert claims.stored("toy", "real") == {"profile": "real"}
-    with pytest.raises(ValueError, match="profile='slow' is not known: use one of quick, real, gpu, bench"):
+    with pytest.raises(ValueError, match="profile must be one of quick, real, gpu, bench, got 'slow'"):
         claims.stored("toy", "slow")
     for broken in ("[1]", "{"):
         (tmp_path / "results" / "real" / "toy.json").write_text(broken)
@@ -402,15 +404,21 @@ def test_yes_and_no_of_every_library_count(run, hits):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (dict(n=-1), r"^n of toy\.drop is -1; accepted are whole numbers from 0"),
-        (dict(n=2.5), r"^n of toy\.drop is 2\.5"),
-        (dict(seeds=-3), r"^seeds of toy\.drop is -3"),
-        (dict(seeds=True), r"^seeds of toy\.drop is True"),
-        (dict(value="high"), r"^value of toy\.drop is 'high'"),
-        (dict(value=None), r"^value of toy\.drop is None"),
-        (dict(value=math.inf), r"^value of toy\.drop is inf"),
-        (dict(value=torch.ones(2)), r"^value of toy\.drop is tensor"),
-        (dict(interval=(0.0, math.nan)), r"^interval of toy\.drop is nan"),
+        (dict(n=-1), r"^n of toy\.drop must be an integer >= 0, got -1"),
+        (dict(n=2.5), r"^n of toy\.drop must be an integer >= 0, got 2\.5"),
+        (dict(seeds=-3), r"^seeds of toy\.drop must be an integer >= 0, got -3"),
+        (dict(seeds=True), r"^seeds of toy\.drop must be an integer >= 0, got True"),
+        (dict(value="high"), r"^value of toy\.drop must be one finite number, got 'high'"),
+        (dict(value=None), r"^value of toy\.drop must be one finite number, got None"),
+        (dict(value=math.inf), r"^value of toy\.drop must be a finite number, got inf; or use claims\.skip"),
+        (
+            dict(value=torch.ones(2)),
+            r"^value of toy\.drop must be one finite number, got tensor\(\[1\., 1\.\]\)",
+        ),
+        (
+            dict(interval=(0.0, math.nan)),
+            r"^interval of toy\.drop must be a finite number, got nan; or use claims\.skip",
+        ),
         (dict(interval=(0, 1, 2)), r"^interval of toy\.drop must be \(low, high\)"),
         (dict(interval=0.5), r"^interval of toy\.drop must be \(low, high\)"),
         (dict(interval=()), r"^interval of toy\.drop must be \(low, high\)"),
@@ -428,12 +436,12 @@ def test_bad_measurements_get_no_verdict(run, capsys, options, words):
 @pytest.mark.parametrize("spec", [spec for spec, *_ in RULES], ids=lambda spec: spec["kind"])
 def test_no_rule_judges_what_is_not_finite(spec, bad):
     rule = parse(spec)
-    with pytest.raises(ValueError, match=r"value is .*: give a finite number"):
+    with pytest.raises(ValueError, match="value must be a finite number, got"):
         judge(rule, bad)
-    with pytest.raises(ValueError, match="interval is"):
+    with pytest.raises(ValueError, match="interval must be a finite number, got"):
         judge(rule, 0.5, interval=(0.0, bad))
     for key in set(spec) - {"kind", "sign"}:
-        with pytest.raises(ValueError, match=f"^{key} is .*: give a finite number"):
+        with pytest.raises(ValueError, match=f"^{key} must be a finite number, got"):
             parse(spec | {key: bad})
 
 
@@ -477,7 +485,7 @@ def test_a_chapter_is_a_name_and_no_path(chapter):
 @pytest.mark.parametrize("profile", ["../../x", "", "slow", None])
 def test_a_profile_is_a_folder_of_results(profile):
     for call in (claims.results_path, claims.stored):
-        with pytest.raises(ValueError, match=r"is not known: use one of quick, real, gpu, bench"):
+        with pytest.raises(ValueError, match="profile must be one of quick, real, gpu, bench, got"):
             call("toy", profile)
 
 
@@ -509,5 +517,5 @@ def test_tables_and_devices_that_are_none(run):
         run.table(3, [])
     run.table("t", ({"a": k} for k in range(2)))
     assert run.tables["t"] == [{"a": 0}, {"a": 1}]
-    with pytest.raises(ValueError, match=r"^device='fast' is not a device"):
+    with pytest.raises(ValueError, match=r"^device must be a device such as cpu or cuda, got 'fast'"):
         claims.Run("toy", device="fast")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -86,12 +87,15 @@ def test_help_lists_the_commands(robustxai: Callable[..., Done]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["run", "nowhere"], "chapter 'nowhere' is unknown: choose one of "),
-        (["run", "--all", "--profile", "fast"], "profile 'fast' is unknown: choose one of "),
+        (["run", "nowhere"], r"chapter must be one of .*, got 'nowhere'\n$"),
+        (["run", "--all", "--profile", "fast"], r"profile must be one of .*, got 'fast'\n$"),
         (["run"], "run takes the name of one chapter, or --all"),
-        (["run", "--all", "--seeds", "1,x"], "seeds is '1,x': give whole numbers with commas between them"),
-        (["book", "--profile", "fast"], "profile 'fast' is unknown: choose one of "),
-        (["results", "--profile", "fast"], "profile 'fast' is unknown: choose one of "),
+        (
+            ["run", "--all", "--seeds", "1,x"],
+            r"seeds must be integers with commas between them, .* got '1,x'\n$",
+        ),
+        (["book", "--profile", "fast"], r"profile must be one of .*, got 'fast'\n$"),
+        (["results", "--profile", "fast"], r"profile must be one of .*, got 'fast'\n$"),
     ],
 )
 def test_a_mistake_is_one_sentence(
@@ -100,7 +104,7 @@ def test_a_mistake_is_one_sentence(
     done = robustxai(*arguments, cwd=small)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith(f"robustxai: {sentence}")
+    assert re.match(f"robustxai: {sentence}", done.stderr)
     assert done.stderr.count("\n") == 1
 
 
@@ -133,7 +137,7 @@ def test_results_of_one_chapter(small: Path, robustxai: Callable[..., Done]) -> 
     assert done.returncode == 0
     assert "b.one" in done.stdout and "a.one" not in done.stdout
     done = robustxai("results", "c", cwd=small)
-    assert (done.returncode, done.stderr) == (2, "robustxai: chapter 'c' is unknown: choose one of a, b\n")
+    assert (done.returncode, done.stderr) == (2, "robustxai: chapter must be one of a, b, got 'c'\n")
     done = robustxai("results", "b", "--check", cwd=small)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
 

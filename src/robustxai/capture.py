@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from robustxai.checks import check_module, check_sequence
+from robustxai.checks import check_module, check_sequence, shown
 
 Watch = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 """watch(module, inputs, output): None, or what takes the place of the output."""
@@ -82,14 +82,14 @@ class Layer:
         check_module("model", model)
         if isinstance(model, torch.jit.ScriptModule):
             raise ValueError(
-                "model is a torch.jit module, whose layers cannot be watched; pass the nn.Module it was made from"
+                "model must be the nn.Module it was made from, got a torch.jit module, whose layers cannot be watched"
             )
         self.call: int | None = None
         if isinstance(layer, nn.Module):
             names = [n for n, m in model.named_modules() if m is layer]
             if not names:
                 raise ValueError(
-                    f"layer is a {type(layer).__name__} that is not part of the model; accepted are its modules"
+                    f"layer must be a module of the model, got a {type(layer).__name__} that is not part of it"
                 )
             self.name, self.module = names[0], layer
             return
@@ -101,7 +101,9 @@ class Layer:
             or (":" in str(layer) and not (call.isdecimal() and int(call) > 0))
         ):
             near = get_close_matches(str(layer), modules, n=5, cutoff=0.3) or [n for n in modules if n][-5:]
-            raise ValueError(f"layer {layer!r} is not in the model; near names are {', '.join(near)}")
+            raise ValueError(
+                f"layer must be a module of the model, got {layer!r}; near names are {', '.join(near)}"
+            )
         self.name, self.module = name, modules[name]
         self.call = int(call) if call else None
 
@@ -142,7 +144,5 @@ def find_layers(model: nn.Module, layers: Sequence[nn.Module | str]) -> list[Lay
     check_sequence("layers", layers, "module names")
     found = [Layer(model, layer) for layer in layers]
     if len({(one.module, one.call) for one in found}) < len(found):
-        raise ValueError(
-            f"layers is {layers!r}; accepted is a sequence of one or more different module names"
-        )
+        raise ValueError(f"layers must be one or more different module names, got {shown(layers)}")
     return found

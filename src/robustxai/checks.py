@@ -9,6 +9,7 @@ import operator
 from collections.abc import Iterable
 from typing import Any, SupportsFloat
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,10 +17,22 @@ ROUNDING = 1e-5
 """How far resizing may leave [0, 1]: torchvision's leaves 1 + 2.4e-7."""
 
 
+def shown(value: object) -> str:
+    """What came, for a message: shape and dtype of a tensor or array, else its repr, cut to 40 letters of one line.
+
+    >>> shown(torch.zeros(3, 4)), shown("fast")
+    ('shape (3, 4) and dtype torch.float32', "'fast'")
+    """
+    if isinstance(value, (Tensor, np.ndarray)) and value.ndim:
+        return f"shape {tuple(value.shape)} and dtype {value.dtype}"
+    plain = value.item() if isinstance(value, np.generic) else value
+    return " ".join(f"{plain!r:.40}".split())
+
+
 def check_name(name: str, value: object, accepted: Iterable[str]) -> None:
     """`value` is one of the `accepted` names."""
     if value not in tuple(accepted):  # what has no hash is in no dict
-        raise ValueError(f"{name} is {value!r}; accepted are {', '.join(accepted)}")
+        raise ValueError(f"{name} must be one of {', '.join(accepted)}, got {shown(value)}")
 
 
 def check_number(
@@ -32,10 +45,9 @@ def check_number(
     """
     number = _float(value)
     if number is None or not math.isfinite(number) or not low <= number <= high or (strict and number == low):
-        top = f" to {high:g}" if high < math.inf else ""
-        raise ValueError(
-            f"{name} is {value}; accepted are finite numbers {'above' if strict else 'from'} {low:g}{top}"
-        )
+        above = f" {'>' if strict else '>='} {low:g}" if low > -math.inf else ""
+        rule = f" in {'(' if strict else '['}{low:g}, {high:g}]" if high < math.inf else above
+        raise ValueError(f"{name} must be a finite number{rule}, got {shown(value)}")
     return number
 
 
@@ -52,7 +64,7 @@ def check_share(name: str, value: SupportsFloat, *, open: bool = False) -> float
     """
     number = _float(value)
     if number is None or not 0 <= number <= 1 or (open and number in (0, 1)):  # false for NaN as well
-        raise ValueError(f"{name} must be a number in {'(0, 1)' if open else '[0, 1]'}, got {value!r}")
+        raise ValueError(f"{name} must be a number in {'(0, 1)' if open else '[0, 1]'}, got {shown(value)}")
     return number
 
 
@@ -62,38 +74,36 @@ def check_count(name: str, value: Any, low: int = 1) -> int:
     >>> check_count("steps", 5)
     5
     """
-    count = _index(value)
+    count = _integer(value)
     if count is None or count < low:
-        raise ValueError(f"{name} is {value}; accepted are whole numbers from {low}")
+        raise ValueError(f"{name} must be an integer >= {low}, got {shown(value)}")
     return count
 
 
 def check_k(k: Any, d: int) -> int:
     """`k` leaves at least one of d features in the top set and one outside: 1 <= k < d. NumPy's integers count."""
-    count = _index(k)
+    count = _integer(k)
     if count is None or not 1 <= count < d:
-        raise ValueError(
-            f"k is {k}; accepted are whole numbers from 1 to {d - 1}, one less than the {d} features"
-        )
+        raise ValueError(f"k must be an integer in [1, {d - 1}] for {d} features, got {shown(k)}")
     return count
 
 
 def check_callable(name: str, value: object) -> None:
     """`value` is a function or a network."""
     if not callable(value):
-        raise ValueError(f"{name} must be a function or a network, got {value!r:.40}")
+        raise ValueError(f"{name} must be a function or a network, got {shown(value)}")
 
 
 def check_module(name: str, value: object) -> None:
     """`value` is a network whose layers can be looked at."""
     if not isinstance(value, nn.Module):
-        raise ValueError(f"{name} must be a network (nn.Module), got {value!r:.40}")
+        raise ValueError(f"{name} must be a network (nn.Module), got {shown(value)}")
 
 
 def check_generator(name: str, value: object) -> None:
     """`value` draws random numbers, or is None."""
     if not (value is None or isinstance(value, torch.Generator)):
-        raise ValueError(f"{name} must be a torch.Generator or None, got {value!r:.40}")
+        raise ValueError(f"{name} must be a torch.Generator or None, got {shown(value)}")
 
 
 def check_sequence(name: str, values: object, kind: str, least: int = 1) -> None:
@@ -102,7 +112,7 @@ def check_sequence(name: str, values: object, kind: str, least: int = 1) -> None
     >>> check_sequence("layers", ["body"], "module names")
     """
     if isinstance(values, (str, bytes)) or not (hasattr(values, "__len__") and hasattr(values, "__iter__")):
-        raise ValueError(f"{name} must be a sequence of {kind}, got {values!r:.40}")
+        raise ValueError(f"{name} must be a sequence of {kind}, got {shown(values)}")
     if len(values) < least:  # pyright: ignore[reportArgumentType]
         raise ValueError(f"{name} must hold {least} or more {kind}, got {len(values)}")  # pyright: ignore[reportArgumentType]
 
@@ -135,22 +145,20 @@ def check_images(
     Half precision counts, and 1e-5 over the limits, which resizing leaves. Raises ValueError.
     """
     if not isinstance(x, Tensor) or x.ndim != 4 or (x.numel() == 0 and not empty):
-        found = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"type {type(x).__name__}"
-        raise ValueError(f"{name} has {found}; accepted is a batch of images (n, C, H, W), not empty")
+        raise ValueError(f"{name} must be images (n, C, H, W), not empty, got {shown(x)}")
     check_finite(name, x, "images in [0, 1]")
     if not x.numel():
         return x
     least, most = map(float, x.detach().aminmax())
     if (low is not None and least < low - ROUNDING) or (high is not None and most > high + ROUNDING):
-        raise ValueError(f"{name} holds pixels from {least:.3g} to {most:.3g}; accepted are images in [0, 1]")
+        raise ValueError(f"{name} must be images in [0, 1], got pixels from {least:.3g} to {most:.3g}")
     return x
 
 
 def check_batch(name: str, x: object) -> Tensor:
     """`x` is a batch (n, ...) of finite floats, one or more: images (n, C, H, W) or tables (n, d)."""
     if not isinstance(x, Tensor) or x.ndim < 2 or x.numel() == 0:
-        found = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"type {type(x).__name__}"
-        raise ValueError(f"{name} has {found}; accepted are tables (n, d) and images (n, C, H, W), not empty")
+        raise ValueError(f"{name} must be a table (n, d) or images (n, C, H, W), not empty, got {shown(x)}")
     check_finite(name, x, "inputs")
     return x
 
@@ -160,20 +168,12 @@ def check_finite(name: str, x: Tensor, kind: str = "inputs") -> None:
     if not isinstance(x, Tensor):
         raise ValueError(f"{name} must be a tensor, got {type(x).__name__}")
     if not x.is_floating_point():
-        raise ValueError(f"{name} has dtype {x.dtype}; accepted are floating-point {kind}")
+        raise ValueError(f"{name} must be floating-point {kind}, got dtype {x.dtype}")
     if not x.numel():
         return
     least, most = map(float, x.detach().aminmax())  # NaN wins in both, and no mask of the size of x is made
     if not (math.isfinite(least) and math.isfinite(most)):
-        raise ValueError(f"{name} holds NaN or infinite numbers; accepted are finite {kind}")
-
-
-def _index(value: Any) -> int | None:
-    """A whole number as a Python int; None for bools and what is none."""
-    try:
-        return None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        return None
+        raise ValueError(f"{name} must be finite {kind}, got NaN or infinite numbers")
 
 
 def _float(value: Any) -> float | None:
@@ -183,6 +183,14 @@ def _float(value: Any) -> float | None:
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+
+
+def _integer(value: Any) -> int | None:
+    """A whole number as an int; None for bools and what is no whole number."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
         return None
 
 
@@ -198,19 +206,21 @@ def as_target(target: Any, logits: Tensor, *, model: str = "model", name: str = 
     if not isinstance(logits, Tensor):
         raise ValueError(f"{model} must return a tensor of logits, got {type(logits).__name__}")
     if logits.ndim != 2:
-        raise ValueError(f"{model} returned shape {tuple(logits.shape)}; accepted are logits (n, classes)")
+        raise ValueError(f"{model} must return logits (n, classes), got shape {tuple(logits.shape)}")
     n, classes = len(logits), max(logits.shape[1], 2)
     if target is None:
         return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
     try:
         t = torch.as_tensor(target, device=logits.device)
     except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"{name} is {target!r}; accepted are an int and integers of shape ({n},)") from None
+        raise ValueError(
+            f"{name} must be an int, integers of shape ({n},) or None, got {shown(target)}"
+        ) from None
     if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool or t.shape not in ((), (n,)):
         raise ValueError(
-            f"{name} has shape {tuple(t.shape)} and dtype {t.dtype}; "
-            f"accepted are an int, integers of shape ({n},) and None"
+            f"{name} must be an int, integers of shape ({n},) or None, "
+            f"got shape {tuple(t.shape)} and dtype {t.dtype}"
         )
     if (wrong := t[(t < 0) | (t >= classes)]).numel():
-        raise ValueError(f"{name} holds class {int(wrong.flatten()[0])}; accepted are 0 to {classes - 1}")
+        raise ValueError(f"{name} must be classes in [0, {classes - 1}], got class {int(wrong.flatten()[0])}")
     return t.long().expand(n).clone()  # a target made in inference mode becomes an ordinary tensor

@@ -27,8 +27,8 @@ def check_calm(name: str, net: object) -> None:
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise ValueError(
-            f"{name} is in training mode ({found[0]}{more}), where a batch or chance changes a sample's result; "
-            f"accepted is {name}.eval()"
+            f"{name} must be in eval mode, got training mode ({found[0]}{more}), where a batch or chance changes a "
+            f"sample's result: call {name}.eval()"
         )
 
 

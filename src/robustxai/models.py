@@ -122,7 +122,7 @@ def as_logits(output: Any, n: int, *, name: str = "model") -> Float[Tensor, "n c
     else:
         found = f"{wrapped}{type(logits).__name__}"
     raise ValueError(
-        f"{name} returned {found}; accepted are logits (n, classes): wrap it in an nn.Module whose "
+        f"{name} must return logits (n, classes), got {found}: wrap it in an nn.Module whose "
         "forward(self, x) returns them, such as self.net(x)['scores']"
     )
 

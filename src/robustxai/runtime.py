@@ -36,12 +36,14 @@ def device(name: str = "auto") -> torch.device:
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (":" in name and not (kind == "cuda" and index.isdecimal())):
-        raise ValueError(f'device={name!r} is not known: use "auto", "cpu", "cuda", "cuda:1" or "mps".')
+        raise ValueError(f'device must be one of "auto", "cpu", "cuda", "cuda:1", "mps", got {name!r}')
     if (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
-        raise ValueError(f'device={name!r} is not available here: use "auto" or "cpu".')
+        raise ValueError(f'device must be "auto" or "cpu" here, got {name!r}, which is not available')
     if index and int(index) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise ValueError(f"device={name!r} does not exist: CUDA devices here are 0 to {count - 1}.")
+        raise ValueError(
+            f"device must be a CUDA device in [0, {count - 1}] here, got {name!r}, which does not exist"
+        )
     return torch.device(name)
 
 
@@ -56,7 +58,7 @@ def deterministic(
     Call it before the first CUDA call of the process: cuBLAS reads its setting once.
     """
     if not 0 <= seed < 2**32:
-        raise ValueError(f"seed={seed} is out of range: use an integer from 0 to 2**32 - 1.")
+        raise ValueError(f"seed must be an integer in [0, 2**32 - 1], got {seed}")
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
@@ -91,7 +93,7 @@ def side_by_side(
     [1, 4, 9]
     """
     if workers is not None and workers < 1:
-        raise ValueError(f"workers is {workers}: accepted are None and 1 or more.")
+        raise ValueError(f"workers must be None or an integer >= 1, got {workers}")
     threads, grad = torch.get_num_threads(), torch.is_grad_enabled()
 
     def call(item: Item) -> Result:

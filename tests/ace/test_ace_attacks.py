@@ -168,17 +168,19 @@ def test_bad_input(as_shipped):
     net, x = Classifier(), images()
     now = predicted(net(x))
     run = PGD(steps=2).perturb
-    with pytest.raises(ValueError, match="target is already the predicted class of 4 of 4 images"):
+    with pytest.raises(
+        ValueError, match="target must not be the predicted class, got the predicted class of 4 of 4 images"
+    ):
         run(net, x, now)
-    with pytest.raises(ValueError, match="target holds class 5; accepted are 0 to 1"):
+    with pytest.raises(ValueError, match=r"target must be classes in \[0, 1\], got class 5"):
         run(net, x, 5)
-    with pytest.raises(ValueError, match=r"target has shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"target must be an int, .* got shape \(3,\)"):
         run(net, x, torch.tensor([0, 1, 1]))
-    with pytest.raises(ValueError, match=r"accepted are images in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"x must be images in \[0, 1\], got pixels"):
         run(net, 2 * x)
     with pytest.raises(ValueError, match=r"classifier does not run on x of shape \(4, 3, 8, 8\).*channels"):
         run(Classifier(channels=1), x, filter=filtered())
-    with pytest.raises(ValueError, match=r"classifier is in training mode \(norm\)"):
+    with pytest.raises(ValueError, match=r"classifier must be in eval mode, got training mode \(norm\)"):
         run(Classifier().train(), x)
     with pytest.raises(ValueError, match="gradients that are not finite for 4 of 4 images"):
         run(Broken(), x, 1)
@@ -187,14 +189,14 @@ def test_bad_input(as_shipped):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(steps=-1), "steps is -1; accepted are whole numbers from 0"),
-        (dict(step=0), "step is 0; accepted are finite numbers above 0"),
-        (dict(eps=-1), "eps is -1"),
-        (dict(lam=float("nan")), "lam is nan"),
-        (dict(distance="l3"), "distance is 'l3'"),
-        (dict(schedule="no"), "schedule is 'no'"),
-        (dict(route="best"), "route is 'best'; accepted are full, one-step, shortcut"),
-        (dict(draws=0), "draws is 0"),
+        (dict(steps=-1), "steps must be an integer >= 0, got -1"),
+        (dict(step=0), "step must be a finite number > 0, got 0"),
+        (dict(eps=-1), "eps must be a finite number >= 0, got -1"),
+        (dict(lam=float("nan")), "lam must be a finite number >= 0, got nan"),
+        (dict(distance="l3"), "distance must be one of l1, l2, none, got 'l3'"),
+        (dict(schedule="no"), "schedule must be one of constant, step, linear, got 'no'"),
+        (dict(route="best"), "route must be one of full, one-step, shortcut, got 'best'"),
+        (dict(draws=0), "draws must be an integer >= 1, got 0"),
     ],
 )
 def test_bad_options(options, message, as_shipped):

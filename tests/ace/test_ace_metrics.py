@@ -48,7 +48,7 @@ def test_purified_flips_is_the_share_of_noises():
 
     found = M.purified_flips(by_mean, filter, constant(0.5, 2), torch.tensor([1, 0]), draws=4, seed=7)
     assert found.tolist() == [0.75, 0.25]
-    with pytest.raises(ValueError, match="draws is 0"):
+    with pytest.raises(ValueError, match="draws must be an integer >= 1, got 0"):
         M.purified_flips(by_mean, filter, constant(0.5), torch.tensor([1]), draws=0)
 
 
@@ -120,7 +120,7 @@ def test_cd_sees_an_edit_that_goes_along_with_the_query():
 
 
 def test_cd_refuses_other_numbers_of_attributes(as_shipped):
-    with pytest.raises(ValueError, match="attributes; accepted is one number"):
+    with pytest.raises(ValueError, match="must have one number of attributes for all"):
         M.correlation_difference(torch.zeros(2, 3) > 0, torch.zeros(2, 3) > 0, torch.zeros(2, 4) > 0, 0)
 
 
@@ -206,9 +206,11 @@ def test_split_frechet_never_compares_a_counterfactual_with_its_own_image():
 
 def test_sets_that_are_too_small():
     features = M.Features("tiny", net())
-    with pytest.raises(ValueError, match="accepted are 2 or more"):
+    with pytest.raises(ValueError, match="real and fake must hold 2 images or more"):
         M.frechet(features, images(1), images(3))
-    with pytest.raises(ValueError, match="equal numbers of 4 or more"):
+    with pytest.raises(
+        ValueError, match="x and image must hold equal numbers of 4 images or more, got 4 and 5"
+    ):
         M.split_frechet(features, images(4), images(5))
 
 

@@ -87,12 +87,15 @@ def test_an_argument_stands_above_the_scheduler_and_silence_is_the_paper():
             dict(variance_type="learned"),
             "scheduler must have a variance_type of .*got 'learned'; or pass variance=",
         ),
-        (dict(prediction_type="sample"), "scheduler predicts 'sample'"),
+        (dict(prediction_type="sample"), "scheduler must have prediction_type 'epsilon', got 'sample'"),
         (
             dict(clip_sample_range=0.0),
-            "the scheduler's clip_sample_range is 0.0; accepted are finite numbers above 0",
+            "the scheduler's clip_sample_range must be a finite number > 0, got 0.0",
         ),
-        (dict(clip_sample_range=float("nan")), "clip_sample_range is nan"),
+        (
+            dict(clip_sample_range=float("nan")),
+            "the scheduler's clip_sample_range must be a finite number > 0, got nan",
+        ),
     ],
 )
 def test_what_the_filter_does_not_have_is_refused(settings, message):

@@ -223,24 +223,27 @@ def test_other_errors_are_no_matter_of_memory():
 def test_bad_input(as_shipped):
     net, f, x = Classifier(), filtered(), images()
     for options, message in [
-        (dict(attack="fgsm"), "attack is 'fgsm'; accepted are pgd, gd, cw"),
-        (dict(tau=3), "option 'tau' is unknown; accepted are steps, step, eps"),
-        (dict(attack=CW(), steps=3), "steps given beside an Attack"),
-        (dict(dilation=4), "dilation is 4; accepted are odd"),
-        (dict(batch_size=0), "batch_size is 0"),
-        (dict(threshold=-0.1), "threshold is -0.1"),
+        (dict(attack="fgsm"), "attack must be one of pgd, gd, cw, got 'fgsm'"),
+        (dict(tau=3), "options must be among steps, step, eps.*, got 'tau'"),
+        (
+            dict(attack=CW(), steps=3),
+            "options must go with the name of an attack, got steps beside an Attack",
+        ),
+        (dict(dilation=4), "dilation must be an odd integer >= 1, got 4"),
+        (dict(batch_size=0), "batch_size must be an integer >= 1, got 0"),
+        (dict(threshold=-0.1), r"threshold must be a finite number >= 0, got -0\.1"),
     ]:
         with pytest.raises(ValueError, match=message):
             ACE(net, f, **options)
-    with pytest.raises(ValueError, match="mode is 'quick'; accepted are strict, fast"):
+    with pytest.raises(ValueError, match="mode must be one of strict, fast, got 'quick'"):
         ace().explain(x, mode="quick")
-    with pytest.raises(ValueError, match="target is already the predicted class"):
+    with pytest.raises(ValueError, match="target must not be the predicted class"):
         ace(net).explain(x, predicted(net(x)))
-    with pytest.raises(ValueError, match="accepted are multiples of 2"):
+    with pytest.raises(ValueError, match="x must have sides in multiples of 2"):
         ace().explain(images(size=9))
-    with pytest.raises(ValueError, match="x has 1 channels and unet takes 3"):
+    with pytest.raises(ValueError, match="x must have the 3 channels that unet takes, got 1"):
         ace(Classifier(channels=1)).explain(images(channels=1))
-    with pytest.raises(ValueError, match="confidence is 1; accepted"):
+    with pytest.raises(ValueError, match=r"confidence must be a number in \[0, 1\), got 1"):
         Fast(confidence=1)
-    with pytest.raises(ValueError, match="confirm is -1; accepted"):
+    with pytest.raises(ValueError, match=r"confirm must be a number in \[0, 1\), got -1"):
         Fast(confirm=-1)

@@ -66,17 +66,17 @@ def test_fewer_steps_keep_the_noise():
 
 @pytest.mark.parametrize("steps", [0, 1001, True])
 def test_bad_steps(steps, as_shipped):
-    with pytest.raises(ValueError, match=r"steps is .*accepted are whole numbers from 1 to 1000"):
+    with pytest.raises(ValueError, match=r"steps must be an integer in \[1, 1000\]"):
         respaced(1000, steps)
 
 
 @pytest.mark.parametrize("bars", [[0.9, 0.95], [0.0, 0.1], [[0.9]], []])
 def test_bad_schedules(bars, as_shipped):
-    with pytest.raises(ValueError, match="alphas_cumprod is no schedule"):
+    with pytest.raises(ValueError, match="alphas_cumprod must be falling numbers"):
         Schedule.over(torch.tensor(bars), (0,))
 
 
 @pytest.mark.parametrize("steps", [(), (3, 2), (-1,), (1000,), (1, 1)])
 def test_bad_timesteps(steps, as_shipped):
-    with pytest.raises(ValueError, match=r"timesteps are .*accepted are rising"):
+    with pytest.raises(ValueError, match=r"timesteps must be rising integers"):
         Schedule.over(scheduler().alphas_cumprod, steps)

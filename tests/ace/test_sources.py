@@ -32,7 +32,7 @@ def test_a_network_that_brings_its_schedule(monkeypatch):
     monkeypatch.setattr(load_denoiser, "pretrained", lambda name, map_location: net)
     assert DiffusionFilter.load("drawn", 50, 5).timesteps == (0, 10, 20, 31, 41)
     monkeypatch.setattr(load_denoiser, "pretrained", lambda name, map_location: nn.Identity())
-    with pytest.raises(ValueError, match="network 'drawn' has no noise schedule"):
+    with pytest.raises(ValueError, match="network 'drawn' must be a denoiser with alphas_cumprod"):
         DiffusionFilter.load("drawn")
 
 

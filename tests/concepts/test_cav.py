@@ -174,13 +174,19 @@ def test_grams_are_inner_products():
 def test_bad_input(as_shipped):
     same = torch.eye(2).repeat_interleave(4, 0)
     for call, message in (
-        (lambda: CAV("svm"), "estimator is 'svm'"),
+        (lambda: CAV("svm"), "estimator must be one of ridge, sgd, logistic, mean, median, got 'svm'"),
         (lambda: CAV(strength=0), "strength"),
         (lambda: CAV(test_share=1.0), "test_share"),
-        (lambda: CAV().fit(P[:4], NEGATIVES), "4 examples"),
-        (lambda: CAV().fit(P, []), "negatives must hold 1 or more sets"),
+        (
+            lambda: CAV().fit(P[:4], NEGATIVES),
+            r"sets must have 5 examples or more each \(50 are usual\), got 4 in the smallest",
+        ),
+        (lambda: CAV().fit(P, []), r"negatives must hold 1 or more sets of rows \(n, d\), got 0"),
         (lambda: CAV().fit(P, [rows(2, d=D + 1)]), "rows of one length"),
-        (lambda: CAV().fit(P, [P]), "equals negative set 0"),
+        (
+            lambda: CAV().fit(P, [P]),
+            "positive and negative sets must be different examples, got positive equal to negative",
+        ),
         (lambda: CAV().fit(torch.ones(9, 4), [torch.ones(9, 4)]), "same for all"),
         (lambda: CAV("mean", test_share=0).fit(same, [same.flip(0)]), "told apart"),
     ):

@@ -118,7 +118,7 @@ def test_facets():
     assert torch.equal(still.pictures["replace"].images, still.pictures["A"].images)
     assert still.cosine["replace"][0] == pytest.approx(1, abs=1e-5) and len(FACETS) == 2
     for argument in ("aims", "beside"):
-        with pytest.raises(ValueError, match=f"{argument} has 'x'"):
+        with pytest.raises(ValueError, match=f"{argument} must be among .* got 'x'"):
             facet_swap(MODEL, judge, GIVEN, **{argument: ("x",)})
     for a, b, read in ((1.0, 0.0, True), (0.9, 0.1, True), (0.875, 0.0, False), (1.0, 0.125, False)):
         assert replace(s, preference={"A": a, "B": b}).read is read

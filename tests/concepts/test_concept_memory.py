@@ -49,7 +49,7 @@ def test_the_limit_holds_and_the_oldest_goes_first():
     assert len(made) == 6
     ask(cache, torch.rand(1000), made)  # larger than all: not kept, and nothing is thrown out for it
     assert len(cache) == 3
-    with pytest.raises(ValueError, match="limit is -1"):
+    with pytest.raises(ValueError, match=r"limit must be .* got -1"):
         Cache(-1)
 
 

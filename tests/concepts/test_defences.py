@@ -68,11 +68,14 @@ def test_outliers_are_far_from_trusted_exemplars():
 
 def test_bad_input(as_shipped):
     for call, message in (
-        (lambda: jpeg(images(1), 0), "quality is 0"),
-        (lambda: fewer_bits(images(1), 9), "bits is 9"),
-        (lambda: fewer_bits(images(1), 4.5), "bits is 4.5; accepted are whole numbers"),
-        (lambda: vote([]), "states is empty"),
-        (lambda: outlier_scores(net(), "b3", images(4), images(3)), "trusted holds 3"),
+        (lambda: jpeg(images(1), 0), r"quality must be in \[1, 100\], got 0"),
+        (lambda: fewer_bits(images(1), 9), r"bits must be an integer in \[1, 8\], got 9"),
+        (lambda: fewer_bits(images(1), 4.5), r"bits must be an integer in \[1, 8\], got 4.5"),
+        (lambda: vote([]), "states must be one verdict or more, got none"),
+        (
+            lambda: outlier_scores(net(), "b3", images(4), images(3)),
+            "trusted must hold more pictures than neighbours, 5, got 3",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             call()

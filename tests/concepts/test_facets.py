@@ -126,33 +126,54 @@ def test_torchvision_models(name, layer):
 def test_bad_input(as_shipped):
     faceted = FacetedVisualization(MODEL, 0, **QUICK)
     for call, message in (
-        (lambda: FacetedVisualization(MODEL, 0, steps=0), "steps is 0"),
-        (lambda: FacetedVisualization(MODEL, 0, size=3), "size is 3"),
-        (lambda: FacetedVisualization(MODEL, 0, strength=-1), "strength is -1"),
+        (lambda: FacetedVisualization(MODEL, 0, steps=0), "steps must be an integer >= 1, got 0"),
+        (lambda: FacetedVisualization(MODEL, 0, size=3), "size must be an integer >= 4, got 3"),
+        (
+            lambda: FacetedVisualization(MODEL, 0, strength=-1),
+            "strength must be a finite number >= 0, got -1",
+        ),
         (lambda: FacetedVisualization(MODEL, 0, layer="b9"), "b9"),
         (lambda: FacetedVisualization(net().train(), 0), "training mode"),
-        (lambda: FacetedVisualization(MODEL, 9, **QUICK).render(n=1), "target is 9"),
+        (
+            lambda: FacetedVisualization(MODEL, 9, **QUICK).render(n=1),
+            r"target must be a class in \[0, 3\], got 9",
+        ),
         (lambda: FacetedVisualization(MODEL, 0, **QUICK).render({"b9": torch.zeros(1)}), "b9"),
-        (lambda: facet_probe(MODEL, ["b2"], bars(3), [images(3)]), "3 examples"),
-        (lambda: facet_probe(MODEL, ["b2"], bars(12), []), "generic must hold 1 or more sets"),
+        (
+            lambda: facet_probe(MODEL, ["b2"], bars(3), [images(3)]),
+            r"sets must have 5 examples or more each \(50 are usual\), got 3 in the smallest",
+        ),
+        (
+            lambda: facet_probe(MODEL, ["b2"], bars(12), []),
+            "generic must hold 1 or more sets of images, got 0",
+        ),
         (
             lambda: facet_probe(MODEL, ["b2"], bars(12), [images(12), images(12) * nan]),
-            "generic set 1 holds NaN",
+            r"generic set 1 must be finite images in \[0, 1\], got NaN or infinite numbers",
         ),
-        (lambda: facet_probe(MODEL, ["b2"], bars(12), [images(12, size=32)]), "generic set 0 has .*one size"),
+        (
+            lambda: facet_probe(MODEL, ["b2"], bars(12), [images(12, size=32)]),
+            r"generic set 0 and theme must have images of one size, got shapes \(3, 32, 32\) and \(3,",
+        ),
         (
             lambda: facet_probe(MODEL, ["b2"], bars(1).expand(9, -1, -1, -1), [images(9)]),
-            "theme at layer 'b2' has",
+            r"theme at layer 'b2' must be different images with a layer .*, got the same activations for all",
         ),
-        (lambda: faceted.render({}, n=1), "probe is empty"),
-        (lambda: faceted.render(n=0), "n is 0"),
-        (lambda: faceted.render({"b2": torch.ones(6, 4)}, n=1), r"'b2' has shape \(6, 4\)"),
+        (lambda: faceted.render({}, n=1), "probe must be weights by layer, or None for no facet, got none"),
+        (lambda: faceted.render(n=0), "n must be an integer >= 1, got 0"),
+        (
+            lambda: faceted.render({"b2": torch.ones(6, 4)}, n=1),
+            r"probe at layer 'b2' must be finite weights \(channels, .*, got shape \(6, 4\) and dtype",
+        ),
         (lambda: faceted.render({"b2": torch.full((6, 4, 4), nan)}, n=1), "not finite"),
         (
             lambda: faceted.render({"b2": torch.ones(5, 4, 4)}, n=1),
-            r"weights \(5, 4, 4\) for a layer that gives \(6, ",
+            r"probe must have as many channels as its layer, which gives .*, got weights \(5, 4, 4\)",
         ),
-        (lambda: facet_score(MODEL, images(2), {}), "probe is empty"),
+        (
+            lambda: facet_score(MODEL, images(2), {}),
+            "probe must be weights by layer, or None for no facet, got none",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             call()

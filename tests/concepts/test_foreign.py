@@ -51,9 +51,11 @@ def test_the_parts_compute_what_the_whole_does(kind, monkeypatch):
 
 
 def test_bad_input(as_shipped):
-    with pytest.raises(ValueError, match="names has 'unicorn'; accepted are ImageNet's classes"):
+    with pytest.raises(ValueError, match="names must be ImageNet's classes, got 'unicorn'"):
         ForeignNetwork("squeezenet", ["unicorn"], weights=None)
-    with pytest.raises(ValueError, match="kind is 'alexnet'; accepted are squeezenet, googlenet, resnet50"):
+    with pytest.raises(
+        ValueError, match="kind must be one of squeezenet, googlenet, resnet50, got 'alexnet'"
+    ):
         ForeignNetwork("alexnet", ["zebra"], weights=None)
 
 
@@ -90,7 +92,7 @@ def test_materials_from_a_folder(photographs):
 
 
 def test_folders_that_lack_something(photographs, tmp_path, as_shipped):
-    with pytest.raises(ValueError, match="folder is None; accepted is a folder"):
+    with pytest.raises(ValueError, match="folder must have one subfolder of pictures a class, got None"):
         _ = Study("imagenet", networks=("googlenet",)).given
     with pytest.raises(ValueError, match=r"ask for 580 random pictures; the folder has 40 of other"):
         imagenet_folder.materials(photographs, n=20, size=16)

@@ -288,37 +288,73 @@ def test_bad_input(as_shipped):
         constant[0].weight.zero_()
     same = bars(1).expand(12, -1, -1, -1)
     for call, message in (
-        (lambda: TCAV(MODEL, ["b9"]), "'b9' is not in the model; near names are"),
+        (
+            lambda: TCAV(MODEL, ["b9"]),
+            "layer must be a module of the model, got 'b9'; near names are b5, b4,",
+        ),
         (lambda: TCAV(MODEL, "b3"), "layers must be a sequence of module names, got 'b3'"),
         (lambda: TCAV(MODEL, []), "layers"),
         (lambda: TCAV(net().train(), LAYERS), "training mode"),
-        (lambda: TCAV(MODEL, LAYERS, of="loss"), "of is 'loss'"),
-        (lambda: TCAV(MODEL, LAYERS, test="sets"), "test is 'sets' with baseline 'ring'"),
-        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM[:1]), "random must hold 2 or more sets .* got 1"),
-        (lambda: tcav.score(X, 9, CONCEPTS, RANDOM), "target is 9"),
-        (lambda: tcav.score(X, 1, {"few": bars(4)}, RANDOM), "'few' at layer 'b2': .*4 examples"),
-        (lambda: tcav.score(X, 1, {"same": RANDOM[1]}, RANDOM), "equals negative set 1"),
-        (lambda: tcav.score(X, 1, {"big": bars(12, size=32)}, RANDOM), "one size for all"),
+        (lambda: TCAV(MODEL, LAYERS, of="loss"), "of must be one of logit, log_prob, got 'loss'"),
+        (
+            lambda: TCAV(MODEL, LAYERS, test="sets"),
+            "test must be 'runs', or 'sets' with baseline 'pairs', got 'sets' with baseline 'ring'",
+        ),
+        (
+            lambda: tcav.score(X, 1, CONCEPTS, RANDOM[:1]),
+            r"random must hold 2 or more sets of images \(20 are usual\), got 1",
+        ),
+        (lambda: tcav.score(X, 9, CONCEPTS, RANDOM), r"target must be a class in \[0, 3\], got 9"),
+        (
+            lambda: tcav.score(X, 1, {"few": bars(4)}, RANDOM),
+            r"concept 'few' at layer 'b2': sets must have 5 examples or .*, got 4 in the smallest",
+        ),
+        (
+            lambda: tcav.score(X, 1, {"same": RANDOM[1]}, RANDOM),
+            r"concept 'same' at layer 'b2': positive and negative sets .*, got positive equal to negative",
+        ),
+        (
+            lambda: tcav.score(X, 1, {"big": bars(12, size=32)}, RANDOM),
+            r"concept 'big' and images must have images of one size, got shapes \(3, 32, 32\) and \(3,",
+        ),
         (lambda: tcav.score(X, 1, {"none": bars(12) * math.nan}, RANDOM), "NaN"),
         (lambda: tcav.score(X, 1, {"int": (bars(12) * 255).to(torch.uint8)}, RANDOM), "floating"),
-        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, correction="fdr"), "correction is 'fdr'"),
+        (
+            lambda: tcav.score(X, 1, CONCEPTS, RANDOM, correction="fdr"),
+            "correction must be one of holm, bonferroni, none, got 'fdr'",
+        ),
         (lambda: TCAV(spare, ["spare"]).score(X, 1, CONCEPTS, RANDOM), "does not run"),
         (
             lambda: TCAV(constant, ["0"]).score(X, 1, CONCEPTS, RANDOM),
-            "random set 0 at layer '0' has the same act",
+            r"random set 0 at layer '0' must be different images with a .*, got the same activations for all",
         ),
-        (lambda: tcav.score(X, 1, {"one": same}, RANDOM), "'one' at layer 'b2' has the same activations"),
+        (
+            lambda: tcav.score(X, 1, {"one": same}, RANDOM),
+            r"concept 'one' at layer 'b2' must be different images with a .*, got the same activations for all",
+        ),
         (
             lambda: tcav.score(X, 1, CONCEPTS, [*RANDOM[:2], same]),
-            "random set 2 at layer 'b2' has the same act",
+            r"random set 2 at layer 'b2' must be different images with a .*, got the same activations for all",
         ),
-        (lambda: tcav.score(X, 1, {"bytes": bars(12) * 255}, RANDOM), "'bytes' holds pixels from .* to 255"),
-        (lambda: tcav.score(X - 0.5, 1, CONCEPTS, RANDOM), "images holds pixels from -0\\."),
-        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, level=5), "level must be a number in .* got 5"),
-        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, level=math.nan), "level must be a number in .* got nan"),
-        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, permutations=0), "permutations is 0"),
-        (lambda: TCAV(MODEL, LAYERS, chunk=0), "chunk is 0"),
-        (lambda: state(0.9, 0.01, level=5), "level must be a number in .* got 5"),
+        (
+            lambda: tcav.score(X, 1, {"bytes": bars(12) * 255}, RANDOM),
+            r"concept 'bytes' must be images in \[0, 1\], got pixels from 7 to 255",
+        ),
+        (
+            lambda: tcav.score(X - 0.5, 1, CONCEPTS, RANDOM),
+            r"images must be images in \[0, 1\], got pixels from -0\.",
+        ),
+        (lambda: tcav.score(X, 1, CONCEPTS, RANDOM, level=5), r"level must be a number in \(0, 1\), got 5"),
+        (
+            lambda: tcav.score(X, 1, CONCEPTS, RANDOM, level=math.nan),
+            r"level must be a number in \(0, 1\), got nan",
+        ),
+        (
+            lambda: tcav.score(X, 1, CONCEPTS, RANDOM, permutations=0),
+            "permutations must be an integer >= 1, got 0",
+        ),
+        (lambda: TCAV(MODEL, LAYERS, chunk=0), "chunk must be an integer >= 1, got 0"),
+        (lambda: state(0.9, 0.01, level=5), r"level must be a number in \(0, 1\), got 5"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

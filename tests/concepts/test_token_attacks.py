@@ -192,34 +192,82 @@ def test_bad_input(as_shipped):
     off, big = TOKENS + 0.3 / 255, images(6, size=32)
     shared = UniversalPushing("b3", steps=1).perturb(MODEL, TOKENS, TOWARDS)
     for call, message in (
-        (lambda: TokenPushing("b3", variant="l1"), "variant is 'l1'"),
-        (lambda: TokenPushing("b9").perturb(MODEL, TOKENS, TOWARDS), "'b9' is not in the model"),
-        (lambda: TokenPushing("b3").perturb(MODEL, TOKENS), "towards is missing"),
-        (lambda: TokenPushing("b3", away=True).perturb(MODEL, TOKENS, TOWARDS), "towards is given"),
+        (lambda: TokenPushing("b3", variant="l1"), "variant must be one of full, cosine, pooled, got 'l1'"),
+        (
+            lambda: TokenPushing("b9").perturb(MODEL, TOKENS, TOWARDS),
+            "layer must be a module of the model, got 'b9'; near names are b5, b4,",
+        ),
+        (
+            lambda: TokenPushing("b3").perturb(MODEL, TOKENS),
+            "towards must be images, or None for away=True, got None for away=False",
+        ),
+        (
+            lambda: TokenPushing("b3", away=True).perturb(MODEL, TOKENS, TOWARDS),
+            r"towards must be images, or None for away=True, got shape \(12, 3, 16, 16\) and",
+        ),
         (lambda: TokenPushing("b3").perturb(MODEL, off.clamp(0, 1), TOWARDS), "uint8 grid"),
-        (lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS, eps=-1.0), "eps is -1.0"),
-        (lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS, eps=[]), "eps is"),
-        (lambda: TokenPushing("b3", steps=0), "steps is 0"),
-        (lambda: MultiLayerPushing(["b3"], start="middle"), "start is 'middle'"),
-        (lambda: TokenPushing("b3", eps=math.nan), "eps is nan"),
-        (lambda: TokenPushing("b3", step=math.nan), "step is nan"),
-        (lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS, eps=[EPS, math.nan]), "eps is .*nan"),
-        (lambda: TokenPushing("b3").perturb(MODEL, TOKENS * 255, TOWARDS), "x holds pixels from .* to 255"),
-        (lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS * 255), "towards holds pixels"),
-        (lambda: TokenPushing("b3").perturb(MODEL, TOKENS, big), "towards has .*32, 32.* and x .*16, 16"),
-        (lambda: MultiLayerPushing(["b3"]).perturb(MODEL, TOKENS, big), "towards has .*one size for all"),
-        (lambda: UniversalPushing("b3").perturb(MODEL, TOKENS, big), "towards has .*one size for all"),
+        (
+            lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS, eps=-1.0),
+            r"eps must be a number in \[0, 1\] \(8/255 is usual\), or a .*, got -1\.0",
+        ),
+        (
+            lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS, eps=[]),
+            r"eps must be a number in \[0, 1\] \(8/255 is usual\), or a .*, got \[\]",
+        ),
+        (lambda: TokenPushing("b3", steps=0), "steps must be an integer >= 1, got 0"),
+        (
+            lambda: MultiLayerPushing(["b3"], start="middle"),
+            "start must be one of zero, uniform, got 'middle'",
+        ),
+        (
+            lambda: TokenPushing("b3", eps=math.nan),
+            r"eps must be a number in \[0, 1\] \(8/255 is usual\), or a .*, got nan",
+        ),
+        (lambda: TokenPushing("b3", step=math.nan), "step must be a finite number > 0, got nan"),
+        (
+            lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS, eps=[EPS, math.nan]),
+            r"eps must be a number in \[0, 1\] \(8/255 is usual\), or a .*, got \[0\.03137254901960784, nan\]",
+        ),
+        (
+            lambda: TokenPushing("b3").perturb(MODEL, TOKENS * 255, TOWARDS),
+            r"x must be images in \[0, 1\], got pixels from 1 to 255",
+        ),
+        (
+            lambda: TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS * 255),
+            r"towards must be images in \[0, 1\], got pixels from 2 to 255",
+        ),
+        (
+            lambda: TokenPushing("b3").perturb(MODEL, TOKENS, big),
+            r"towards and x must have images of one size, got shapes \(3, 32, 32\) and \(3,",
+        ),
+        (
+            lambda: MultiLayerPushing(["b3"]).perturb(MODEL, TOKENS, big),
+            r"towards and x must have images of one size, got shapes \(3, 32, 32\) and \(3,",
+        ),
+        (
+            lambda: UniversalPushing("b3").perturb(MODEL, TOKENS, big),
+            r"towards and x must have images of one size, got shapes \(3, 32, 32\) and \(3,",
+        ),
         (
             lambda: ClassGradientPush("b3").perturb(MODEL, TOKENS, big, 1),
-            "class_images has .*one size for all",
+            r"class_images and x must have images of one size, got shapes \(3, 32, 32\) and \(3,",
         ),
-        (lambda: shared.apply(big), "x has images of shape .*32.* and the perturbation"),
-        (lambda: UniversalPushing("b3", chunk=0), "chunk is 0"),
-        (lambda: ClassGradientPush("b3", step=-0.1), "step is -0.1"),
-        (lambda: MultiLayerPushing(["b3"], eps=2), "eps is 2"),
-        (lambda: pgd(TOKENS, lambda x, rows: x.flatten(1).sum(1), eps=EPS, steps=0), "steps is 0"),
+        (
+            lambda: shared.apply(big),
+            r"x and the perturbation must have images of one size, got shapes \(3, 32, 32\) and \(3,",
+        ),
+        (lambda: UniversalPushing("b3", chunk=0), "chunk must be an integer >= 1, got 0"),
+        (lambda: ClassGradientPush("b3", step=-0.1), r"step must be a finite number > 0, got -0\.1"),
+        (
+            lambda: MultiLayerPushing(["b3"], eps=2),
+            r"eps must be a number in \[0, 1\] \(8/255 is usual\), or a .*, got 2",
+        ),
+        (
+            lambda: pgd(TOKENS, lambda x, rows: x.flatten(1).sum(1), eps=EPS, steps=0),
+            "steps must be an integer >= 1, got 0",
+        ),
         (lambda: TokenPushing("b3").perturb(net().train(), TOKENS, TOWARDS), "training mode"),
-        (lambda: ClassGradientPush("b3", sign=2), "sign is 2"),
+        (lambda: ClassGradientPush("b3", sign=2), r"sign must be 1 \(induce\) or -1 \(remove\), got 2"),
         (lambda: MultiLayerPushing(["b3"]).perturb([], TOKENS, TOWARDS), "empty"),
         (lambda: controls(TokenPushing("b3").perturb(MODEL, TOKENS, TOWARDS, eps=[EPS])), "sweep"),
     ):

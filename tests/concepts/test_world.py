@@ -79,8 +79,8 @@ def test_bad_arguments_give_one_sentence(as_shipped):
         (lambda: swatches(2, textures=("tartan",)), "tartan"),
         (lambda: swatches(2, textures=()), "textures"),
         (lambda: swatches(0), "n and size"),
-        (lambda: random_sets(0), "sets is 0"),
-        (lambda: random_sets(2, n=0), "n is 0"),
+        (lambda: random_sets(0), "sets must be an integer >= 1, got 0"),
+        (lambda: random_sets(2, n=0), "n must be an integer >= 1, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

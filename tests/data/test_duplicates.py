@@ -36,5 +36,5 @@ def test_a_split_keeps_groups_together_and_everything_once():
 
 
 def test_a_threshold_out_of_range_is_refused():
-    with pytest.raises(ValueError, match=r"^threshold is 1\.5; accepted"):
+    with pytest.raises(ValueError, match=r"^threshold must be a number in \(0, 1\), got 1\.5"):
         near_duplicates(pictures(2), threshold=1.5)

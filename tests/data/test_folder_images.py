@@ -144,17 +144,20 @@ def test_bad_input(tmp_path, as_shipped):
     Image.fromarray(np.zeros((4, 4), dtype=np.float32)).save(tmp_path / "f.tif")
     assert read_images([tmp_path / "a.png"], size=np.int64(4)).shape == (1, 3, 4, 4)
     for call, message in (
-        (lambda: from_folder(tmp_path / "none"), "path is .*none; accepted is a folder of images"),
-        (lambda: from_folder(tmp_path / "a.png"), "accepted is a folder"),
-        (lambda: from_folder(None), "path is None; accepted is a folder"),
-        (lambda: from_folder(empty), "a folder without images; accepted are .jpg"),
+        (lambda: from_folder(tmp_path / "none"), "path must be a folder of images, got .*none"),
+        (lambda: from_folder(tmp_path / "a.png"), "path must be a folder of images, got .*a.png"),
+        (lambda: from_folder(None), "path must be a folder of images, got None"),
+        (lambda: from_folder(empty), r"path must hold images \(.jpg.*\), got .* which has none"),
         (lambda: from_folder(nested), "its subfolders have some, such as 'stripes'"),
-        (lambda: from_folder(tmp_path, size=0), "size is 0"),
-        (lambda: from_folder(tmp_path, fit="pad"), "fit is 'pad'; accepted are crop, squash"),
-        (lambda: from_folder(tmp_path, limit=0), "limit is 0"),
-        (lambda: read_images([], size=4), "files is empty"),
-        (lambda: read_images([tmp_path / "none.png"], size=4), "none.png cannot be read as an image"),
-        (lambda: from_folder(tmp_path), "f.tif cannot be read.*floating-point pixels"),
+        (lambda: from_folder(tmp_path, size=0), "size must be an integer >= 1, got 0"),
+        (lambda: from_folder(tmp_path, fit="pad"), "fit must be one of crop, squash, got 'pad'"),
+        (lambda: from_folder(tmp_path, limit=0), "limit must be an integer >= 1, got 0"),
+        (lambda: read_images([], size=4), "files must be one image file or more, got none"),
+        (
+            lambda: read_images([tmp_path / "none.png"], size=4),
+            r"file must be a whole image .*, got .*none.png, which cannot be read",
+        ),
+        (lambda: from_folder(tmp_path), r"got .*f.tif, which cannot be read.*floating-point pixels"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

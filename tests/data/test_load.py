@@ -71,14 +71,14 @@ def test_menagerie_takes_size_and_any_limit_and_its_splits_differ():
 
 def test_positions_refuse_what_cannot_be():
     assert positions(5, None, None).tolist() == [0, 1, 2, 3, 4]
-    with pytest.raises(ValueError, match=r"^limit and indices were both given"):
+    with pytest.raises(ValueError, match=r"^limit and indices must not both be given"):
         positions(5, 2, torch.tensor([0]))
-    with pytest.raises(ValueError, match=r"^limit is 0; accepted are 1 and more"):
+    with pytest.raises(ValueError, match=r"^limit must be an integer >= 1, got 0"):
         positions(5, 0, None)
-    with pytest.raises(ValueError, match=r"^indices are -1 to 5; accepted are 0 to 4"):
+    with pytest.raises(ValueError, match=r"^indices must be in \[0, 4\], got -1 to 5"):
         positions(5, None, torch.tensor([-1, 5]))
     with pytest.raises(
-        ValueError, match=r"^indices is torch.int64, \(1, 1\); accepted is int64 of shape \(m,\)"
+        ValueError, match=r"^indices must be int64 of shape \(m,\), got torch.int64 of shape \(1, 1\)"
     ):
         positions(5, None, torch.tensor([[1]]))
 
@@ -97,15 +97,15 @@ def test_unknown_names_come_with_near_ones(name, hint):
 
 
 def test_unknown_splits_and_sizes_are_named():
-    with pytest.raises(UnknownSplit, match=r"^mnist has no split 'val'; accepted are train, test\.$"):
+    with pytest.raises(UnknownSplit, match=r"^split of mnist must be one of train, test, got 'val'$"):
         load("mnist", "val")
     with pytest.raises(
-        UnknownSplit, match=r"^imagenet_sample1000 has no split 'train'; accepted are test\.$"
+        UnknownSplit, match=r"^split of imagenet_sample1000 must be one of test, got 'train'$"
     ):
         load("imagenet_sample1000")
-    with pytest.raises(ValueError, match=r"^size is 64, but digits has one resolution"):
+    with pytest.raises(ValueError, match=r"^size must be None for digits, which has one resolution, got 64"):
         load("digits", size=64)
-    with pytest.raises(ValueError, match=r"^size is 0; accepted are 1 and more"):
+    with pytest.raises(ValueError, match=r"^size must be an integer >= 1, got 0"):
         load("menagerie", size=0)
 
 

@@ -289,16 +289,22 @@ def test_a_cpu_generator_draws_the_same_scenes_on_the_gpu():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: menagerie(0), "n and size are 0 and 64"),
-        (lambda: menagerie(4, size=0), "accepted are whole numbers from 1"),
-        (lambda: menagerie(4, classes="dogs"), "'dogs'; accepted are animals2, animals4"),
-        (lambda: menagerie(4, classes=(("zebra", "plain"),)), "accepted are pairs of an animal \\(horse"),
+        (lambda: menagerie(0), "n and size must be integers >= 1, got 0 and 64"),
+        (lambda: menagerie(4, size=0), "n and size must be integers >= 1, got 4 and 0"),
+        (lambda: menagerie(4, classes="dogs"), "classes must be one of animals2, animals4.*, got 'dogs'"),
+        (lambda: menagerie(4, classes=(("zebra", "plain"),)), "classes must be pairs of an animal \\(horse"),
         (lambda: menagerie(4, classes=(("horse", "tartan"),)), "a texture \\(plain, striped"),
-        (lambda: menagerie(4, classes=()), "classes is empty"),
-        (lambda: render_menagerie(torch.zeros(2, 3), 8), "factors has 3 columns"),
+        (
+            lambda: menagerie(4, classes=()),
+            r"classes must hold at least one \(animal, texture\) pair, got none",
+        ),
+        (
+            lambda: render_menagerie(torch.zeros(2, 3), 8),
+            "factors must have the 52 columns of FACTOR_NAMES, got 3",
+        ),
         (
             lambda: render_menagerie(torch.zeros(1, len(FACTORS)), 8, without=("wheel",)),
-            "'wheel'; accepted are object",
+            "without must be names among object.*, got 'wheel'",
         ),
     ],
 )

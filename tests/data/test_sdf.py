@@ -121,5 +121,5 @@ def test_textures_have_two_colours_in_fair_shares_and_bounded_slope(kind: int):
 def test_wave_and_plain():
     u = torch.tensor([[[0.0, 0.25, 0.5, 0.75, 1.0]]])
     assert wave(u).tolist() == [[[-0.25, 0.0, 0.25, 0.0, -0.25]]]
-    with pytest.raises(ValueError, match="accepted are 1 to 5"):
+    with pytest.raises(ValueError, match=r"kind must be in \[1, 5\], got 0"):
         pattern(0, u, u)

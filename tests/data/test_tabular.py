@@ -30,7 +30,7 @@ def test_columns_are_numbers_or_codes_and_missing_cells_are_nan():
     torch.testing.assert_close(x, expected, equal_nan=True)
     again, _ = tabular.columns(LINES, ((), ("green", "blue", "red"), ()))
     assert again[:, 1].nan_to_num(-1).tolist() == [2, -1, 1]
-    with pytest.raises(ValueError, match=r"^cells holds 'red'; accepted are the levels blue$"):
+    with pytest.raises(ValueError, match=r"^cells must be of the levels blue, got 'red'$"):
         tabular.columns(LINES, ((), ("blue",), ()))
 
 
@@ -145,5 +145,5 @@ def test_a_download_that_cannot_be_unpacked_leaves_nothing(monkeypatch, tmp_path
 def test_catalog_has_the_three_tables():
     names = {e.name for e in ENTRIES}
     assert {"adult", "bank_marketing", "compas"} <= names
-    with pytest.raises(ValueError, match=r"^size is 8, but adult has one resolution"):
+    with pytest.raises(ValueError, match=r"^size must be None for adult, which has one resolution, got 8"):
         load("adult", size=8)

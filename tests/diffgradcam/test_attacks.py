@@ -65,22 +65,37 @@ def test_ones_are_placed_from_the_outside_in():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: sham_target(7, 7, 5.0), "entropy is 5.0; accepted are 0 to"),
-        (lambda: sham_target(7, 7, n=0), "n is 0; accepted are 1 to 49"),
-        (lambda: sham_target(7, 7, layout="spiral"), "layout is 'spiral'; accepted are ring"),
+        (lambda: sham_target(7, 7, 5.0), r"entropy must be in \[0, ln\(49\).* got 5.0"),
+        (lambda: sham_target(7, 7, n=0), r"n must be an integer in \[1, 49\] .* got 0"),
+        (lambda: sham_target(7, 7, layout="spiral"), "layout must be one of ring.*, got 'spiral'"),
         (lambda: border(5, 5), "at least 7 x 7"),
-        (lambda: ShamLoss(sham_target(8, 8), alpha=1.5), "alpha is 1.5"),
-        (lambda: ShamLoss(torch.zeros(3)), "accepted is a map"),
+        (
+            lambda: ShamLoss(sham_target(8, 8), alpha=1.5),
+            r"alpha must be in \[0, 1\], from map only to cross-entropy only, got 1\.5",
+        ),
+        (lambda: ShamLoss(torch.zeros(3)), r"target must be a map \(h, w\), got shape \(3,\)"),
         (
             lambda: ShamLoss(sham_target(7, 7))(TinyGAP().eval(), images(2), torch.tensor([0, 1])),
-            "they must agree",
+            r"target must have the size of the map, \(8, 8\), got \(7, 7\)",
         ),
-        (lambda: ShamLoss(sham_target(8, 8), classes="some"), "accepted are 'true', 'pred' and 'all'"),
-        (lambda: ShamLoss(sham_target(8, 8), scores="lse"), "accepted is a sequence of names"),
-        (lambda: HeoTopK(TinyGAP(), share=1.5), "share is 1.5"),
+        (
+            lambda: ShamLoss(sham_target(8, 8), classes="some"),
+            "classes must be one of true, pred, all, got 'some'",
+        ),
+        (
+            lambda: ShamLoss(sham_target(8, 8), scores="lse"),
+            "scores must be a sequence of names .* got 'lse'",
+        ),
+        (lambda: HeoTopK(TinyGAP(), share=1.5), r"share must be a fraction of pixels in \(0, 1\), got 1\.5"),
         (lambda: HeoActive(TinyGAP(), images(2), 1, 1), "two different classes"),
-        (lambda: ShiftAttack(TinyGAP(), sham_target(7, 7), 1.0).eval()(images(1)), "pattern is"),
-        (lambda: ShiftAttack(TinyGAP(), sham_target(8, 8), math.inf), "accepted are finite"),
+        (
+            lambda: ShiftAttack(TinyGAP(), sham_target(7, 7), 1.0).eval()(images(1)),
+            r"pattern must have the size of the layer's maps, \(8, 8\), got \(7, 7\)",
+        ),
+        (
+            lambda: ShiftAttack(TinyGAP(), sham_target(8, 8), math.inf),
+            "strength must be a finite number, got inf",
+        ),
         (lambda: shift_index(torch.zeros(3)), r"weight \(C, K\)"),
         (lambda: shift_index(nn.Sequential(nn.ReLU())), "has no linear layer"),
     ],

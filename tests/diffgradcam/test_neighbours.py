@@ -82,7 +82,7 @@ def test_case_with_more_rivals_than_classes_takes_all_others(channel_weights):
     model, x, _ = channel_weights
     few, many = (CASE(model, "features", k=k, **NATIVE).attribute(x, 2) for k in (5, 50))
     assert torch.equal(few, many)
-    with pytest.raises(ValueError, match="k is 0"):
+    with pytest.raises(ValueError, match="k must be an integer >= 1, got 0"):
         CASE(model, "features", k=0)
 
 

@@ -146,13 +146,21 @@ def test_thousand_classes_stay_finite_and_confident():
 @pytest.mark.parametrize(
     ("kind", "options", "words"),
     [
-        ("sum", {}, "contrast is 'sum'; accepted are"),
-        ("lse", {"tau": 2.0}, "does not take the option"),
-        ("lse-tau", {"tau": 0.0}, "tau is 0.0"),
-        ("pair", {}, "other is missing"),
-        ("pair", {"other": 1}, "two different classes"),
-        ("pair", {"other": 9}, "other holds class 9"),
-        ("topm-pw", {"m": 0}, "m is 0"),
+        ("sum", {}, "contrast must be one of .* got 'sum'"),
+        ("lse", {"tau": 2.0}, "contrast 'lse' must be given without options, got 'tau'"),
+        (
+            "lse-tau",
+            {"tau": 0.0},
+            r"tau, the temperature of contrast 'lse-tau', must be a number > 0, got 0\.0",
+        ),
+        ("pair", {}, r"other must be the class that contrast 'pair' compares with, .*, got None"),
+        (
+            "pair",
+            {"other": 1},
+            "other must not equal target in any sample for contrast 'pair', got equal ones",
+        ),
+        ("pair", {"other": 9}, r"other must be classes in \[0, 3\], got class 9"),
+        ("topm-pw", {"m": 0}, "m must be an integer >= 1 for contrast 'topm-pw', got 0"),
     ],
 )
 def test_bad_contrasts_say_what_is_accepted(kind, options, words):
@@ -166,5 +174,8 @@ def test_bad_contrasts_say_what_is_accepted(kind, options, words):
 def test_bad_targets_say_what_is_accepted(target):
     from robustxai.diffgradcam.scores import as_target
 
-    with pytest.raises(ValueError, match="accepted are"):
+    with pytest.raises(
+        ValueError,
+        match=r"^target must be (classes in \[0, 3\]|an int, integers of shape \(2,\) or None), got",
+    ):
         as_target(target, torch.zeros(2, 4))

@@ -82,7 +82,7 @@ def test_the_top_on_cached_features_is_the_network(trained):
 
 def test_an_unknown_part_says_what_is_accepted(trained):
     honest, x, y = trained
-    with pytest.raises(ValueError, match="part is 'tail'; accepted are 'head', 'top', 'all' and 'scratch'"):
+    with pytest.raises(ValueError, match="part must be one of head, top, all, scratch, got 'tail'"):
         fool(honest, Data(x, y, CLASSES), Attack(ATTACKS["sham-top"].loss, part="tail"), seed=0)
 
 
@@ -91,7 +91,7 @@ def test_recipes_bear_their_names_and_know_their_attacks():
     assert zoo_name("animal_colour100", 2, "sham-top") == "diffgradcam-animal-colour100-s2-sham-top"
     for task in TASKS.values():
         assert set(task.attacks) <= ATTACKS.keys()
-    with pytest.raises(ValueError, match="split is 'val'"):
+    with pytest.raises(ValueError, match="split must be one of train, test, got 'val'"):
         scenes(TASKS["animals2"], "val")
 
 

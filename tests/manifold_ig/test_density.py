@@ -81,9 +81,15 @@ def test_manifold_ig_along_another_geometry_shows_the_decoders_images(classifier
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: AggregatedPosterior(torch.zeros(1, 2)), r"codes has shape \(1, 2\); accepted are 2 or more"),
-        (lambda: AggregatedPosterior(torch.zeros(3, 2)), "scale is 0.0; accepted are finite numbers above 0"),
-        (lambda: VarianceDecoder(flat, torch.eye(2), low=1, high=0.5), "low and high are 1 and 0.5"),
+        (
+            lambda: AggregatedPosterior(torch.zeros(1, 2)),
+            r"codes must be 2 or more finite codes .* got shape \(1, 2\)",
+        ),
+        (lambda: AggregatedPosterior(torch.zeros(3, 2)), "scale must be a finite number > 0, got 0.0"),
+        (
+            lambda: VarianceDecoder(flat, torch.eye(2), low=1, high=0.5),
+            r"low and high must be 0 < low < high, got 1 and 0\.5",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(call, words):

@@ -58,7 +58,7 @@ def test_bad_input_is_refused(case):
     model, x, maps = case
     with pytest.raises(ValueError, match=r"shares must be a number in \(0, 1\), got 1\.0"):
         diff_id(model, x, maps, shares=[1.0])
-    with pytest.raises(ValueError, match="maps holds 1 maps for 2 images"):
+    with pytest.raises(ValueError, match="maps must hold one map for each of the 2 images, got 1"):
         diff_id(model, x, maps[:1])
     with pytest.raises(ValueError, match="training mode"):
         diff_id(torch.nn.Sequential(model, torch.nn.Dropout(0.5)).train(), x, maps)

@@ -47,7 +47,7 @@ def test_even_steps_on_the_same_curve():
 
 
 def test_no_round_is_refused():
-    with pytest.raises(ValueError, match="rounds is 0; accepted are whole numbers from 1"):
+    with pytest.raises(ValueError, match="rounds must be an integer >= 1, got 0"):
         EvenPathIG(Cubed().eval(), encode, decode, rounds=0)
 
 

@@ -67,7 +67,7 @@ def test_a_lone_last_image_is_left_out():
         fine_tune(model, x[:count], y[:count], epochs=(1, 1))
         results.append(model.state_dict())
     assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
-    with pytest.raises(ValueError, match=r"^x has 1 images; accepted are 2 or more"):
+    with pytest.raises(ValueError, match=r"^x must hold 2 images or more, .* got 1"):
         fine_tune(small_model(), x[:1], y[:1])
 
 
@@ -100,6 +100,7 @@ def test_the_loss_of_the_paper(monkeypatch):
 
     monkeypatch.setattr("torchvision.models.vgg19", refuse)
     with pytest.raises(
-        ValueError, match=r"^weights are VGG19_Weights.IMAGENET1K_V1, which could not be fetched"
+        ValueError,
+        match=r"^weights must be None offline, got VGG19_Weights.IMAGENET1K_V1, which could not be fetched",
     ):
         vae_loss.paper_loss()

@@ -219,43 +219,55 @@ def test_lbfgs_solves_quadratic_problems_of_different_scale_side_by_side():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (dict(z1=torch.ones(2, 3)), r"z0 and z1 have shapes \(2, 2\) and \(2, 3\)"),
-        (dict(z1=torch.zeros(2, 2)), "z0 and z1 are equal in row 0; accepted are two different ends"),
-        (dict(n_points=1), "n_points is 1; accepted is 2 or more in mode 'fast'"),
-        (dict(n_points=2, mode="released"), "n_points is 2; accepted is 3 or more"),
-        (dict(mode="slow"), "mode is 'slow'; accepted are fast, released"),
-        (dict(evaluations=-1), "evaluations and modes are -1 and None"),
-        (dict(z1=torch.full((2, 2), math.nan)), "NaN or infinite; accepted are finite codes"),
-        (dict(decoder=torch.nn.BatchNorm1d(2)), "decoder is in training mode"),
-        (dict(decoder=lambda z: z.sum()), "accepted is one image a code"),
-        (dict(n_points=5.5), "n_points is 5.5; accepted is 2 or more"),
+        (
+            dict(z1=torch.ones(2, 3)),
+            r"z0 and z1 must have one shape \(n, \.\.\.\), got \(2, 2\) and \(2, 3\)",
+        ),
+        (dict(z1=torch.zeros(2, 2)), "z0 and z1 must be two different ends, got equal ones in row 0"),
+        (dict(n_points=1), "n_points must be an integer >= 2 in mode 'fast', got 1"),
+        (dict(n_points=2, mode="released"), "n_points must be an integer >= 3 in mode 'released', got 2"),
+        (dict(mode="slow"), "mode must be one of fast, released, got 'slow'"),
+        (dict(evaluations=-1), "evaluations must be an integer >= 0 and modes None or >= 1, got -1 and None"),
+        (dict(z1=torch.full((2, 2), math.nan)), "z0 and z1 must be finite codes, got NaN"),
+        (dict(decoder=torch.nn.BatchNorm1d(2)), "decoder must be in eval mode, got training mode"),
+        (dict(decoder=lambda z: z.sum()), "decoder must give one image a code, got tensor"),
+        (dict(n_points=5.5), "n_points must be an integer >= 2 in mode 'fast', got 5.5"),
         (
             dict(z0=torch.zeros(2, 2).int(), z1=torch.ones(2, 2).int()),
-            "have types torch.int32 and torch.int32",
+            r"z0 and z1 must have one floating dtype, got torch\.int32 and torch\.int32",
         ),
-        (dict(z1=torch.ones(2, 2).double()), "have types torch.float32 and torch.float64; accepted is one"),
+        (
+            dict(z1=torch.ones(2, 2).double()),
+            "must have one floating dtype, got torch.float32 and torch.float64",
+        ),
         (
             dict(start=torch.zeros(5, 2, 3)),
-            r"start has shape \(5, 2, 3\) .*accepted are floats \(points, 2, 2\)",
+            r"start must be floats \(points, 2, 2\), .* got shape \(5, 2, 3\)",
         ),
-        (dict(start=torch.zeros(1, 2, 2)), r"start has shape \(1, 2, 2\)"),
-        (dict(start=torch.zeros(5, 2, 2).int()), "start has .* type torch.int32"),
+        (
+            dict(start=torch.zeros(1, 2, 2)),
+            r"start must be floats \(points, 2, 2\), 2 points or more, got shape \(1, 2, 2\) and dtype",
+        ),
+        (
+            dict(start=torch.zeros(5, 2, 2).int()),
+            r"start must be floats \(points, 2, 2\), 2 points or more, got shape \(5, 2, 2\) and dtype",
+        ),
         (
             dict(penalty=lambda z: z),
-            r"penalty gives \(2, 2\) for codes of shape \(2, 2\); accepted is \(2,\)",
+            r"penalty must give \(2,\), one number a code, got shape \(2, 2\)",
         ),
-        (dict(penalty=lambda z: 1.0), r"penalty gives float .*accepted is \(2,\)"),
-        (dict(history=0), "history is 0; accepted are whole numbers from 1"),
-        (dict(max_batch=-1), "max_batch is -1; accepted are whole numbers from 1"),
-        (dict(coarse=4, polish=-3), "polish is -3; accepted are whole numbers from 0"),
-        (dict(coarse=2), "coarse is 2; accepted are whole numbers from 3"),
-        (dict(coarse=2.5), "coarse is 2.5; accepted are whole numbers"),
-        (dict(modes=0), "evaluations and modes are 40 and 0"),
-        (dict(tolerance=-1e-3), "tolerance is -0.001; accepted are finite numbers from 0"),
-        (dict(weight=math.nan), "weight is nan; accepted are finite numbers"),
-        (dict(mode="released", sweeps=-1, epsilon=0), "sweeps is -1; accepted are whole numbers from 0"),
-        (dict(mode="released", step=0.0), "step is 0.0; accepted are finite numbers above 0"),
-        (dict(mode="released", epsilon=-1.0), "epsilon is -1.0; accepted are finite numbers from 0"),
+        (dict(penalty=lambda z: 1.0), r"penalty must give \(2,\), one number a code, got 1.0"),
+        (dict(history=0), "history must be an integer >= 1, got 0"),
+        (dict(max_batch=-1), "max_batch must be an integer >= 1, got -1"),
+        (dict(coarse=4, polish=-3), "polish must be an integer >= 0, got -3"),
+        (dict(coarse=2), "coarse must be an integer >= 3, got 2"),
+        (dict(coarse=2.5), "coarse must be an integer >= 3, got 2.5"),
+        (dict(modes=0), "evaluations must be an integer >= 0 and modes None or >= 1, got 40 and 0"),
+        (dict(tolerance=-1e-3), "tolerance must be a finite number >= 0, got -0.001"),
+        (dict(weight=math.nan), "weight must be a finite number .* got nan"),
+        (dict(mode="released", sweeps=-1, epsilon=0), "sweeps must be an integer >= 0, got -1"),
+        (dict(mode="released", step=0.0), "step must be a finite number > 0, got 0.0"),
+        (dict(mode="released", epsilon=-1.0), "epsilon must be a finite number >= 0, got -1.0"),
     ],
 )
 def test_bad_input_is_one_sentence(change, words):
@@ -269,11 +281,11 @@ def test_bad_input_is_one_sentence(change, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (dict(sweeps=-1, epsilon=0), "sweeps is -1; accepted are whole numbers from 0"),
-        (dict(sweeps=2.5), "sweeps is 2.5"),
-        (dict(step=math.inf), "step is inf; accepted are finite numbers above 0"),
-        (dict(epsilon=-1), "epsilon is -1"),
-        (dict(nodes=2), "nodes is 2; accepted are whole numbers from 3"),
+        (dict(sweeps=-1, epsilon=0), "sweeps must be an integer >= 0, got -1"),
+        (dict(sweeps=2.5), r"sweeps must be an integer >= 0, got 2\.5"),
+        (dict(step=math.inf), "step must be a finite number > 0, got inf"),
+        (dict(epsilon=-1), "epsilon must be a finite number >= 0, got -1"),
+        (dict(nodes=2), "nodes must be an integer >= 3, got 2"),
     ],
 )
 def test_the_released_algorithm_refuses_what_would_not_end(change, words):
@@ -283,7 +295,7 @@ def test_the_released_algorithm_refuses_what_would_not_end(change, words):
 
 def test_even_rounds_are_counted():
     path = geodesic(polar, torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.5]]), 6, evaluations=2)
-    with pytest.raises(ValueError, match="rounds is -1; accepted are whole numbers from 0"):
+    with pytest.raises(ValueError, match="rounds must be an integer >= 0, got -1"):
         at_constant_speed(polar, path, rounds=-1)
 
 

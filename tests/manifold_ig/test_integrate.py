@@ -152,20 +152,47 @@ def test_baselines():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: quadrature(torch.zeros(1, 2, 3)), "images has 1 point; accepted are paths of 2 points"),
-        (lambda: quadrature(torch.zeros(3, 2, 3), "simpson"), "rule is 'simpson'; accepted are midpoint"),
-        (lambda: nodes(4, "simpson"), "rule is 'simpson'"),
-        (lambda: as_target(4, torch.zeros(2, 4)), "target holds class 4; accepted are 0 to 3"),
-        (lambda: as_target(torch.tensor([0, -1]), torch.zeros(2, 4)), "target holds class -1"),
-        (lambda: as_target(torch.zeros(3).long(), torch.zeros(2, 4)), r"target has shape \(3,\)"),
-        (lambda: as_target(torch.zeros(2), torch.zeros(2, 4)), "torch.float32; accepted are an int"),
-        (lambda: as_target("cat", torch.zeros(2, 4)), "target is 'cat'; accepted are an int"),
-        (lambda: as_target([[0], [1, 2]], torch.zeros(2, 4)), r"target is \[\[0\], \[1, 2\]\]"),
-        (lambda: as_target(0, torch.zeros(4)), r"model returned shape \(4,\); accepted are logits"),
-        (lambda: class_scores(torch.zeros(2, 4), torch.zeros(2).long(), "ce"), "score is 'ce'"),
-        (lambda: as_baseline(torch.zeros(3, 8, 9), images(2)), r"baselines has shape \(3, 8, 9\)"),
-        (lambda: as_baseline(math.inf, images(2)), "baselines holds numbers that are NaN or infinite"),
-        (lambda: class_median(images(3), torch.tensor([0, 1, 1]), 2), "target holds class 2, of which"),
+        (lambda: quadrature(torch.zeros(1, 2, 3)), "images must be paths of 2 points or more, got 1 point"),
+        (
+            lambda: quadrature(torch.zeros(3, 2, 3), "simpson"),
+            "rule must be one of midpoint.*, got 'simpson'",
+        ),
+        (
+            lambda: nodes(4, "simpson"),
+            r"rule must be one of midpoint, left, released, right, .*, got 'simpson'",
+        ),
+        (lambda: as_target(4, torch.zeros(2, 4)), r"target must be classes in \[0, 3\], got class 4"),
+        (
+            lambda: as_target(torch.tensor([0, -1]), torch.zeros(2, 4)),
+            r"target must be classes in \[0, 3\], got class -1",
+        ),
+        (
+            lambda: as_target(torch.zeros(3).long(), torch.zeros(2, 4)),
+            r"target must be an int, integers of shape \(2,\) or None, got shape \(3,\) and dtype",
+        ),
+        (lambda: as_target(torch.zeros(2), torch.zeros(2, 4)), "target must be an int, .* torch.float32"),
+        (lambda: as_target("cat", torch.zeros(2, 4)), "target must be an int, .* got 'cat'"),
+        (
+            lambda: as_target([[0], [1, 2]], torch.zeros(2, 4)),
+            r"target must be an int, integers of shape \(2,\) or None, got \[\[0\], \[1, 2\]\]",
+        ),
+        (lambda: as_target(0, torch.zeros(4)), r"model must return logits \(n, classes\), got shape \(4,\)"),
+        (
+            lambda: class_scores(torch.zeros(2, 4), torch.zeros(2).long(), "ce"),
+            "score must be one of logit, prob, got 'ce'",
+        ),
+        (
+            lambda: as_baseline(torch.zeros(3, 8, 9), images(2)),
+            r"baselines must be a number, one image \(3, 8, 8\) or one for .*, got shape \(3, 8, 9\)",
+        ),
+        (
+            lambda: as_baseline(math.inf, images(2)),
+            "baselines must be finite images, got NaN or infinite numbers",
+        ),
+        (
+            lambda: class_median(images(3), torch.tensor([0, 1, 1]), 2),
+            r"target must be classes of which there are images, \[0, 1\], got class 2",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(call, words):

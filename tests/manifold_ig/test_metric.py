@@ -113,9 +113,12 @@ def test_points_at_times_lie_on_the_polygon():
 
 @pytest.mark.usefixtures("as_shipped")
 def test_bad_curves_and_decoders_are_refused():
-    with pytest.raises(ValueError, match="curve has 1 point; accepted are curves of 2 points or more"):
+    with pytest.raises(ValueError, match="curve must be curves of 2 points or more, got 1 point"):
         curve_energy(torch.zeros(1, 2, 3))
-    with pytest.raises(ValueError, match=r"decoder gives \(1, 3\) for codes of shape \(4, 3\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"decoder must give one image a code, got shape \(1, 3\) .* for codes of shape \(4, 3\)",
+    ):
         decode(lambda z: z.mean(0, keepdim=True), torch.zeros(2, 2, 3))
-    with pytest.raises(ValueError, match="decoder gives tuple"):
+    with pytest.raises(ValueError, match=r"decoder must give one image a code, got \(tensor"):
         decode(lambda z: (z, z), torch.zeros(2, 2, 3))

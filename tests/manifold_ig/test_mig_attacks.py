@@ -244,26 +244,47 @@ def test_maps():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda m, x: AttributionAttack(), "images and maps are both given or both missing"),
-        (lambda m, x: AttributionAttack(x, eps=0), "eps is 0; accepted are finite numbers above 0"),
-        (lambda m, x: AttributionAttack(x, steps=0), "steps is 0; accepted are whole numbers from 1"),
-        (lambda m, x: AttributionAttack(x, look=0), "look is 0; accepted are whole numbers from 1"),
-        (lambda m, x: AttributionAttack(x, keep="hope"), "keep is 'hope'; accepted are weigh, stop"),
-        (lambda m, x: AttributionAttack(x[:2]).perturb(m, x), "images has shape"),
-        (lambda m, x: AttributionAttack(maps=x[0, 0, :2]).perturb(m, x), "maps has shape"),
+        (
+            lambda m, x: AttributionAttack(),
+            "images and maps must be given one without the other, got neither",
+        ),
+        (lambda m, x: AttributionAttack(x, eps=0), "eps must be a finite number > 0, got 0"),
+        (lambda m, x: AttributionAttack(x, steps=0), "steps must be an integer >= 1, got 0"),
+        (lambda m, x: AttributionAttack(x, look=0), "look must be an integer >= 1, got 0"),
+        (lambda m, x: AttributionAttack(x, keep="hope"), "keep must be one of weigh, stop, got 'hope'"),
+        (
+            lambda m, x: AttributionAttack(x[:2]).perturb(m, x),
+            r"images must be one image or one for each of \(4, 3, 8, 8\), got shape \(2, 3, 8, 8\)",
+        ),
+        (
+            lambda m, x: AttributionAttack(maps=x[0, 0, :2]).perturb(m, x),
+            "maps must be 64 numbers >= 0, or as many an input, got 16, 0 of them negative",
+        ),
         (
             lambda m, x: AttributionAttack(maps=-x[0, 0]).perturb(m, x),
-            "maps has shape .* or negative numbers",
+            "maps must be 64 numbers >= 0, or as many an input, got 64, 64 of them negative",
         ),
         (
             lambda m, x: AttributionAttack(x).perturb(m, x + 1),
             r"x must lie in clip=\(0.0, 1.0\), got numbers from",
         ),
-        (lambda m, x: AttributionAttack(x).perturb(m, x / 0), "x holds NaN or infinite numbers"),
-        (lambda m, x: AttributionAttack(x).perturb(lambda v: m(v), x), "explain is None"),
-        (lambda m, x: AttributionAttack(x).perturb(nn.Sequential(m).train(), x), "model is in training mode"),
-        (lambda m, x: ShuffledChange(x, tries=0), "tries is 0"),
-        (lambda m, x: ShuffledChange(x[:1]).perturb(m, x), "changed has shape"),
+        (
+            lambda m, x: AttributionAttack(x).perturb(m, x / 0),
+            "x must be finite inputs, got NaN or infinite numbers",
+        ),
+        (
+            lambda m, x: AttributionAttack(x).perturb(lambda v: m(v), x),
+            "explain must be given where model is not a module, got None",
+        ),
+        (
+            lambda m, x: AttributionAttack(x).perturb(nn.Sequential(m).train(), x),
+            "model must be in eval mode, got training mode",
+        ),
+        (lambda m, x: ShuffledChange(x, tries=0), "tries must be an integer >= 1, got 0"),
+        (
+            lambda m, x: ShuffledChange(x[:1]).perturb(m, x),
+            r"changed must have the shape of x, \(4, 3, 8, 8\), got shape \(1, 3, 8, 8\)",
+        ),
     ],
 )
 def test_bad_input(call, words, as_shipped):

@@ -176,21 +176,27 @@ def test_the_path_of_a_method_is_the_one_it_integrates_along(classifier, encoder
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda m: nearest_on_manifold(torch.zeros(1, 1, 4, 5), BARS), "images has shape"),
+        (
+            lambda m: nearest_on_manifold(torch.zeros(1, 1, 4, 5), BARS),
+            r"images must be square and finite, got shape \(1, 1, 4, 5\) with 0 values",
+        ),
         (
             lambda m: nearest_on_manifold(torch.full((1, 1, 4, 4), torch.nan), BARS),
-            "images has shape .* or holds NaN",
+            r"images must be square and finite, got shape \(1, 1, 4, 4\) with 16 values",
         ),
         (
             lambda m: nearest_on_manifold(torch.zeros(1, 1, 4, 4), BARS, starts=0),
-            "library, starts, evaluations and fit_size",
+            r"library, starts and evaluations must be integers >= 1 and .*, got 1000, 0, 60 and None",
         ),
         (
             lambda m: nearest_on_manifold(torch.zeros(1, 1, 4, 4), BARS, fit_size=8),
             "None or 1 to the image's side",
         ),
-        (lambda m: gradient_noise(m, images()[:1, None], torch.tensor([0])), "path has 1 point"),
-        (lambda m: path_of(BlurIG(m), images(), images()), "method is BlurIG; accepted are"),
+        (
+            lambda m: gradient_noise(m, images()[:1, None], torch.tensor([0])),
+            "path must be paths of 2 points or more, got 1 point",
+        ),
+        (lambda m: path_of(BlurIG(m), images(), images()), "method must be one of .* got BlurIG"),
     ],
 )
 def test_bad_input(call, words, classifier, as_shipped):

@@ -138,7 +138,7 @@ def test_tables_have_intervals_and_parts_join(setting):
 
 def test_the_reference_needs_an_autoencoder(setting):
     methods, x, target = setting
-    with pytest.raises(ValueError, match="reference names a method without autoencoder"):
+    with pytest.raises(ValueError, match="reference must name a method with autoencoder"):
         tables.path_rows(methods, x, target, reference="IG")
 
 

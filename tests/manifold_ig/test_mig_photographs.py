@@ -109,11 +109,13 @@ def test_a_folder_that_is_not_whole_is_refused(folder, monkeypatch):
 
 @pytest.mark.usefixtures("as_shipped")
 def test_bad_input():
-    with pytest.raises(ValueError, match="name is 'birds'; accepted are pets, flowers"):
+    with pytest.raises(ValueError, match="name must be one of pets, flowers, got 'birds'"):
         read("birds", "train", 1)
-    with pytest.raises(ValueError, match="split is 'val'; accepted are train, test"):
+    with pytest.raises(ValueError, match="split must be one of train, test, got 'val'"):
         read("pets", "val", 1)
-    with pytest.raises(ValueError, match="architectures has 'vgg'; accepted for pets are resnet18, vgg16"):
+    with pytest.raises(
+        ValueError, match=r"architectures must be among .*resnet18.*vgg16.* for pets, got 'vgg'"
+    ):
         Study("pets", architectures=("vgg",))
 
 

@@ -140,17 +140,17 @@ def test_the_attribution_is_differentiable_in_the_images(kind):
 @pytest.mark.parametrize(
     ("build", "arguments", "words"),
     [
-        (lambda m: SmoothGradIG(m, samples=0), {}, "samples is 0; accepted are whole numbers from 1"),
-        (lambda m: SmoothGradIG(m, std=-0.1), {}, "std is -0.1; accepted are finite numbers from 0"),
-        (lambda m: GradientSHAP(m, std=math.nan), {}, "std is nan; accepted are finite numbers from 0"),
-        (lambda m: SmoothGradIG(m, n_steps=0), {}, "n_steps is 0; accepted are whole numbers"),
-        (lambda m: SmoothGradIG(m, rule="random"), {}, "rule is 'random'; accepted are midpoint"),
-        (GradientSHAP, dict(baselines=torch.zeros(5, 3, 8, 9)), r"baselines has shape \(5, 3, 8, 9\); .* a set"),
-        (GradientSHAP, dict(baselines=torch.zeros(0, 3, 8, 8)), r"baselines has shape \(0, 3, 8, 8\)"),
-        (GradientSHAP, dict(baselines=torch.full((5, 3, 8, 8), math.inf)), "baselines holds numbers that are NaN"),
-        (SmoothGradIG, dict(baselines=torch.zeros(5, 3, 8, 8)), "baselines has shape"),
-        (SmoothGradIG, dict(target="cat"), "target is 'cat'"),
-        (GradientSHAP, dict(target=4), "target holds class 4; accepted are 0 to 3"),
+        (lambda m: SmoothGradIG(m, samples=0), {}, "samples must be an integer >= 1, got 0"),
+        (lambda m: SmoothGradIG(m, std=-0.1), {}, "std must be a finite number >= 0, got -0.1"),
+        (lambda m: GradientSHAP(m, std=math.nan), {}, "std must be a finite number >= 0, got nan"),
+        (lambda m: SmoothGradIG(m, n_steps=0), {}, "n_steps must be an integer >= 1, got 0"),
+        (lambda m: SmoothGradIG(m, rule="random"), {}, r"rule must be one of midpoint, .*, got 'random'"),
+        (GradientSHAP, dict(baselines=torch.zeros(5, 3, 8, 9)), r"baselines must be a .*, got shape \(5, 3, 8, 9\)"),
+        (GradientSHAP, dict(baselines=torch.zeros(0, 3, 8, 8)), r"baselines must be a .*, got shape \(0, 3, 8, 8\)"),
+        (GradientSHAP, dict(baselines=torch.full((5, 3, 8, 8), math.inf)), "baselines must be finite images, got NaN"),
+        (SmoothGradIG, dict(baselines=torch.zeros(5, 3, 8, 8)), r"baselines must be a .*, got shape \(5, 3, 8, 8\)"),
+        (SmoothGradIG, dict(target="cat"), r"target must be an int, integers of shape \(4,\) or None, got 'cat'"),
+        (GradientSHAP, dict(target=4), r"target must be classes in \[0, 3\], got class 4"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_sentence(build, arguments, words, classifier):

@@ -121,7 +121,10 @@ def test_there_is_one_reducer():
     assert saliency is reduced
     a = torch.randn(2, 3, 4, 4, generator=generator())
     assert torch.equal(SaliencyOf(lambda x, target: a)(a, 0), reduced(a))
-    with pytest.raises(ValueError, match=r"explain gives \(1, 3, 4, 4\) for 2 samples"):
+    with pytest.raises(
+        ValueError,
+        match=r"explain must return attributions \(n, \.\.\.\), got shape \(1, 3, 4, 4\) .* for 2 samples",
+    ):
         SaliencyOf(lambda x, target: a[:1])(a, 0)
 
 
@@ -225,7 +228,7 @@ def test_whatever_reads_its_mode_must_be_in_eval_mode(part, nets):
         z = e(x).detach()
         calls += [lambda: geodesic(d, 0 * z, z), lambda: released_geodesic(d, 0 * z, z)]
     for call in calls:
-        with pytest.raises(ValueError, match=r"is in training mode .*inner"):
+        with pytest.raises(ValueError, match=r"must be in eval mode, got training mode .*inner"):
             call()
     assert torch.equal(norm.running_mean, was)
 

@@ -66,63 +66,144 @@ X, PATH, Z = (
 )
 LEVEL = lambda z: z.repeat(1, 32).unflatten(1, (3, 8, 8))  # noqa: E731
 BAD = {
-    "accumulated, 9 targets": (lambda m: accumulated(m, PATH, NINE), r"target has shape \(9,\)"),
-    "accumulated, class": (lambda m: accumulated(m, PATH, 4), "target holds class 4"),
-    "accumulated, score": (lambda m: accumulated(m, PATH, 0, "ce"), "score is 'ce'"),
+    "accumulated, 9 targets": (
+        lambda m: accumulated(m, PATH, NINE),
+        r"target must be an int, integers of shape \(3,\) or None, got shape \(9,\) and dtype",
+    ),
+    "accumulated, class": (
+        lambda m: accumulated(m, PATH, 4),
+        r"target must be classes in \[0, 3\], got class 4",
+    ),
+    "accumulated, score": (
+        lambda m: accumulated(m, PATH, 0, "ce"),
+        "score must be one of logit, prob, got 'ce'",
+    ),
     "accumulated, a point": (
         lambda m: accumulated(m, PATH[:1], TARGET),
-        "images has 1 point; accepted are paths",
+        "images must be paths .* got 1 point",
     ),
     "accumulated, pass": (
         lambda m: accumulated(m, PATH, 0, internal_batch_size=0),
-        "internal_batch_size is 0",
+        "internal_batch_size must be an integer >= 1, got 0",
     ),
-    "straight, 9 targets": (lambda m: straight_integral(m, 0 * X, X, NINE), r"target has shape \(9,\)"),
-    "straight, steps": (lambda m: straight_integral(m, 0 * X, X, 0, steps=0), "steps is 0"),
-    "straight, rule": (lambda m: straight_integral(m, 0 * X, X, 0, rule="no"), "rule is 'no'"),
+    "straight, 9 targets": (
+        lambda m: straight_integral(m, 0 * X, X, NINE),
+        r"target must be an int, integers of shape \(3,\) or None, got shape \(9,\) and dtype",
+    ),
+    "straight, steps": (
+        lambda m: straight_integral(m, 0 * X, X, 0, steps=0),
+        "steps must be an integer >= 1, got 0",
+    ),
+    "straight, rule": (
+        lambda m: straight_integral(m, 0 * X, X, 0, rule="no"),
+        r"rule must be one of midpoint, left, released, right, .*, got 'no'",
+    ),
     "straight, start": (lambda m: straight_integral(m, X[:1], X, 0), "start must be like end"),
-    "straight, NaN": (lambda m: straight_integral(m, 0 * X, X / 0, 0), "x holds NaN or infinite"),
+    "straight, NaN": (
+        lambda m: straight_integral(m, 0 * X, X / 0, 0),
+        r"x must be finite .*, got NaN or infinite numbers",
+    ),
     "straight, empty": (lambda m: straight_integral(m, X[:0], X[:0], 0), "end must be floats"),
-    "weighted, 9 targets": (lambda m: weighted_gradients(m, PATH, PATH, NINE), r"target has shape \(9,\)"),
+    "weighted, 9 targets": (
+        lambda m: weighted_gradients(m, PATH, PATH, NINE),
+        r"target must be an int, integers of shape \(3,\) or None, got shape \(9,\) and dtype",
+    ),
     "weighted, weights": (lambda m: weighted_gradients(m, PATH, PATH[:2], 0), "weights must have the shape"),
-    "noise, 9 targets": (lambda m: gradient_noise(m, PATH, NINE), r"target has shape \(9,\)"),
-    "noise, score": (lambda m: gradient_noise(m, PATH, TARGET, score="ce"), "score is 'ce'"),
-    "diffid, 9 targets": (lambda m: diff_id(m, X, X[:, 0], NINE), r"target has shape \(9,\)"),
+    "noise, 9 targets": (
+        lambda m: gradient_noise(m, PATH, NINE),
+        r"target must be an int, integers of shape \(3,\) or None, got shape \(9,\) and dtype",
+    ),
+    "noise, score": (
+        lambda m: gradient_noise(m, PATH, TARGET, score="ce"),
+        "score must be one of logit, prob, got 'ce'",
+    ),
+    "diffid, 9 targets": (
+        lambda m: diff_id(m, X, X[:, 0], NINE),
+        r"target must be an int, integers of shape \(3,\) or None, got shape \(9,\) and dtype",
+    ),
     "diffid, share": (lambda m: diff_id(m, X, X[:, 0], shares=[math.nan]), "shares must be a number in"),
     "diffid, none": (lambda m: diff_id(m, X, X[:, 0], shares=[]), "shares must hold one number"),
-    "diffid, NaN": (lambda m: diff_id(m, X / 0, X[:, 0]), "x holds NaN or infinite"),
-    "diffid, pass": (lambda m: diff_id(m, X, X[:, 0], max_batch=0), "max_batch is 0"),
-    "scores, 9 targets": (lambda m: class_scores(m(X), NINE), r"target has shape \(9,\)"),
-    "scores, class": (lambda m: class_scores(m(X), torch.tensor([0, 1, 4])), "target holds class 4"),
+    "diffid, NaN": (
+        lambda m: diff_id(m, X / 0, X[:, 0]),
+        r"x must be finite .*, got NaN or infinite numbers",
+    ),
+    "diffid, pass": (
+        lambda m: diff_id(m, X, X[:, 0], max_batch=0),
+        "max_batch must be an integer >= 1, got 0",
+    ),
+    "scores, 9 targets": (
+        lambda m: class_scores(m(X), NINE),
+        r"target must be an int, integers of shape \(3,\) or None, got shape \(9,\) and dtype",
+    ),
+    "scores, class": (
+        lambda m: class_scores(m(X), torch.tensor([0, 1, 4])),
+        r"target must be classes in \[0, 3\], got class 4",
+    ),
     "quadrature, integers": (lambda m: quadrature(PATH.long()), "images must be floats"),
     "energy, rank": (lambda m: curve_energy(torch.zeros(4, 3)), "curve must be floats"),
-    "energy, a point": (lambda m: curve_energy(PATH[:1]), "curve has 1 point"),
+    "energy, a point": (
+        lambda m: curve_energy(PATH[:1]),
+        "curve must be curves of 2 points or more, got 1 point",
+    ),
     "energy, none": (lambda m: curve_length(PATH[:0]), "curve must be floats"),
-    "bounds, a point": (lambda m: curve_bounds(PATH[:1]), "curve has 1 point"),
+    "bounds, a point": (
+        lambda m: curve_bounds(PATH[:1]),
+        "curve must be curves of 2 points or more, got 1 point",
+    ),
     "speed, rank": (lambda m: speed_variation(torch.zeros(3)), "curve must be floats"),
-    "gradient, two points": (lambda m: energy_gradient(LEVEL, torch.zeros(2, 1, 6)), "latents has 2 points"),
-    "decode, pass": (lambda m: decode(LEVEL, Z[None], max_batch=0), "max_batch is 0"),
+    "gradient, two points": (
+        lambda m: energy_gradient(LEVEL, torch.zeros(2, 1, 6)),
+        "latents must be curves of 3 points or more, got 2 points",
+    ),
+    "decode, pass": (
+        lambda m: decode(LEVEL, Z[None], max_batch=0),
+        "max_batch must be an integer >= 1, got 0",
+    ),
     "decode, rank": (lambda m: decode(LEVEL, Z), "decoder gives|latents must be floats"),
     "product, velocity": (lambda m: metric_product(LEVEL, Z, Z[:2]), "u must be like z"),
-    "metric, chunk": (lambda m: dense_metric(LEVEL, Z, chunk=-1), "chunk is -1"),
-    "eigenvalue": (lambda m: largest_eigenvalue(LEVEL, Z, iterations=0), "iterations is 0"),
+    "metric, chunk": (lambda m: dense_metric(LEVEL, Z, chunk=-1), "chunk must be an integer >= 1, got -1"),
+    "eigenvalue": (
+        lambda m: largest_eigenvalue(LEVEL, Z, iterations=0),
+        "iterations must be an integer >= 1, got 0",
+    ),
     "speed, rounds": (
         lambda m: at_constant_speed(LEVEL, geodesic(LEVEL, 0 * Z, Z, 4), rounds=-1),
-        "rounds is -1",
+        "rounds must be an integer >= 0, got -1",
     ),
-    "released, ends": (lambda m: released_geodesic(LEVEL, Z, Z[:2]), "z0 and z1 have shapes"),
-    "line, points": (lambda m: straight(0 * X, X, 1), "n_points is 1"),
+    "released, ends": (
+        lambda m: released_geodesic(LEVEL, Z, Z[:2]),
+        r"z0 and z1 must have one shape \(n, \.\.\.\), got \(3, 6\) and \(2, 6\)",
+    ),
+    "line, points": (lambda m: straight(0 * X, X, 1), "n_points must be an integer >= 2, got 1"),
     "line, ends": (lambda m: straight(X[:2], X, 4), "start must be like end"),
-    "ends, mode": (lambda m: endpoints(PATH, X, X, "raw"), "endpoint mode is 'raw'"),
-    "ends, points": (lambda m: endpoints(PATH, X, X, "bridge", points=0), "points is 0"),
+    "ends, mode": (
+        lambda m: endpoints(PATH, X, X, "raw"),
+        "endpoint mode must be one of recon, bridge, anchor, got 'raw'",
+    ),
+    "ends, points": (
+        lambda m: endpoints(PATH, X, X, "bridge", points=0),
+        "points must be an integer >= 1, got 0",
+    ),
     "ends, shape": (lambda m: endpoints(PATH, X[:2], X, "bridge"), "start must have the shape"),
     "blur, none": (lambda m: blur_path(X, []), "scales must hold one"),
-    "blur, negative": (lambda m: blur_path(X, [-1.0]), "scales is -1"),
+    "blur, negative": (lambda m: blur_path(X, [-1.0]), r"scales must be a finite number >= 0, got -1\.0"),
     "blur, rank": (lambda m: blur_path(X[0], [1.0]), "x must be images"),
-    "guided, steps": (lambda m: guided_path(torch.sin, 0 * X, X, steps=0), "steps is 0"),
-    "guided, fraction": (lambda m: guided_path(torch.sin, 0 * X, X, fraction=1.5), "fraction is 1.5"),
-    "guided, NaN": (lambda m: guided_path(torch.sin, 0 * X, X, max_dist=math.nan), "max_dist is nan"),
-    "residual, pass": (lambda m: autoencoder_residual(PATH, lambda v: v, max_batch=0), "max_batch is 0"),
+    "guided, steps": (
+        lambda m: guided_path(torch.sin, 0 * X, X, steps=0),
+        "steps must be an integer >= 1, got 0",
+    ),
+    "guided, fraction": (
+        lambda m: guided_path(torch.sin, 0 * X, X, fraction=1.5),
+        r"fraction must be a finite number in \(0, 1\], got 1\.5",
+    ),
+    "guided, NaN": (
+        lambda m: guided_path(torch.sin, 0 * X, X, max_dist=math.nan),
+        r"max_dist must be a finite number in \[0, 1\], got nan",
+    ),
+    "residual, pass": (
+        lambda m: autoencoder_residual(PATH, lambda v: v, max_batch=0),
+        "max_batch must be an integer >= 1, got 0",
+    ),
     "residual, images": (
         lambda m: autoencoder_residual(PATH, lambda v: v[:, :1]),
         "autoencoder must give images",
@@ -139,23 +220,50 @@ BAD = {
         "labels must have one entry for each of the 3",
     ),
     "median, half": (lambda m: baselines.class_median(X, TARGET, torch.tensor(0.5)), "target must be an int"),
-    "posterior": (lambda m: AggregatedPosterior(Z, scale=math.nan), "scale is nan"),
+    "posterior": (
+        lambda m: AggregatedPosterior(Z, scale=math.nan),
+        "scale must be a finite number > 0, got nan",
+    ),
     "posterior, codes": (lambda m: AggregatedPosterior(Z)(Z[:, :2]), "z must have codes of 6 numbers"),
-    "variance": (lambda m: VarianceDecoder(LEVEL, Z, low=2.0), "low and high are 2.0"),
-    "loss": (lambda m: VAELoss(kl=-1.0), "kl is -1.0"),
-    "error": (lambda m: reconstruction_error(ConvVAE(widths=(4, 4)).eval(), X[:0]), "x has shape"),
+    "variance": (
+        lambda m: VarianceDecoder(LEVEL, Z, low=2.0),
+        r"low and high must be 0 < low < high, got 2\.0 and 1\.0",
+    ),
+    "loss": (lambda m: VAELoss(kl=-1.0), r"kl must be a finite number >= 0, got -1\.0"),
+    "error": (
+        lambda m: reconstruction_error(ConvVAE(widths=(4, 4)).eval(), X[:0]),
+        r"x must be a table \(n, d\) or images \(n, C, H, W\), not empty, got shape \(0, 3, 8, 8\) and dtype",
+    ),
     "frozen": (lambda m: frozen(IntegratedGradients(m)), "method must be a ManifoldIG"),
     "implicit": (lambda m: implicit(IntegratedGradients(m)), "method must be a ManifoldIG"),
     "attack, clip": (lambda m: AttributionAttack(X, clip=(1, 0)), "clip must be None or a pair"),
-    "attack, lr": (lambda m: AttributionAttack(X, lr=math.nan), "lr is nan"),
-    "attack, goal": (lambda m: AttributionAttack(X / 0), "images holds NaN or infinite"),
-    "attack, maps": (lambda m: AttributionAttack(maps=X[0, 0] / 0), "maps holds NaN or infinite"),
-    "attack, empty": (lambda m: AttributionAttack(X).perturb(m, X[:0]), r"x has shape \(0, 3, 8, 8\)"),
+    "attack, lr": (lambda m: AttributionAttack(X, lr=math.nan), "lr must be a finite number > 0, got nan"),
+    "attack, goal": (
+        lambda m: AttributionAttack(X / 0),
+        "images must be finite inputs, got NaN or infinite numbers",
+    ),
+    "attack, maps": (
+        lambda m: AttributionAttack(maps=X[0, 0] / 0),
+        "maps must be finite maps, got NaN or infinite numbers",
+    ),
+    "attack, empty": (
+        lambda m: AttributionAttack(X).perturb(m, X[:0]),
+        r"x must be a table \(n, d\) or images \(n, C, H, W\), not empty, got shape \(0, 3, 8, 8\) and dtype",
+    ),
     "attack, double": (lambda m: AttributionAttack(X).perturb(m, X.double()), "model does not run on x"),
-    "attack, targets": (lambda m: AttributionAttack(X).perturb(m, X, NINE), r"target has shape \(9,\)"),
-    "control, NaN": (lambda m: ShuffledChange(X / 0), "changed holds NaN or infinite"),
-    "control, tries": (lambda m: ShuffledChange(X, tries=2.5), "tries is 2.5"),
-    "control, x": (lambda m: ShuffledChange(X).perturb(m, X / 0), "x holds NaN or infinite"),
+    "attack, targets": (
+        lambda m: AttributionAttack(X).perturb(m, X, NINE),
+        r"target must be an int, integers of shape \(3,\) or None, got shape \(9,\) and dtype",
+    ),
+    "control, NaN": (
+        lambda m: ShuffledChange(X / 0),
+        "changed must be finite inputs, got NaN or infinite numbers",
+    ),
+    "control, tries": (lambda m: ShuffledChange(X, tries=2.5), r"tries must be an integer >= 1, got 2\.5"),
+    "control, x": (
+        lambda m: ShuffledChange(X).perturb(m, X / 0),
+        r"x must be finite .*, got NaN or infinite numbers",
+    ),
 }
 
 

@@ -202,15 +202,21 @@ def test_plain_images_are_added():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: ConvVAE(widths=()), "widths, latent and blocks are"),
+        (
+            lambda: ConvVAE(widths=()),
+            r"widths must be one integer >= 2 or more, latent an integer .*, got \(\), 16 and 2",
+        ),
         (
             lambda: ConvVAE(decoder_activation="relu"),
-            "activation is 'relu'; accepted are silu, elu, softplus",
+            "activation must be one of silu, elu, softplus, got 'relu'",
         ),
-        (lambda: ConvVAE(skip_kernel=5), "skip_kernel is 5; accepted are 1 and 3"),
-        (lambda: tiny().encode(images(size=12)), r"x has sides \(12, 12\); accepted are multiples of 8"),
-        (lambda: ConvFeatures(nn.Conv2d(3, 3, 1), 2), "layers is 2; accepted are 1 to 1"),
-        (lambda: image_sets.faces("validation", 3), "split is 'validation'; accepted are train, test"),
+        (lambda: ConvVAE(skip_kernel=5), "skip_kernel must be one of 1, 3, got 5"),
+        (
+            lambda: tiny().encode(images(size=12)),
+            r"x must have sides that are multiples of 8 pixels, got \(12, 12\)",
+        ),
+        (lambda: ConvFeatures(nn.Conv2d(3, 3, 1), 2), r"layers must be in \[1, 1\], got 2"),
+        (lambda: image_sets.faces("validation", 3), "split must be one of train, test, got 'validation'"),
     ],
 )
 def test_bad_input_is_one_sentence(call, words):

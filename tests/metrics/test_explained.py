@@ -45,7 +45,7 @@ def test_an_explainer_of_a_network_in_training_mode_is_refused(sensitivity, kind
     net = convnet(norm=nn.BatchNorm2d(8)).eval()
     net[1].train()
     before = copy.deepcopy(net.state_dict())
-    with pytest.raises(ValueError, match=r"^model is in training mode \(1\)"):
+    with pytest.raises(ValueError, match=r"^model must be in eval mode, got training mode \(1\)"):
         sensitivity(kind(net), X, LABELS)
     assert all(torch.equal(a, b) for a, b in zip(before.values(), net.state_dict().values(), strict=True))
 
@@ -135,17 +135,20 @@ def test_an_attribution_that_turns_nan_under_a_change_has_no_sensitivity():
         (dict(explain=lambda x, t: (x,)), r"^explain must give attributions .*got tuple"),
         (dict(explain=lambda x, t: x[:1]), r"^explain must give attributions \(n, \.\.\.\) of 3 samples"),
         (dict(explain=lambda x, t: x.sum()), "^explain must give attributions"),
-        (dict(radius=torch.nan), "^radius is nan"),
-        (dict(draws=-1), "^draws is -1"),
-        (dict(draws=1.5), "^draws is 1.5"),
+        (dict(radius=torch.nan), "^radius must be a finite number > 0, got nan"),
+        (dict(draws=-1), "^draws must be an integer >= 1, got -1"),
+        (dict(draws=1.5), r"^draws must be an integer >= 1, got 1\.5"),
         (dict(clip=(1, 0)), r"^clip must be \(low, high\)"),
         (dict(clip=0.5), r"^clip must be \(low, high\)"),
         (dict(clip=(0.9, 1)), r"^x must lie in clip"),
-        (dict(x=X * torch.nan), "^x holds NaN"),
-        (dict(x=X[:0]), "^x has shape"),
+        (dict(x=X * torch.nan), "^x must be finite inputs, got NaN or infinite numbers"),
+        (
+            dict(x=X[:0]),
+            r"^x must be a table \(n, d\) or images \(n, C, H, W\), not empty, got shape \(0, 3, 8, 8\) and dtype",
+        ),
         (dict(generator=3), "^generator must be a torch.Generator"),
-        (dict(steps=0), "^steps is 0"),
-        (dict(step=-1.0), "^step is -1"),
+        (dict(steps=0), "^steps must be an integer >= 1, got 0"),
+        (dict(step=-1.0), r"^step must be a finite number > 0, got -1\.0"),
     ],
 )
 def test_bad_requests_for_a_sensitivity(options, words):

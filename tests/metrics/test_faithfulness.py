@@ -117,7 +117,7 @@ def test_baselines():
     colour = torch.tensor([0.1, 0.2, 0.3]).reshape(3, 1, 1)
     assert torch.equal(baseline_image(x, colour)[1], colour.expand(3, 9, 9))
     with pytest.raises(
-        ValueError, match=r"^baseline is 'median'; accepted are mean, blur, a number and a tensor"
+        ValueError, match=r"^baseline must be one of mean, blur, a number or a tensor, got 'median'"
     ):
         baseline_image(x, "median")
 
@@ -150,16 +150,16 @@ def test_the_model_is_left_as_it_was():
 
 def test_bad_input_is_named():
     model, (x, maps) = convnet(), images()
-    with pytest.raises(ValueError, match=r"^model is in training mode \(1\)"):
+    with pytest.raises(ValueError, match=r"^model must be in eval mode, got training mode \(1\)"):
         deletion(nn.Sequential(convnet(), nn.Dropout(0.5)), x, maps)
     deletion(convnet().train(), x, maps)  # nothing in it reads its mode
-    with pytest.raises(ValueError, match=r"^target holds class 5; accepted are 0 to 4"):
+    with pytest.raises(ValueError, match=r"^target must be classes in \[0, 4\], got class 5"):
         deletion(model, x, maps, 5)
-    with pytest.raises(ValueError, match=r"^steps is 65; accepted are 1 to 64"):
+    with pytest.raises(ValueError, match=r"^steps must be an integer in \[1, 64\], .* got 65"):
         deletion(model, x, maps, steps=65)
-    with pytest.raises(ValueError, match=r"^maps holds 2 maps for 3 images"):
+    with pytest.raises(ValueError, match=r"^maps must hold one map for each of the 3 images, got 2"):
         deletion(model, x, maps[:2])
     with pytest.raises(
-        ValueError, match=r"^model returned shape \(1, 3, 8, 8\) for 1 samples; accepted are logits"
+        ValueError, match=r"^model must return logits \(n, classes\), got shape \(1, 3, 8, 8\) for 1 samples"
     ):
         deletion(lambda v: v, x, maps, 0)

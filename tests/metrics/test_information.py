@@ -102,7 +102,7 @@ def test_images_without_a_curve_are_nan():
     assert found.sic.auc.isnan().tolist() == [True, True, True, False]
     assert torch.equal(found.sic.auc.isnan(), found.aic.auc.isnan())
     assert median_curve(found.sic).auc.isfinite().all()
-    with pytest.raises(ValueError, match="no row without nan"):
+    with pytest.raises(ValueError, match="curve must have at least one row without nan"):
         median_curve(information_curves(model, x[:1], maps[:1], 0).sic)
 
 
@@ -127,9 +127,12 @@ def test_webp_counts_information():
     [
         (dict(thresholds=(0.0, 0.5)), "thresholds must be one or more shares"),
         (dict(seeds=1), "seeds must be a share below 1, got 1"),
-        (dict(maps=good_map(2)), "maps holds 2 maps for 3 images"),
-        (dict(model=nn.Sequential(Spot(), nn.Dropout(0.5))), r"model is in training mode \(1\)"),
-        (dict(x=2 * pictures()), "x holds pixels"),
+        (dict(maps=good_map(2)), "maps must hold one map for each of the 3 images, got 2"),
+        (
+            dict(model=nn.Sequential(Spot(), nn.Dropout(0.5))),
+            r"model must be in eval mode, got training mode \(1\)",
+        ),
+        (dict(x=2 * pictures()), r"x must be images in \[0, 1\], got pixels"),
     ],
 )
 def test_bad_input(options, words):

@@ -100,7 +100,9 @@ def test_layers_in_training_mode_are_refused_and_statistics_stay(measure, layer)
     net[1].train()  # the root is in eval mode
     before = copy.deepcopy(net.state_dict())
     for model in (net, net.forward):
-        with pytest.raises(ValueError, match=r"^model is in training mode \(1\).*model\.eval\(\)$"):
+        with pytest.raises(
+            ValueError, match=r"^model must be in eval mode, got training mode \(1\).*model\.eval\(\)$"
+        ):
             measure(model)
     assert all(torch.equal(a, b) for a, b in zip(before.values(), net.state_dict().values(), strict=True))
     plain = convnet().train()
@@ -162,17 +164,23 @@ def test_many_large_maps_are_more_than_torchs_quantile_takes():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (dict(target=1.7), "^target has shape"),
-        (dict(target=[0, 1]), "^target has shape"),
-        (dict(target=torch.tensor([0, 1, 2, 0])), "^target has shape"),
-        (dict(target=torch.tensor([True, False, True])), "^target has shape"),
-        (dict(target=-1), "^target holds class -1; accepted are 0 to 2"),
-        (dict(target="cat"), "^target is 'cat'"),
-        (dict(x=X * torch.nan), "^x holds NaN"),
-        (dict(x=X[:0]), "^x has shape"),
-        (dict(x=X.long()), "^x has dtype"),
-        (dict(max_batch=0), "^max_batch is 0"),
-        (dict(max_batch=2.5), "^max_batch is 2.5"),
+        (dict(target=1.7), r"^target must be an int, integers of shape \(3,\) or None, got"),
+        (dict(target=[0, 1]), r"^target must be an int, integers of shape \(3,\) or None, got"),
+        (
+            dict(target=torch.tensor([0, 1, 2, 0])),
+            r"^target must be an int, integers of shape \(3,\) or None, got",
+        ),
+        (
+            dict(target=torch.tensor([True, False, True])),
+            r"^target must be an int, integers of shape \(3,\) or None, got",
+        ),
+        (dict(target=-1), r"^target must be classes in \[0, 2\], got class -1"),
+        (dict(target="cat"), r"^target must be an int, integers of shape \(3,\) or None, got 'cat'"),
+        (dict(x=X * torch.nan), r"^x must be finite .*, got NaN or infinite numbers"),
+        (dict(x=X[:0]), r"^x must be .*, got shape \(0, 3, 8, 8\) and dtype torch\.float32"),
+        (dict(x=X.long()), r"^x must be floating-point .*, got dtype torch\.int64"),
+        (dict(max_batch=0), "^max_batch must be an integer >= 1, got 0"),
+        (dict(max_batch=2.5), r"^max_batch must be an integer >= 1, got 2\.5"),
     ],
 )
 def test_bad_requests(measure, options, words):

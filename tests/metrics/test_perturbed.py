@@ -196,15 +196,21 @@ def test_a_guide_gives_the_derivative_and_the_explainer_decides():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda m, x: infidelity(m, x, x[:, :1]), "attribution has shape"),
-        (lambda m, x: infidelity(m, x, x, draws=0), "draws is 0"),
-        (lambda m, x: infidelity(m, x, x, 9), "target holds class 9; accepted are 0 to 3"),
-        (lambda m, x: infidelity(m, x, x, score="ce"), "score is 'ce'; accepted are prob, logit"),
-        (lambda m, x: infidelity(nn.Sequential(m, nn.Dropout(0.5)), x, x), "model is in training mode"),
-        (lambda m, x: gaussian_noise(0), "sigma is 0"),
-        (lambda m, x: square_removal(2), "share is 2"),
-        (lambda m, x: max_sensitivity(m, x, radius=0), "radius is 0; accepted are finite numbers above 0"),
-        (lambda m, x: optimised_sensitivity(m, x, steps=0), "steps is 0"),
+        (
+            lambda m, x: infidelity(m, x, x[:, :1]),
+            r"attribution must have the shape of x, \(5, 3, 8, 8\), got shape \(5, 1, 8, 8\)",
+        ),
+        (lambda m, x: infidelity(m, x, x, draws=0), "draws must be an integer >= 1, got 0"),
+        (lambda m, x: infidelity(m, x, x, 9), r"target must be classes in \[0, 3\], got class 9"),
+        (lambda m, x: infidelity(m, x, x, score="ce"), "score must be one of prob, logit, got 'ce'"),
+        (
+            lambda m, x: infidelity(nn.Sequential(m, nn.Dropout(0.5)), x, x),
+            "model must be in eval mode, got training mode",
+        ),
+        (lambda m, x: gaussian_noise(0), "sigma must be a finite number > 0, got 0"),
+        (lambda m, x: square_removal(2), r"share must be a finite number in \(0, 1\], got 2"),
+        (lambda m, x: max_sensitivity(m, x, radius=0), "radius must be a finite number > 0, got 0"),
+        (lambda m, x: optimised_sensitivity(m, x, steps=0), "steps must be an integer >= 1, got 0"),
     ],
 )
 def test_bad_input(call, words, as_shipped):

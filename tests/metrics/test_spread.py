@@ -61,7 +61,7 @@ def test_border_mass_of_a_flat_map_is_chance():
 
 
 def test_border_mass_resizes_nothing():
-    with pytest.raises(ValueError, match=r"^mask is \(14, 14\) and the maps are \(7, 7\) pixels"):
+    with pytest.raises(ValueError, match=r"^mask must have the size of the maps, \(7, 7\), got \(14, 14\)"):
         border_mass(torch.ones(1, 7, 7), torch.ones(14, 14))
 
 
@@ -160,14 +160,14 @@ def test_resize_keeps_what_fits_and_constants():
 
 @pytest.mark.parametrize("shape", [(7, 7), (2, 3, 7, 7), (0, 7, 7)])
 def test_wrong_ranks_are_named(shape):
-    with pytest.raises(ValueError, match=r"^maps has shape .*; accepted are \(n, height, width\)"):
+    with pytest.raises(ValueError, match=r"^maps must be \(n, height, width\) .* got shape"):
         entropy(torch.zeros(shape))
 
 
 def test_wrong_masks_and_options_are_named():
-    with pytest.raises(ValueError, match=r"^mask holds 3 masks for 4 maps; accepted are 1 or 4"):
+    with pytest.raises(ValueError, match=r"^mask must hold 1 mask or 4, .* got 3"):
         energy_inside(maps(), torch.ones(3, 7, 7))
-    with pytest.raises(ValueError, match=r"^normalise is 'max'; accepted are relu, minmax"):
+    with pytest.raises(ValueError, match=r"^normalise must be one of relu, minmax, got 'max'"):
         entropy(maps(), normalise="max")
-    with pytest.raises(ValueError, match=r"^tolerance is -1; accepted are whole numbers from 0"):
+    with pytest.raises(ValueError, match=r"^tolerance must be an integer >= 0, got -1"):
         pointing_game(maps(), torch.ones(7, 7), tolerance=-1)

@@ -61,9 +61,9 @@ def test_nothing_has_no_accuracy():
 def test_lengths_and_counts_are_checked():
     with pytest.raises(ValueError, match=r"^y must have one entry for each of the 3 of x, got 1"):
         accuracy(Returns(lambda v: v), Z, Y[:1])
-    with pytest.raises(ValueError, match=r"^batch_size is 0; accepted are whole numbers from 1"):
+    with pytest.raises(ValueError, match=r"^batch_size must be an integer >= 1, got 0"):
         accuracy(Returns(lambda v: v), Z, Y, batch_size=0)
-    with pytest.raises(ValueError, match=r"^model returned .*accepted are logits"):
+    with pytest.raises(ValueError, match=r"^model must return logits \(n, classes\), got"):
         accuracy(Returns(lambda v: v[:, :, None]), Z, Y)
 
 

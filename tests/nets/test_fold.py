@@ -77,7 +77,7 @@ def test_a_norm_that_is_not_behind_a_convolution_stays():
 
 
 def test_a_network_in_training_mode_is_refused():
-    with pytest.raises(ValueError, match=r"^model is in training mode"):
+    with pytest.raises(ValueError, match=r"^model must be in eval mode, got training mode"):
         folded(NETS["resnet"]())
 
 

@@ -114,13 +114,13 @@ def test_the_generator_decides_the_weights():
 
 def test_bad_input(monkeypatch):
     with pytest.raises(
-        ValueError, match=r"^architecture is 'alexnet'; accepted are resnet18, vgg16, googlenet"
+        ValueError, match=r"^architecture must be one of resnet18, vgg16, googlenet.*, got 'alexnet'"
     ):
         HeadedClassifier("alexnet", classes=3)
-    with pytest.raises(ValueError, match=r"^classes and hidden are 0 and 150; accepted is 1 or more"):
+    with pytest.raises(ValueError, match=r"^classes and hidden must be integers >= 1, got 0 and 150"):
         HeadedClassifier("resnet18", classes=0)
     with pytest.raises(
-        ValueError, match=r"^weights are .*, of another network; accepted for googlenet are Goog"
+        ValueError, match=r"^weights must be of Goog.* for googlenet, got .*, of another network"
     ):
         HeadedClassifier("googlenet", classes=3, weights=ResNet18_Weights.DEFAULT)
 

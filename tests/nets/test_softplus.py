@@ -147,7 +147,7 @@ def test_a_copy_carries_no_hooks_but_those_that_make_weights():
 def test_bad_input():
     net = nn.Sequential(nn.ReLU())
     for beta in (0, -1.0, float("nan")):
-        with pytest.raises(ValueError, match="beta is"):
+        with pytest.raises(ValueError, match="beta must be a finite number > 0, got"):
             softplus_copy(net, beta)
-        with pytest.raises(ValueError, match="beta is"):
+        with pytest.raises(ValueError, match="beta must be a finite number > 0, got"):
             set_beta(softplus_copy(net), beta)

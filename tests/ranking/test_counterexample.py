@@ -51,16 +51,16 @@ def test_the_overlaps_of_the_abstract_can_be_reached():
 def test_bad_input(as_shipped):
     s = torch.rand(2, 8)
     for options, words in (
-        ({"k": 8}, "k is 8"),
-        ({"k": 0}, "k is 0"),
-        ({"k": 3, "p": 0.5}, r"p is 0\.5"),
-        ({"k": 3, "ratio": 1.0}, r"ratio is 1\.0; accepted are numbers above 1"),
-        ({"k": 3, "swaps": (4, 0)}, r"swaps is \(4, 0\); accepted are two numbers"),
+        ({"k": 8}, r"k must be an integer in \[1, 7\] for 8 features, got 8"),
+        ({"k": 0}, r"k must be an integer in \[1, 7\] for 8 features, got 0"),
+        ({"k": 3, "p": 0.5}, r"p must be a finite number >= 1, got 0\.5"),
+        ({"k": 3, "ratio": 1.0}, r"ratio must be a number > 1, got 1\.0"),
+        ({"k": 3, "swaps": (4, 0)}, r"swaps must be two numbers, .* got \(4, 0\)"),
         ({"k": 3, "swaps": (1, 1)}, "the second smaller"),
     ):
         with pytest.raises(ValueError, match=words):
             lp_counterexample(s, **options)
-    with pytest.raises(ValueError, match="negative or non-finite"):
+    with pytest.raises(ValueError, match="scores must be finite numbers >= 0, got negative or non-finite"):
         lp_counterexample(-s, k=3)
-    with pytest.raises(ValueError, match="ties around rank k"):
+    with pytest.raises(ValueError, match="scores must have no ties around rank k"):
         lp_counterexample(torch.ones(1, 8), k=3)

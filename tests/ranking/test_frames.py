@@ -131,7 +131,8 @@ def test_missing_cells_are_imputed_from_the_training_part_and_named():
         holes[i][0] = None
     holes[4][1] = float("nan")
     with pytest.raises(
-        ValueError, match=r"^data has missing cells \(NaN\) in 4 of 40 rows; .*'drop' or 'impute'$"
+        ValueError,
+        match=r"^data must have whole rows, got missing cells \(NaN\) in 4 of 40 rows; .*'drop' or 'impute'$",
     ):
         prepare((holes, BUYS))
     t = prepare((holes, BUYS), missing="impute")
@@ -159,7 +160,7 @@ def test_what_is_missing_everywhere_in_training_cannot_be_imputed():
     with pytest.raises(ValueError, match=r"^data has missing cells in all of its 40 rows"):
         prepare((x, BUYS), missing="drop")
     x[:, 1] = np.inf
-    with pytest.raises(ValueError, match=r"^data has infinite cells in x1"):
+    with pytest.raises(ValueError, match=r"^data must be finite numbers, got infinite cells in x1"):
         prepare((x, BUYS))
 
 
@@ -183,7 +184,7 @@ def test_bad_input_is_one_sentence(as_shipped):
         (lambda: prepare((rows, np.linspace(0, 1, N))), "y must hold classes, got the number"),
         (lambda: prepare((rows, rows)), "y must hold one class for each row"),
         (lambda: prepare((rows.astype(complex), BUYS)), "column 'x0' must hold numbers"),
-        (lambda: prepare((rows, BUYS), seed=-1), "seed is -1"),
+        (lambda: prepare((rows, BUYS), seed=-1), "seed must be an integer >= 0, got -1"),
     ):
         with pytest.raises(ValueError, match=words):
             call()

@@ -100,18 +100,18 @@ def test_every_row_has_its_own_ranking():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"k": 10}, "k is 10; accepted are whole numbers from 1 to 9"),
-        ({"k": 11}, "k is 11"),
-        ({"k": 0}, "k is 0"),
-        ({"k": -1}, "k is -1"),
-        ({"k": 3, "pairs": "all"}, "pairs is 'all'; accepted are full, near, mm"),
-        ({"k": 3, "n_pairs": 2}, "pairs='full' takes all of them"),
+        ({"k": 10}, r"k must be an integer in \[1, 9\] for 10 features, got 10"),
+        ({"k": 11}, r"k must be an integer in \[1, 9\] for 10 features, got 11"),
+        ({"k": 0}, r"k must be an integer in \[1, 9\] for 10 features, got 0"),
+        ({"k": -1}, r"k must be an integer in \[1, 9\] for 10 features, got -1"),
+        ({"k": 3, "pairs": "all"}, "pairs must be one of full, near, mm, got 'all'"),
+        ({"k": 3, "n_pairs": 2}, "n_pairs must be None for pairs='full', which takes all of them, got 2"),
         (
             {"k": 3, "pairs": "mm", "n_pairs": 4},
-            "n_pairs is 4; accepted for pairs='mm', k=3, d=10 are 1 to 3",
+            r"n_pairs must be an integer in \[1, 3\] for pairs='mm', k=3, d=10, got 4",
         ),
-        ({"k": 3, "pairs": "near", "n_pairs": 3}, "are 1 to 2"),
-        ({"k": 8, "pairs": "mm", "n_pairs": 0}, "are 1 to 2"),
+        ({"k": 3, "pairs": "near", "n_pairs": 3}, r"n_pairs must be an integer in \[1, 2\] for .*, got"),
+        ({"k": 8, "pairs": "mm", "n_pairs": 0}, r"n_pairs must be an integer in \[1, 2\] for .*, got"),
     ],
 )
 def test_bad_pairs_say_what_is_accepted(as_shipped, options, words):

@@ -135,15 +135,15 @@ def test_softplus_tends_to_relu():
 
 def test_bad_input(as_shipped):
     model, x = mlp(), rows(3)
-    with pytest.raises(ValueError, match="score is 'margin'; accepted are prob, logit, ce"):
+    with pytest.raises(ValueError, match="score must be one of prob, logit, ce, got 'margin'"):
         gradient(model, x, score="margin")
     with pytest.raises(ValueError, match=r"holds no nn\.ReLU"):
         softplus_copy(nn.Sequential(nn.Linear(2, 2), nn.Tanh()), 1)
-    with pytest.raises(ValueError, match=r"beta is 0; accepted are finite numbers above 0"):
+    with pytest.raises(ValueError, match=r"beta must be a finite number > 0, got 0"):
         softplus_copy(model, 0)
-    with pytest.raises(ValueError, match=r"target holds class 2; accepted are 0 to 1"):
+    with pytest.raises(ValueError, match=r"target must be classes in \[0, 1\], got class 2"):
         Saliency(model)(x, torch.tensor([0, 1, 2]))
     with pytest.raises(
-        ValueError, match=r"target has shape \(2,\).*accepted are an int, integers of shape \(3,\)"
+        ValueError, match=r"target must be an int, integers of shape \(3,\) or None, got shape \(2,\)"
     ):
         Saliency(model)(x, torch.tensor([0, 1]))

@@ -126,16 +126,16 @@ def test_the_prediction_is_kept():
 def test_bad_input(as_shipped):
     model, x = mlp(), rows(3)
     for options, words in (
-        ({"k": 12, "step": 0.1}, "k is 12"),
-        ({"k": 0, "step": 0.1}, "k is 0"),
-        ({"k": 2, "step": 0}, "step is 0"),
-        ({"k": 2, "step": 0.1, "direction": "up"}, "direction is 'up'; accepted are sum, common"),
-        ({"k": 2, "step": 0.1, "max_steps": 0}, "max_steps is 0"),
-        ({"k": 2, "step": 0.1, "n_pairs": 0}, "n_pairs is 0"),
+        ({"k": 12, "step": 0.1}, r"k must be an integer in \[1, 11\] for 12 features, got 12"),
+        ({"k": 0, "step": 0.1}, r"k must be an integer in \[1, 11\] for 12 features, got 0"),
+        ({"k": 2, "step": 0}, "step must be a finite number > 0, got 0"),
+        ({"k": 2, "step": 0.1, "direction": "up"}, "direction must be one of sum, common, got 'up'"),
+        ({"k": 2, "step": 0.1, "max_steps": 0}, "max_steps must be an integer >= 1, got 0"),
+        ({"k": 2, "step": 0.1, "n_pairs": 0}, "n_pairs must be an integer >= 1, got 0"),
     ):
         with pytest.raises(ValueError, match=words):
             iterations_to_break(model, x, **options)
-    with pytest.raises(ValueError, match="gradients holds 16 of them"):
+    with pytest.raises(ValueError, match="gradients must hold at most 10 of them for each sample, got 16"):
         iterations_to_break(model, x, k=5, step=0.1, direction="common", n_pairs=4)
-    with pytest.raises(ValueError, match="step is -1"):
+    with pytest.raises(ValueError, match="step must be a finite number > 0, got -1"):
         iteration_bound(torch.ones(1), -1)

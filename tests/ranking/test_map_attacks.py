@@ -106,26 +106,32 @@ def test_dombrowski_takes_a_goal_for_each_image_and_raises_beta_to_the_last():
 def test_bad_input(as_shipped):
     model, x = mlp(), rows(3)
     for make, words in (
-        (lambda: TopKAttack(12, 1).perturb(model, x), "k is 12"),
-        (lambda: TopKAttack(2, 0), "eps is 0"),
+        (
+            lambda: TopKAttack(12, 1).perturb(model, x),
+            r"k must be an integer in \[1, 11\] for 12 features, got 12",
+        ),
+        (lambda: TopKAttack(2, 0), "eps must be a finite number > 0, got 0"),
         (
             lambda: MassCentreAttack(1).perturb(model, x),
-            r"a centre of mass needs maps \(n, 1, height, width\)",
+            r"explain must return maps \(n, 1, H, W\) for a centre of mass, got shape \(3, 12\)",
         ),
         (lambda: TargetRegionAttack(torch.ones(12), 1), "zeros and ones, at least one of each"),
         (
             lambda: TargetRegionAttack(torch.eye(2), 1).perturb(model, x),
-            "region has 4 values for 12 features",
+            "region must hold one value for each of the 12 features, got 4",
         ),
-        (lambda: TargetMapAttack(-torch.ones(12)), "goal must be finite, non-negative and not all zero"),
+        (
+            lambda: TargetMapAttack(-torch.ones(12)),
+            r"goal must be a map, finite, non-negative and not all zero, got shape \(12,\) and dtype",
+        ),
         (
             lambda: TargetMapAttack(torch.ones(5)).perturb(model, x),
-            "accepted are 12 scores, or 12 for each input",
+            "goal must hold 12 scores, or 12 for each input",
         ),
-        (lambda: TargetMapAttack(torch.ones(12), steps=0), "steps is 0"),
+        (lambda: TargetMapAttack(torch.ones(12), steps=0), "steps must be an integer >= 1, got 0"),
         (
             lambda: TargetMapAttack(torch.ones(12)).perturb(model, x, explain=lambda v, t: v),
-            "betas needs an explainer",
+            r"betas must be None for an explainer without `model` and .*, got \(10\.0, 100\.0\)",
         ),
     ):
         with pytest.raises(ValueError, match=words):

@@ -67,15 +67,15 @@ def test_pretrained_overlap_is_one_for_the_same_network_only():
 def test_bad_input(as_shipped):
     a = rows(3, 6)
     for k in (6, 7, 0, -1, 2.0, True):
-        with pytest.raises(ValueError, match=f"k is {k}; accepted are whole numbers from 1 to 5"):
+        with pytest.raises(ValueError, match=rf"k must be an integer in \[1, 5\] for 6 features, got {k}"):
             precision_at_k(a, a, k)
-    with pytest.raises(ValueError, match="k is 28"):
+    with pytest.raises(ValueError, match=r"k must be an integer .* got 28"):
         chance_level(28, 28)
-    with pytest.raises(ValueError, match=r"a has shape \(6,\)"):
+    with pytest.raises(ValueError, match=r"a must be .* got shape \(6,\)"):
         precision_at_k(a[0], a[0], 2)
-    with pytest.raises(ValueError, match="b has shape"):
+    with pytest.raises(ValueError, match="b must have the shape of a"):
         precision_at_k(a, a[:2], 2)
-    with pytest.raises(ValueError, match="draws is 0"):
+    with pytest.raises(ValueError, match="draws must be an integer >= 1, got 0"):
         random_control(mlp(), rows(2), 2, explain=Saliency(mlp()), control=RandomDirections(1), draws=0)
 
 

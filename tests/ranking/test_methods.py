@@ -79,11 +79,11 @@ def test_a_softplus_network_knows_that_it_is_one(common):
 
 def test_unknown_names_are_one_sentence(as_shipped, common):
     _, data, start = common
-    with pytest.raises(ValueError, match=r"^method is 'R3ET'; accepted are Pretrained, Vanilla, WD, "):
+    with pytest.raises(ValueError, match=r"^method must be one of Pretrained, Vanilla, WD, .*, got 'R3ET'"):
         fine_tune("R3ET", start, data, k=8)
-    with pytest.raises(ValueError, match=r"^an option of WD is 'lam'; accepted are weight_decay$"):
+    with pytest.raises(ValueError, match=r"^an option of WD must be one of weight_decay, got 'lam'$"):
         fine_tune("WD", start, data, k=8, options={"lam": 1.0})
-    with pytest.raises(ValueError, match=r"^name is 'iris'; accepted are synth, breast_cancer, "):
+    with pytest.raises(ValueError, match=r"^name must be one of synth, breast_cancer, .*, got 'iris'"):
         prepared("iris")
 
 
@@ -160,9 +160,11 @@ def test_scores_are_means_over_seeds():
 
 
 def test_bad_requests_to_select_are_one_sentence(as_shipped):
-    with pytest.raises(ValueError, match=r"^candidates is empty; accepted are one and more$"):
+    with pytest.raises(ValueError, match=r"^candidates must hold one option or more, got none$"):
         select_weights([], lambda o, s: Score(1, 1), reference=1.0)
-    with pytest.raises(ValueError, match=r"^reference and tolerance are 87 and 0.015; accepted are shares"):
+    with pytest.raises(
+        ValueError, match=r"^reference and tolerance must be shares in \[0, 1\], got 87 and 0.015"
+    ):
         select_weights([{}], lambda o, s: Score(1, 1), reference=87)
-    with pytest.raises(ValueError, match=r"^seeds is 0; accepted are whole numbers from 1$"):
+    with pytest.raises(ValueError, match=r"^seeds must be an integer >= 1, got 0$"):
         select_weights([{}], lambda o, s: Score(1, 1), reference=0.5, seeds=0)

@@ -228,32 +228,50 @@ def test_unit_and_project():
 def test_bad_input(as_shipped):
     model, x = mlp(), rows(5)
     for make, words in (
-        (lambda: RankingAttack(0, 0.5), "k is 0"),
-        (lambda: RankingAttack(2, 0), "eps is 0; accepted are finite numbers above 0"),
-        (lambda: RankingAttack(2, -1.0), r"eps is -1\.0"),
-        (lambda: MSEAttack(float("nan")), "eps is nan"),
-        (lambda: RandomDirections(0.0), r"eps is 0\.0"),
-        (lambda: RankingAttack(2, 1, norm="l1"), "norm is 'l1'; accepted are l2, linf-box, linf"),
-        (lambda: RankingAttack(2, 1, keep="no"), "keep is 'no'; accepted are reject, early_stop, gda, hedge"),
-        (lambda: RankingAttack(2, 1, steps=0), "steps is 0"),
-        (lambda: RankingAttack(2, 1, pairs="some"), "pairs is 'some'"),
-        (lambda: RankingAttack(2, 1, clip=(1, 0)), r"clip must be None or a pair .* got \(1, 0\)"),
-        (lambda: RankingAttack(12, 1).perturb(model, x), "k is 12; accepted are whole numbers from 1 to 11"),
+        (lambda: RankingAttack(0, 0.5), "k must be an integer >= 1, got 0"),
+        (lambda: RankingAttack(2, 0), "eps must be a finite number > 0, got 0"),
+        (lambda: RankingAttack(2, -1.0), r"eps must be a finite number > 0, got -1\.0"),
+        (lambda: MSEAttack(float("nan")), "eps must be a finite number > 0, got nan"),
+        (lambda: RandomDirections(0.0), r"eps must be a finite number > 0, got 0\.0"),
+        (lambda: RankingAttack(2, 1, norm="l1"), "norm must be one of l2, linf-box, linf, got 'l1'"),
+        (
+            lambda: RankingAttack(2, 1, keep="no"),
+            "keep must be one of reject, early_stop, gda, hedge, got 'no'",
+        ),
+        (lambda: RankingAttack(2, 1, steps=0), "steps must be an integer >= 1, got 0"),
+        (lambda: RankingAttack(2, 1, pairs="some"), "pairs must be one of full, near, mm, got 'some'"),
+        (
+            lambda: RankingAttack(2, 1, clip=(1, 0)),
+            r"clip must be None or a pair \(low, high\) with low < high, got \(1, 0\)",
+        ),
+        (
+            lambda: RankingAttack(12, 1).perturb(model, x),
+            r"k must be an integer in \[1, 11\] for 12 features, got 12",
+        ),
         (
             lambda: RankingAttack(2, 1).perturb(model, x.index_fill(0, torch.tensor([0]), torch.nan)),
-            "x holds NaN or infinite numbers",
+            "x must be finite inputs, got NaN or infinite numbers",
         ),
-        (lambda: RankingAttack(2, 1, clip=(0, 1)).perturb(model, x), r"x must lie in clip=\(0\.0, 1\.0\)"),
-        (lambda: RankingAttack(2, 1).perturb(cnn().train(), images()), "in training mode"),
+        (
+            lambda: RankingAttack(2, 1, clip=(0, 1)).perturb(model, x),
+            r"x must lie in clip=\(0\.0, 1\.0\), got numbers from -3\.48 to 2\.02",
+        ),
+        (
+            lambda: RankingAttack(2, 1).perturb(cnn().train(), images()),
+            r"model must be in eval mode, got training mode \(1\), where a",
+        ),
         (
             lambda: RankingAttack(2, 1).perturb(model, x, 2),
-            "target holds class 2; accepted are 0 to 1",
+            r"target must be classes in \[0, 1\], got class 2",
         ),
         (
             lambda: RankingAttack(2, 1, surrogate_beta=5).perturb(model, x, explain=lambda v, t: v.abs()),
-            "surrogate_beta needs an explainer with",
+            r"surrogate_beta must be None for an explainer without .*, got 5\.0 for function",
         ),
-        (lambda: MSEAttack(1, signed=True).perturb(model, x, explain=lambda v, t: v.abs()), "signed needs"),
+        (
+            lambda: MSEAttack(1, signed=True).perturb(model, x, explain=lambda v, t: v.abs()),
+            r"signed must be False for an explainer without `\.signed`, got True for <function",
+        ),
     ):
         with pytest.raises(ValueError, match=words):
             make()

@@ -116,21 +116,27 @@ def test_on_gives_the_same_explainer_of_another_network():
 def test_bad_input(as_shipped):
     model, x = mlp(), rows(3)
     for bad, words in (
-        (x.clone().index_fill_(0, torch.tensor([1]), torch.nan), "x holds NaN or infinite numbers"),
-        (x[0], r"x has shape \(12,\)"),
+        (
+            x.clone().index_fill_(0, torch.tensor([1]), torch.nan),
+            "x must be finite inputs, got NaN or infinite numbers",
+        ),
+        (
+            x[0],
+            r"x must be a table \(n, d\) or images \(n, C, H, W\), not empty, got shape \(12,\) and dtype",
+        ),
         (x[:0], "not empty"),
         (x.long(), "dtype torch.int64"),
     ):
         with pytest.raises(ValueError, match=words):
             Saliency(model)(bad)
-    with pytest.raises(ValueError, match=r"^model is in training mode \(1\)"):
+    with pytest.raises(ValueError, match=r"^model must be in eval mode, got training mode \(1\)"):
         Saliency(cnn().train())(images())
     assert Saliency(mlp().train())(x).shape == (3, 12), "a network whose modes change nothing is welcome"
-    with pytest.raises(ValueError, match="score is 'p'"):
+    with pytest.raises(ValueError, match=r"score must be one of .* got 'p'"):
         SmoothGrad(model, score="p")
-    with pytest.raises(ValueError, match="sigma is 0"):
+    with pytest.raises(ValueError, match="sigma must be a finite number > 0, got 0"):
         SmoothGrad(model, sigma=0)
-    with pytest.raises(ValueError, match="steps is 0"):
+    with pytest.raises(ValueError, match="steps must be an integer >= 1, got 0"):
         IntegratedGradients(model, steps=0)
-    with pytest.raises(ValueError, match=r"n is 2\.5"):
+    with pytest.raises(ValueError, match=r"n must be an integer >= 1, got 2\.5"):
         SmoothGrad(model, n=2.5)

@@ -66,12 +66,18 @@ def test_images_lose_whole_positions():
 def test_bad_input(as_shipped):
     model, x = mlp(), rows(3)
     for make, words in (
-        (lambda: comp(model, x, x[:, :5]), "accepted is one score for each of the 12 features of 3 inputs"),
-        (lambda: comp(model, x, x[:2]), "scores has shape"),
-        (lambda: suff(model, x, x, shares=()), r"shares is \(\)"),
-        (lambda: suff(model, x, x, shares=(0.0,)), "numbers above 0 and at most 1"),
-        (lambda: comp(model, x, x, 5), "target holds class 5; accepted are 0 to 1"),
-        (lambda: dffot(model, x, x, levels=0), "levels is 0"),
+        (
+            lambda: comp(model, x, x[:, :5]),
+            "scores must hold one score for each of the 12 features of 3 inputs",
+        ),
+        (
+            lambda: comp(model, x, x[:2]),
+            r"scores must hold one score for each of the 12 features of 3 .*, got shape \(2, 12\)",
+        ),
+        (lambda: suff(model, x, x, shares=()), r"shares must be numbers in \(0, 1\], got \(\)"),
+        (lambda: suff(model, x, x, shares=(0.0,)), r"shares must be numbers in \(0, 1\], got \(0\.0,\)"),
+        (lambda: comp(model, x, x, 5), r"target must be classes in \[0, 1\], got class 5"),
+        (lambda: dffot(model, x, x, levels=0), "levels must be an integer >= 1, got 0"),
     ):
         with pytest.raises(ValueError, match=words):
             make()

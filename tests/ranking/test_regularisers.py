@@ -270,19 +270,22 @@ def test_a_batch_does_not_change_a_samples_gradient():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Gap(0), r"^k is 0; accepted are whole numbers from 1$"),
-        (lambda: Gap(3, -1.0), r"^weight is -1.0; accepted are finite numbers above 0$"),
-        (lambda: Gap(3, pairs="all"), r"^pairs is 'all'; accepted are full, near, mm$"),
-        (lambda: Gap(3, pairs="mm", n_pairs=4), r"^n_pairs is 4; accepted for pairs='mm', k=3"),
-        (lambda: Gap(3, score="odds"), r"^score is 'odds'; accepted are prob, logit, ce$"),
-        (lambda: Gap(3, target="mine"), r"^target is 'mine'; accepted are label, predicted$"),
-        (lambda: Gap(3, weighting="auto"), r"^weighting is 'auto'; accepted are fixed, adaptive$"),
-        (lambda: FDHessian(along="up"), r"^along is 'up'; accepted are sign, random, gapdir$"),
-        (lambda: FDHessian(along="gapdir"), r"^k is 0; accepted are whole numbers from 1$"),
-        (lambda: FDHessian(h=0), r"^h is 0; accepted are finite numbers above 0$"),
-        (lambda: SSR(1.0), r"^a is 1.0; accepted are shares from 0 to below 1$"),
-        (lambda: AdversarialTraining(3, 0), r"^eps is 0; accepted are finite numbers above 0$"),
-        (lambda: AdversarialTraining(3, 1, steps=0), r"^steps is 0; accepted are whole numbers from 1$"),
+        (lambda: Gap(0), r"^k must be an integer >= 1, got 0$"),
+        (lambda: Gap(3, -1.0), r"^weight must be a finite number > 0, got -1.0$"),
+        (lambda: Gap(3, pairs="all"), r"^pairs must be one of full, near, mm, got 'all'$"),
+        (
+            lambda: Gap(3, pairs="mm", n_pairs=4),
+            r"^n_pairs must be an integer in \[1, \d\] for pairs='mm', k=3, .* got 4$",
+        ),
+        (lambda: Gap(3, score="odds"), r"^score must be one of prob, logit, ce, got 'odds'$"),
+        (lambda: Gap(3, target="mine"), r"^target must be one of label, predicted, got 'mine'$"),
+        (lambda: Gap(3, weighting="auto"), r"^weighting must be one of fixed, adaptive, got 'auto'$"),
+        (lambda: FDHessian(along="up"), r"^along must be one of sign, random, gapdir, got 'up'$"),
+        (lambda: FDHessian(along="gapdir"), r"^k must be an integer >= 1, got 0$"),
+        (lambda: FDHessian(h=0), r"^h must be a finite number > 0, got 0$"),
+        (lambda: SSR(1.0), r"^a must be a share in \[0, 1\), got 1.0$"),
+        (lambda: AdversarialTraining(3, 0), r"^eps must be a finite number > 0, got 0$"),
+        (lambda: AdversarialTraining(3, 1, steps=0), r"^steps must be an integer >= 1, got 0$"),
     ],
 )
 def test_bad_arguments_are_one_sentence(as_shipped, make, message):
@@ -293,12 +296,21 @@ def test_bad_arguments_are_one_sentence(as_shipped, make, message):
 @pytest.mark.parametrize(
     ("term", "message"),
     [
-        (Gap(9), r"^k is 9; accepted are whole numbers from 1 to 8"),
-        (AdversarialTraining(20, 0.1), r"^k is 20; accepted are whole numbers from 1 to 8"),
-        (FDHessian(along="gapdir", k=9), r"^k is 9; accepted are whole numbers from 1 to 8"),
-        (Gap(7, pairs="mm", n_pairs=3), r"^n_pairs is 3; accepted for pairs='mm', k=7, d=9 are 1 to 2$"),
-        (FDHessian(score="logit"), r"^model has an input Hessian of zero for score='logit'.*softplus"),
-        (R2ET(3, score="logit"), r"^model has an input Hessian of zero"),
+        (Gap(9), r"^k must be an integer in \[1, 8\] for 9 features, got 9"),
+        (AdversarialTraining(20, 0.1), r"^k must be an integer in \[1, 8\] for 9 features, got 20"),
+        (FDHessian(along="gapdir", k=9), r"^k must be an integer in \[1, 8\] for 9 features, got 9"),
+        (
+            Gap(7, pairs="mm", n_pairs=3),
+            r"^n_pairs must be an integer in \[1, 2\] for pairs='mm', k=7, d=9, got 3$",
+        ),
+        (
+            FDHessian(score="logit"),
+            r"^model must have an input Hessian other than zero, got zero for score='logit'.*softplus",
+        ),
+        (
+            R2ET(3, score="logit"),
+            "^model must have an input Hessian other than zero, got zero for score='logit', so",
+        ),
     ],
 )
 def test_terms_that_do_not_fit_are_refused(term, message):
@@ -307,10 +319,12 @@ def test_terms_that_do_not_fit_are_refused(term, message):
 
 
 def test_a_network_without_curvature_or_with_too_many_inputs_is_refused():
-    with pytest.raises(ValueError, match=r"^model has an input Hessian of zero for score='logit'"):
+    with pytest.raises(
+        ValueError, match=r"^model must have an input Hessian other than zero, got zero for score='logit'"
+    ):
         FDHessian(score="logit").check(nn.Linear(9, 3).double(), *batch())
     big = torch.randn(2, 257, dtype=torch.float64)
     with pytest.raises(
-        ValueError, match=r"^x has 257 values a sample; accepted by the exact Hessian are 256"
+        ValueError, match=r"^x must have at most 256 values a sample for the exact Hessian, got 257"
     ):
         ExactHessian().check(MLP(257, softplus=1).double(), big, torch.tensor([0, 1]))

@@ -65,7 +65,9 @@ def test_images_are_split_only():
     t = prepare(Dataset(x, torch.arange(40) % 2, ("a", "b"), "images", "train"))
     assert t.d == 9 and t.mean is None and t.train[0].shape[1:] == (1, 3, 3)
     assert 0 <= t.train[0].min() and t.train[0].max() <= 1
-    with pytest.raises(ValueError, match=r"^data has samples of shape \(1, 3, 3\); accepted are tables"):
+    with pytest.raises(
+        ValueError, match=r"^data must be a table \(n, columns\), got samples of shape \(1, 3, 3\)"
+    ):
         encode(Dataset(x, torch.arange(40) % 2, ("a", "b"), "images", "train"))
 
 
@@ -75,7 +77,8 @@ def test_rows_with_missing_cells_are_refused_or_dropped():
     x[0, 0], x[7, 1] = NAN, NAN
     holes = replace(data, x=x)
     with pytest.raises(
-        ValueError, match=r"^data has missing cells \(NaN\) in 2 of 60 rows; .* missing='drop' or 'impute'$"
+        ValueError,
+        match=r"^data must have whole rows, got missing cells \(NaN\) in 2 of 60 rows; .* missing='drop' or 'impute'$",
     ):
         prepare(holes)
     t = prepare(holes, missing="drop")
@@ -86,15 +89,19 @@ def test_rows_with_missing_cells_are_refused_or_dropped():
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        (dict(y=torch.ones(60, dtype=torch.int64)), {}, r"^data has labels of one class only, \[1\]; "),
+        (
+            dict(y=torch.ones(60, dtype=torch.int64)),
+            {},
+            r"^data must have labels of two classes or more, got one only, \[1\]",
+        ),
         (
             dict(y=(torch.arange(60) < 3).long()),
             {},
-            r"^data has 3 samples of class 1; accepted are 4 and more$",
+            r"^data must have 4 samples or more of each class, got 3 of class 1$",
         ),
-        ({}, dict(test=1.0), r"^test is 1.0; accepted are shares between 0 and 1$"),
-        ({}, dict(validation=0), r"^validation is 0; accepted are shares between 0 and 1$"),
-        ({}, dict(missing="guess"), r"^missing is 'guess'; accepted are refuse, drop, impute$"),
+        ({}, dict(test=1.0), r"^test must be a share in \(0, 1\), got 1.0$"),
+        ({}, dict(validation=0), r"^validation must be a share in \(0, 1\), got 0$"),
+        ({}, dict(missing="guess"), r"^missing must be one of refuse, drop, impute, got 'guess'$"),
     ],
 )
 def test_bad_input_is_one_sentence(as_shipped, change, options, message):
@@ -110,9 +117,11 @@ def test_a_file_of_ones_own(tmp_path):
     assert data.features == ("age", "colour") and data.levels == ((), ("blue", "red"))
     assert data.classes == ("no", "yes") and data.y[:3].tolist() == [0, 1, 0] and data.x[-1, 0].isnan()
     assert prepare(data, missing="drop").d == 3
-    with pytest.raises(ValueError, match=r"^label is 'sells'; accepted are age, colour, buys$"):
+    with pytest.raises(ValueError, match=r"^label must be one of age, colour, buys, got 'sells'$"):
         from_csv(path, label="sells")
-    with pytest.raises(ValueError, match=r"^label names column 'age', which has missing cells"):
+    with pytest.raises(
+        ValueError, match=r"^label must name a whole column, got 'age', which has missing cells"
+    ):
         from_csv(path, label="age")
 
 
@@ -168,7 +177,7 @@ def test_names_sizes_and_what_is_said_where_a_set_is_missing(monkeypatch, tmp_pa
     with pytest.raises(NotAvailable, match=r"^adult is not on this machine"):
         table("adult")
     assert "in place of adult" in table("adult", fallback=True).note
-    with pytest.raises(ValueError, match=r"^name is 'iris'; accepted are synth, "):
+    with pytest.raises(ValueError, match=r"^name must be one of synth, .*, got 'iris'"):
         table("iris")
-    with pytest.raises(ValueError, match=r"^n is 1; accepted are whole numbers from 2$"):
+    with pytest.raises(ValueError, match=r"^n must be an integer >= 2, got 1$"):
         adult_like(1)

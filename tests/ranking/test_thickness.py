@@ -221,25 +221,58 @@ def test_bad_input(as_shipped):
     model, x = mlp(), rows(3)
     explain = Saliency(model)
     for make, words in (
-        (lambda: topk_thickness(explain, x, k=12, eps=1), "k is 12; accepted are whole numbers from 1 to 11"),
-        (lambda: topk_thickness(explain, x, k=0, eps=1), "k is 0"),
-        (lambda: topk_thickness(explain, x, k=2), "eps and other are both given or both missing"),
-        (lambda: topk_thickness(explain, x, k=2, eps=0), "eps is 0"),
-        (lambda: topk_thickness(explain, x, k=2, eps=-1), "eps is -1"),
+        (
+            lambda: topk_thickness(explain, x, k=12, eps=1),
+            r"k must be an integer in \[1, 11\] for 12 features, got 12",
+        ),
+        (
+            lambda: topk_thickness(explain, x, k=0, eps=1),
+            r"k must be an integer in \[1, 11\] for 12 features, got 0",
+        ),
+        (
+            lambda: topk_thickness(explain, x, k=2),
+            "eps and other must be given one without the other, got neither",
+        ),
+        (lambda: topk_thickness(explain, x, k=2, eps=0), "eps must be a finite number > 0, got 0"),
+        (lambda: topk_thickness(explain, x, k=2, eps=-1), "eps must be a finite number > 0, got -1"),
         (
             lambda: topk_thickness(explain, x, k=2, eps=1, kind="hard"),
-            "kind is 'hard'; accepted are smooth, indicator",
+            "kind must be one of smooth, indicator, got 'hard'",
         ),
-        (lambda: topk_thickness(explain, x, k=2, eps=1, ball="cube"), "ball is 'cube'"),
-        (lambda: topk_thickness(explain, x, k=2, eps=1, points=0), "points is 0"),
-        (lambda: topk_thickness(explain, x, k=2, other=x[:2]), "other has shape"),
-        (lambda: topk_thickness(explain, x / 0, k=2, eps=1), "x holds NaN or infinite numbers"),
-        (lambda: topk_thickness(lambda v, t: v, x, k=2, eps=1), "target is None and explain has no"),
-        (lambda: thickness_bounds(explain, x, eps=1), "k and pair are both given or both missing"),
-        (lambda: thickness_bounds(explain, x, eps=1, k=2, form="exact"), "form is 'exact'"),
-        (lambda: certified_radius(explain, x, k=2, within=0), "within is 0"),
-        (lambda: certified_radius(explain, x, k=13, within=1), "k is 13"),
-        (lambda: certified_ratio(explain, x, k=2, reduce="max"), "reduce is 'max'; accepted are min, near"),
+        (
+            lambda: topk_thickness(explain, x, k=2, eps=1, ball="cube"),
+            "ball must be one of uniform, gaussian, got 'cube'",
+        ),
+        (lambda: topk_thickness(explain, x, k=2, eps=1, points=0), "points must be an integer >= 1, got 0"),
+        (
+            lambda: topk_thickness(explain, x, k=2, other=x[:2]),
+            r"other must have the shape of x, \(3, 12\), got shape \(2, 12\)",
+        ),
+        (
+            lambda: topk_thickness(explain, x / 0, k=2, eps=1),
+            "x must be finite inputs, got NaN or infinite numbers",
+        ),
+        (
+            lambda: topk_thickness(lambda v, t: v, x, k=2, eps=1),
+            r"target must be class indices where explain has no `\.model` .*, got None",
+        ),
+        (
+            lambda: thickness_bounds(explain, x, eps=1),
+            "k and pair must be given one without the other, got neither",
+        ),
+        (
+            lambda: thickness_bounds(explain, x, eps=1, k=2, form="exact"),
+            "form must be one of proved, centre, rows, got 'exact'",
+        ),
+        (lambda: certified_radius(explain, x, k=2, within=0), "within must be a finite number > 0, got 0"),
+        (
+            lambda: certified_radius(explain, x, k=13, within=1),
+            r"k must be an integer in \[1, 11\] for 12 features, got 13",
+        ),
+        (
+            lambda: certified_ratio(explain, x, k=2, reduce="max"),
+            "reduce must be one of min, near, got 'max'",
+        ),
     ):
         with pytest.raises(ValueError, match=words):
             make()

@@ -54,9 +54,7 @@ def profile_names(root: Path) -> list[str]:
 def require(kind: str, name: str, known: list[str]) -> None:
     """Raise ValueError with the accepted names when `name` is none of them."""
     if name not in known:
-        raise ValueError(
-            f"{kind} {name!r} is unknown: choose one of {', '.join(known) or '(there are none yet)'}"
-        )
+        raise ValueError(f"{kind} must be one of {', '.join(known) or '(there are none yet)'}, got {name!r}")
 
 
 def snakemake(
@@ -119,7 +117,7 @@ def seed_list(written: str) -> str:
     """
     parts = [part.strip() for part in written.split(",")] if written else []
     if not all(part.isdecimal() and part.isascii() for part in parts):
-        raise ValueError(f"seeds is {written!r}: give whole numbers with commas between them, such as 0,1,2")
+        raise ValueError(f"seeds must be integers with commas between them, such as 0,1,2, got {written!r}")
     numbers = [int(part) for part in parts]
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"seeds must differ, got {written!r}")

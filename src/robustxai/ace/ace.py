@@ -71,21 +71,21 @@ class ACE:
         if isinstance(attack, Attack):
             if options:
                 raise ValueError(
-                    f"{', '.join(options)} given beside an Attack; accepted are options of a name"
+                    f"options must go with the name of an attack, got {', '.join(options)} beside an Attack"
                 )
         else:
             check_name("attack", attack, tuple(ATTACKS))
             unknown = [name for name in options if name not in Attack.__dataclass_fields__ or name == "loss"]
             if unknown:
                 known = ", ".join(name for name in Attack.__dataclass_fields__ if name != "loss")
-                raise ValueError(f"option {unknown[0]!r} is unknown; accepted are {known}")
+                raise ValueError(f"options must be among {known}, got {unknown[0]!r}")
         if not callable(classifier):
             raise ValueError(f"classifier must be a network, got {type(classifier).__name__}")
         batch_size = check_count("batch_size", batch_size)
         threshold = check_number("threshold", threshold)
         dilation = check_count("dilation", dilation)
         if dilation % 2 == 0:
-            raise ValueError(f"dilation is {dilation}; accepted are odd whole numbers from 1")
+            raise ValueError(f"dilation must be an odd integer >= 1, got {dilation}")
         self.classifier, self.filter = classifier, filter
         self.attack = attack if isinstance(attack, Attack) else ATTACKS[attack](**options)
         self.threshold, self.dilation, self.batch_size = threshold, dilation, batch_size

@@ -18,7 +18,7 @@ from robustxai.ace.checks import classify
 from robustxai.ace.chunks import Chunks
 from robustxai.ace.diffusion_filter import DiffusionFilter, check_filter
 from robustxai.ace.losses import target_probability
-from robustxai.checks import check_count
+from robustxai.checks import check_count, shown
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network
 
@@ -66,7 +66,7 @@ class Fast:
             except (TypeError, ValueError, RuntimeError):
                 inside = False
             if not inside:
-                raise ValueError(f"{name} is {value}; accepted are numbers from 0 to below 1")
+                raise ValueError(f"{name} must be a number in [0, 1), got {shown(value)}")
         if self.attack is not None and not isinstance(self.attack, Attack):
             raise ValueError(f"attack must be an Attack or None, got {self.attack!r}")
 

@@ -114,8 +114,8 @@ class Attack:
         bad = int((~gradient.isfinite().flatten(1).all(1)).sum())
         if bad:
             raise ValueError(
-                f"classifier and filter gave gradients that are not finite for {bad} of {len(state)} images; "
-                "accepted are finite ones"
+                "classifier and filter must have finite gradients, "
+                f"got gradients that are not finite for {bad} of {len(state)} images"
             )
         weight = self.lam * distance_weight(state.k, self.steps, self.schedule).to(gradient)
         pull = weight.view(-1, 1, 1, 1) * distance_gradient(state.clean, image, self.distance)

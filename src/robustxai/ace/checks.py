@@ -49,7 +49,7 @@ def classify(classifier: Network, x: Tensor, *, name: str = "classifier") -> Flo
     """The logits of a classifier, all finite; NaN makes no decision. Raises ValueError."""
     logits = logits_of(classifier, x, name=name)
     if not logits.isfinite().all():
-        raise ValueError(f"{name} returned logits that are not finite; accepted are finite ones")
+        raise ValueError(f"{name} must return finite logits, got logits that are not finite")
     return logits
 
 
@@ -75,6 +75,6 @@ def target_class(target: Any, logits: Tensor) -> Tensor:
     same = int((given == predicted(logits)).sum())
     if same:
         raise ValueError(
-            f"target is already the predicted class of {same} of {len(given)} images; accepted are other classes"
+            f"target must not be the predicted class, got the predicted class of {same} of {len(given)} images"
         )
     return given

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_count
+from robustxai.checks import check_count, shown
 
 VARIANCES = ("small", "large", "learned")
 """Of a denoising step: the posterior's, the step's own beta, or between both as the network says."""
@@ -60,7 +60,7 @@ class Schedule:
             or not ((bars > 0) & (bars < 1)).all()
             or (bars.diff() >= 0).any()
         ):
-            raise ValueError("alphas_cumprod is no schedule; accepted are numbers inside (0, 1) that fall")
+            raise ValueError(f"alphas_cumprod must be falling numbers in (0, 1), got {shown(alphas_cumprod)}")
         timesteps = as_timesteps(timesteps, len(bars))
         bar = bars[list(timesteps)]
         previous = torch.cat((bar.new_ones(1), bar[:-1]))
@@ -99,7 +99,7 @@ class Schedule:
 
 def as_timesteps(timesteps: Iterable[Any], base: int) -> tuple[int, ...]:
     """Base timesteps below `base` as Python ints, one or more, rising. Raises ValueError."""
-    wrong = ValueError(f"timesteps are {timesteps}; accepted are rising whole numbers from 0 to {base - 1}")
+    wrong = ValueError(f"timesteps must be rising integers in [0, {base - 1}], got {timesteps}")
     try:
         found = tuple(operator.index(t) for t in timesteps)
     except TypeError:
@@ -121,7 +121,7 @@ def respaced(base: int, steps: int) -> tuple[int, ...]:
     base, count = check_count("base", base), _count(steps)
     if count is None or not 1 <= count <= base:
         raise ValueError(
-            f"steps is {steps}; accepted are whole numbers from 1 to {base}, the trained timesteps"
+            f"steps must be an integer in [1, {base}], at most the trained timesteps, got {steps}"
         )
     stride, place, out = (base - 1) / max(count - 1, 1), 0.0, []
     for _ in range(count):
@@ -141,7 +141,7 @@ def fewer(timesteps: tuple[int, ...], steps: int) -> tuple[int, ...]:
     """
     last, count = as_timesteps(timesteps, 2**62)[-1], _count(steps)
     if count is None or not 1 <= count <= max(last, 1):
-        raise ValueError(f"steps is {steps}; accepted are whole numbers from 1 to {max(last, 1)}")
+        raise ValueError(f"steps must be an integer in [1, {max(last, 1)}], got {steps}")
     return tuple(round((j + 1) * last / count) for j in range(count))
 
 

@@ -64,8 +64,8 @@ class Denoiser:
         inputs, outputs = setting(unet, "in_channels"), setting(unet, "out_channels")
         if inputs is not None and outputs is not None and outputs != width * inputs:
             raise ValueError(
-                f"unet gives {outputs} channels for {inputs}; accepted are {width * inputs}: twice as many with "
-                "variance='learned', else as many"
+                f"unet must give {width * inputs} channels for {inputs}, twice as many with variance='learned', "
+                f"else as many, got {outputs}"
             )
 
     def ask(self, z: Tensor, timestep: int, calls: Calls) -> Tensor:
@@ -84,7 +84,7 @@ class Denoiser:
         out = out.to(z.dtype)
         if out.shape[1] != self.width * z.shape[1]:
             raise ValueError(
-                f"unet returned {out.shape[1]} channels for {z.shape[1]}; accepted are {self.width * z.shape[1]}"
+                f"unet must return {self.width * z.shape[1]} channels for {z.shape[1]}, got {out.shape[1]}"
             )
         if out.requires_grad:
             out.register_hook(calls.count_backward)
@@ -94,19 +94,17 @@ class Denoiser:
         """The images fit the network: channels, sizes its downsampling divides, dtype. Else ValueError."""
         channels = setting(self.unet, "in_channels")
         if channels is not None and x.shape[1] != channels:
-            raise ValueError(
-                f"x has {x.shape[1]} channels and unet takes {channels}; accepted are equal numbers"
-            )
+            raise ValueError(f"x must have the {channels} channels that unet takes, got {x.shape[1]}")
         factor = 2 ** (len(setting(self.unet, "down_block_types") or "1") - 1)
         first = getattr(self.unet, "conv_in", None)
         factor *= first.stride[0] if isinstance(first, nn.Conv2d) else 1
         if x.shape[2] % factor or x.shape[3] % factor:
             raise ValueError(
-                f"x has size {x.shape[2]} x {x.shape[3]}; accepted are multiples of {factor}, the unet's downsampling"
+                f"x must have sides in multiples of {factor}, the unet's downsampling, got {x.shape[2]} x {x.shape[3]}"
             )
         own = next((p.dtype for p in self.unet.parameters()), x.dtype)
         if own != x.dtype and not self.bf16:
-            raise ValueError(f"x has dtype {x.dtype} and unet {own}; accepted are equal ones, or bf16=True")
+            raise ValueError(f"x must have the dtype of unet, {own}, without bf16=True, got {x.dtype}")
 
 
 def setting(owner: Any, name: str) -> Any:

@@ -17,7 +17,7 @@ from robustxai.ace.ddpm_schedule import VARIANCES, Schedule, as_timesteps, fewer
 from robustxai.ace.denoiser import Calls, Denoiser
 from robustxai.ace.image_noise import Images, Seeds, draw, image_generators
 from robustxai.ace.scheduler_plan import Plan
-from robustxai.checks import check_count, check_finite, check_images, check_name
+from robustxai.checks import check_count, check_finite, check_images, check_name, shown
 
 Noise = Float[Tensor, "n tau channel height width"]
 
@@ -68,9 +68,7 @@ class DiffusionFilter:
     ):
         bars = getattr(scheduler, "alphas_cumprod", None)
         if bars is None:
-            raise ValueError(
-                f"scheduler is a {type(scheduler).__name__}; accepted is one with alphas_cumprod"
-            )
+            raise ValueError(f"scheduler must be one with alphas_cumprod, got a {type(scheduler).__name__}")
         if variance is not None:
             check_name("variance", variance, VARIANCES)
         plan = Plan.of(scheduler, variance)
@@ -79,7 +77,9 @@ class DiffusionFilter:
             picked = respaced(len(bars), steps)
             tau = check_count("tau", tau, 0)
             if tau > steps:
-                raise ValueError(f"tau is {tau}; accepted are 0 to {steps}, the number of steps")
+                raise ValueError(
+                    f"tau must be an integer in [0, {steps}], at most the number of steps, got {tau}"
+                )
             timesteps = picked[:tau]
         timesteps = as_timesteps(timesteps, len(bars)) if timesteps != () else ()
         self.denoiser = Denoiser(unet, width=2 if variance == "learned" else 1, bf16=bf16)
@@ -89,7 +89,7 @@ class DiffusionFilter:
         trained = getattr(unet, "trained_steps", None)
         if trained is not None and timesteps and timesteps[-1] >= trained:
             raise ValueError(
-                f"timesteps reach {timesteps[-1]}; accepted are those below {trained}, for which unet was trained"
+                f"timesteps must be below {trained}, up to which unet was trained, got {timesteps[-1]}"
             )
         self.calls = Calls()
         self._fewer: dict[int, DiffusionFilter] = {}
@@ -225,6 +225,5 @@ def check_noise(noise: object, x: Images, tau: int, *, name: str = "noise") -> N
     """`noise` is finite and as long and wide as a call on `x` with `tau` steps needs it. Raises ValueError."""
     wanted = (len(x), tau, *x.shape[1:])
     if not isinstance(noise, Tensor) or noise.shape != wanted:
-        found = f"shape {tuple(noise.shape)}" if isinstance(noise, Tensor) else f"type {type(noise).__name__}"
-        raise ValueError(f"{name} has {found}; accepted is {wanted}")
+        raise ValueError(f"{name} must be a tensor of shape {wanted}, got {shown(noise)}")
     check_finite(name, noise, "noise")

@@ -62,7 +62,7 @@ def class_gradient(
             seen, wrt, scale = filter.run(x, noise), x, 1.0
         logits = logits_of(classifier, seen, name="classifier")
         if not logits.requires_grad:
-            raise ValueError("classifier has no gradient in its images; accepted are differentiable ones")
+            raise ValueError("classifier must be differentiable in its images, got logits without a gradient")
         (gradient,) = torch.autograd.grad(class_loss(logits, target, loss).sum(), wrt)
     return scale * gradient, logits.detach()
 

@@ -27,7 +27,7 @@ def frozen(*nets: object) -> Iterator[None]:
     parameters = list(dict.fromkeys(p for m in modules for p in m.parameters()))
     if any(p.is_inference() for p in parameters):
         raise ValueError(
-            "classifier or unet was made in inference mode; accepted are networks made outside it, which have gradients"
+            "classifier and unet must have gradients, got a network that was made in inference mode; make it outside"
         )
     mine: list[Tensor] = []
     try:

@@ -37,7 +37,7 @@ def image_generators(x: Images, seed: Seeds = 0) -> list[torch.Generator]:
     else:
         seeds = _each(seed)
     if len(seeds) != len(x):
-        raise ValueError(f"generators holds {len(seeds)} of them; accepted are {len(x)}, one for each image")
+        raise ValueError(f"generators must hold {len(x)} of them, one for each image, got {len(seeds)}")
     pixels = (x.detach() * 65535).round().to(device="cpu", dtype=torch.int32)
     return [
         s if isinstance(s, torch.Generator) else torch.Generator().manual_seed(_mix(s, image))

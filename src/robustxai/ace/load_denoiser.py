@@ -32,7 +32,9 @@ def own_schedule(net: nn.Module, name: str) -> Any:
     for owner in (net, getattr(net, "scheduler", None)):
         if getattr(owner, "alphas_cumprod", None) is not None:
             return owner
-    raise ValueError(f"network {name!r} has no noise schedule; accepted are denoisers with alphas_cumprod")
+    raise ValueError(
+        f"network {name!r} must be a denoiser with alphas_cumprod, got one that has no noise schedule"
+    )
 
 
 def _network(source: str | Path, subfolder: str | None, where: torch.device | str) -> nn.Module:

@@ -41,7 +41,7 @@ def change_mask(x: Images, moved: Images, *, threshold: float | int = 0.15, dila
     """
     threshold, dilation = check_number("threshold", threshold), check_count("dilation", dilation)
     if dilation % 2 == 0:
-        raise ValueError(f"dilation is {dilation}; accepted are odd whole numbers from 1")
+        raise ValueError(f"dilation must be an odd integer >= 1, got {dilation}")
     wide = functional.max_pool2d(change_map(x, moved), dilation, 1, dilation // 2)
     return wide >= threshold
 

@@ -44,7 +44,7 @@ class Plan:
         """
         kind = setting(scheduler, "prediction_type") or "epsilon"
         if kind != "epsilon":
-            raise ValueError(f"scheduler predicts {kind!r}; accepted are networks that predict 'epsilon'")
+            raise ValueError(f"scheduler must have prediction_type 'epsilon', got {kind!r}")
         if setting(scheduler, "thresholding"):
             raise ValueError(
                 "scheduler must have thresholding=False, got True: the filter has clip_sample only"

@@ -133,7 +133,7 @@ class ShuffledChange:
         check_batch("x", x)
         if self.changed.shape != x.shape:
             raise ValueError(
-                f"changed has shape {tuple(self.changed.shape)}; accepted is that of x, {tuple(x.shape)}"
+                f"changed must have the shape of x, {tuple(x.shape)}, got shape {tuple(self.changed.shape)}"
             )
         g = torch.Generator().manual_seed(0) if generator is None else generator
         t = as_target(target, logits_of(model, x))

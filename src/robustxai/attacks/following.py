@@ -27,8 +27,8 @@ def surrogate(explain: Explain, beta: float) -> Guide:
     guide = getattr(explain, "guide", None)
     if guide is None:
         raise ValueError(
-            "surrogate_beta needs an explainer with `model` and `.on(model)`, such as Saliency, or with `.guide(x)`; "
-            f"accepted for {type(explain).__name__} is None"
+            "surrogate_beta must be None for an explainer without `model` and `.on(model)` (Saliency has them) and "
+            f"without `.guide(x)`, got {beta} for {type(explain).__name__}"
         )
     if "beta" in inspect.signature(guide).parameters:
         return lambda x: guide(x, beta=beta)

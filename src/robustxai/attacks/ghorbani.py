@@ -72,13 +72,16 @@ class TargetRegionAttack(GradientAttack):
         if not isinstance(region, Tensor) or region.is_complex():
             raise ValueError(f"region must be a mask of zeros and ones, got {region!r:.40}")
         if not ((region == 0) | (region == 1)).all() or not 0 < region.sum() < region.numel():
-            raise ValueError("region must hold zeros and ones, at least one of each; accepted is such a mask")
+            raise ValueError(
+                "region must be a mask of zeros and ones, at least one of each, "
+                f"got {int((region == 1).sum())} ones and {int((region == 0).sum())} zeros in {region.numel()} values"
+            )
         self.region = region.flatten()
 
     def objective(self, clean: Tensor) -> Objective:
         if self.region.numel() != clean[0].numel():
             raise ValueError(
-                f"region has {self.region.numel()} values for {clean[0].numel()} features; accepted is one for each"
+                f"region must hold one value for each of the {clean[0].numel()} features, got {self.region.numel()}"
             )
         region = self.region.to(clean)
         return lambda scores: -(shares(scores) * region).sum(1)
@@ -113,7 +116,7 @@ class MassCentreAttack(GradientAttack):
     def objective(self, clean: Tensor) -> Objective:
         if clean.ndim != 4:
             raise ValueError(
-                f"explain gives shape {tuple(clean.shape)}; a centre of mass needs maps (n, 1, height, width)"
+                f"explain must return maps (n, 1, H, W) for a centre of mass, got shape {tuple(clean.shape)}"
             )
         here = centre_of_mass(clean)
         return lambda scores: -(centre_of_mass(scores) - here).norm(dim=1)

@@ -20,6 +20,7 @@ from robustxai.checks import (
     check_generator,
     check_name,
     check_positive,
+    shown,
 )
 from robustxai.eval_mode import check_calm
 from robustxai.explainers.gradient import Saliency
@@ -76,7 +77,7 @@ class TargetMapAttack:
             or (goal < 0).any()
             or goal.sum() == 0
         ):
-            raise ValueError("goal must be finite, non-negative and not all zero; accepted is such a map")
+            raise ValueError(f"goal must be a map, finite, non-negative and not all zero, got {shown(goal)}")
         self.goal, self.norm = goal, norm
         self.eps = None if eps is None else check_positive("eps", eps)
         self.steps, self.lr = check_count("steps", steps), check_positive("lr", lr)
@@ -180,7 +181,8 @@ class TargetMapAttack:
         if (own := getattr(explain, "guide", None)) is not None:
             return own, None
         raise ValueError(
-            "betas needs an explainer with `model` and `.on(model)`, or with `.guide(x)`; accepted for others is None"
+            "betas must be None for an explainer without `model` and `.on(model)` and without `.guide(x)`, "
+            f"got {self.betas}"
         )
 
     def _anneal(self, smooth: nn.Module | None, step: int) -> None:
@@ -192,7 +194,7 @@ class TargetMapAttack:
         d, goal = scores[0].numel(), self.goal.to(scores)
         if goal.numel() not in (d, d * len(x)):
             raise ValueError(
-                f"goal has shape {tuple(goal.shape)}; accepted are {d} scores, or {d} for each input"
+                f"goal must hold {d} scores, or {d} for each input, got shape {tuple(goal.shape)}"
             )
         return shares(goal.reshape(-1, d)).expand(len(x), -1)
 

@@ -22,5 +22,5 @@ def check_chapter(chapter: object) -> str:
 def check_profile(profile: object) -> str:
     """A folder of results. Raises ValueError."""
     if profile not in FOLDERS:
-        raise ValueError(f"profile={profile!r} is not known: use one of {', '.join(FOLDERS)}.")
+        raise ValueError(f"profile must be one of {', '.join(FOLDERS)}, got {profile!r}")
     return str(profile)

@@ -128,7 +128,7 @@ class Sign(Rule):
 
     def __post_init__(self):
         if self.sign not in ("positive", "negative"):
-            raise ValueError(f'sign={self.sign!r} is not known: use "positive" or "negative".')
+            raise ValueError(f"sign must be one of positive, negative, got {self.sign!r}")
 
     def holds(self, value: float | int) -> bool:
         return value > 0 if self.sign == "positive" else value < 0
@@ -147,7 +147,7 @@ class Ordering(Rule):
 
     def __post_init__(self):
         if len(self.order) < 2 or len(set(self.order)) < len(self.order):
-            raise ValueError(f"order={list(self.order)} needs two or more different names.")
+            raise ValueError(f"order must be two or more different names, got {list(self.order)}")
 
     def holds(self, value: Mapping[str, float]) -> bool:
         return all(value[a] > value[b] for a, b in zip(self.order, self.order[1:], strict=False))
@@ -170,7 +170,7 @@ class RatioAtLeast(Rule):
 
     def __post_init__(self):
         if len(self.of) != 2:
-            raise ValueError(f"of={list(self.of)} needs exactly two names: first over second.")
+            raise ValueError(f"of must be exactly two names, first over second, got {list(self.of)}")
 
     @property
     def order(self) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ class Run:
         ledger: Path | str | None = None,
     ):
         if profile not in PROFILES:
-            raise ValueError(f"profile={profile!r} is not known: use one of {', '.join(PROFILES)}.")
+            raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
         self.chapter, self.profile, self.device = chapter, profile, _device(device)
         self.claims = of_chapter(chapter, ledger)
         self.path = results_path(chapter, profile) if path is None else Path(path)
@@ -196,7 +196,7 @@ def _device(device: torch.device | str) -> torch.device:
     try:
         return torch.device(device)
     except (TypeError, RuntimeError):
-        raise ValueError(f"device={device!r} is not a device such as cpu or cuda") from None
+        raise ValueError(f"device must be a device such as cpu or cuda, got {device!r}") from None
 
 
 def _ours(claim: Claim, value: Any, interval: Any) -> str:

@@ -53,7 +53,7 @@ def finite(name: str, value: Any) -> float:
     try:
         number_ = float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise ValueError(f"{name} is {value!r:.80}: give one finite number.") from None
+        raise ValueError(f"{name} must be one finite number, got {value!r:.80}") from None
     if not math.isfinite(number_):
-        raise ValueError(f"{name} is {number_}: give a finite number, or use claims.skip.")
+        raise ValueError(f"{name} must be a finite number, got {number_}; or use claims.skip")
     return number_

@@ -32,9 +32,7 @@ class _Enough(Exception):
 def check_model(model: nn.Module, layers: Sequence[str]) -> list[str]:
     """A module in eval mode that has these layers, which are different; returns their names. Raises ValueError."""
     if not isinstance(model, nn.Module):
-        raise ValueError(
-            f"model is a {type(model).__name__}; accepted is an nn.Module, whose layers have names"
-        )
+        raise ValueError(f"model must be an nn.Module, whose layers have names, got a {type(model).__name__}")
     found = find_layers(model, layers)
     check_calm("model", model)
     return list(map(str, found))
@@ -53,8 +51,8 @@ def check_size(name: str, x: Tensor, other: str, y: Tensor) -> None:
     """One size for both. Raises ValueError that names the arguments."""
     if x.shape[1:] != y.shape[1:]:
         raise ValueError(
-            f"{name} has images of shape {tuple(x.shape[1:])} and {other} {tuple(y.shape[1:])}; "
-            "accepted is one size for all"
+            f"{name} and {other} must have images of one size, "
+            f"got shapes {tuple(x.shape[1:])} and {tuple(y.shape[1:])}"
         )
 
 
@@ -62,11 +60,11 @@ def check_varied(name: str, a: Tensor) -> None:
     """Activations (n, *shape) that are finite and not the same for all images. Raises ValueError."""
     low, high = a.aminmax()
     if not bool(low.isfinite() & high.isfinite()):
-        raise ValueError(f"{name} has activations that are NaN or infinite; accepted are finite ones")
+        raise ValueError(f"{name} must have finite activations, got NaN or infinite ones")
     if len(a) > 1 and bool((a == a[:1]).all()):
         raise ValueError(
-            f"{name} has the same activations for all images; accepted are different images, and a layer that "
-            "depends on them"
+            f"{name} must be different images with a layer that depends on them, "
+            "got the same activations for all images"
         )
 
 
@@ -74,7 +72,7 @@ def class_index(target: int, classes: int) -> int:
     """`target` as the number of one of so many classes. Raises ValueError."""
     index = check_count("target", target, 0)
     if index >= classes:
-        raise ValueError(f"target is {index}; accepted are 0 to {classes - 1}")
+        raise ValueError(f"target must be a class in [0, {classes - 1}], got {index}")
     return index
 
 

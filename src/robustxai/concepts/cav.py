@@ -51,7 +51,7 @@ class Negatives:
         """n rows of every set, `drawn` by seed. Raises ValueError for more than there are."""
         have = self.rows.shape[1]
         if check_count("n", n) > have:
-            raise ValueError(f"n is {n}; accepted are 1 to {have}, the rows of a set")
+            raise ValueError(f"n must be an integer in [1, {have}], at most the rows of a set, got {n}")
         which = drawn(have, n, seed)
         return self if n == have else Negatives(self.rows[:, which], self.own[:, which][:, :, which])
 
@@ -174,8 +174,8 @@ class CAV:
             alpha, b = method(inner, strength=strength, seed=self.seed)
         except torch.linalg.LinAlgError as error:  # pyright: ignore[reportPrivateImportUsage]
             raise ValueError(
-                f"strength is {strength:g}, too little for these activations, whose inner products are singular up to "
-                "rounding; accepted are larger ones, or a layer that depends more on the image"
+                f"strength must be larger for these activations, whose inner products are singular up to rounding, "
+                f"got {strength:g}; or take a layer that depends more on the image"
             ) from error
         share = torch.full_like(b, float("nan"))
         if held.shape[1]:
@@ -196,7 +196,9 @@ class CAV:
         order = torch.stack([torch.randperm(n, generator=generator, device="cpu") for _ in range(runs)])
         held = round(n * self.test_share)
         if held >= n:
-            raise ValueError(f"test_share is {self.test_share}, which leaves none of {n} examples to fit")
+            raise ValueError(
+                f"test_share must leave one of {n} examples or more to fit, got {self.test_share}"
+            )
         return order[:, held:], order[:, :held]
 
     @staticmethod
@@ -204,7 +206,7 @@ class CAV:
         n = len(positive)
         if n < SMALLEST:
             raise ValueError(
-                f"the smallest set has {n} examples; accepted are {SMALLEST} and more (50 are usual)"
+                f"sets must have {SMALLEST} examples or more each (50 are usual), got {n} in the smallest"
             )
         check_alike("positive", positive, "a negative set", against.rows[0])
         first = positive[:1]
@@ -212,7 +214,9 @@ class CAV:
             raise ValueError(CONSTANT.format(""))
         for i, negative in enumerate(against.rows):
             if torch.equal(positive, negative):
-                raise ValueError(f"positive equals negative set {i}; accepted are different examples")
+                raise ValueError(
+                    f"positive and negative sets must be different examples, got positive equal to negative set {i}"
+                )
 
     @staticmethod
     def _check_spread(k: Tensor, dtype: torch.dtype) -> None:

@@ -25,7 +25,7 @@ Others = Float[Tensor, "m channel height width"]
 def jpeg(x: Images, quality: int = 75) -> Images:
     """Every image stored as JPEG and read again."""
     if not 1 <= quality <= 100:
-        raise ValueError(f"quality is {quality}; accepted are 1 to 100")
+        raise ValueError(f"quality must be in [1, 100], got {quality}")
     pixels = (x * 255).round().to(torch.uint8).cpu()
     found = []
     for picture in pixels.movedim(1, -1).numpy():
@@ -44,7 +44,7 @@ def blur(x: Images, sigma: float | int = 1.0) -> Images:
 def fewer_bits(x: Images, bits: int = 4) -> Images:
     """Pixels rounded to 2^bits levels."""
     if bits not in range(1, 9):
-        raise ValueError(f"bits is {bits}; accepted are whole numbers from 1 to 8")
+        raise ValueError(f"bits must be an integer in [1, 8], got {bits}")
     top = 2**bits - 1
     return (x * top).round() / top
 
@@ -112,7 +112,7 @@ def vote(states: Iterable[str]) -> str:
     """
     counted = Counter(states)
     if not counted:
-        raise ValueError("states is empty; accepted are one verdict and more")
+        raise ValueError("states must be one verdict or more, got none")
     state, count = counted.most_common(1)[0]
     return state if 2 * count > sum(counted.values()) else "not significant"
 
@@ -132,9 +132,7 @@ def outlier_scores(
     exemplar like them.
     """
     if len(trusted) <= neighbours:
-        raise ValueError(
-            f"trusted holds {len(trusted)} pictures; accepted are more than neighbours, {neighbours}"
-        )
+        raise ValueError(f"trusted must hold more pictures than neighbours, {neighbours}, got {len(trusted)}")
     a, b = (rows(activations(model, x, [layer])[layer], pool=pool) for x in (exemplars, trusted))
     usual = torch.cdist(b, b).topk(neighbours + 1, largest=False).values[:, 1:].mean(1).median()
     return torch.cdist(a, b).topk(neighbours, largest=False).values.mean(1) / usual

@@ -53,7 +53,7 @@ def concept_sets(
         elif name in TEXTURE_CONCEPTS:
             sets[name] = textured(n, (name,), size=size, generator=generator)
         else:
-            raise ValueError(f"concept {name!r} does not exist; accepted are {', '.join(CONCEPTS)}")
+            raise ValueError(f"concepts must be among {', '.join(CONCEPTS)}, got {name!r}")
     return sets
 
 
@@ -84,7 +84,7 @@ def random_sets(
         check_name("without", name, NAMES)
     kept = [name for name in NAMES if name not in without]
     if not kept:
-        raise ValueError("without leaves 0 classes; accepted are some of them, not all")
+        raise ValueError("without must leave one class or more, got all of them, which leaves 0 classes")
     generator = stream("random", seed, *sorted(without))
     count = sets * n
     some, back = count // 8, count // 8

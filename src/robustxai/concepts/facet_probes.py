@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.checks import check_images, check_sequence
+from robustxai.checks import check_images, check_sequence, shown
 from robustxai.concepts.activations import (
     activations,
     check_model,
@@ -54,7 +54,7 @@ def facet_probe(
         check_size(f"generic set {i}", g, "theme", theme)
     cav = cav or CAV("logistic", test_share=0)
     if cav.pool:
-        raise ValueError("cav pools positions; accepted are probes of all positions, CAV(pool=False)")
+        raise ValueError("cav must probe all positions, CAV(pool=False), got one that pools positions")
     check_runs(model, theme, layers)
     here = activations(model, theme, layers)
     there = [activations(model, g, layers) for g in generic]
@@ -98,12 +98,12 @@ def facet_score(model: nn.Module, x: Images, probe: Probe) -> Float[Tensor, " n"
 def check_probe(probe: Probe) -> None:
     """Raises ValueError for a probe without layers or with weights that are no finite map (C, h, w)."""
     if not probe:
-        raise ValueError("probe is empty; accepted are weights by layer, or None for no facet")
+        raise ValueError("probe must be weights by layer, or None for no facet, got none")
     for name, w in probe.items():
         if w.ndim not in (1, 3) or not bool(w.isfinite().all()):
             raise ValueError(
-                f"probe at layer {name!r} has shape {tuple(w.shape)} or weights that are not finite; accepted are "
-                "finite weights (channels, height, width) or (features,), as `facet_probe` gives"
+                f"probe at layer {name!r} must be finite weights (channels, height, width) or (features,), as "
+                f"`facet_probe` gives, got {shown(w)} with {int((~w.isfinite()).sum())} that are not finite"
             )
 
 
@@ -111,8 +111,8 @@ def fitted_to(w: Tensor, a: Tensor) -> Tensor:
     """Probe weights (C, h, w) resized bilinearly to the current size of a layer's map (n, C, H, W)."""
     if a.ndim != w.ndim + 1 or w.shape[0] != a.shape[1]:
         raise ValueError(
-            f"probe has weights {tuple(w.shape)} for a layer that gives {tuple(a.shape[1:])}; accepted are weights "
-            "of as many channels"
+            f"probe must have as many channels as its layer, which gives {tuple(a.shape[1:])}, "
+            f"got weights {tuple(w.shape)}"
         )
     w = w.to(a)[None]
     if w.shape[2:] == a.shape[2:]:

@@ -132,8 +132,8 @@ class FacetedVisualization:
             unit = unit.relu().flatten(1).mean(1)
         if not unit.requires_grad:
             raise ValueError(
-                f"target {self.target} has no gradient to the picture: the model detaches what leads to it or computes "
-                "it under torch.no_grad(); accepted is a model that is differentiable in its images"
+                "model must be differentiable in its images, got no gradient to the picture from target "
+                f"{self.target}: the model detaches what leads to it or computes it under torch.no_grad()"
             )
         if not probe:
             return unit, torch.zeros_like(unit)
@@ -143,7 +143,9 @@ class FacetedVisualization:
         for name, w in probe.items():
             g = next(gradients) if maps[name].requires_grad else None
             if g is None:
-                raise ValueError(f"probe has layer {name!r}, which does not lead to target {self.target}")
+                raise ValueError(
+                    f"probe must have layers that lead to target {self.target}, got layer {name!r}"
+                )
             g = g.relu() if self.rectify else g
             total = total + (maps[name] * g * fitted_to(w, maps[name])).flatten(1).sum(1)
         return unit, total / len(probe)

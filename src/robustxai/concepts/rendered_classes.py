@@ -53,7 +53,7 @@ def class_images(name: str, n: int, *, size: int = SIZE, generator: torch.Genera
     The texture's orientation is uniform, as that of the swatches; colours are free but for the corgi's.
     """
     if name not in tuple(NAMES):  # what has no hash is in no dict
-        raise ValueError(f"class {name!r} does not exist; accepted are {', '.join(NAMES)}")
+        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
     n, size = check_count("n", n), check_count("size", size)
     kind = CLASSES[name]
     if not kind.animal:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from robustxai.checks import check_finite
+from robustxai.checks import check_finite, shown
 
 
 def drawn(m: int, n: int, seed: int = 0) -> Tensor | slice:
@@ -21,8 +21,7 @@ def drawn(m: int, n: int, seed: int = 0) -> Tensor | slice:
 def check_rows(name: str, rows: Tensor) -> Tensor:
     """Rows (n, d), one or more, of finite numbers, as float32 or float64. Raises ValueError that names the argument."""
     if not isinstance(rows, Tensor) or rows.ndim != 2 or not rows.numel():
-        found = f"shape {tuple(rows.shape)}" if isinstance(rows, Tensor) else f"type {type(rows).__name__}"
-        raise ValueError(f"{name} has {found}; accepted are rows (n, d), one or more")
+        raise ValueError(f"{name} must be rows (n, d), one or more, got {shown(rows)}")
     check_finite(name, rows, "rows")
     return rows.float() if rows.element_size() < 4 else rows
 
@@ -31,8 +30,8 @@ def check_channels(a: Tensor) -> None:
     """Activations whose second axis is channels: maps (n, K, h, w) or rows (n, d). ValueError for tokens (n, T, D)."""
     if a.ndim == 3:
         raise ValueError(
-            f"layer gives tokens {tuple(a.shape)}, whose second axis is no channel; pooling and unit channel vectors "
-            "take maps (n, K, h, w): use pool=False and variant 'full', or another layer"
+            "layer must give maps (n, K, h, w) for pooling and unit channel vectors, got tokens of shape "
+            f"{tuple(a.shape)}, whose second axis is no channel: use pool=False and variant 'full', or another layer"
         )
 
 
@@ -42,5 +41,5 @@ def check_alike(name: str, a: Tensor, other: str, b: Tensor) -> None:
     if a.shape[1:] != b.shape[1:] or kinds[0][1:] != kinds[1][1:]:
         said = ["shape {}, {} on {}".format(*kind) for kind in kinds]
         raise ValueError(
-            f"{name} has {said[0]} and {other} {said[1]}; accepted are rows of one length and kind"
+            f"{name} and {other} must be rows of one length and kind, got {said[0]} and {said[1]}"
         )

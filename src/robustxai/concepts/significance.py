@@ -64,7 +64,9 @@ def sample(name: str, values: Tensor) -> Float[Tensor, " n"]:
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name} must be real numbers of one axis, got {type(values).__name__}") from None
     if values.ndim != 1 or values.is_complex():
-        raise ValueError(f"{name} has shape {tuple(values.shape)}; accepted are real numbers of one axis")
+        raise ValueError(
+            f"{name} must be real numbers of one axis, got shape {tuple(values.shape)} and dtype {values.dtype}"
+        )
     return values.cpu().double()
 
 
@@ -85,7 +87,7 @@ def set_means(scores: Float[Tensor, " pairs"], *, total: float = 1.0) -> Float[T
     count = round((1 + math.sqrt(1 + 8 * len(scores))) / 2)
     if count * (count - 1) // 2 != len(scores) or not len(scores):
         raise ValueError(
-            f"scores has {len(scores)} values; accepted is one for each pair of sets, 1, 3, 6, 10, ..."
+            f"scores must have one value for each pair of sets, 1, 3, 6, 10, ..., got {len(scores)}"
         )
     own = scores.cpu()
     first, second = torch.triu_indices(count, count, 1, device="cpu")

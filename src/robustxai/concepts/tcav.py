@@ -88,7 +88,7 @@ class TCAV:
         check_name("of", of, CLASS_SCORES)
         if test not in TESTS or (test == "sets" and baseline != "pairs"):
             raise ValueError(
-                f"test is {test!r} with baseline {baseline!r}; accepted are 'runs', and 'sets' with 'pairs'"
+                f"test must be 'runs', or 'sets' with baseline 'pairs', got {test!r} with baseline {baseline!r}"
             )
         self.model, self.layers, self.cav = model, tuple(names), cav or CAV()
         self.sets = sets or baseline == "pairs"
@@ -229,7 +229,7 @@ class TCAV:
     def _check(self, images: Tensor, concepts: Mapping[str, Tensor], random: Sequence[Tensor]) -> None:
         check_model(self.model, self.layers)
         if not len(concepts):
-            raise ValueError("concepts is empty; accepted are one or more names with exemplars")
+            raise ValueError("concepts must be one name with exemplars or more, got none")
         check_sequence("random", random, "sets of images (20 are usual)", least=2)
         named = {"images": images, **{f"concept {k!r}": v for k, v in concepts.items()}}
         named |= {f"random set {i}": s for i, s in enumerate(random)}

@@ -53,17 +53,17 @@ def positions(n: int, limit: int | None, indices: Tensor | None) -> Int64[Tensor
     cannot be.
     """
     if limit is not None and indices is not None:
-        raise ValueError("limit and indices were both given; accepted is one of them.")
+        raise ValueError("limit and indices must not both be given, got both")
     if indices is not None:
         if indices.dtype != torch.int64 or indices.ndim != 1:
             raise ValueError(
-                f"indices is {indices.dtype}, {tuple(indices.shape)}; accepted is int64 of shape (m,)."
+                f"indices must be int64 of shape (m,), got {indices.dtype} of shape {tuple(indices.shape)}"
             )
         if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= n):
             raise ValueError(
-                f"indices are {int(indices.min())} to {int(indices.max())}; accepted are 0 to {n - 1}."
+                f"indices must be in [0, {n - 1}], got {int(indices.min())} to {int(indices.max())}"
             )
         return indices
     if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}; accepted are 1 and more.")
+        raise ValueError(f"limit must be an integer >= 1, got {limit}")
     return torch.arange(n if limit is None else min(limit, n))

@@ -23,7 +23,7 @@ def near_duplicates(images: Float[Tensor, "n channel height width"], *, threshol
     brightness. Raises ValueError for other thresholds.
     """
     if not 0 < threshold < 1:
-        raise ValueError(f"threshold is {threshold}; accepted are numbers between 0 and 1.")
+        raise ValueError(f"threshold must be a number in (0, 1), got {threshold}")
     small = F.adaptive_avg_pool2d(images.mean(1, keepdim=True), SIDE).flatten(1)
     small = F.normalize(small - small.mean(1, keepdim=True), dim=1)
     pairs = [

@@ -55,7 +55,7 @@ def from_folder(
     if not files:
         folders = [folder.name for folder in subfolders(path) if image_files(folder)]
         hint = f"; its subfolders have some, such as {folders[0]!r}" if folders else ""
-        raise ValueError(f"path is {path}, a folder without images; accepted are {', '.join(SUFFIXES)}{hint}")
+        raise ValueError(f"path must hold images ({', '.join(SUFFIXES)}), got {path}, which has none{hint}")
     return read_images(files, size=size, fit=fit)
 
 
@@ -78,7 +78,7 @@ def read_images(
     size = check_count("size", size)
     check_name("fit", fit, FITS)
     if not len(files):
-        raise ValueError("files is empty; accepted are one or more image files")
+        raise ValueError("files must be one image file or more, got none")
     fitted = _fitted(size, fit)
     return torch.stack([fitted(opened(file)) for file in files]).float() / 255
 
@@ -93,8 +93,8 @@ def opened(file: Path | str) -> Image.Image:
             return _seen(ImageOps.exif_transpose(image))
     except BROKEN as error:
         raise ValueError(
-            f"{file} cannot be read as an image ({type(error).__name__}: {str(error).strip()}); "
-            f"accepted are whole files of the kinds {', '.join(SUFFIXES)}"
+            f"file must be a whole image ({', '.join(SUFFIXES)}), got {file}, which cannot be read "
+            f"({type(error).__name__}: {str(error).strip()})"
         ) from error
 
 
@@ -122,7 +122,7 @@ def _fitted(size: int, fit: str) -> v2.Compose:
 
 def _folder(path: Path | str) -> Path:
     if not isinstance(path, (str, Path)) or not (found := Path(path).expanduser()).is_dir():
-        raise ValueError(f"path is {path}; accepted is a folder of images")
+        raise ValueError(f"path must be a folder of images, got {path}")
     return found
 
 

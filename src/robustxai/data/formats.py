@@ -81,7 +81,7 @@ class JpegPack:
                 image = central_square(image, size)
             decoded.append(torch.from_numpy(np.asarray(image).copy()))
         if not decoded:
-            raise ValueError("which holds no positions; accepted are one and more.")
+            raise ValueError("which must hold one position or more, got none")
         return torch.stack(decoded).permute(0, 3, 1, 2).contiguous()
 
     def strings(self, key: str) -> tuple[str, ...]:

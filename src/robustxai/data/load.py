@@ -93,11 +93,11 @@ def load(
     """
     e = entry(name)
     if split not in e.splits:
-        raise UnknownSplit(f"{name} has no split {split!r}; accepted are {', '.join(e.splits)}.")
+        raise UnknownSplit(f"split of {name} must be one of {', '.join(e.splits)}, got {split!r}")
     if size is not None and name not in ("menagerie", "imagenet_sample1000", "dtd10"):
-        raise ValueError(f"size is {size}, but {name} has one resolution; accepted is None.")
+        raise ValueError(f"size must be None for {name}, which has one resolution, got {size}")
     if size is not None and size < 1:
-        raise ValueError(f"size is {size}; accepted are 1 and more pixels.")
+        raise ValueError(f"size must be an integer >= 1, got {size}")
     return READERS[name](Request(e, split, root, download, limit, indices, size))
 
 

@@ -111,7 +111,7 @@ def column(
     codes = dict.fromkeys(missing, math.nan) | {name: float(code) for code, name in enumerate(levels)}
     unknown = next((cell for cell in cells if cell not in codes), None)
     if unknown is not None:
-        raise ValueError(f"cells holds {unknown!r}; accepted are the levels {', '.join(levels)}")
+        raise ValueError(f"cells must be of the levels {', '.join(levels)}, got {unknown!r}")
     return [codes[cell] for cell in cells], levels
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.capture import Calls, Layer, observed
+from robustxai.checks import shown
 from robustxai.models import is_logits, logits_of
 
 Reshape = Callable[[Tensor], Tensor]
@@ -95,8 +96,7 @@ def _run(
             return None
         first = output[0] if isinstance(output, tuple) and output else output
         if not isinstance(first, Tensor) or first.ndim < 3:
-            shape = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
-            raise ValueError(f"layer gives {shape}; accepted is a convolutional map (N, K, h, w)")
+            raise ValueError(f"layer must give a convolutional map (N, K, h, w), got {shown(first)}")
         reached = attached and first.requires_grad
         seen["reached"] = torch.tensor(reached)
         if not reached:
@@ -128,7 +128,9 @@ def _as_map(output: Tensor, x: Tensor, reshape: Reshape | None) -> Tensor:
         hint = (
             "" if reshape is not None else "; of tokens (N, T, D) make one by reshape=, such as reshape='vit'"
         )
-        raise ValueError(f"layer gives {tuple(a.shape)}; accepted is a convolutional map (N, K, h, w){hint}")
+        raise ValueError(
+            f"layer must give a convolutional map (N, K, h, w), got shape {tuple(a.shape)}{hint}"
+        )
     if reshape is None and _fits(a.shape[1], a.shape[2], x) and not _fits(a.shape[2], a.shape[3], x):
         raise ValueError(
             f"layer gives {tuple(a.shape)}, which looks like a channels-last map (N, h, w, K); "

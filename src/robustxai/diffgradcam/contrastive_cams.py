@@ -87,7 +87,7 @@ class ContrastiveCAM(Explainer):
         check_name("normalise", normalise, NORMALISATIONS)
         if len(self.layers) > 1 and size != "input":
             raise ValueError(
-                f"size is {size!r}; several layers are averaged at the size of the image, 'input'"
+                f"size must be 'input' for several layers, which are averaged at the size of the image, got {size!r}"
             )
         self.relu, self.size, self.normalise, self.options = relu, size, normalise, options
         self.reshape = find_reshape(reshape)
@@ -176,7 +176,9 @@ def minmax_each(maps: Tensor) -> Tensor:
 def _layers(model: nn.Module, layer: Any) -> list[Layer]:
     if isinstance(layer, Sequence) and not isinstance(layer, (str, nn.Module)):
         if not layer:
-            raise ValueError("layer is empty; accepted are a module, a name, a sequence of these, and None")
+            raise ValueError(
+                "layer must be a module, a name, a sequence of these or None, got an empty sequence"
+            )
         return [find_layer(model, one) for one in layer]
     return [find_layer(model, layer)]
 

@@ -28,12 +28,12 @@ def exact_plusplus(c: Cut, target: Tensor, contrast: str = "lse", *, tau: float 
     """
     if contrast not in CURVED:
         raise ValueError(
-            f"exact_hess with contrast {contrast!r}: accepted are {', '.join(CURVED)}; "
+            f"contrast must be one of {', '.join(CURVED)} for exact_hess, got {contrast!r}; "
             "the other contrasts are piecewise linear and their closed form is exact already"
         )
     if c.weight is None:
         raise ValueError(
-            "exact_hess needs a head that is global average pooling + linear; this model's is not"
+            "model must have a head of global average pooling + linear for exact_hess, got another"
         )
     if c.logits.shape[1] == 1:  # two classes with scores -z and z: linear, so the closed form is exact
         return gradcampp(c.activations, gradient(c, score_coefficients(c.logits, target, contrast)))

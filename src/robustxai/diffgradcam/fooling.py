@@ -52,12 +52,10 @@ class FoolingLoss:
         map_weight: float = 1.0,
     ):
         if classes not in ("true", "pred", "all"):
-            raise ValueError(f"classes is {classes!r}; accepted are 'true', 'pred' and 'all'")
+            raise ValueError(f"classes must be one of true, pred, all, got {classes!r}")
         some = isinstance(scores, Sequence) and not isinstance(scores, str) and len(scores) > 0
         if not some or any(s not in tuple(SCORES) for s in scores):
-            raise ValueError(
-                f"scores is {scores!r}; accepted is a sequence of names among {', '.join(SCORES)}"
-            )
+            raise ValueError(f"scores must be a sequence of names among {', '.join(SCORES)}, got {scores!r}")
         self.layer, self.classes, self.scores, self.keep = layer, classes, tuple(scores), keep
         self.weight_fn = find_weighting(weighting)
         if not (keep == "ce" or isinstance(keep, nn.Module)):

@@ -30,7 +30,7 @@ def border(h: int, w: int) -> Float[Tensor, "height width"]:
     h, w = check_count("h", h), check_count("w", w)
     if min(h, w) < 7:
         raise ValueError(
-            f"h, w are {h}, {w}; the border of the location attack needs a map of at least 7 x 7"
+            f"h and w must be at least 7 x 7 for the border of the location attack, got {h} x {w}"
         )
     m = torch.ones(h, w)
     m[h // 7 : h - h // 7, w // 7 : w - w // 7] = 0
@@ -82,7 +82,7 @@ class HeoTopK(ReferenceLoss):
     def __init__(self, original: nn.Module, *, lam: float = 1.0, share: float = 0.1, **options):
         number = isinstance(share, (int, float)) and not isinstance(share, bool)
         if not (number and 0 < share < 1):
-            raise ValueError(f"share is {share}; accepted are fractions of pixels between 0 and 1")
+            raise ValueError(f"share must be a fraction of pixels in (0, 1), got {share!r}")
         super().__init__(original, lam=lam, **options)
         self.share = share
 
@@ -160,7 +160,7 @@ class HeoActive(ReferenceLoss):
         check_generator("generator", generator)
         if c1 == c2:
             raise ValueError(
-                f"c1 and c2 are both {c1}; active fooling swaps the maps of two different classes"
+                f"c1 and c2 must be two different classes, whose maps active fooling swaps, got {c1} for both"
             )
         super().__init__(original, lam=lam, **options)
         self.pairs, self.c1, self.c2, self.batch, self.generator = pairs, c1, c2, batch, generator

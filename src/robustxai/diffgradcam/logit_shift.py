@@ -69,7 +69,8 @@ class ShiftAttack(nn.Module):
         def append_channel(_module: nn.Module, _inputs: Any, a: Tensor) -> Tensor:
             if a.shape[2:] != self.pattern.shape:
                 raise ValueError(
-                    f"pattern is {tuple(self.pattern.shape)}; the layer's maps are {tuple(a.shape[2:])}"
+                    f"pattern must have the size of the layer's maps, {tuple(a.shape[2:])}, "
+                    f"got {tuple(self.pattern.shape)}"
                 )
             channel = self.pattern.to(a).expand(len(a), 1, *a.shape[2:])
             wide = self.tap(torch.cat((a, channel), 1))

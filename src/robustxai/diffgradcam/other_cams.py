@@ -194,7 +194,7 @@ class SigmoidBranch(ContrastiveCAM):
             )
         if int(target.max()) >= len(self.branch):
             raise ValueError(
-                f"target holds class {int(target.max())}; labels had 0 to {len(self.branch) - 1}"
+                f"target must be classes in [0, {len(self.branch) - 1}], as labels, got class {int(target.max())}"
             )
         return combine(self.branch[target].to(c.activations), c.activations)
 

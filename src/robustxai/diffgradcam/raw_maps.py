@@ -78,7 +78,7 @@ def all_gradients(c: Cut, contrast: str, **options) -> Float[Tensor, "batch clas
     y, w = c.logits, c.weight
     if w is None:
         raise ValueError(
-            "the head is not global average pooling + linear; the closed form accepts only such heads"
+            "model must have a head of global average pooling + linear for the closed form, got another"
         )
     u = w / c.activations[0, 0].numel()
     n, classes = y.shape

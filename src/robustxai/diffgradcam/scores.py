@@ -90,7 +90,7 @@ def _pw_live(logits, target, hot):
 def _lse_tau(logits, target, hot, *, tau: float = 1.0):
     """S = y_c - tau log mean_{j != c} exp(y_j / tau): tau -> 0 is `max`, 1 is `lse`, infinity is `mean`."""
     if not tau > 0:
-        raise ValueError(f"tau is {tau}; the temperature of contrast 'lse-tau' must be above 0")
+        raise ValueError(f"tau, the temperature of contrast 'lse-tau', must be a number > 0, got {tau}")
     return hot - others(logits, hot, tau)
 
 
@@ -112,13 +112,11 @@ def _pair(logits, target, hot, *, other: int | Tensor | None = None):
     """S = y_c - y_d for a class d of the caller's choice (`other`): why c and not d."""
     if other is None:
         raise ValueError(
-            "other is missing; contrast 'pair' needs the class to compare with, as an int or a tensor"
+            "other must be the class that contrast 'pair' compares with, an int or a tensor, got None"
         )
     d = as_target(other, logits, name="other")
     if (d == target).any():
-        raise ValueError(
-            "other equals target for at least one sample; contrast 'pair' needs two different classes"
-        )
+        raise ValueError("other must not equal target in any sample for contrast 'pair', got equal ones")
     return hot - one_hot(d, logits.shape[-1]).to(logits.dtype)
 
 
@@ -131,7 +129,7 @@ def _topm_pw(logits, target, hot, *, m: int = 3, strength: float = 1.0, detached
     """
     classes = logits.shape[-1]
     if not 1 <= m:
-        raise ValueError(f"m is {m}; contrast 'topm-pw' compares with at least 1 class")
+        raise ValueError(f"m must be an integer >= 1 for contrast 'topm-pw', got {m}")
     gap = (logits - (logits * hot).sum(-1, keepdim=True)).abs().masked_fill(hot.bool(), torch.inf)
     near = torch.zeros_like(logits).scatter(
         -1, gap.argsort(stable=True, dim=-1)[:, : min(m, classes - 1)], 1.0
@@ -178,10 +176,11 @@ def score_coefficients(logits: Logits, target: Target, kind: str = "lse", **opti
 def check_contrast(kind: str, options: dict[str, object]) -> None:
     """The public entry point of scores: ValueError for an unknown name or an option this score does not take."""
     if kind not in tuple(SCORES):
-        raise ValueError(f"contrast is {kind!r}; accepted are {', '.join(SCORES)}")
+        raise ValueError(f"contrast must be one of {', '.join(SCORES)}, got {kind!r}")
     accepted = [p.name for p in signature(SCORES[kind]).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if wrong := sorted(set(options) - set(accepted)):
         raise ValueError(
-            f"contrast {kind!r} does not take the option {wrong[0]!r}; "
-            f"accepted are: {', '.join(accepted) or 'none'}"
+            f"options of contrast {kind!r} must be among {', '.join(accepted)}, got {wrong[0]!r}"
+            if accepted
+            else f"contrast {kind!r} must be given without options, got {wrong[0]!r}"
         )

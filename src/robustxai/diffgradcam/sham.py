@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_count, check_finite, check_name, check_number
+from robustxai.checks import check_count, check_finite, check_name, check_number, shown
 from robustxai.diffgradcam.fooling import FoolingLoss
 from robustxai.metrics import minmax
 
@@ -44,14 +44,14 @@ def sham_target(
         )
         if not 0 <= entropy <= math.log(h * w) + 1e-6:
             raise ValueError(
-                f"entropy is {entropy}; accepted are 0 to ln({h * w}) = {math.log(h * w):.3f} nats "
-                f"for a {h} x {w} map"
+                f"entropy must be in [0, ln({h * w}) = {math.log(h * w):.3f}] nats "
+                f"for a {h} x {w} map, got {entropy}"
             )
         counts = torch.tensor([len(g) for g in groups]).cumsum(0).tolist()
         symmetric = min(counts, key=lambda k: abs(math.log(k) - entropy))
         n = symmetric if abs(math.log(symmetric) - entropy) < 0.05 else round(math.exp(entropy))
     if not 1 <= (n := check_count("n", n, -(2**63))) <= h * w:
-        raise ValueError(f"n is {n}; accepted are 1 to {h * w} ones for a {h} x {w} map")
+        raise ValueError(f"n must be an integer in [1, {h * w}] for a {h} x {w} map, got {n}")
     cells = [cell for g in groups for cell in g][:n]
     target = torch.zeros(h, w)
     target[[r for r, _ in cells], [c for _, c in cells]] = 1
@@ -114,14 +114,9 @@ class ShamLoss(FoolingLoss):
         **options,
     ):
         if not (isinstance(alpha, (int, float)) and 0 <= alpha <= 1):
-            raise ValueError(f"alpha is {alpha}; accepted are 0 (map only) to 1 (cross-entropy only)")
+            raise ValueError(f"alpha must be in [0, 1], from map only to cross-entropy only, got {alpha}")
         if not isinstance(target, Tensor) or target.ndim != 2 or target.is_complex():
-            got = (
-                f"shape {tuple(target.shape)}"
-                if isinstance(target, Tensor)
-                else f"type {type(target).__name__}"
-            )
-            raise ValueError(f"target has {got}; accepted is a map (h, w)")
+            raise ValueError(f"target must be a map (h, w), got {shown(target)}")
         check_finite("target", target.float(), "maps")
         super().__init__(keep_weight=alpha, map_weight=1 - alpha, **options)
         self.target = target
@@ -132,7 +127,7 @@ class ShamLoss(FoolingLoss):
         """Mean squared distance of the min-max normalised raw maps (N, h, w) to T."""
         if maps.shape[1:] != self.target.shape:
             raise ValueError(
-                f"target is {tuple(self.target.shape)} and the map {tuple(maps.shape[1:])}; they must agree"
+                f"target must have the size of the map, {tuple(maps.shape[1:])}, got {tuple(self.target.shape)}"
             )
         normal = minmax(maps)
         loss = (normal - self.target.to(maps)).square().mean()

@@ -32,9 +32,7 @@ def gradcam(a: Activations, g: Gradient) -> RawMap:
 def cam(a: Activations, g: Gradient) -> RawMap:
     """CAM (Zhou et al. 2016): sum_k W_ck A_k. Equals Z times GradCAM, and only GAP + linear heads have it."""
     if g.shape[2:] != (1, 1):
-        raise ValueError(
-            "the model's head is not global average pooling + linear; accepted by CAM are only such heads"
-        )
+        raise ValueError("model must have a head of global average pooling + linear for CAM, got another")
     return combine(g[:, :, 0, 0] * a[0, 0].numel(), a)
 
 
@@ -87,5 +85,5 @@ WEIGHTINGS: dict[str, Weighting] = {
 def find_weighting(name: str) -> Weighting:
     """The weighting called `name`; ValueError lists the accepted names."""
     if name not in tuple(WEIGHTINGS):
-        raise ValueError(f"weighting is {name!r}; accepted are {', '.join(WEIGHTINGS)}")
+        raise ValueError(f"weighting must be one of {', '.join(WEIGHTINGS)}, got {name!r}")
     return WEIGHTINGS[name]

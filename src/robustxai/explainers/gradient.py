@@ -118,7 +118,8 @@ class SmoothGrad(Saliency):
         if not isinstance(sigma, Tensor):
             sigma = check_positive("sigma", sigma)
         elif not ((sigma > 0) & sigma.isfinite()).all():
-            raise ValueError(f"sigma is {sigma}; accepted are finite numbers above 0")
+            low, high = float(sigma.min()), float(sigma.max())
+            raise ValueError(f"sigma must be finite numbers > 0, got values from {low:g} to {high:g}")
         self.n, self.sigma, self.seed = check_count("n", n), sigma, check_count("seed", seed, 0)
 
     def _signed(self, x: Tensor, target: Target, follow: bool) -> Tensor:

@@ -81,8 +81,8 @@ def logits_and_gradient(
             (g,) = torch.autograd.grad(total, x, create_graph=create_graph, allow_unused=True)
     if g is None:
         raise ValueError(
-            "model has logits that do not depend on x by a graph (no_grad, detach or numpy in its forward?); accepted "
-            "are networks that can be differentiated in their input"
+            "model must be differentiable in its input, got logits that do not depend on x by a graph "
+            "(no_grad, detach or numpy in its forward?)"
         )
     return (logits, g) if create_graph else (logits.detach(), g.detach())
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_callable, check_floats
+from robustxai.checks import check_callable, check_floats, shown
 
 Attribution = Float[Tensor, "n *sample"]
 
@@ -51,9 +51,8 @@ def read(explain: Callable[..., Any]) -> Callable[..., Tensor]:
     def scores(x: Tensor, target: Any = None) -> Tensor:
         found = explain(x, target)
         if not isinstance(found, Tensor) or found.ndim < 2 or len(found) != len(x):
-            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise ValueError(
-                f"explain gives {shape} for {len(x)} samples; accepted are attributions (n, ...)"
+                f"explain must return attributions (n, ...), got {shown(found)} for {len(x)} samples"
             )
         return reduced(found)
 

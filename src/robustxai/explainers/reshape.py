@@ -37,7 +37,7 @@ def tokens(prefix: int = 1, grid: tuple[int, int] | None = None) -> Reshape:
 
     def reshape(output: Tensor) -> Tensor:
         if output.ndim != 3:
-            raise ValueError(f"layer gives {tuple(output.shape)}; accepted are tokens (N, T, D)")
+            raise ValueError(f"layer must give tokens (N, T, D), got shape {tuple(output.shape)}")
         places = output.shape[1] - prefix
         height, width = grid or (math.isqrt(max(places, 0)),) * 2
         if places < 1 or height * width != places:
@@ -58,7 +58,7 @@ def channels_last(output: Tensor) -> Tensor:
     torch.Size([2, 768, 7, 7])
     """
     if output.ndim != 4:
-        raise ValueError(f"layer gives {tuple(output.shape)}; accepted is a map (N, h, w, K)")
+        raise ValueError(f"layer must give a map (N, h, w, K), got shape {tuple(output.shape)}")
     return output.permute(0, 3, 1, 2)
 
 
@@ -74,5 +74,5 @@ def find_reshape(reshape: Reshape | str | None) -> Reshape | None:
     if reshape is None or (callable(reshape) and not isinstance(reshape, str)):
         return reshape
     if reshape not in tuple(RESHAPES):
-        raise ValueError(f"reshape is {reshape!r}; accepted are {', '.join(RESHAPES)}, a function and None")
+        raise ValueError(f"reshape must be one of {', '.join(RESHAPES)}, a function or None, got {reshape!r}")
     return RESHAPES[reshape]

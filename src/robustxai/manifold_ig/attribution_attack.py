@@ -75,7 +75,9 @@ class AttributionAttack:
         batch_size: int = 32,
     ):
         if (images is None) == (maps is None):
-            raise ValueError("images and maps are both given or both missing; accepted is one of them")
+            raise ValueError(
+                f"images and maps must be given one without the other, got {'neither' if maps is None else 'both'}"
+            )
         if images is not None:
             checks.check_batch("images", images)
         if maps is not None:
@@ -138,7 +140,7 @@ class AttributionAttack:
         check_inside("x", x, self.clip)
         if explain is None:
             if not isinstance(model, nn.Module):
-                raise ValueError("explain is None; accepted only where model is a module")
+                raise ValueError("explain must be given where model is not a module, got None")
             explain = IntegratedGradients(model, n_steps=20, rule="left", score="prob")
         scores = read(explain)
         with torch.inference_mode(False):
@@ -162,7 +164,7 @@ class AttributionAttack:
             if images.shape[1:] != x.shape[1:] or len(images) not in (1, len(x)):
                 shapes = tuple(images.shape), tuple(x.shape)
                 raise ValueError(
-                    "images has shape {}; accepted are one image or one for each of {}".format(*shapes)
+                    "images must be one image or one for each of {1}, got shape {0}".format(*shapes)
                 )
             classes = checks.as_target(None, self._logits(classify, images))
             parts = zip(images.split(self.batch_size), classes.split(self.batch_size), strict=True)
@@ -172,7 +174,8 @@ class AttributionAttack:
         d, goal = shares(scores(x[:1], t[:1])).shape[1], torch.as_tensor(self.maps).to(x)
         if goal.numel() not in (d, d * len(x)) or (goal < 0).any():
             raise ValueError(
-                f"maps has shape {tuple(goal.shape)} or negative numbers; accepted are {d} from 0, or as many an input"
+                f"maps must be {d} numbers >= 0, or as many an input, "
+                f"got {goal.numel()}, {int((goal < 0).sum())} of them negative"
             )
         return shares(goal.reshape(-1, d)).expand(len(x), -1)
 

@@ -62,7 +62,7 @@ def class_median(
     known = {int(k): images[labels == k].median(0).values for k in labels.unique()}
     if missing := sorted({int(k) for k in wanted} - set(known)):
         raise ValueError(
-            f"target holds class {missing[0]}, of which there is no image; there are {sorted(known)}"
+            f"target must be classes of which there are images, {sorted(known)}, got class {missing[0]}"
         )
     return torch.stack([known[int(k)] for k in wanted])
 
@@ -80,11 +80,11 @@ def as_baseline(baselines: Tensor | float | None, x: Sample) -> Sample:
         raise ValueError(f"baselines must be None, a number or images, got {baselines!r}") from None
     if b.shape not in ((), x.shape[1:], (1, *x.shape[1:]), x.shape):
         raise ValueError(
-            f"baselines has shape {tuple(b.shape)}; accepted are a number, one image {tuple(x.shape[1:])} "
-            f"or one for each of {tuple(x.shape)}"
+            f"baselines must be a number, one image {tuple(x.shape[1:])} or one for each of {tuple(x.shape)}, "
+            f"got shape {tuple(b.shape)}"
         )
     if not b.isfinite().all():
-        raise ValueError("baselines holds numbers that are NaN or infinite; accepted are finite images")
+        raise ValueError("baselines must be finite images, got NaN or infinite numbers")
     return b.expand_as(x)
 
 

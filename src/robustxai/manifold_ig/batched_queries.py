@@ -68,9 +68,7 @@ def at_once(
     def recall(*question: Tensor) -> Tensor:
         before, found = next(left, ((), like))
         if not before or any(not torch.equal(a, b) for a, b in zip(before, question, strict=True)):
-            raise ValueError(
-                "measure asks otherwise the second time; accepted is one whose questions are fixed"
-            )
+            raise ValueError("measure must issue the same queries in every run, got others in the second")
         return found
 
     return measure(recall)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.checks import check_callable, check_floats, check_number, check_positive
+from robustxai.checks import check_callable, check_floats, check_number, check_positive, shown
 from robustxai.manifold_ig.geodesic_checks import check_rows
 from robustxai.manifold_ig.pullback_metric import Codes, Decoder
 
@@ -29,9 +29,7 @@ class _Kernel:
     def __init__(self, codes: Codes, scale: float | int | None) -> None:
         check_floats("codes", codes)
         if codes.ndim < 2 or len(codes) < 2 or not codes.isfinite().all():
-            raise ValueError(
-                f"codes has shape {tuple(codes.shape)}; accepted are 2 or more finite codes (m, ...)"
-            )
+            raise ValueError(f"codes must be 2 or more finite codes (m, ...), got {shown(codes)}")
         self.scale = check_positive("scale", code_spacing(codes) if scale is None else scale)
         self.codes = codes.detach().flatten(1)
 
@@ -93,7 +91,7 @@ class VarianceDecoder(_Kernel):
     ) -> None:
         super().__init__(codes, scale)
         if not 0 < check_number("low", low) < check_number("high", high):
-            raise ValueError(f"low and high are {low} and {high}; accepted are 0 < low < high")
+            raise ValueError(f"low and high must be 0 < low < high, got {low} and {high}")
         check_callable("decoder", decoder)
         self.decoder, self.low, self.high = decoder, low, high
 

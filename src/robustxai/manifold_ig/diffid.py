@@ -60,7 +60,7 @@ def diff_id(
         raise ValueError("shares must hold one number in (0, 1) or more, got none")
     native = spatial(maps)
     if len(native) != len(x):
-        raise ValueError(f"maps holds {len(native)} maps for {len(x)} images; accepted is one map per image.")
+        raise ValueError(f"maps must hold one map for each of the {len(x)} images, got {len(native)}")
     flat = resize(native, (x.shape[2], x.shape[3])).flatten(1)
     clean = torch.cat([logits_of(model, part) for part in x.split(max_batch)])
     t, bad = as_target(target, clean), (flat.amax(1) == flat.amin(1)) | unusable(flat) | clean.isnan().any(1)

@@ -48,7 +48,7 @@ def slope(y: Tensor, x: Tensor, weights: Tensor | None = None, *, create_graph: 
         found = torch.autograd.grad(target, x, weights, create_graph=create_graph, allow_unused=True)[0]
     if found is None:
         raise ValueError(
-            "model's logits have no gradient in x: part of it runs under torch.no_grad or detaches; take that out"
+            "model must have logits with a gradient in x, got none: part of it runs under torch.no_grad or detaches"
         )
     return found
 

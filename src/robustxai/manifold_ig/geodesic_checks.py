@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustxai.checks import check_callable, check_count, check_number, check_positive
+from robustxai.checks import check_callable, check_count, check_number, check_positive, shown
 from robustxai.models import fitting
 
 MODES = ("fast", "released")
@@ -32,7 +32,7 @@ def check_curve(name: str, curve: Any, *, least: int = 2, kind: str = "curves") 
         raise ValueError(f"{name} must be floats (points, n, ...), none of them 0, got {_shape(curve)}")
     if len(curve) < least:
         raise ValueError(
-            f"{name} has {len(curve)} point{'s' * (len(curve) > 1)}; accepted are {kind} of {least} points or more"
+            f"{name} must be {kind} of {least} points or more, got {len(curve)} point{'s' * (len(curve) > 1)}"
         )
 
 
@@ -59,18 +59,18 @@ def check_ends(z0: Tensor, z1: Tensor) -> None:
             raise ValueError(f"{name} must be codes (n, ...), got {type(z).__name__}")
     if z0.shape != z1.shape or z0.ndim < 2 or len(z0) == 0:
         raise ValueError(
-            f"z0 and z1 have shapes {tuple(z0.shape)} and {tuple(z1.shape)}; accepted are equal (n, ...)"
+            f"z0 and z1 must have one shape (n, ...), got {tuple(z0.shape)} and {tuple(z1.shape)}"
         )
     if z0.dtype != z1.dtype or not z0.is_floating_point():
-        raise ValueError(f"z0 and z1 have types {z0.dtype} and {z1.dtype}; accepted is one floating type")
+        raise ValueError(f"z0 and z1 must have one floating dtype, got {z0.dtype} and {z1.dtype}")
     if z0.device != z1.device:
-        raise ValueError(f"z0 and z1 are on {z0.device} and {z1.device}; accepted is one device")
+        raise ValueError(f"z0 and z1 must be on one device, got {z0.device} and {z1.device}")
     if not (z0.isfinite().all() and z1.isfinite().all()):
-        raise ValueError("z0 or z1 holds numbers that are NaN or infinite; accepted are finite codes")
+        raise ValueError("z0 and z1 must be finite codes, got NaN or infinite numbers")
     same = (z0 == z1).flatten(1).all(1)
     if same.any():
         raise ValueError(
-            f"z0 and z1 are equal in row {int(same.nonzero()[0])}; accepted are two different ends"
+            f"z0 and z1 must be two different ends, got equal ones in row {int(same.nonzero()[0])}"
         )
 
 
@@ -78,14 +78,14 @@ def check_points(n_points: int, mode: str) -> None:
     """A curve has 2 points or more; the released algorithm needs one between its ends."""
     least = 3 if mode == "released" else 2
     if not is_count(n_points, least):
-        raise ValueError(f"n_points is {n_points}; accepted is {least} or more in mode {mode!r}")
+        raise ValueError(f"n_points must be an integer >= {least} in mode {mode!r}, got {n_points!r}")
 
 
 def check_budget(evaluations: int, modes: int | None) -> None:
     """Evaluations are 0 or more, and modes 1 or more where they are given."""
     if not is_count(evaluations, 0) or not (modes is None or is_count(modes, 1)):
         raise ValueError(
-            f"evaluations and modes are {evaluations} and {modes}; accepted are 0 or more and 1 or more"
+            f"evaluations must be an integer >= 0 and modes None or >= 1, got {evaluations!r} and {modes!r}"
         )
 
 
@@ -120,8 +120,7 @@ def check_start(start: Tensor | None, z0: Tensor) -> None:
         return
     if not start.is_floating_point() or start.shape[1:] != z0.shape or len(start) < 2:
         raise ValueError(
-            f"start has shape {tuple(start.shape)} and type {start.dtype}; accepted are floats "
-            f"(points, {', '.join(map(str, z0.shape))}), 2 points or more"
+            f"start must be floats (points, {', '.join(map(str, z0.shape))}), 2 points or more, got {shown(start)}"
         )
 
 
@@ -132,16 +131,15 @@ def check_penalty(penalty: Callable[[Tensor], Tensor] | None, z0: Tensor) -> Non
         return
     paid = penalty(z0)
     if not isinstance(paid, Tensor) or paid.shape != z0.shape[:1]:
-        shape = tuple(paid.shape) if isinstance(paid, Tensor) else type(paid).__name__
         raise ValueError(
-            f"penalty gives {shape} for codes of shape {tuple(z0.shape)}; accepted is ({len(z0)},), one number a code"
+            f"penalty must give ({len(z0)},), one number a code, got {shown(paid)} for codes of shape {tuple(z0.shape)}"
         )
 
 
 def check_solver(options: dict[str, Any]) -> None:
     """The further options of `geodesic` that an explainer passes on, by name and by value."""
     if unknown := [name for name in options if name not in OPTIONS]:
-        raise ValueError(f"solver has the option {unknown[0]!r}; accepted are {', '.join(OPTIONS)}")
+        raise ValueError(f"solver must have options among {', '.join(OPTIONS)}, got {unknown[0]!r}")
     released = {k: v for k, v in options.items() if k in ("step", "epsilon", "sweeps")}
     own = ("history", "tolerance", "coarse", "polish", "weight")
     check_options(**{k: v for k, v in options.items() if k in own})
@@ -149,7 +147,7 @@ def check_solver(options: dict[str, Any]) -> None:
     check_budget(0, options.get("modes"))
     if not (options.get("penalty") is None or callable(options["penalty"])):
         raise ValueError(
-            f"penalty is {options['penalty']!r}; accepted are None and a function from codes to numbers"
+            f"penalty must be None or a function from codes to numbers, got {shown(options['penalty'])}"
         )
 
 

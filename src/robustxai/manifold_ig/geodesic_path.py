@@ -68,7 +68,7 @@ class ManifoldIG(LatentPathIG):
         check_name("first", first, FIRST)
         evaluations = check_count("evaluations", evaluations, 0)
         if mode == "released" and self.n_steps < 3:
-            raise ValueError(f"n_steps is {self.n_steps}; accepted is 3 or more nodes in mode 'released'")
+            raise ValueError(f"n_steps must be an integer >= 3 in mode 'released', got {self.n_steps}")
         check_solver(dict(solver or {}))
         self.evaluations, self.mode, self.solver, self.first = evaluations, mode, dict(solver or {}), first
         self.geometry = geometry
@@ -140,7 +140,7 @@ class ManifoldIG(LatentPathIG):
         Raises ValueError in mode "released", whose path does not end at the code of x.
         """
         if self.mode != "fast":
-            raise ValueError(f"mode is {self.mode!r}; freeze accepts mode 'fast' only")
+            raise ValueError(f"mode must be 'fast' for freeze, got {self.mode!r}")
         return self.held(self.geodesic(x.detach(), start))
 
     def held(self, found: Geodesic) -> LatentPathIG:

@@ -35,8 +35,8 @@ def end_gradient(
     check_count("iterations", iterations, 0)
     if len(latents) < 3 or slopes.shape != latents[1:-1].shape:
         raise ValueError(
-            f"latents and slopes have shapes {tuple(latents.shape)} and {tuple(slopes.shape)}; accepted are "
-            "curves of 3 points or more and a slope for each inner point"
+            "latents and slopes must be curves of 3 points or more and a slope for each inner point, "
+            f"got shapes {tuple(latents.shape)} and {tuple(slopes.shape)}"
         )
     count = len(latents) - 1
     times = torch.arange(1, count, device=latents.device).to(latents) / count

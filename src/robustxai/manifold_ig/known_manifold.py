@@ -93,13 +93,14 @@ def nearest_on_manifold(
     check_floats("images", images)
     if images.ndim != 4 or images.shape[2] != images.shape[3] or not images.isfinite().all():
         raise ValueError(
-            f"images has shape {tuple(images.shape)} or holds NaN; accepted are square, finite images"
+            f"images must be square and finite, got shape {tuple(images.shape)} "
+            f"with {int((~images.isfinite()).sum())} values that are not finite"
         )
     counts = (library, starts, evaluations, 1 if fit_size is None else fit_size)
     if not all(is_count(count, 1) for count in counts) or not counts[3] <= images.shape[2]:
         raise ValueError(
-            f"library, starts, evaluations and fit_size are {library}, {starts}, {evaluations} and {fit_size}; "
-            "accepted are 1 or more, and None or 1 to the image's side"
+            "library, starts and evaluations must be integers >= 1 and fit_size None or 1 to the image's side, "
+            f"got {library}, {starts}, {evaluations} and {fit_size}"
         )
     g = torch.Generator().manual_seed(0) if generator is None else generator
     images, size = images.detach(), fit_size or images.shape[2]

@@ -62,7 +62,7 @@ class LatentPathIG(PathExplainer):
             check_callable(name, network)
         if bend is not None and (bend.ndim < 3 or len(bend) != self.n_steps + 1):
             raise ValueError(
-                f"bend has shape {tuple(bend.shape)}; accepted is ({self.n_steps + 1}, n, ...), a point a step and one"
+                f"bend must be ({self.n_steps + 1}, n, ...), a point a step and one, got shape {tuple(bend.shape)}"
             )
         self.encoder, self.decoder, self.bend = encoder, decoder, bend
         self.endpoint, self.memory = endpoint, memory
@@ -81,7 +81,7 @@ class LatentPathIG(PathExplainer):
             return latents
         if self.bend.shape != latents.shape:
             raise ValueError(
-                f"bend has shape {tuple(self.bend.shape)}; accepted for these images is {tuple(latents.shape)}"
+                f"bend must have shape {tuple(latents.shape)} for these images, got {tuple(self.bend.shape)}"
             )
         return latents + self.bend
 

@@ -130,8 +130,8 @@ class GradientSHAP(_Noisy):
             return as_baseline(baselines, x[:1])
         if baselines.shape[1:] != x.shape[1:] or len(baselines) == 0:
             raise ValueError(
-                f"baselines has shape {tuple(baselines.shape)}; accepted are a number, one image "
-                f"{tuple(x.shape[1:])} or a set (m, {', '.join(map(str, x.shape[1:]))}) to draw from"
+                f"baselines must be a number, one image {tuple(x.shape[1:])} or a set "
+                f"(m, {', '.join(map(str, x.shape[1:]))}) to draw from, got shape {tuple(baselines.shape)}"
             )
         return as_baseline(baselines, baselines.to(x))
 

@@ -163,6 +163,6 @@ def path_of(
         path = method.images(method.latents(x, start))
     else:
         raise ValueError(
-            f"method is {type(method).__name__}; accepted are IntegratedGradients, LatentPathIG and ManifoldIG"
+            f"method must be one of IntegratedGradients, LatentPathIG, ManifoldIG, got {type(method).__name__}"
         )
     return endpoints(path, start, x, method.endpoint, points=method.bridge_points)

@@ -58,7 +58,7 @@ def like(images: Tensor, x: Tensor) -> Tensor:
     """The images (points, n, *image), where these are of the shape of the samples x; ValueError otherwise."""
     if images.shape[2:] != x.shape[1:]:
         raise ValueError(
-            f"decoder gives images of shape {tuple(images.shape[2:])}; accepted is that of x, {tuple(x.shape[1:])}"
+            f"decoder must give images of the shape of x, {tuple(x.shape[1:])}, got {tuple(images.shape[2:])}"
         )
     return images
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustxai.checks import check_positive
+from robustxai.checks import check_positive, shown
 from robustxai.explainers.base import Explainer
 from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.gradient_steadiness import Turning
@@ -60,10 +60,12 @@ class BlurIG(PathExplainer):
 
     def _check(self, x: Tensor, baselines: Tensor | float | None) -> None:
         if baselines is not None:
-            raise ValueError("baselines is given; BlurIG starts from the blurred image and accepts only None")
+            raise ValueError(
+                f"baselines must be None for BlurIG, which starts from the blurred image, got {shown(baselines)}"
+            )
         super()._check(x, baselines)
         if x.ndim != 4:
-            raise ValueError(f"x has shape {tuple(x.shape)}; accepted is a batch of images (n, c, h, w)")
+            raise ValueError(f"x must be images (n, C, H, W), got shape {tuple(x.shape)}")
 
     def _integrate(self, x: Tensor, start: Tensor, target: Target) -> PathIntegral:
         sigma_max = min(x.shape[2:]) / 4 if self.sigma_max is None else self.sigma_max

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import jvp, vjp
 
-from robustxai.checks import check_callable, check_count, check_generator
+from robustxai.checks import check_callable, check_count, check_generator, shown
 from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, check_same, run
 
 Decoder = Callable[[Tensor], Tensor]
@@ -108,9 +108,8 @@ def decode(decoder: Decoder, latents: Latents, *, max_batch: int | None = None) 
     images = [run(decoder, part, "decoder") for part in parts]
     for part, image in zip(parts, images, strict=True):
         if not isinstance(image, Tensor) or image.ndim < 2 or len(image) != len(part):
-            shape = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
             raise ValueError(
-                f"decoder gives {shape} for codes of shape {tuple(part.shape)}; accepted is one image a code"
+                f"decoder must give one image a code, got {shown(image)} for codes of shape {tuple(part.shape)}"
             )
     return torch.cat(images).unflatten(0, latents.shape[:2])
 

@@ -35,7 +35,7 @@ def quadrature(images: Images, rule: str = "midpoint") -> tuple[Nodes, Nodes]:
         return images, (torch.cat((edge, delta)) + torch.cat((delta, edge))) / 2
     if rule == "released":
         return images, ((images[-1:] - images[:1]) / len(images)).expand_as(images)
-    raise ValueError(f"rule is {rule!r}; accepted are {', '.join(RULES)}")
+    raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
 
 
 def nodes(steps: int, rule: str) -> tuple[Tensor, Tensor]:

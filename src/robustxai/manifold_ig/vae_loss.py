@@ -51,7 +51,7 @@ class ConvFeatures:
         self.network = network
         self.convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)][:layers]
         if layers < 1 or len(self.convolutions) < layers:
-            raise ValueError(f"layers is {layers}; accepted are 1 to {len(self.convolutions)}")
+            raise ValueError(f"layers must be in [1, {len(self.convolutions)}], got {layers}")
 
     def __call__(self, x: Tensor) -> list[Tensor]:
         check_images("x", x, low=None, high=None)
@@ -120,7 +120,7 @@ def paper_loss(device: torch.device | str = "cpu", weights: str | None = VGG19) 
             vgg = torchvision.models.vgg19(weights=weights, **({} if weights else {"init_weights": False}))
     except URLError as error:
         raise ValueError(
-            f"weights are {weights}, which could not be fetched ({error.reason}); accepted is None"
+            f"weights must be None offline, got {weights}, which could not be fetched ({error.reason})"
         ) from error
     body = vgg.features.requires_grad_(False)
     for module in body.modules():

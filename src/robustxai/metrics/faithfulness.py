@@ -100,7 +100,7 @@ def baseline_image(x: Images, baseline: str | float | int | Tensor) -> Images:
             side = min(x.shape[2:])
             kernel = min(2 * round(0.3 * side) + 1, side - 1 + side % 2)
             return gaussian_blur(x, [kernel, kernel], [0.1 * side, 0.1 * side])
-        raise ValueError(f"baseline is {baseline!r}; accepted are mean, blur, a number and a tensor.")
+        raise ValueError(f"baseline must be one of mean, blur, a number or a tensor, got {baseline!r}")
     return as_filling("baseline", baseline, x).expand_as(x)
 
 
@@ -130,10 +130,12 @@ def _curve(
     n, size = len(x), (x.shape[2], x.shape[3])
     pixels = size[0] * size[1]
     if check_count("steps", steps) > pixels:
-        raise ValueError(f"steps is {steps}; accepted are 1 to {pixels}, the number of pixels.")
+        raise ValueError(
+            f"steps must be an integer in [1, {pixels}], at most the number of pixels, got {steps}"
+        )
     native = spatial(maps)
     if len(native) != n:
-        raise ValueError(f"maps holds {len(native)} maps for {n} images; accepted is one map per image.")
+        raise ValueError(f"maps must hold one map for each of the {n} images, got {len(native)}")
     resized = resize(native, size).flatten(1)
     by_size = order(resized)
     rank = torch.empty_like(by_size).scatter_(1, by_size, torch.arange(pixels, device=x.device).expand(n, -1))

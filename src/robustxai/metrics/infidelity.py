@@ -119,7 +119,7 @@ def infidelity(
     attribution = as_floats("attribution", attribution)
     if attribution.shape != x.shape:
         raise ValueError(
-            f"attribution has shape {tuple(attribution.shape)}; accepted is that of x, {tuple(x.shape)}."
+            f"attribution must have the shape of x, {tuple(x.shape)}, got shape {tuple(attribution.shape)}"
         )
     if perturb is not None and not callable(perturb):
         raise ValueError(f"perturb must be a callable perturb(x, generator), got {type(perturb).__name__}")

@@ -94,7 +94,7 @@ def information_curves(
         raise ValueError(f"seeds must be a share below 1, got {seeds}")
     shares, native, size = _shares(thresholds), spatial(maps), (x.shape[2], x.shape[3])
     if len(native) != len(x):
-        raise ValueError(f"maps holds {len(native)} maps for {len(x)} images; accepted is one map per image.")
+        raise ValueError(f"maps must hold one map for each of the {len(x)} images, got {len(native)}")
     if min(size) < 2:
         raise ValueError(f"x must be images of 2 by 2 pixels or more, got {size[0]} by {size[1]}")
     flat = resize(native, size).flatten(1)
@@ -133,7 +133,7 @@ def median_curve(curve: Curve) -> Curve:
         raise ValueError(f"curve must be a Curve, got {type(curve).__name__}")
     there = ~unusable(curve.probability)
     if not there.any():
-        raise ValueError("curve has no row without nan; accepted are curves with one image or more.")
+        raise ValueError("curve must have at least one row without nan, got none")
     middle = curve.probability[there].quantile(0.5, dim=0)[None]
     return Curve(curve.share, middle, torch.trapezoid(middle, curve.share, dim=1), int((~there).sum()))
 

@@ -24,8 +24,8 @@ def spatial(maps: Tensor, name: str = "maps") -> Tensor:
         maps = maps[:, 0]
     if maps.ndim != 3 or maps.numel() == 0:
         raise ValueError(
-            f"{name} has shape {tuple(maps.shape)}; "
-            "accepted are (n, height, width) and (n, 1, height, width), not empty."
+            f"{name} must be (n, height, width) or (n, 1, height, width), not empty, "
+            f"got shape {tuple(maps.shape)}"
         )
     return at_least_float32(maps)
 
@@ -41,7 +41,7 @@ def rows(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """
     a, b = as_floats("a", a), as_floats("b", b)
     if a.ndim < 2 or a.numel() == 0:
-        raise ValueError(f"a has shape {tuple(a.shape)}; accepted are batches (n, ...), not empty.")
+        raise ValueError(f"a must be a batch (n, ...), not empty, got shape {tuple(a.shape)}")
     flat = at_least_float32(a).flatten(1)
     other = at_least_float32(b).to(flat.dtype)
     if b.ndim >= 2 and len(b) == len(a) and _sample(b.shape[1:]) == _sample(a.shape[1:]):
@@ -49,8 +49,7 @@ def rows(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     if _sample(b.shape) == _sample(a.shape[1:]):
         return flat, other.reshape(1, -1).expand_as(flat)
     raise ValueError(
-        f"b has shape {tuple(b.shape)}; "
-        f"accepted are the shape of a, {tuple(a.shape)}, and the shape of one of its samples."
+        f"b must have the shape of a, {tuple(a.shape)}, or of one of its samples, got shape {tuple(b.shape)}"
     )
 
 
@@ -102,7 +101,7 @@ def _kind(maps: Tensor) -> torch.dtype:
 def normalised(maps: Float[Tensor, " n *map"], kind: str = "minmax") -> Float[Tensor, " n *map"]:
     """`minmax`, `maxnorm` or the maps as they are, by name: "minmax", "max", "none"."""
     if kind not in NORMALISATIONS:
-        raise ValueError(f"normalise is {kind!r}; accepted are {', '.join(NORMALISATIONS)}.")
+        raise ValueError(f"normalise must be one of {', '.join(NORMALISATIONS)}, got {kind!r}")
     return {"minmax": minmax, "max": maxnorm, "none": lambda m: m}[kind](maps)
 
 

@@ -37,7 +37,7 @@ def scored(
     nan where a sample's logits are not all finite. Raises ValueError for another score.
     """
     if score not in SCORES:
-        raise ValueError(f"score is {score!r}; accepted are {', '.join(SCORES)}.")
+        raise ValueError(f"score must be one of {', '.join(SCORES)}, got {score!r}")
     if score == "prob":
         columns = two_columns(logits).softmax(1)
     else:

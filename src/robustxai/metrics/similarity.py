@@ -144,11 +144,13 @@ def _window(maps: Tensor, window: int, sigma: float | int | None) -> tuple[int, 
     height, width = maps.shape[1:]
     short = min(height, width)
     if check_count("window", window) % 2 == 0 or window < 3 or window > short:
-        raise ValueError(f"window is {window}; accepted are odd numbers from 3 to {short}, the shorter side.")
+        raise ValueError(
+            f"window must be an odd integer in [3, {short}], at most the shorter side, got {window}"
+        )
     if sigma is not None and window != 2 * int(3.5 * check_positive("sigma", sigma) + 0.5) + 1:
         raise ValueError(
-            f"window is {window} for sigma {sigma}; accepted is {2 * int(3.5 * sigma + 0.5) + 1}, 2 * int(3.5 * "
-            "sigma + 0.5) + 1."
+            f"window must be 2 * int(3.5 * sigma + 0.5) + 1 = {2 * int(3.5 * sigma + 0.5) + 1} for sigma {sigma}, "
+            f"got {window}"
         )
     return height, width
 
@@ -174,9 +176,7 @@ def _count(n: Any, size: int, name: str) -> int:
     except TypeError:
         count = max(1, round(n * size)) if isinstance(n, float) and 0 < n <= 1 else 0
     if not 1 <= count <= size:
-        raise ValueError(
-            f"{name} is {n}; accepted are a count from 1 to {size} or a share, a float in (0, 1]."
-        )
+        raise ValueError(f"{name} must be an integer in [1, {size}] or a share, a float in (0, 1], got {n!r}")
     return count
 
 

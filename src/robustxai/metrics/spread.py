@@ -30,7 +30,7 @@ def _masks(mask: Tensor, like: Tensor) -> Tensor:
     if low < 0 or high > 1 + ROUNDING:
         raise ValueError(f"mask must lie in [0, 1], got values from {low:.3g} to {high:.3g}")
     if len(mask) not in (1, len(like)):
-        raise ValueError(f"mask holds {len(mask)} masks for {len(like)} maps; accepted are 1 or {len(like)}.")
+        raise ValueError(f"mask must hold 1 mask or {len(like)}, one per map, got {len(mask)}")
     return mask.expand(len(like), -1, -1)
 
 
@@ -61,7 +61,7 @@ def entropy(maps: Maps, *, normalise: str = "relu") -> Scores:
     """
     m = spatial(maps).flatten(1)
     if normalise not in ("relu", "minmax"):
-        raise ValueError(f"normalise is {normalise!r}; accepted are relu, minmax.")
+        raise ValueError(f"normalise must be one of relu, minmax, got {normalise!r}")
     mass = m.relu() if normalise == "relu" else minmax(m)
     mass = mass / mass.amax(1, keepdim=True).clamp_min(torch.finfo(m.dtype).tiny)
     total = mass.sum(1, keepdim=True)
@@ -92,7 +92,7 @@ def border_mass(maps: Maps, mask: Masks) -> Scores:
     t = _masks(mask, m)
     if t.shape != m.shape:
         raise ValueError(
-            f"mask is {tuple(t.shape[1:])} and the maps are {tuple(m.shape[1:])} pixels; they must agree."
+            f"mask must have the size of the maps, {tuple(m.shape[1:])}, got {tuple(t.shape[1:])}"
         )
     return _share(m, t)
 

@@ -58,11 +58,9 @@ def _numbers(values: Tensor | ArrayLike) -> np.ndarray:
     except (TypeError, ValueError):
         raise ValueError(f"values must be numbers, one per image or seed, got {values!r:.80}") from None
     if array.ndim != 1:
-        raise ValueError(
-            f"values has shape {array.shape}; accepted is one axis, one value per image or seed."
-        )
+        raise ValueError(f"values must have one axis, one value per image or seed, got shape {array.shape}")
     if np.isinf(array).any():
-        raise ValueError("values holds infinities; accepted are finite numbers and nan.")
+        raise ValueError("values must be finite numbers or nan, got infinities")
     return array
 
 
@@ -104,7 +102,7 @@ def bootstrap_interval(
     """
     if isinstance(statistic, str) and statistic not in STATISTICS:
         raise ValueError(
-            f"statistic is {statistic!r}; accepted are {', '.join(STATISTICS)} and a callable f(x, axis)."
+            f"statistic must be one of {', '.join(STATISTICS)} or a callable f(x, axis), got {statistic!r}"
         )
     if not isinstance(statistic, str) and not callable(statistic):
         raise ValueError(f"statistic must be a name or a callable f(x, axis), got {statistic!r}")
@@ -130,9 +128,7 @@ def bootstrap_interval(
         low, high = _interval(x, f, confidence, resamples, seed, method)
         if np.isfinite(low) and np.isfinite(high):
             return Interval(value, low, high, n, skipped, method)
-    raise ValueError(
-        "statistic gave nan or infinity on a resample; accepted are statistics defined on every resample."
-    )
+    raise ValueError("statistic must be defined on every resample, got nan or infinity on one")
 
 
 def _interval(

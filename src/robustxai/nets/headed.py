@@ -51,9 +51,9 @@ class HeadedClassifier(nn.Module):
     ) -> None:
         super().__init__()
         if architecture not in OPTIONS:
-            raise ValueError(f"architecture is {architecture!r}; accepted are {', '.join(OPTIONS)}")
+            raise ValueError(f"architecture must be one of {', '.join(OPTIONS)}, got {architecture!r}")
         if min(classes, hidden) < 1:
-            raise ValueError(f"classes and hidden are {classes} and {hidden}; accepted is 1 or more")
+            raise ValueError(f"classes and hidden must be integers >= 1, got {classes} and {hidden}")
         self.arguments = dict(architecture=architecture, classes=classes, hidden=hidden)
         # GoogLeNet's weights expect images from -1 to 1: torchvision undoes ImageNet's normalisation inside
         halves = architecture == "googlenet"
@@ -88,7 +88,7 @@ def fetched(architecture: str, weights: WeightsEnum | str) -> dict[str, Tensor]:
     kind = torchvision.models.get_model_weights(architecture)
     if type(enum) is not kind:
         raise ValueError(
-            f"weights are {enum}, of another network; accepted for {architecture} are {kind.__name__}"
+            f"weights must be of {kind.__name__} for {architecture}, got {enum}, of another network"
         )
     try:
         state = read_state(enum)

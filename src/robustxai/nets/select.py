@@ -84,11 +84,11 @@ def _name(model: nn.Module, item: str | nn.Module) -> str:
         for name, module in model.named_modules():
             if module is item:
                 return name
-        raise ValueError(f"params names a {type(item).__name__} that is not part of the model")
+        raise ValueError(f"params must be parts of the model, got a {type(item).__name__} that is none")
     names = [name for name, _ in model.named_modules()] + [name for name, _ in model.named_parameters()]
     if item not in names:
         near = difflib.get_close_matches(item, names, n=3, cutoff=0.4)
         raise ValueError(
-            f"params names {item!r}, which the model does not have; near: {', '.join(near) or 'none'}"
+            f"params must be names of the model, got {item!r}; near: {', '.join(near) or 'none'}"
         )
     return item

@@ -43,14 +43,14 @@ class CompactUNet(UNet2DModel):
         generator: torch.Generator | None = None,
     ) -> None:
         if len(widths) < 1 or min(widths) < 8 or any(width % 8 for width in widths):
-            raise ValueError(f"widths is {tuple(widths)}; accepted are one width or more, all multiples of 8")
+            raise ValueError(f"widths must be one multiple of 8 or more, got {tuple(widths)}")
         if patch < 1 or size % (patch * 2 ** (len(widths) - 1)):
             raise ValueError(
-                f"size is {size}; with patch={patch} and {len(widths)} widths accepted are multiples of "
-                f"{max(patch, 1) * 2 ** (len(widths) - 1)}"
+                f"size must be a multiple of {max(patch, 1) * 2 ** (len(widths) - 1)} with patch={patch} and "
+                f"{len(widths)} widths, got {size}"
             )
         if not 1 <= trained_steps <= TRAIN_STEPS:
-            raise ValueError(f"trained_steps is {trained_steps}; accepted are 1 to {TRAIN_STEPS}")
+            raise ValueError(f"trained_steps must be in [1, {TRAIN_STEPS}], got {trained_steps}")
         with torch.random.fork_rng(devices=[]):  # layers draw from the global generator when they are made
             torch.default_generator.manual_seed(0 if generator is None else draw_seed(generator))
             super().__init__(

@@ -99,11 +99,11 @@ class ConvVAE(nn.Module):
             check_name(name, kind, ACTIVATIONS)
         if len(widths) < 1 or min(widths) < 2 or latent < 1 or blocks < 0:
             raise ValueError(
-                f"widths, latent and blocks are {tuple(widths)}, {latent} and {blocks}; accepted are one width "
-                "or more, each 2 or more, and sizes of 1 or more, 0 or more"
+                "widths must be one integer >= 2 or more, latent an integer >= 1 and blocks an integer >= 0, "
+                f"got {tuple(widths)}, {latent} and {blocks}"
             )
         if skip_kernel not in (1, 3):
-            raise ValueError(f"skip_kernel is {skip_kernel}; accepted are 1 and 3")
+            raise ValueError(f"skip_kernel must be one of 1, 3, got {skip_kernel}")
         self.arguments = dict(
             widths=list(widths), latent=latent, in_channels=in_channels, blocks=blocks,
             encoder_activation=encoder_activation, decoder_activation=decoder_activation,
@@ -133,7 +133,7 @@ class ConvVAE(nn.Module):
         check_pictures(x)
         if x.shape[-1] % self.factor or x.shape[-2] % self.factor:
             raise ValueError(
-                f"x has sides {tuple(x.shape[-2:])}; accepted are multiples of {self.factor} pixels"
+                f"x must have sides that are multiples of {self.factor} pixels, got {tuple(x.shape[-2:])}"
             )
         features = self.encoder(x)
         return self.mean(features), self.log_variance(features).clamp(-LOGVAR, LOGVAR)

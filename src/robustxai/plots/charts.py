@@ -79,7 +79,9 @@ def lines(
             banded = isinstance(values, tuple)
             middle = array(values[0] if banded else values)
             if middle.shape != at.shape:
-                raise ValueError(f"series {label!r} has shape {middle.shape}, but x has {at.shape}.")
+                raise ValueError(
+                    f"series {label!r} must have the shape of x, {at.shape}, got shape {middle.shape}"
+                )
             color = PALETTE[k % 7]
             axis.plot(at, middle, label=label, color=color, marker=MARKERS[k % 7], linestyle=DASHES[k % 7])
             if banded:

@@ -69,19 +69,19 @@ def slider_html(
 ) -> str:
     """The HTML that `slider` displays, for pages that are not notebooks."""
     if len(frames) < 2:
-        raise ValueError(f"frames has {len(frames)} picture(s): a slider needs two or more.")
+        raise ValueError(f"frames must be two pictures or more, got {len(frames)}")
     if len(values) != len(frames) or (captions is not None and len(captions) != len(frames)):
         raise ValueError(f"values and captions must have one entry for each of the {len(frames)} frames.")
     if not 0 <= start < len(frames):
-        raise ValueError(f"start={start} is not a frame: use 0 to {len(frames) - 1}.")
+        raise ValueError(f"start must be a frame in [0, {len(frames) - 1}], got {start}")
     if len(alt.split()) < 8:
-        raise ValueError("alt is too short: describe the pictures in eight words or more.")
+        raise ValueError(f"alt must describe the pictures in eight words or more, got {len(alt.split())}")
     slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
     if not slug:
-        raise ValueError(f"label={label!r} needs a letter or a digit.")
+        raise ValueError(f"label must have a letter or a digit, got {label!r}")
     pictures = [_picture(frame) for frame in frames]
     if len({image.size for image in pictures}) > 1:
-        raise ValueError(f"frames differ in size: {sorted({image.size for image in pictures})}.")
+        raise ValueError(f"frames must have one size, got {sorted({image.size for image in pictures})}")
     readouts = [f"{v if isinstance(v, str) else number(v)} {unit}".strip() for v in values]
     width = pictures[0].width if not isinstance(frames[0], Figure) else round(frames[0].get_figwidth() * 96)
     texts = list(captions) if captions is not None else [""] * len(frames)
@@ -125,7 +125,7 @@ def _picture(frame: Any) -> Image.Image:
     if pixels.dtype.kind == "f":
         pixels = (pixels.clip(0, 1) * 255).round().astype(np.uint8)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-        raise ValueError(f"a frame is {pixels.shape}, {pixels.dtype}: use (height, width, 3), uint8.")
+        raise ValueError(f"frames must be (height, width, 3), uint8, got {pixels.shape}, {pixels.dtype}")
     return Image.fromarray(pixels)
 
 

@@ -21,7 +21,7 @@ SIZE = 168  # pixels of one drawn cell: small images are enlarged smoothly inste
 def _images(images: Any) -> torch.Tensor:
     x = torch.as_tensor(array(images), dtype=torch.float32)
     if x.ndim != 4 or x.shape[1] not in (1, 3):
-        raise ValueError(f"images has shape {tuple(x.shape)}: use (n, 3, h, w) or (n, 1, h, w).")
+        raise ValueError(f"images must be (n, 3, h, w) or (n, 1, h, w), got shape {tuple(x.shape)}")
     return x.expand(-1, 3, -1, -1)
 
 
@@ -29,7 +29,9 @@ def _maps(maps: Any, *, n: int, name: str) -> torch.Tensor:
     m = torch.as_tensor(array(maps), dtype=torch.float32)
     m = m[:, None] if m.ndim == 3 else m
     if m.ndim != 4 or m.shape[:2] != (n, 1):
-        raise ValueError(f"maps of {name!r} have shape {tuple(m.shape)}: use ({n}, h, w) or ({n}, 1, h, w).")
+        raise ValueError(
+            f"maps of {name!r} must be ({n}, h, w) or ({n}, 1, h, w), got shape {tuple(m.shape)}"
+        )
     return m
 
 

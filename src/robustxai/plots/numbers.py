@@ -20,7 +20,7 @@ def number(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if not isinstance(value, float):
-        raise ValueError(f"number() takes a number, not {type(value).__name__}.")
+        raise ValueError(f"value must be a number, got {type(value).__name__}")
     if not math.isfinite(value):
         return str(value)
     value += 0.0  # -0.0 becomes 0.0
@@ -52,7 +52,7 @@ def digest(data: Any) -> str:
     """
     values = array(data)
     if values.dtype.kind not in "fiub":
-        raise ValueError(f"digest() takes numbers, not an array of {values.dtype}.")
+        raise ValueError(f"values must be numbers, got an array of {values.dtype}")
     if values.ndim == 0:
         return number(values)
     shape = "x".join(map(str, values.shape))

@@ -38,7 +38,7 @@ def show(figure: Figure, *, data: Any, label: str) -> None:
 def digest_line(data: Any, *, label: str) -> str:
     """The line that `show` prints. Raises ValueError for an empty label and for data that are not numbers."""
     if not label.strip():
-        raise ValueError("label is empty: name the figure in a few words.")
+        raise ValueError("label must name the figure in a few words, got none")
     named = data if isinstance(data, Mapping) else {"": data}
     return f"data behind {label}: " + "; ".join(f"{name} {digest(v)}".strip() for name, v in named.items())
 
@@ -51,7 +51,7 @@ def table(rows: Sequence[Mapping[str, Any]], *, caption: str = "") -> None:
     interval.
     """
     if not rows:
-        raise ValueError("rows is empty: a table needs at least one row.")
+        raise ValueError("rows must hold at least one row, got none")
     columns = list(dict.fromkeys(key for row in rows for key in row))
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     display({"text/html": _html(columns, cells, caption), "text/plain": _plain(columns, cells, caption)}, {})
@@ -77,7 +77,7 @@ def _cell(value: Any) -> str:
         middle, *bounds = value
         bounds = bounds[0] if len(bounds) == 1 else bounds
         if bounds is not None and len(bounds) != 2:
-            raise ValueError(f"a cell of {len(value)} numbers is not understood: use (value, low, high).")
+            raise ValueError(f"a cell must be a value or (value, low, high), got {len(value)} numbers")
         return interval(middle, bounds)
     return number(value)
 

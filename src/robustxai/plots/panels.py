@@ -29,8 +29,8 @@ def pictures_and_bars(
     named = {name: _images(images) for name, images in rows.items()}
     if set(named) != set(values) or len({len(x) for x in named.values()}) != 1:
         raise ValueError(
-            f"rows has {', '.join(named)} and values {', '.join(values)}; accepted are the same names, and "
-            "as many pictures for each."
+            "rows and values must have the same names, and as many pictures for each, "
+            f"got {', '.join(named)} and {', '.join(values)}"
         )
     wide = len(next(iter(named.values())))
     with style():

@@ -27,7 +27,9 @@ def scatter(
         for k, (label, (x, y)) in enumerate(series.items()):
             x, y = array(x), array(y)
             if x.shape != y.shape or x.ndim != 1:
-                raise ValueError(f"series {label!r} has x of shape {x.shape} and y of shape {y.shape}.")
+                raise ValueError(
+                    f"series {label!r} must have x and y of one shape, got {x.shape} and {y.shape}"
+                )
             many = len(x) > 60
             look: dict[str, Any] = {"s": 12 if many else 36, "alpha": 0.5 if many else 1.0}
             axis.scatter(x, y, color=PALETTE[k % 7], marker=MARKERS[k % 7], label=label, linewidths=0, **look)
@@ -56,7 +58,7 @@ def ranking(
             scores = array(scores)
             if scores.shape != (len(names),):
                 raise ValueError(
-                    f"panel {title!r} has scores of shape {scores.shape} for {len(names)} names."
+                    f"panel {title!r} must have one score for each of the {len(names)} names, got shape {scores.shape}"
                 )
             top = _top(scores, k)
             before = _top(array(reference[title]), k) if reference else top

@@ -28,7 +28,7 @@ def strips(
     counts |= {len(line) for line in (notes or {}).values()}
     if len(counts) != 1:
         raise ValueError(
-            f"rows, titles and notes have {sorted(counts)} pictures; accepted is one number for all."
+            f"rows, titles and notes must have one number of pictures for all, got {sorted(counts)}"
         )
     wide = counts.pop()
     side = min(1.2, (WIDTH - 0.9) / wide)

@@ -111,7 +111,9 @@ def thickness_bounds(
     check_name("form", form, ("proved", "centre", "rows"))
     eps, draws, t = check_positive("eps", eps), check_count("draws", draws), fixed_target(explain, x, target)
     if (k is None) == (pair is None):
-        raise ValueError("k and pair are both given or both missing; accepted is exactly one of them")
+        raise ValueError(
+            f"k and pair must be given one without the other, got {'neither' if k is None else 'both'}"
+        )
     if pair is not None:
         first, second = _pair(explain, x, t, pair)
     else:

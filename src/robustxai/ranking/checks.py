@@ -9,16 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robustxai.checks import shown
+
 
 def check_scores(name: str, scores: object) -> Tensor:
     """A batch of explanations (n, ...) as a matrix (n, d), not empty."""
     if not isinstance(scores, Tensor) or scores.ndim < 2 or scores.numel() == 0:
-        found = (
-            f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"type {type(scores).__name__}"
-        )
-        raise ValueError(f"{name} has {found}; accepted are batches (n, ...), not empty")
+        raise ValueError(f"{name} must be a batch (n, ...), not empty, got {shown(scores)}")
     if not scores.is_floating_point():
-        raise ValueError(f"{name} has dtype {scores.dtype}; accepted are floating-point scores")
+        raise ValueError(f"{name} must be floating-point scores, got dtype {scores.dtype}")
     return scores.flatten(1)
 
 

@@ -61,24 +61,22 @@ def lp_counterexample(
     d = check_matrix("scores", scores).shape[1]
     k, norm = check_k(k, d), math.inf if p == math.inf else check_number("p", p, low=1.0)
     if not check_positive("ratio", ratio) > 1:
-        raise ValueError(f"ratio is {ratio}; accepted are numbers above 1")
+        raise ValueError(f"ratio must be a number > 1, got {ratio}")
     check_sequence("swaps", swaps, "numbers", least=2)
     if len(swaps) != 2:
         raise ValueError(f"swaps must be two numbers, got {swaps}")
     lost, kept = (check_count("swaps", n, 0) for n in swaps)
     if not 0 <= kept < lost <= min(k, d - k):
         raise ValueError(
-            f"swaps is {swaps}; accepted are two numbers, the second smaller, the first at most {min(k, d - k)}"
+            f"swaps must be two numbers, the first at most {min(k, d - k)}, the second smaller, got {swaps}"
         )
     if not torch.isfinite(scores).all() or (scores < 0).any():
-        raise ValueError("scores holds negative or non-finite values; accepted are finite scores from 0")
+        raise ValueError("scores must be finite numbers >= 0, got negative or non-finite values")
     order = scores.argsort(dim=1, descending=True, stable=True)
     close = exchanged(scores, order, k, lost)
     distance = (close - scores).norm(p=norm, dim=1)
     if ((precision_at_k(scores, close, k) * k).round() != k - lost).any():
-        raise ValueError(
-            "scores has ties around rank k, so there is no order to exchange; accepted are maps without"
-        )
+        raise ValueError("scores must have no ties around rank k, got some, so there is no order to exchange")
     base = exchanged(scores, order, k, kept)
     far = _stretched(base, scores, order[:, :k], float(ratio) * distance, norm)
     return Counterexample(

@@ -8,7 +8,7 @@ from torch import Tensor
 from robustxai.attacks.budget import draw
 from robustxai.attacks.descent import GradientAttack, Objective
 from robustxai.attacks.following import Explain
-from robustxai.checks import check_count, check_name, check_positive
+from robustxai.checks import check_count, check_name, check_positive, shown
 from robustxai.explainers.reduce import shares
 from robustxai.ranking.gaps import PAIRS, pair_weights
 
@@ -74,7 +74,7 @@ class MSEAttack(GradientAttack):
             return super().reader(explain)
         if not hasattr(explain, "signed"):
             raise ValueError(
-                f"signed needs an explainer with `.signed`; accepted for {explain!r} is signed=False"
+                f"signed must be False for an explainer without `.signed`, got True for {shown(explain)}"
             )
         return explain.signed  # pyright: ignore[reportFunctionMemberAccess]
 

@@ -116,7 +116,7 @@ def _check_pairs(d: int, k: int, pairs: str, n_pairs: Any) -> int | None:
     check_name("pairs", pairs, PAIRS)
     if pairs == "full":
         if n_pairs is not None:
-            raise ValueError(f"n_pairs is {n_pairs}, but pairs='full' takes all of them; accepted is None")
+            raise ValueError(f"n_pairs must be None for pairs='full', which takes all of them, got {n_pairs}")
         return None
     most = min(k - 1, d - k) if pairs == "near" else min(k, d - k)
     if n_pairs is None:
@@ -126,5 +126,7 @@ def _check_pairs(d: int, k: int, pairs: str, n_pairs: Any) -> int | None:
     except TypeError:
         count = 0
     if not 1 <= count <= most:
-        raise ValueError(f"n_pairs is {n_pairs}; accepted for pairs={pairs!r}, k={k}, d={d} are 1 to {most}")
+        raise ValueError(
+            f"n_pairs must be an integer in [1, {most}] for pairs={pairs!r}, k={k}, d={d}, got {n_pairs}"
+        )
     return count

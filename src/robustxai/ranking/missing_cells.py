@@ -21,17 +21,15 @@ def whole(data: Dataset, missing: str) -> tuple[Dataset, str]:
     cells, images with missing values, and where no row is left.
     """
     if bool(data.x.isinf().any()):
-        raise ValueError(
-            "data has infinite cells in " + _named(data, data.x.isinf()) + "; accepted are finite numbers"
-        )
+        raise ValueError("data must be finite numbers, got infinite cells in " + _named(data, data.x.isinf()))
     holes = data.x.isnan()
     full = ~holes.flatten(1).any(1)
     if bool(full.all()) or (missing == "impute" and data.x.ndim == 2):
         return data, ""
     if missing != "drop":
         raise ValueError(
-            f"data has missing cells (NaN) in {int((~full).sum())} of {len(data)} rows; "
-            "accepted are whole rows, or missing='drop'" + (" or 'impute'" if data.x.ndim == 2 else "")
+            f"data must have whole rows, got missing cells (NaN) in {int((~full).sum())} of {len(data)} rows; "
+            "pass missing='drop'" + (" or 'impute'" if data.x.ndim == 2 else "")
         )
     if not bool(full.any()):
         raise ValueError(

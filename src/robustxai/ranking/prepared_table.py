@@ -86,9 +86,7 @@ def encode(data: Dataset) -> tuple[Float[Tensor, "n d"], tuple[str, ...], tuple[
     A row with a missing category has 0 in all its columns. Raises ValueError for images.
     """
     if data.x.ndim != 2:
-        raise ValueError(
-            f"data has samples of shape {tuple(data.x.shape[1:])}; accepted are tables (n, columns)"
-        )
+        raise ValueError(f"data must be a table (n, columns), got samples of shape {tuple(data.x.shape[1:])}")
     parts, names, source = [], [], []
     titles = data.features or tuple(f"x{i}" for i in range(data.x.shape[1]))
     levels = data.levels or ((),) * len(titles)
@@ -133,7 +131,7 @@ def prepare(
     check_name("missing", missing, MISSING)
     for name, share in (("test", test), ("validation", validation)):
         if isinstance(share, str) or not isinstance(share, SupportsFloat) or not 0 < float(share) < 1:
-            raise ValueError(f"{name} is {share}; accepted are shares between 0 and 1")
+            raise ValueError(f"{name} must be a share in (0, 1), got {share!r}")
     seed = check_count("seed", seed, 0)
     data = as_dataset(data, label=label, dtype=dtype)
     data, done = whole(data, missing)
@@ -200,7 +198,7 @@ def from_csv(path: str | Path, *, label: str, delimiter: str = ",") -> Dataset:
     target = [line.pop(at) for line in lines]
     classes = tuple(sorted(set(target)))
     if set(classes) & NA:
-        raise ValueError(f"label names column {label!r}, which has missing cells; accepted is a whole column")
+        raise ValueError(f"label must name a whole column, got {label!r}, which has missing cells")
     features = tuple(name for i, name in enumerate(header) if i != at)
     if not features:
         raise ValueError(f"{Path(path).name} must have a column besides label {label!r}")
@@ -228,10 +226,12 @@ def _split(y: Int[Tensor, " n"], *, seed: int, test: float, validation: float) -
     """Stratified indices of the training, validation and test part."""
     found, counts = y.unique(return_counts=True)
     if len(found) < 2:
-        raise ValueError(f"data has labels of one class only, {found.tolist()}; accepted are two and more")
+        raise ValueError(f"data must have labels of two classes or more, got one only, {found.tolist()}")
     if counts.min() < 4:
         least = int(found[counts.argmin()])
-        raise ValueError(f"data has {int(counts.min())} samples of class {least}; accepted are 4 and more")
+        raise ValueError(
+            f"data must have 4 samples or more of each class, got {int(counts.min())} of class {least}"
+        )
     classes = y.cpu().numpy()
     rest, held = train_test_split(np.arange(len(y)), test_size=test, random_state=seed, stratify=classes)
     train, val = train_test_split(rest, test_size=validation, random_state=seed, stratify=classes[rest])

@@ -138,7 +138,7 @@ def _aopc(
     except (TypeError, ValueError):
         parts = []
     if not parts or not all(0 < q <= 1 for q in parts):
-        raise ValueError(f"shares is {shares!r}; accepted are numbers above 0 and at most 1")
+        raise ValueError(f"shares must be numbers in (0, 1], got {shares!r}")
     rank, baseline = _ranks(x, scores), _checked(model, x, baseline)
     logits = logits_of(model, x)
     t = as_target(target, logits)
@@ -158,8 +158,8 @@ def _ranks(x: Tensor, scores: Tensor) -> Tensor:
     shape = torch.Size((1, *x.shape[2:])) if x.ndim == 4 else x.shape[1:]
     if len(s) != len(x) or s.shape[1] != shape.numel():
         raise ValueError(
-            f"scores has shape {tuple(scores.shape)}; accepted is one score for each of the {shape.numel()} features "
-            f"of {len(x)} inputs"
+            f"scores must hold one score for each of the {shape.numel()} features of {len(x)} inputs, "
+            f"got shape {tuple(scores.shape)}"
         )
     by_size = order(s)
     places = torch.arange(s.shape[1], device=s.device).expand_as(by_size)

@@ -69,7 +69,7 @@ def min_norm_weights(gradients: Float[Tensor, "n p inputs"]) -> Float[Tensor, "n
         raise ValueError(f"gradients must be (n, p, inputs), not empty, got shape {tuple(gradients.shape)}")
     n, p, _ = gradients.shape
     if p > 10:
-        raise ValueError(f"gradients holds {p} of them for each sample; accepted are at most 10")
+        raise ValueError(f"gradients must hold at most 10 of them for each sample, got {p}")
     bad = ~torch.isfinite(gradients).flatten(1).all(1, keepdim=True)
     top = gradients.flatten(1).abs().amax(1)
     g = gradients / per_sample(torch.where(top > 0, top, 1), gradients)

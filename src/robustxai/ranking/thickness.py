@@ -179,7 +179,7 @@ def fixed_target(explain: Explain, x: Tensor, target: Target) -> Tensor:
     if model is None:
         if target is None:
             raise ValueError(
-                "target is None and explain has no `.model` to predict it; accepted are class indices"
+                "target must be class indices where explain has no `.model` to predict them, got None"
             )
         return check_classes("target", target, len(x)).to(x.device)
     check_calm("model", model)
@@ -196,13 +196,15 @@ def _validate(
     check_name("kind", kind, KINDS)
     points = check_count("points", points)
     if (eps is None) == (other is None):
-        raise ValueError("eps and other are both given or both missing; accepted is exactly one of them")
+        raise ValueError(
+            f"eps and other must be given one without the other, got {'neither' if eps is None else 'both'}"
+        )
     if eps is not None:
         check_positive("eps", eps)
     if other is not None:
         if other.shape != x.shape:
             raise ValueError(
-                f"other has shape {tuple(other.shape)}; accepted is the shape of x, {tuple(x.shape)}"
+                f"other must have the shape of x, {tuple(x.shape)}, got shape {tuple(other.shape)}"
             )
         check_batch("other", other)
     return fixed_target(explain, x, target), points

@@ -75,10 +75,10 @@ def fit(
     wrong = next((name for name in options if name in RESERVED), None)
     if wrong is not None:
         raise ValueError(
-            f"{wrong} is set by fit itself; accepted are the other arguments of robustxai.nets.fit"
+            f"options must be arguments of robustxai.nets.fit that fit does not set itself, got {wrong}"
         )
     if gate is not None and (held is None or not 0 <= gate <= 1):
-        raise ValueError(f"gate is {gate}; accepted are None and, with validation data, numbers from 0 to 1")
+        raise ValueError(f"gate must be None or, with validation data, a number in [0, 1], got {gate}")
     if gate is not None and options.get("checkpoint") is not None:
         raise ValueError("checkpoint cannot be combined with gate, whose best weights it does not hold")
     check_module("model", model)
@@ -112,7 +112,7 @@ def _parts(data: Table | Dataset | Part, validation: Part | None) -> tuple[Tenso
         coded = sum(map(bool, data.levels))
         if coded:
             raise ValueError(
-                f"data has {coded} categorical columns that are not encoded; accepted is what prepare(data) returns"
+                f"data must be what prepare(data) returns, got {coded} categorical columns that are not encoded"
             )
         return data.x, data.y, validation
     return *data, validation
@@ -122,9 +122,9 @@ def _check_data(model: nn.Module, x: Tensor, y: Tensor) -> None:
     check_batch("x", x)
     if y.ndim != 1 or y.is_floating_point() or len(y) != len(x):
         raise ValueError(
-            f"y has shape {tuple(y.shape)} and dtype {y.dtype}; accepted are class numbers ({len(x)},)"
+            f"y must be class numbers ({len(x)},), got shape {tuple(y.shape)} and dtype {y.dtype}"
         )
     if bool((y == y[0]).all()):
-        raise ValueError(f"y holds class {int(y[0])} only; accepted are labels of two classes and more")
+        raise ValueError(f"y must be labels of two classes or more, got class {int(y[0])} only")
     with torch.no_grad():
         as_target(y, logits_of(model, x[:1]).expand(len(x), -1), name="y")

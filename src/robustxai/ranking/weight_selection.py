@@ -61,7 +61,7 @@ def select_weights(
     """
     seeds = check_count("seeds", seeds)
     if not candidates:
-        raise ValueError("candidates is empty; accepted are one and more")
+        raise ValueError("candidates must hold one option or more, got none")
     check_callable("measure", measure)
     for name, share in (("reference", reference), ("tolerance", tolerance)):
         if isinstance(share, str) or not isinstance(share, SupportsFloat):
@@ -69,9 +69,7 @@ def select_weights(
     if not isinstance(candidates, Sequence):
         raise ValueError(f"candidates must be a sequence of options, got {candidates!r}")
     if not 0 <= reference <= 1 or not 0 <= tolerance <= 1:
-        raise ValueError(
-            f"reference and tolerance are {reference} and {tolerance}; accepted are shares in [0, 1]"
-        )
+        raise ValueError(f"reference and tolerance must be shares in [0, 1], got {reference} and {tolerance}")
     scores = []
     for options in candidates:
         found = [measure(options, seed) for seed in range(seeds)]

@@ -62,8 +62,8 @@ def correlation_difference(
             raise ValueError(f"{name} must hold one image or more, got none")
     if not before.shape[1] == after.shape[1] == labels.shape[1]:
         raise ValueError(
-            f"before, after and labels have {before.shape[1]}, {after.shape[1]} and {labels.shape[1]} attributes; "
-            "accepted is one number for all"
+            "before, after and labels must have one number of attributes for all, "
+            f"got {before.shape[1]}, {after.shape[1]} and {labels.shape[1]}"
         )
     _check_pair(before, after)
     query = check_count("query", query, 0)

@@ -42,7 +42,9 @@ class Features(nn.Module):
     def __init__(self, name: str, net: nn.Module, *, max_batch: int = 256) -> None:
         super().__init__()
         if not isinstance(net, nn.Module) or not any(isinstance(m, nn.Linear) for m in net.modules()):
-            raise ValueError("net has no linear layer; accepted are classifiers that end in one")
+            raise ValueError(
+                "net must be a classifier that ends in a linear layer, got a network with no linear layer"
+            )
         check_calm("net", net)
         self.name, self.net, self.max_batch = name, net, check_count("max_batch", max_batch)
 
@@ -67,7 +69,9 @@ class Features(nn.Module):
         with observed(*((m, see) for m in linear)):
             logits = logits_of(self.net, x, name="net")
         if not seen:
-            raise ValueError("net runs no linear layer; accepted are classifiers that end in one")
+            raise ValueError(
+                "net must be a classifier that ends in a linear layer, got a network that runs no linear layer"
+            )
         found = next((before for before, after in reversed(seen) if is_logits(after, logits)), seen[-1][0])
         return found.reshape(len(x), -1)
 
@@ -104,9 +108,7 @@ def frechet(features: Features, real: Images, fake: Others) -> float:
     for name, images in (("real", real), ("fake", fake)):
         check_images(name, images, low=None, high=None, empty=True)
     if min(len(real), len(fake)) < 2:
-        raise ValueError(
-            f"real and fake hold {len(real)} and {len(fake)} images; accepted are 2 or more each"
-        )
+        raise ValueError(f"real and fake must hold 2 images or more each, got {len(real)} and {len(fake)}")
     a, b = (features(images).cpu() for images in (real, fake))
     with torch.device("cpu"):  # whatever the default device is
         measure = FrechetInceptionDistance(feature=_Given(a.shape[1]), normalize=True)
@@ -145,7 +147,7 @@ def split_frechet(
     repeats = check_count("repeats", repeats)
     if len(x) != len(image) or len(x) < 4:
         raise ValueError(
-            f"x and image hold {len(x)} and {len(image)}; accepted are equal numbers of 4 or more"
+            f"x and image must hold equal numbers of 4 images or more, got {len(x)} and {len(image)}"
         )
     values = []
     for _ in range(repeats):

@@ -31,7 +31,7 @@ def close_up(scenes: Scenes, size: int = SIZE) -> Scenes:
     """
     spare = scenes.images.shape[-1] - size
     if spare < 0:
-        raise ValueError(f"size is {size}; accepted are up to the scenes' {scenes.images.shape[-1]} pixels")
+        raise ValueError(f"size must be at most the scenes' {scenes.images.shape[-1]} pixels, got {size}")
     left, top = spare // 2, min(spare, spare // 2 + round(size * LOWER))
     rows, columns = slice(top, top + size), slice(left, left + size)
     return replace(
@@ -59,7 +59,7 @@ def faces(
     torch.Size([2, 3, 32, 32])
     """
     if split not in STREAMS:
-        raise ValueError(f"split is {split!r}; accepted are {', '.join(STREAMS)}")
+        raise ValueError(f"split must be one of {', '.join(STREAMS)}, got {split!r}")
     if generator is None:
         generator = torch.Generator().manual_seed(STREAMS[split])
     scenes = portraits(

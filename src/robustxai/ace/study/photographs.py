@@ -72,7 +72,7 @@ def pick(pair: Pair, split: str, *, limit: int | None = None, **options: object)
     """
     data = load(pair.source, split, limit=limit, **options)  # pyright: ignore[reportArgumentType]
     if len(pair.classes) != 2 or not set(pair.classes) <= set(data.classes):
-        raise ValueError(f"classes is {tuple(pair.classes)}; accepted are two of {', '.join(data.classes)}")
+        raise ValueError(f"classes must be two of {', '.join(data.classes)}, got {tuple(pair.classes)}")
     first, second = (data.y == data.classes.index(name) for name in pair.classes)
     kept, k = first | second, pair.shrink
     x, region = F.avg_pool2d(data.x[kept], k), None

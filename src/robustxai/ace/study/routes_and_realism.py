@@ -80,7 +80,7 @@ def modes(
     rows, results = {}, {}
     for name in names:
         if name not in ways:
-            raise ValueError(f"names holds {name!r}; accepted are {', '.join(ways)}")
+            raise ValueError(f"names must be among {', '.join(ways)}, got {name!r}")
         mode, used = ways[name]
         start = time.process_time()
         setting: dict[str, Any] = dict(seed=seed, mode=mode, **options)
@@ -171,7 +171,7 @@ def bias(
     rows, results = {}, dict(known)
     for name, judge in judges.items():
         if judge.reader is None:
-            raise ValueError(f"judges[{name!r}] has no reader; accepted are judges with one")
+            raise ValueError(f"judges must have a reader each, got judges[{name!r}] without")
         if name not in results:
             results[name] = explained(judge, scenes.images, filter=filter, seed=seed, **options)
         rows[name] = true_edits(judge.reader, scenes, results[name])
@@ -193,7 +193,7 @@ def repeated(
     where the images cannot be shared out.
     """
     if len(x) % len(judges):
-        raise ValueError(f"x has {len(x)} images; accepted are multiples of {len(judges)}, one part a judge")
+        raise ValueError(f"x must hold a multiple of {len(judges)} images, one part a judge, got {len(x)}")
     parts = torch.arange(len(x)).split(len(x) // len(judges))
     found = {}
     for (name, judge), part in zip(judges.items(), parts, strict=True):

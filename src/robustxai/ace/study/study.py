@@ -73,7 +73,7 @@ class Study:
 
     def __post_init__(self) -> None:
         if self.name not in LEVELS:
-            raise ValueError(f"name is {self.name!r}; accepted are {', '.join(LEVELS)}")
+            raise ValueError(f"name must be one of {', '.join(LEVELS)}, got {self.name!r}")
 
     @property
     def drawn(self) -> bool:
@@ -101,7 +101,7 @@ class Study:
     def _trained(self, kind: str, seed: int) -> nn.Module:
         name, recipe = f"ace-{kind}-{self.name}-s{seed}", RECIPES.get(f"ace-{self.name}")
         if recipe is None and folder_of(name, self.cache) is None:
-            raise ValueError(f"seed is {seed}; accepted are those of the shipped networks of {self.name}")
+            raise ValueError(f"seed must be one of the shipped networks of {self.name}, got {seed}")
         return shipped_or_trained(name, recipe, cache=self.cache, seed=seed, device=self.device)
 
     @cached_property
@@ -131,7 +131,7 @@ class Study:
     def scenes(self, n: int) -> Scenes:
         """n rendered faces on which nothing was chosen. Raises ValueError for photographs."""
         if not self.drawn:
-            raise ValueError(f"name is {self.name!r}; accepted is a set of drawings")
+            raise ValueError(f"name must be a set of drawings, got {self.name!r}")
         return unseen(n)
 
     def images(self, n: int) -> Float[Tensor, "n channel height width"]:
@@ -142,10 +142,10 @@ class Study:
     def photographs(self, n: int) -> Photographs:
         """n test photographs in a fixed order. Raises ValueError for rendered images, and where there are fewer."""
         if self.drawn:
-            raise ValueError(f"name is {self.name!r}; accepted is a set of photographs")
+            raise ValueError(f"name must be a set of photographs, got {self.name!r}")
         found = self._photographs
         if n > len(found.x):
-            raise ValueError(f"n is {n}; accepted is up to {len(found.x)}")
+            raise ValueError(f"n must be at most {len(found.x)}, got {n}")
         order = torch.randperm(len(found.x), generator=torch.Generator().manual_seed(ORDER))[:n]
         region = None if found.region is None else found.region[order]
         return Photographs(found.x[order], found.y[order], found.note, region)

@@ -13,7 +13,15 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from robustxai.checks import ROUNDING, check_count, check_generator, check_images, check_name, check_positive
+from robustxai.checks import (
+    ROUNDING,
+    check_count,
+    check_generator,
+    check_images,
+    check_name,
+    check_positive,
+    shown,
+)
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """objective(images, rows) -> (n,), lower is better for the attacker; rows say which exemplars these are."""
@@ -84,7 +92,7 @@ def levels_of(eps: float | int | Sequence[float]) -> tuple[float, ...]:
         levels = ()
     if not levels or not all(0 <= e <= 1 for e in levels) or isinstance(eps, (bool, str)):
         raise ValueError(
-            f"eps is {eps}; accepted are numbers from 0 to 1 (8/255 is usual), or a sequence of them"
+            f"eps must be a number in [0, 1] (8/255 is usual), or a sequence of them, got {shown(eps)}"
         )
     return levels
 
@@ -92,7 +100,7 @@ def levels_of(eps: float | int | Sequence[float]) -> tuple[float, ...]:
 def level_of(eps: float | int) -> float:
     """One budget. Raises ValueError for another number, and for several."""
     if swept(eps):
-        raise ValueError(f"eps is {eps}; accepted is one number from 0 to 1 (8/255 is usual)")
+        raise ValueError(f"eps must be one number in [0, 1] (8/255 is usual), got {shown(eps)}")
     return levels_of(eps)[0]
 
 
@@ -100,7 +108,9 @@ def check(x: Tensor) -> None:
     """What every attack takes for exemplars: images on the uint8 grid. Raises ValueError."""
     check_images("x", x)
     if not on_grid(x):
-        raise ValueError("x is not on the uint8 grid; accepted are pixels k/255, round the exemplars first")
+        raise ValueError(
+            "x must be pixels k/255, got some that are not on the uint8 grid: round the exemplars first"
+        )
 
 
 def check_options(step: float | None, steps: int, start: str, chunk: int) -> tuple[int, int]:

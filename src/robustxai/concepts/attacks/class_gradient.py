@@ -52,7 +52,7 @@ class ClassGradientPush(Attack):
     ) -> None:
         super().__init__(**options)
         if sign not in (1, -1):
-            raise ValueError(f"sign is {sign}; accepted are 1 (induce) and -1 (remove)")
+            raise ValueError(f"sign must be 1 (induce) or -1 (remove), got {sign}")
         self.layer, self.sign, self.pool = layer, sign, pool
 
     def direction(self, model: nn.Module, class_images: Images, target: int) -> Float[Tensor, " d"]:

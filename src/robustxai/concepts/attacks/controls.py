@@ -86,5 +86,5 @@ def controls(attacked: Perturbed, *, seed: int = 0, noise: int = 3) -> Mapping[s
 
 def _one(attacked: Perturbed) -> tuple[Tensor, float]:
     if isinstance(attacked.eps, tuple):
-        raise ValueError(f"attacked has a sweep of {len(attacked.eps)} eps; accepted is an attack with one")
+        raise ValueError(f"attacked must be an attack with one eps, got a sweep of {len(attacked.eps)}")
     return attacked.delta, attacked.eps

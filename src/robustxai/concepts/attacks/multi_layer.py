@@ -58,7 +58,7 @@ class MultiLayerPushing(Attack):
         """Attack exemplars `x`, pixels k/255; `model` is a network, or several: an ensemble surrogate."""
         models = [model] if isinstance(model, nn.Module) else list(model)
         if not models:
-            raise ValueError("model is an empty sequence; accepted are one network and more")
+            raise ValueError("model must be one network or more, got an empty sequence")
         for m in models:
             check_model(m, self.layers)
         check_images("x", x)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.checks import check_images
+from robustxai.checks import check_images, shown
 from robustxai.concepts.activations import check_model, check_runs, check_size
 from robustxai.concepts.attacks.base import Attack, Perturbed
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
@@ -68,7 +68,7 @@ class TokenPushing(Attack):
         check_images("x", x)
         if (towards is None) is not self.away:
             raise ValueError(
-                f"towards is {'missing' if towards is None else 'given'}; accepted are images, or None for away=True"
+                f"towards must be images, or None for away=True, got {shown(towards)} for away={self.away}"
             )
         goal = x if towards is None else towards
         check_images("towards", goal)

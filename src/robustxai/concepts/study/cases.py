@@ -143,7 +143,7 @@ def attacked(
     if attack == "push":
         return TokenPushing(layer, steps=steps).perturb(model, tokens, given.goal[case.towards], eps=eps)
     if attack != "gradient":
-        raise ValueError(f"attack is {attack!r}; accepted are 'push' and 'gradient'")
+        raise ValueError(f"attack must be one of push, gradient, got {attack!r}")
     push = ClassGradientPush(layer, sign=case.sign, steps=steps)
     return push.perturb(model, tokens, given.own[case.target], given.index(case.target), eps=eps)
 

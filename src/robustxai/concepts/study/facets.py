@@ -132,7 +132,7 @@ def rival_of(study: Study, kind: str, seed: int) -> tuple[str, nn.Module]:
     rest = [k for k in study.networks if k != kind]
     if not rest:
         raise ValueError(
-            "networks has one architecture; accepted are two and more, as a judge takes no part in drawing"
+            "networks must have two architectures or more, as a judge takes no part in drawing, got one"
         )
     other = next((k for k in rest if k in FOREIGN), rest[0])
     return other, deepcopy(study.network(other, study.seed_like(other, seed)))
@@ -179,7 +179,7 @@ def facet_swap(
     """
     for argument, names, known in (("aims", aims, AIMS), ("beside", beside, CONTROLS)):
         if unknown := [name for name in names if name not in known]:
-            raise ValueError(f"{argument} has {unknown[0]!r}; accepted are {', '.join(map(repr, known))}")
+            raise ValueError(f"{argument} must be among {', '.join(map(repr, known))}, got {unknown[0]!r}")
     a, b = facets
     tokens = given.concepts[a]
     goal = {"replace": given.goal[b], "destroy": given.goal[GENERIC]}

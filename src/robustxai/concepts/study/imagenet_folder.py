@@ -34,7 +34,7 @@ CASES = (
 def listed(folder: Path | str | None) -> dict[str, list[Path]]:
     """The images of every subfolder, sorted by name. Raises ValueError when there is no such folder."""
     if folder is None or not Path(folder).expanduser().is_dir():
-        raise ValueError(f"folder is {folder}; accepted is a folder with one subfolder of pictures a class")
+        raise ValueError(f"folder must have one subfolder of pictures a class, got {folder}")
     pictures = {f.name: image_files(f) for f in subfolders(folder)}
     return {name: files for name, files in pictures.items() if files}
 

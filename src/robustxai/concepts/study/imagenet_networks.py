@@ -90,12 +90,12 @@ class ForeignNetwork(nn.Module):
     def __init__(self, kind: str, names: Sequence[str], *, weights: WeightsEnum | str | Path | None) -> None:
         super().__init__()
         if kind not in FOREIGN:
-            raise ValueError(f"kind is {kind!r}; accepted are {', '.join(FOREIGN)}")
+            raise ValueError(f"kind must be one of {', '.join(FOREIGN)}, got {kind!r}")
         plan = FOREIGN[kind]
         known = SqueezeNet1_1_Weights.IMAGENET1K_V1.meta["categories"]
         wanted = [OTHER_NAMES.get(name, name) for name in names]
         if unknown := [name for name in wanted if name not in known]:
-            raise ValueError(f"names has {unknown[0]!r}; accepted are ImageNet's classes")
+            raise ValueError(f"names must be ImageNet's classes, got {unknown[0]!r}")
         self.size = plan.size
         self.normalize, net = _whole(plan, weights)
         for block, modules in zip(BLOCKS, plan.blocks, strict=True):
@@ -125,7 +125,7 @@ def _whole(plan: Foreign, weights: WeightsEnum | str | Path | None) -> tuple[nn.
             net = torchvision.models.get_model(plan.architecture, weights=None, **extra)
         return Normalize((0.5,) * 3, (0.5,) * 3), net
     if isinstance(weights, Path):
-        raise ValueError(f"weights is a file, {weights.name}; accepted for {plan.architecture} is an enum")
+        raise ValueError(f"weights must be an enum for {plan.architecture}, got the file {weights.name}")
     loaded = from_torchvision(weights)
     net, normalize = loaded.get_submodule("net"), loaded.get_submodule("normalize")
     # torchvision's GoogLeNet takes ImageNet's normalisation back and applies its own, which has 1/2 and 1/2

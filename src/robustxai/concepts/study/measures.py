@@ -94,5 +94,5 @@ def area(eps: Sequence[float | int], scores: Sequence[float | int]) -> float:
     check_length("scores", scores, "eps", len(eps))
     e, s = (torch.tensor(v, dtype=torch.float64, device="cpu") for v in (eps, scores))
     if len(e) < 2 or not bool((e.diff() > 0).all()):
-        raise ValueError(f"eps is {eps}; accepted are two and more numbers, each larger than the one before")
+        raise ValueError(f"eps must be two numbers or more, each larger than the one before, got {eps}")
     return float(torch.trapezoid(s, e) / (e[-1] - e[0]))

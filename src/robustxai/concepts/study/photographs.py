@@ -29,7 +29,7 @@ def textures(
     """Two disjoint halves of DTD's images of each kind: the analyst's exemplars, and the attacker's goals."""
     d = load("dtd10", "train", size=size)
     if unknown := [n for n in names if n not in d.classes]:
-        raise ValueError(f"concept {unknown[0]!r} is not in dtd10; accepted are {', '.join(d.classes)}")
+        raise ValueError(f"concepts must be among {', '.join(d.classes)} of dtd10, got {unknown[0]!r}")
     shown, goal = {}, {}
     for name in names:
         x = d.x[d.y == d.classes.index(name)]
@@ -48,7 +48,7 @@ def materials(
     train, test = load("tiny_imagenet25", "train"), load("tiny_imagenet25", "test")
     plain = tuple(name.replace("_", " ") for name in train.classes)
     if unknown := [c for c in classes if c not in plain]:
-        raise ValueError(f"class {unknown[0]!r} is not in tiny_imagenet25; accepted are {', '.join(plain)}")
+        raise ValueError(f"classes must be among {', '.join(plain)} of tiny_imagenet25, got {unknown[0]!r}")
     index = {c: plain.index(c) for c in classes}
     others = train.x[~torch.isin(train.y, torch.tensor(list(index.values())))]
     count = (runs + NULL + 1) * n

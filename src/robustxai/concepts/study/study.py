@@ -62,10 +62,10 @@ class Study:
 
     def __post_init__(self) -> None:
         if self.name not in TASKS:
-            raise ValueError(f"name is {self.name!r}; accepted are {', '.join(TASKS)}")
+            raise ValueError(f"name must be one of {', '.join(TASKS)}, got {self.name!r}")
         known = [*FOREIGN, *(NETWORKS if self.task.recipe else ())]
         if wrong := [kind for kind in self.networks if kind not in known]:
-            raise ValueError(f"networks has {wrong[0]!r}; accepted for {self.name} are {', '.join(known)}")
+            raise ValueError(f"networks must be among {', '.join(known)} for {self.name}, got {wrong[0]!r}")
         self._nets: dict[str, nn.Module] = {}
         self._tools: dict[tuple, TCAV] = {}
         self._caches: dict[int, Cache] = {}

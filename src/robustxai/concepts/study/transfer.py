@@ -111,6 +111,6 @@ def ensemble(study: Study, case: Case, *, without: int) -> Perturbed:
     """Token pushing on all networks, of every architecture, but those of one seed: the victims'."""
     models = [m for _, seed, m in study.each() if seed != without]
     if not models:
-        raise ValueError("seeds has one value; accepted are two and more, the victim's seed is no surrogate")
+        raise ValueError("seeds must be two or more, as the victim's seed is no surrogate, got one")
     tokens, goal = study.given.concepts[case.concept], study.given.goal[case.towards]
     return MultiLayerPushing([study.layer]).perturb(models, tokens, goal, eps=study.eps)

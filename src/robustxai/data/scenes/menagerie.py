@@ -74,7 +74,7 @@ def menagerie(
     Raises ValueError for an unknown label set, animal or texture, and for n or size below 1.
     """
     if n < 1 or size < 1:
-        raise ValueError(f"n and size are {n} and {size}; accepted are whole numbers from 1")
+        raise ValueError(f"n and size must be integers >= 1, got {n} and {size}")
     names, fixed = _label_set(classes)
     factors = sample_factors(FACTORS, n, generator=generator)
     labels = torch.arange(n, device=factors.device) % len(names)
@@ -103,16 +103,20 @@ def render_menagerie(
     """
     if factors.shape[1] != len(FACTORS):
         raise ValueError(
-            f"factors has {factors.shape[1]} columns; accepted are the {len(FACTORS)} of FACTOR_NAMES"
+            f"factors must have the {len(FACTORS)} columns of FACTOR_NAMES, got {factors.shape[1]}"
         )
     if not len(factors) or size < 1:
-        raise ValueError(f"factors has {len(factors)} rows and size is {size}; accepted are 1 and more")
+        raise ValueError(
+            f"factors must have a row or more and size be an integer >= 1, got {len(factors)} rows and size {size}"
+        )
     kinds = factors.detach()[:, 0].round().long()
     if kinds.min() < 0 or kinds.max() >= len(ANIMALS):
-        raise ValueError(f"factors names an animal that does not exist; accepted are 0 to {len(ANIMALS) - 1}")
+        raise ValueError(
+            f"factors must name animals in [0, {len(ANIMALS) - 1}], got {int(kinds.min())} to {int(kinds.max())}"
+        )
     accepted = ("object", "shadow", "texture", *ANIMAL_PARTS)
     if unknown := [w for w in without if w not in accepted]:
-        raise ValueError(f"without names {unknown[0]!r}; accepted are {', '.join(accepted)}")
+        raise ValueError(f"without must be names among {', '.join(accepted)}, got {unknown[0]!r}")
     images, masks, done = [], [], []
     for kind in range(
         len(ANIMALS)
@@ -252,8 +256,8 @@ def _label_set(classes: str | Pairs) -> tuple[tuple[str, ...], dict[str, list[fl
         other = {"animal_texture60": ("texture", TEXTURES), "animal_colour100": ("colour", tuple(COLOURS))}
         if classes not in other:
             raise ValueError(
-                f"classes is {classes!r}; accepted are {', '.join(LABEL_SETS)} "
-                "or a tuple of (animal, texture) pairs"
+                f"classes must be one of {', '.join(LABEL_SETS)} "
+                f"or a tuple of (animal, texture) pairs, got {classes!r}"
             )
         factor, values = other[classes]
         names = tuple(f"{value} {animal}" for animal in ANIMALS for value in values)
@@ -262,11 +266,11 @@ def _label_set(classes: str | Pairs) -> tuple[tuple[str, ...], dict[str, list[fl
     for pair in classes:
         if len(pair) != 2 or pair[0] not in ANIMALS or pair[1] not in TEXTURES:
             raise ValueError(
-                f"classes holds {pair!r}; accepted are pairs of an animal ({', '.join(ANIMALS)}) "
-                f"and a texture ({', '.join(TEXTURES)})"
+                f"classes must be pairs of an animal ({', '.join(ANIMALS)}) "
+                f"and a texture ({', '.join(TEXTURES)}), got {pair!r}"
             )
     if not classes:
-        raise ValueError("classes is empty; accepted is at least one (animal, texture) pair")
+        raise ValueError("classes must hold at least one (animal, texture) pair, got none")
     names = tuple(f"{texture} {animal}" for animal, texture in classes)
     return names, {
         "animal": [float(ANIMALS.index(a)) for a, _ in classes],

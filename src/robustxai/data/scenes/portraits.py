@@ -97,14 +97,14 @@ def render_portraits(
     """
     if factors.shape[1] != len(FACTORS):
         raise ValueError(
-            f"factors has {factors.shape[1]} columns; accepted: {len(FACTORS)}, in the order of FACTORS."
+            f"factors must have {len(FACTORS)} columns, in the order of FACTORS, got {factors.shape[1]}"
         )
     if not torch.isfinite(factors).all():
-        raise ValueError("factors has a value that is NaN or infinite; accepted: finite numbers.")
+        raise ValueError("factors must be finite numbers, got NaN or infinity")
     if size < 1:
-        raise ValueError(f"size={size} is not an image side in pixels; accepted: 1 or more.")
+        raise ValueError(f"size must be an integer >= 1, got {size}")
     if unknown := [name for name in without if name not in PARTS]:
-        raise ValueError(f"without names {unknown[0]!r}, which is no part; accepted: {', '.join(PARTS)}.")
+        raise ValueError(f"without must be parts among {', '.join(PARTS)}, got {unknown[0]!r}")
     # Pixels at once: what stays in the cache, or keeps a GPU busy.
     budget = 2**18 if factors.device.type == "cpu" else 2**22
     pieces = [_render(rows, size, without) for rows in factors.split(max(1, budget // size**2))]

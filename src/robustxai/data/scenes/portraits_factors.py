@@ -59,9 +59,7 @@ FACTOR_NAMES: tuple[str, ...] = tuple(f.name for f in FACTORS)
 def factor(name: str, *, argument: str = "label") -> Factor:
     """The table row called `name`; ValueError names the accepted ones."""
     if name not in FACTOR_NAMES:
-        raise ValueError(
-            f"{argument}={name!r} is not a factor of portraits; accepted: {', '.join(FACTOR_NAMES)}."
-        )
+        raise ValueError(f"{argument} must be one of {', '.join(FACTOR_NAMES)}, got {name!r}")
     return FACTORS[FACTOR_NAMES.index(name)]
 
 
@@ -94,17 +92,17 @@ def sample_factors(
     if confounder is not None:
         factor(confounder, argument="confounder")
     if label == confounder:
-        raise ValueError(f"confounder={confounder!r} is also the label; choose another factor.")
+        raise ValueError(f"confounder must be another factor than the label, got {confounder!r} for both")
     if not -1 <= correlation <= 1:
-        raise ValueError(f"correlation={correlation} is out of range; accepted: -1 to 1.")
+        raise ValueError(f"correlation must be in [-1, 1], got {correlation}")
     if confounder is None and correlation != 0:
         raise ValueError(
-            f"correlation={correlation} needs a confounder; name one factor other than the label."
+            f"correlation must be 0 without a confounder, got {correlation}; name one factor other than the label"
         )
     if not 0 <= margin < 1:
-        raise ValueError(f"margin={margin} is out of range; accepted: 0 to below 1.")
+        raise ValueError(f"margin must be in [0, 1), got {margin}")
     if n < 1:
-        raise ValueError(f"n={n} is not a number of images; accepted: 1 or more.")
+        raise ValueError(f"n must be an integer >= 1, got {n}")
     device = "cpu" if generator is None else generator.device
     u = torch.rand(n, len(FACTORS), 2, generator=generator, device=device, dtype=torch.float64)
     coin = torch.rand(n, generator=generator, device=device, dtype=torch.float64)

@@ -51,12 +51,10 @@ def swatches(
     Raises ValueError for an unknown texture, none at all, and for n or size below 1.
     """
     if n < 1 or size < 1:
-        raise ValueError(f"n and size are {n} and {size}; accepted are whole numbers from 1")
+        raise ValueError(f"n and size must be integers >= 1, got {n} and {size}")
     unknown = [t for t in textures if t not in TEXTURES]
     if unknown or not textures:
-        raise ValueError(
-            f"textures is {textures!r}; accepted are one or more names among {', '.join(TEXTURES)}"
-        )
+        raise ValueError(f"textures must be one or more names among {', '.join(TEXTURES)}, got {textures!r}")
     factors = sample_factors(FACTORS, n, generator=generator)
     labels = torch.arange(n, device=factors.device) % len(textures)
     labels = labels[torch.randperm(n, generator=generator, device=factors.device)]

@@ -77,5 +77,5 @@ def pattern(kind: int, u: Map, v: Map) -> Map:
     """Periodic signed distance of texture `kind` (an index into TEXTURES, not 0) at (u, v), in periods."""
     draw = PATTERNS[kind]
     if draw is None:
-        raise ValueError("kind 0 is plain and has no pattern; accepted are 1 to 5")
+        raise ValueError("kind must be in [1, 5], got 0, which is plain and has no pattern")
     return draw(u, v)

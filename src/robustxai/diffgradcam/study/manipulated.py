@@ -159,7 +159,7 @@ def fool(
         fit(model, data.x, data.y, augment=RandomShift(3, flip=True), **options, **fit_options)
         return model
     if attack.part not in ("top", "head"):
-        raise ValueError(f"part is {attack.part!r}; accepted are 'head', 'top', 'all' and 'scratch'")
+        raise ValueError(f"part must be one of head, top, all, scratch, got {attack.part!r}")
     if isinstance(loss, ReferenceLoss):
         loss.original = Top(honest)  # the honest map of the same cached features
     params = ["head"] if attack.part == "head" else None

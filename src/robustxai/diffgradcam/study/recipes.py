@@ -65,7 +65,7 @@ def scenes(task: Task, split: str, n: int | None = None) -> Scenes:
     """The task's images; 'train' and 'test' come from different streams, 500 test images by default."""
     seeds = {"train": 1000, "test": 2000}
     if split not in seeds:
-        raise ValueError(f"split is {split!r}; accepted are 'train' and 'test'")
+        raise ValueError(f"split must be one of train, test, got {split!r}")
     count = n or (task.n if split == "train" else 500)
     return menagerie(
         count,

@@ -74,7 +74,7 @@ class Study:
 
     def __post_init__(self):
         if self.name not in TASKS and self.name not in REAL:
-            raise ValueError(f"name is {self.name!r}; accepted are {', '.join((*TASKS, *REAL))}")
+            raise ValueError(f"name must be one of {', '.join((*TASKS, *REAL))}, got {self.name!r}")
 
     @property
     def classes(self) -> int:

@@ -128,7 +128,7 @@ def localisation(
     """Pointing game and energy inside the object's mask of each method, explaining the honest network's prediction."""
     if study.mask is None:
         raise ValueError(
-            f"study {study.name!r} has no masks; accepted are tasks that know where the object is"
+            f"study must be a task that knows where the object is, got {study.name!r}, which has no masks"
         )
     score: dict[str, list[tuple[float, float]]] = {m: [] for m in methods}
     for seed in seeds:

@@ -161,7 +161,7 @@ def rebuilt(method: PathExplainer, *, classified: bool = True) -> Network:
     """
     encoder, decoder = method.encoder, method.decoder
     if encoder is None or decoder is None:
-        raise ValueError("reference names a method without autoencoder; accepted is one with, such as 'EIG'")
+        raise ValueError("reference must name a method with autoencoder, such as 'EIG', got one without")
     if classified:
         return lambda v: logits_of(method.model, decoder(encoder(v)))
     return lambda v: decoder(encoder(v))

@@ -34,7 +34,7 @@ def fine_tune(
     in its batch: the head's batch norm needs two. Raises ValueError for fewer than two images.
     """
     if len(x) < 2:
-        raise ValueError(f"x has {len(x)} images; accepted are 2 or more, for the batch norm of the head")
+        raise ValueError(f"x must hold 2 images or more, for the batch norm of the head, got {len(x)}")
     count = len(x) - (len(x) % BATCH == 1)
     for stage, parts in enumerate(PARTS):
         if epochs[stage] > 0:

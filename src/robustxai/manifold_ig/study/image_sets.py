@@ -65,7 +65,7 @@ class Task:
 def faces(split: str, n: int, *, size: int = SIZE) -> Scenes:
     """n portraits; 'train' and 'test' come from different streams."""
     if split not in STREAMS:
-        raise ValueError(f"split is {split!r}; accepted are {', '.join(STREAMS)}")
+        raise ValueError(f"split must be one of {', '.join(STREAMS)}, got {split!r}")
     return portraits(n, size=size, generator=torch.Generator().manual_seed(STREAMS[split]))
 
 

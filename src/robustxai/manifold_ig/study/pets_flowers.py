@@ -73,7 +73,7 @@ def read(
     """
     for value, known, what in ((name, SETS, "name"), (split, SPLITS, "split")):
         if value not in known:
-            raise ValueError(f"{what} is {value!r}; accepted are {', '.join(known)}")
+            raise ValueError(f"{what} must be one of {', '.join(known)}, got {value!r}")
     parts = SETS[name].opened()
     labels = torch.tensor([label for part in parts for label in part._labels])  # the only list without images
     whole: Any = ConcatDataset(parts)

@@ -53,11 +53,11 @@ class Study:
 
     def __post_init__(self) -> None:
         if self.name not in TASKS:
-            raise ValueError(f"name is {self.name!r}; accepted are {', '.join(TASKS)}")
+            raise ValueError(f"name must be one of {', '.join(TASKS)}, got {self.name!r}")
         self.architectures = self.architectures or tuple(self.task.classifiers)
         if unknown := [a for a in self.architectures if a not in self.task.classifiers]:
             known = ", ".join(self.task.classifiers)
-            raise ValueError(f"architectures has {unknown[0]!r}; accepted for {self.name} are {known}")
+            raise ValueError(f"architectures must be among {known} for {self.name}, got {unknown[0]!r}")
         self.memory: dict[bytes, Any] = Recall()
         self.networks: dict[str, nn.Module] = {}
         self._answers: dict[str, dict[str, Tensor]] = {}
@@ -160,7 +160,9 @@ class Study:
         good = self.found if masked else self.agreed
         rows = good[skip : skip + n]
         if len(rows) < n:
-            raise ValueError(f"n is {n} after {skip}; accepted is up to {len(good)} together on this set")
+            raise ValueError(
+                f"n and skip must be at most {len(good)} together on this set, got {n} after {skip}"
+            )
         masks = None if self.pool.masks is None else self.pool.masks[rows]
         return Samples(self.pool.x[rows], self.pool.y[rows], self.pool.classes, masks)
 

@@ -43,8 +43,8 @@ class _Curvature(Regulariser):
         hv = torch.autograd.grad(g, cache.x, v, allow_unused=True)[0] if g.requires_grad else None
         if hv is None or not hv.any():
             raise ValueError(
-                f"model has an input Hessian of zero for score={self.score!r}, so that its penalty does nothing; "
-                "accepted are score='prob' or 'ce', or a network with softplus in place of ReLU"
+                f"model must have an input Hessian other than zero, got zero for score={self.score!r}, so that its "
+                "penalty does nothing; take score='prob' or 'ce', or a network with softplus in place of ReLU"
             )
 
 
@@ -103,7 +103,7 @@ class ExactHessian(_Curvature):
         super().check(model, x, y)
         d = x[0].numel()
         if d > MOST:
-            raise ValueError(f"x has {d} values a sample; accepted by the exact Hessian are {MOST} and fewer")
+            raise ValueError(f"x must have at most {MOST} values a sample for the exact Hessian, got {d}")
 
     def term(self, cache: Cache) -> Scalar:
         """Mean Frobenius norm."""

@@ -52,7 +52,7 @@ class SSR(Regulariser):
 
     def __init__(self, a: float = 0.3, s: float | int = 1.0):
         if not 0 <= a < 1:
-            raise ValueError(f"a is {a}; accepted are shares from 0 to below 1")
+            raise ValueError(f"a must be a share in [0, 1), got {a}")
         super().__init__(a * check_positive("s", s))
         self.keep = 1 - a
 

@@ -73,7 +73,7 @@ class Study:
         """Where the object is in the attacked images, (n_test, d) bool; only the rendered set knows it."""
         if self.name != "menagerie":
             raise ValueError(
-                f"name is {self.name!r}; accepted is 'menagerie', the set that knows where its object is"
+                f"name must be 'menagerie', the set that knows where its object is, got {self.name!r}"
             )
         return objects(seed, self.n_test).flatten(1).to(self.device)
 
