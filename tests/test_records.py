@@ -34,6 +34,11 @@ def test_fewer_than_two_seeds_have_no_bounds(values: list[float], n: int, skippe
     assert math.isnan(found.value) is (n == 0)
 
 
+def test_whole_numbers_are_numbers() -> None:
+    assert over_seeds([1, 2, 3]) == over_seeds([1.0, 2.0, 3.0])
+    assert paired([1, 2], [0, 3]) == paired([1.0, 2.0], [0.0, 3.0])
+
+
 def test_an_infinite_value_is_refused() -> None:
     with pytest.raises(ValueError, match="infinit"):
         over_seeds([0.5, math.inf])

@@ -31,7 +31,7 @@ def triple(interval: Interval) -> Triple:
     return interval.value, interval.low, interval.high
 
 
-def over_seeds(values: Iterable[float]) -> Interval:
+def over_seeds(values: Iterable[float | int]) -> Interval:
     """The mean of one value a seed with its 95 % t interval; nan left out, and bounds are nan for fewer than two.
 
     Raises ValueError for infinite values.
@@ -42,7 +42,7 @@ def over_seeds(values: Iterable[float]) -> Interval:
     return t_interval(list(values))
 
 
-def paired(values: Iterable[float], others: Iterable[float]) -> Interval:
+def paired(values: Iterable[float | int], others: Iterable[float | int]) -> Interval:
     """The mean difference of two things, seed by seed, with its t interval.
 
     Raises ValueError when one has more seeds than the other.

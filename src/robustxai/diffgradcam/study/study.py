@@ -160,7 +160,7 @@ class Study:
         return found
 
     def _recipe(self, name: str, seed: int, run: str, make: Callable[[Path], Network]) -> Recipe:
-        """Of one network of real photographs, kept to the last bit: a twin costs as much as its honest network."""
+        """How one network of real photographs is made; stored in float32, so that nothing of it is rounded."""
         call = f"honest({seed})" if run == "clean" else f"twin({seed}, {run!r})"
         dataset = f"{REAL[self.name].data}, {REAL[self.name].n} images"
 
