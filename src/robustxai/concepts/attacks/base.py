@@ -13,15 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from robustxai.checks import (
-    ROUNDING,
-    check_count,
-    check_generator,
-    check_images,
-    check_name,
-    check_positive,
-    shown,
-)
+from robustxai.checks import ROUNDING, check_count, check_generator, check_images, check_name, check_positive
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """objective(images, rows) -> (n,), lower is better for the attacker; rows say which exemplars these are."""
@@ -92,7 +84,7 @@ def levels_of(eps: float | int | Sequence[float]) -> tuple[float, ...]:
         levels = ()
     if not levels or not all(0 <= e <= 1 for e in levels) or isinstance(eps, (bool, str)):
         raise ValueError(
-            f"eps must be a number in [0, 1] (8/255 is usual), or a sequence of them, got {shown(eps)}"
+            f"eps must be a number in [0, 1] (8/255 is usual), or a sequence of them, got {eps!r:.40}"
         )
     return levels
 
@@ -100,7 +92,7 @@ def levels_of(eps: float | int | Sequence[float]) -> tuple[float, ...]:
 def level_of(eps: float | int) -> float:
     """One budget. Raises ValueError for another number, and for several."""
     if swept(eps):
-        raise ValueError(f"eps must be one number in [0, 1] (8/255 is usual), got {shown(eps)}")
+        raise ValueError(f"eps must be one number in [0, 1] (8/255 is usual), got {eps!r:.40}")
     return levels_of(eps)[0]
 
 
