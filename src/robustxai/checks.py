@@ -36,7 +36,12 @@ def check_name(name: str, value: object, accepted: Iterable[str]) -> None:
 
 
 def check_number(
-    name: str, value: SupportsFloat, *, low: float | int = 0.0, high: float | int = math.inf, strict: bool = False
+    name: str,
+    value: SupportsFloat,
+    *,
+    low: float | int = 0.0,
+    high: float | int = math.inf,
+    strict: bool = False,
 ) -> float:
     """`value` is a finite number from `low` on, or above it if `strict`, and at most `high`. NumPy's numbers count.
 
