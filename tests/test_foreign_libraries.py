@@ -13,8 +13,9 @@ from torch.testing import assert_close
 
 from robustxai import metrics
 from robustxai.diffgradcam import GradCAM, GuidedGradCAM
+from robustxai.explainers.captum_explainer import from_captum
 from robustxai.explainers.exports import to_captum, to_overlay, to_quantus
-from robustxai.explainers.foreign import from_captum, from_grad_cam
+from robustxai.explainers.grad_cam_explainer import from_grad_cam
 from robustxai.explainers.reduce import reduced
 from robustxai.manifold_ig import AttributionAttack, IntegratedGradients
 from robustxai.nets.softplus import softplus_copy
