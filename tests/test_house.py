@@ -135,3 +135,11 @@ def test_places_keep_their_distance_and_move_no_more_than_they_must() -> None:
     assert spread([0, 0], [1, 1], [10]) == [-5, 5]
     assert spread([0, 0], [3, 1], [8]) == [-2, 6]
     assert spread([0, 50], [1, 1], [10]) == [0, 50]
+
+
+def test_no_file_of_the_package_is_longer_than_250_lines() -> None:
+    files = [path for path in tracked() if path.suffix == ".py" and path.is_relative_to(ROOT / "src")]
+    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert len(files) > 200 and not {name: n for name, n in lines.items() if n > 250}, (
+        "one idea a file: split it"
+    )

@@ -22,7 +22,8 @@ from robustxai.ranking import (
     select_weights,
 )
 from robustxai.ranking.regularisers import Gap
-from robustxai.ranking.study.settings import SETTINGS, auc
+from robustxai.ranking.study.performance import auc
+from robustxai.ranking.study.settings import SETTINGS
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from torch import Tensor
 from robustxai.checks import check_count
 from robustxai.data.scenes import menagerie, render_menagerie, swatches
 from robustxai.data.scenes.base import sample_factors
-from robustxai.data.scenes.menagerie import COLOURS, FACTOR_NAMES, FACTORS
+from robustxai.data.scenes.menagerie_factors import COLOURS, FACTOR_NAMES, FACTORS
 
 Images = Float[Tensor, "n 3 size size"]
 SIZE = 64

@@ -10,7 +10,8 @@ SHA-256 before use.
 """
 
 from .card import describe
-from .catalog import Entry, catalog
+from .catalog import catalog
+from .catalog_entry import Entry
 from .dataset import Dataset
 from .errors import ChecksumError, DownloadError, NotAvailable, UnknownDataset, UnknownSplit
 from .folder_images import from_folder, image_files, read_images

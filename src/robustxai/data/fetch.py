@@ -17,7 +17,7 @@ import pooch
 import requests
 from filelock import FileLock, Timeout
 
-from .catalog import Entry
+from .catalog_entry import Entry
 from .errors import ChecksumError, DownloadError, NotAvailable, offline_sets
 from .files import File
 

@@ -17,25 +17,19 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 from torch import Tensor
 
+from robustxai.checks import check_count
+
 from . import duplicates, fetch, files, formats, surveys
-from .catalog import Entry, entry
+from .catalog import entry
+from .catalog_entry import Entry
 from .dataset import Dataset, positions
 from .errors import UnknownSplit
 from .files import File
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FASHION = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
 RECOMPRESSED = "recompressed (lossy JPEG)"
 
 
@@ -96,8 +90,8 @@ def load(
         raise UnknownSplit(f"split of {name} must be one of {', '.join(e.splits)}, got {split!r}")
     if size is not None and name not in ("menagerie", "imagenet_sample1000", "dtd10"):
         raise ValueError(f"size must be None for {name}, which has one resolution, got {size}")
-    if size is not None and size < 1:
-        raise ValueError(f"size must be an integer >= 1, got {size}")
+    if size is not None:
+        check_count("size", size)
     return READERS[name](Request(e, split, root, download, limit, indices, size))
 
 

@@ -85,10 +85,8 @@ class AttributionAttack:
         checks.check_name("keep", keep, KEEP)
         self.images, self.maps, self.keep = images, maps, keep
         self.eps = None if eps is None else check_positive("eps", eps)
-        self.lr, self.output_weight = (
-            check_positive("lr", lr),
-            checks.check_number("output_weight", output_weight),
-        )
+        self.lr = check_positive("lr", lr)
+        self.output_weight = checks.check_number("output_weight", output_weight)
         self.steps, self.refresh = check_count("steps", steps), check_count("refresh", refresh)
         self.look = None if look is None else check_count("look", look)
         self.clip, self.batch_size = check_clip(clip), check_count("batch_size", batch_size)
@@ -229,16 +227,13 @@ class AttributionAttack:
                     moved = torch.where(alive.view(rows), moved, v)
                 visited = visited + (moved != v).flatten(1).any(1)
                 v = moved.clone()
-        found, best = (
-            torch.where(followed.view(rows), best_x, x),
-            torch.where(best.isfinite(), best, torch.nan),
-        )
+        found = torch.where(followed.view(rows), best_x, x)
+        best = torch.where(best.isfinite(), best, torch.nan)
         with torch.no_grad():
             same = kept(found)[0]
         return Attacked(
             x=found, clean=x, target=t, kept=same, followed=followed, flips_rejected=flips, steps=visited,
-            clean_loss=trace[0],
-            loss=best.masked_fill(~followed, torch.nan),
+            clean_loss=trace[0], loss=best.masked_fill(~followed, torch.nan),
             trace=torch.stack(trace, 1).masked_fill(~followed[:, None], torch.nan),
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from robustxai.checks import check_callable, check_count, check_floats, check_generator
 from robustxai.data.scenes import FactorSpec, render_menagerie, render_portraits
 from robustxai.data.scenes.base import sample_factors
-from robustxai.data.scenes.menagerie import FACTORS as MENAGERIE
+from robustxai.data.scenes.menagerie_factors import FACTORS as MENAGERIE
 from robustxai.data.scenes.portraits import FACTORS as PORTRAITS
 from robustxai.manifold_ig.geodesic_checks import check_curve, is_count
 from robustxai.manifold_ig.lbfgs import minimise

@@ -11,22 +11,20 @@ from pathlib import Path
 from typing import Any, SupportsFloat, SupportsIndex
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from robustxai import nets
 from robustxai.attacks.controls import RandomDirections
 from robustxai.checks import check_count, check_name, check_positive
 from robustxai.explainers.gradient import Saliency
-from robustxai.metrics import accuracy, mean_ignoring_nan
-from robustxai.metrics.predictions import two_columns
-from robustxai.models import Network, logits_of
+from robustxai.metrics import mean_ignoring_nan
 from robustxai.nets import MLP, ResNet9, SmallConvNet
 from robustxai.nets.softplus import has_kinks
 from robustxai.ranking.er_attack import MSEAttack, RankingAttack
 from robustxai.ranking.prepared_table import Table, table
 from robustxai.ranking.stability import attacked_precision, random_control
 from robustxai.ranking.study.menagerie import drawn_table
+from robustxai.ranking.study.performance import performance
 from robustxai.ranking.thickness import topk_thickness
 
 
@@ -227,13 +225,6 @@ def adaptive_attack(
     return RankingAttack(k, eps, steps=steps, normalise=True, surrogate_beta=beta)
 
 
-def performance(model: Network, x: Tensor, y: Tensor) -> tuple[float, float]:
-    """Accuracy and AUC on samples x (n, ...) with classes y (n,)."""
-    with torch.no_grad():
-        logits = torch.cat([logits_of(model, part) for part in x.split(1024)])
-    return accuracy(logits, y), auc(logits, y)
-
-
 def robustness(
     model: nn.Module, part: tuple[Tensor, Tensor], setting: Setting, *, points: int = 100, steps: int = 10
 ) -> tuple[float, float]:
@@ -244,13 +235,3 @@ def robustness(
     return performance(model, x, y)[0], mean_ignoring_nan(
         attacked_precision(explain, some, result, setting.k)
     ).mean
-
-
-def auc(logits: Tensor, y: Tensor) -> float:
-    """Area under the ROC curve; for more than two classes the mean of one against the rest.
-
-    >>> auc(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]]), torch.tensor([0, 1, 1]))
-    1.0
-    """
-    p = two_columns(logits).double().softmax(1).cpu().numpy()
-    return float(roc_auc_score(y.cpu().numpy(), p[:, 1] if p.shape[1] == 2 else p, multi_class="ovr"))
