@@ -7,6 +7,7 @@ import copy
 import importlib
 import inspect
 import math
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -114,7 +115,7 @@ def gradients_end_in_a_sentence(e, x, target) -> None:
     try:
         found = e.attribute(x, target)
     except ValueError as error:
-        assert "gradient" in str(error) or "differentiated" in str(error)
+        assert re.search("gradient|differentiable", str(error))
     else:
         assert not found.any() or not e.model(x.requires_grad_()).grad_fn
 
@@ -300,7 +301,7 @@ def test_11_counterfactuals_of_every_kind_of_network(name, kind):
     x = k.images(3)
     ace = A.ACE(k.net, None, attack=getattr(A, name)(steps=3, step=0.02, eps=EPS))
     if not k.follow:
-        gradients = pytest.raises(ValueError, match=r"gradient|differentiated")
+        gradients = pytest.raises(ValueError, match="gradient|differentiable")
         with gradients:
             ace.explain(x)
         return

@@ -131,7 +131,7 @@ def test_a_broken_file_is_one_sentence(tmp_path, kind):
                 opened(file)
         except ValueError as error:
             refused += 1
-            assert f"a.{kind} cannot be read as an image" in str(error)
+            assert f"a.{kind}, which cannot be read" in str(error)
     assert refused > 10
 
 

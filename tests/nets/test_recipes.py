@@ -89,7 +89,10 @@ def test_the_list_names_every_recipe() -> None:
     [
         (["tinny"], "robustxai: there is no recipe 'tinny'; near: tiny"),
         (["zzz"], "there is no recipe 'zzz'; `robustxai train --list` shows them all"),
-        (["tiny", "--device", "gpu"], "device='gpu' is not known"),
+        (
+            ["tiny", "--device", "gpu"],
+            'device must be one of "auto", "cpu", "cuda", "cuda:1", "mps", got \'gpu\'',
+        ),
         ([], "give the name of a recipe"),
     ],
 )
