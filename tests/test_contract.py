@@ -301,7 +301,7 @@ def test_11_counterfactuals_of_every_kind_of_network(name, kind):
     x = k.images(3)
     ace = A.ACE(k.net, None, attack=getattr(A, name)(steps=3, step=0.02, eps=EPS))
     if not k.follow:
-        gradients = pytest.raises(ValueError, match="gradient|differentiable")
+        gradients = pytest.raises(ValueError, match=r"gradient|differentiable")
         with gradients:
             ace.explain(x)
         return
