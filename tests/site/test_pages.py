@@ -68,3 +68,9 @@ def test_the_page_loads_from_a_folder_and_reads_well(visit, name: str):
     for theme in ("light", "dark"):
         page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
         assert page.evaluate(CONTRAST, MIN_CONTRAST) == [], f"text that is hard to read in {theme}"
+
+
+def test_the_page_does_not_scroll_sideways_on_a_telephone(visit, name: str):
+    page = visit(name).page
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
