@@ -36,7 +36,7 @@ def test_pages_then_a_loop_then_a_figure_in_one_process(browser, tmp_path: Path)
         errors="replace",
     )
     assert done.returncode == 0, done.stdout[-4000:]
-    assert "4 passed" in done.stdout, done.stdout[-4000:]
+    assert "5 passed" in done.stdout, done.stdout[-4000:]
 
 
 def test_nothing_else_starts_a_browser() -> None:

@@ -16,7 +16,7 @@ import torch
 from exported import exported
 
 CHAPTERS = ("ace", "concepts", "diffgradcam", "manifold_ig", "ranking")
-MODULES = ("base", "exports", "foreign", "reduce", "reshape")
+MODULES = ("base", "captum_explainer", "exports", "grad_cam_explainer", "reduce", "reshape")
 SHARED = (*(f"explainers.{name}" for name in MODULES), "models")
 FUNCTIONS_WITHOUT = ("manifold_ig",)
 """Rooms in which only classes must have an example."""

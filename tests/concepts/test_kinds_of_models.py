@@ -375,12 +375,9 @@ def test_a_default_device_changes_nothing():
     draw = FacetedVisualization(model, 1, size=16, steps=2)
     usual = [TCAV(model, ["b3"], **o).score(X, 1, larger, RANDOM).cells[0] for o in options]
     attacked, shown = [a(model, "b3").x for a in ATTACKS.values()], draw.render(w, n=1).images
-    torch.set_default_device("meta")
-    try:
+    with torch.device("meta"):
         found = [TCAV(model, ["b3"], **o).score(X, 1, larger, RANDOM).cells[0] for o in options]
         again, drawn = [a(model, "b3").x for a in ATTACKS.values()], draw.render(w, n=1).images
-    finally:
-        torch.set_default_device(None)
     for a, b in zip(usual, found, strict=True):
         assert torch.equal(a.scores, b.scores) and torch.equal(a.cavs.vectors, b.cavs.vectors)
         assert a.p == b.p and str(a.p_sets) == str(b.p_sets)

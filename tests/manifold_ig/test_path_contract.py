@@ -295,9 +295,8 @@ def test_features_are_watched_by_their_own_thread():
 @pytest.fixture
 def elsewhere():
     """Another default device: tensors made without `device=` land where they cannot be used."""
-    torch.set_default_device("meta")
-    yield
-    torch.set_default_device(None)
+    with torch.device("meta"):
+        yield
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -10,8 +10,8 @@ from torch import Tensor
 from robustxai.checks import ROUNDING
 
 NORMS = ("l2", "linf-box", "linf")
-"""With "l2", unit steps are projected onto the l2 ball. With "linf-box", unit l2 steps stay inside the box x +- eps, the
-released form (its l2 path is no longer than steps * step). With "linf", sign steps stay inside the same box."""
+"""With "l2", unit steps are projected onto the l2 ball. With "linf-box", unit l2 steps stay inside the box x +- eps,
+the released form (its l2 path is no longer than steps * step). With "linf", sign steps stay inside the same box."""
 
 Inputs = Float[Tensor, "n *sample"]
 Range = tuple[float, float]
