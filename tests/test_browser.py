@@ -26,7 +26,7 @@ def test_pages_then_a_loop_then_a_figure_in_one_process(browser, tmp_path: Path)
     (tmp_path / "site" / "page.html").write_text(PAGE, encoding="utf-8")
     (tmp_path / "test_loop.py").write_text(LOOP, encoding="utf-8")
     files = ["tests/site/test_pages.py", str(tmp_path / "test_loop.py"), "tests/test_plots.py"]
-    chosen = ["-k", "page or loop or slider_moves", "-p", "no:cacheprovider", "-q"]
+    chosen = ["-k", "page or loop or slider_moves", "-p", "no:cacheprovider", "-q", "-W", "default"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *files, *chosen],
         cwd=ROOT,
