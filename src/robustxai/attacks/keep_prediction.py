@@ -15,9 +15,9 @@ from robustxai.metrics.predictions import predicted, two_columns
 from robustxai.models import Network, logits_of
 
 KEEP = ("reject", "early_stop", "gda", "hedge")
-"""reject: a step that flips is undone and the sample's step halved. early_stop: the sample stops there (released
-default). gda, hedge: flips are allowed on the way; the distance between the class probabilities is a second
-objective, weighted by ascent or by multiplicative weights."""
+"""With "reject", a step that flips is undone and the sample's step halved; with "early_stop" the sample stops there
+(released default). With "gda" and "hedge" flips are allowed on the way; the distance between the class probabilities is
+a second objective, weighted by ascent or by multiplicative weights."""
 
 RATE = 1e-4
 """Learning rate of the second objective's weight, as released."""
