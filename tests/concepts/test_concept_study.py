@@ -11,7 +11,7 @@ from robustxai.concepts.rendered_classes import NAMES
 from robustxai.concepts.study import ablations, facets, tables as summaries
 from robustxai.concepts.study.cases import CASES, clean_table, exceeds_controls, materials
 from robustxai.concepts.study.defences import ATTACKS, CLEAN, defended, hardened
-from robustxai.concepts.study.facets import facet_swap, facet_swaps, judge_for
+from robustxai.concepts.study.facets import facet_swap, facet_swaps, rival_of, taught
 from robustxai.concepts.study.image_sets import TASKS
 from robustxai.concepts.study.measures import turned_by
 from robustxai.concepts.study.outcomes import Flip, needed
@@ -20,6 +20,11 @@ from robustxai.concepts.study.transfer import LEVELS, ensemble, routes, transfer
 
 GIVEN = materials(12, runs=3, classes=("zebra", "honeycomb"), size=32)
 DOTS, _, CORGIS, STRIPES, _ = CASES
+
+
+def judge_for(study, kind, seed):
+    """The judge of one network's images, as `facet_swaps` makes it."""
+    return taught(study, *rival_of(study, kind, seed))
 
 
 class Tiny(Study):

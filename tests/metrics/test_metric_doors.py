@@ -10,6 +10,7 @@ import torch
 from brought import Returns, X, convnet
 from torch import nn
 
+from robustxai.manifold_ig import straight_integral
 from robustxai.metrics import (
     accuracy,
     agreement,
@@ -212,3 +213,26 @@ def test_logits_that_are_not_finite_have_no_curve_and_spoil_no_other():
         found, clean = measure(broken), measure(net)
         assert found[1].isnan()
         torch.testing.assert_close(found[[0, 2]], clean[[0, 2]], equal_nan=True)
+
+
+ASKED = {
+    "infidelity": lambda net, x: infidelity(net, x, x),
+    "deletion": lambda net, x: deletion(net, x, x[:, :1], steps=2),
+    "insertion": lambda net, x: insertion(net, x, x[:, :1], steps=2),
+    "information_curves": lambda net, x: information_curves(net, x, x[:, :1]),
+    "straight_integral": lambda net, x: straight_integral(net, 0 * x, x, 0, steps=2),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_batch_norm_that_trains_is_refused_and_left_as_it_was(name):
+    """F8: the root is in eval mode and one layer below it is not."""
+    norm = nn.BatchNorm2d(4)
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), norm, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    ).eval()
+    norm.train()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    with pytest.raises(ValueError, match=r"model must be in eval mode, got training mode \(1\)"):
+        ASKED[name](net, torch.rand(2, 3, 8, 8))
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())

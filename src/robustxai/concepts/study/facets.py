@@ -117,18 +117,10 @@ def judge_of(
     return Judge(model, *(lesson(f, n, size).to(device) for f in facets), layer=layer)
 
 
-def judge_for(study: Study, kind: str, seed: int) -> Judge:
-    """The judge of a network's pictures: another architecture of the study, one of ImageNet's where there is one.
-
-    It has a copy of that network to itself. For rendered images it learns from `lesson`. For photographs it learns from
-    the exemplars that the attacker aims at: a weakness, as the attack and the judge then know the same images, but
-    the set has no others of these textures. Raises ValueError when the study has no other architecture.
-    """
-    return taught(study, *rival_of(study, kind, seed))
-
-
 def rival_of(study: Study, kind: str, seed: int) -> tuple[str, nn.Module]:
-    """The kind of the network that judges another one, and a copy of it."""
+    """The kind of the network that judges another one, and a copy of it: another architecture of the study, one of
+    ImageNet's where there is one. Raises ValueError when the study has no other.
+    """
     rest = [k for k in study.networks if k != kind]
     if not rest:
         raise ValueError(
@@ -139,7 +131,11 @@ def rival_of(study: Study, kind: str, seed: int) -> tuple[str, nn.Module]:
 
 
 def taught(study: Study, kind: str, model: nn.Module) -> Judge:
-    """A network of this kind as a judge of the study's facets."""
+    """A network of this kind as a judge of the study's facets.
+
+    For rendered images it learns from `lesson`. For photographs it learns from the exemplars that the attacker aims at:
+    a weakness, as the attack and the judge then know the same images, but the set has no others of these textures.
+    """
     if study.name == "menagerie":
         return judge_of(model, facets=study.task.facets)
     a, b = (study.given.goal[f] for f in study.task.facets)
