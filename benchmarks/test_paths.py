@@ -42,7 +42,7 @@ def images() -> Tensor:
 def captums(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     """Captum's Integrated Gradients, midpoint rule, in passes of the same size."""
     method = captum.attr.IntegratedGradients(model)
-    options = dict(n_steps=STEPS, method="riemann_middle", internal_batch_size=CHUNK)
+    options = dict(n_steps=STEPS, method="riemann_middle", batch_size=CHUNK)
     return lambda x, target: method.attribute(x, target=target, **options)
 
 
@@ -66,7 +66,7 @@ def test_integrated_gradients_against_captum(name, form, against):
 
     def ours() -> Tensor:
         network = folded(model) if form == "folded" else model
-        return IntegratedGradients(network, n_steps=STEPS, internal_batch_size=CHUNK).attribute(x, target)
+        return IntegratedGradients(network, n_steps=STEPS, batch_size=CHUNK).attribute(x, target)
 
     theirs = captums(model)
     exact = copy.deepcopy(model).double()  # in float32, rounding flips some ReLUs
@@ -94,7 +94,7 @@ def test_memory_against_captum(name, form, benchmark):
 
     model, x, target = CLASSIFIERS[name](), images(), torch.arange(BATCH) % 10
     network = folded(model) if form == "folded" else model
-    method, theirs = IntegratedGradients(network, n_steps=STEPS, internal_batch_size=CHUNK), captums(model)
+    method, theirs = IntegratedGradients(network, n_steps=STEPS, batch_size=CHUNK), captums(model)
     peaks = []
     for run in (lambda: method.attribute(x, target), lambda: theirs(x, target)):
         with PeakBytes() as memory:

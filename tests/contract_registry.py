@@ -158,7 +158,7 @@ OTHERS = {
     ),
     "a base class, or a protocol": "ranking.GradientAttack ranking.Regulariser manifold_ig.PathExplainer ace.Attack",
     "a loss on weights: diffgradcam/test_attacks.py and ranking/test_regularisers.py": (
-        "diffgradcam.FoolingLoss diffgradcam.HeoActive diffgradcam.HeoCenterMass diffgradcam.HeoLocation "
+        "diffgradcam.FoolingLoss diffgradcam.HeoActive diffgradcam.HeoCentreMass diffgradcam.HeoLocation "
         "diffgradcam.HeoTopK diffgradcam.ShamLoss ranking.AdversarialTraining ranking.Cache ranking.ExactHessian "
         "ranking.FDHessian ranking.Gap ranking.Objective ranking.R2ET ranking.SSR manifold_ig.VAELoss "
         "manifold_ig.ConvFeatures"

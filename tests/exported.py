@@ -17,4 +17,7 @@ def exported(room: ModuleType) -> dict[str, Any]:
         own = [n for n, v in vars(room).items() if getattr(v, "__module__", None) == room.__name__]
         names = {*getattr(room, "__all__", own)}
     found = {n: getattr(room, n) for n in sorted(names) if not n.startswith("_")}
-    return {n: v for n, v in found.items() if inspect.isclass(v) or inspect.isroutine(v)}
+    again = {
+        n for n, v in found.items() if getattr(v, "__name__", n) != n and v.__name__ in found
+    }  # second names
+    return {n: v for n, v in found.items() if (inspect.isclass(v) or inspect.isroutine(v)) and n not in again}

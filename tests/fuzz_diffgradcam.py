@@ -32,8 +32,8 @@ ROWS: dict[str, Row] = {
         {f"maps.{n}": "maps without an entropy are left out, as in fit" for n in ("nan", "inf", "integers")},
         maps=MAPS,
     ),
-    "diffgradcam.HeoCenterMass": cls(
-        D.HeoCenterMass, "__call__", dict(original=NET, layer="body"), REFERENCE_LOSS, model=NET, x=X, y=T
+    "diffgradcam.HeoCentreMass": cls(
+        D.HeoCentreMass, "__call__", dict(original=NET, layer="body"), REFERENCE_LOSS, model=NET, x=X, y=T
     ),
     "diffgradcam.HeoLocation": cls(D.HeoLocation, "__call__", dict(layer="body"), LOSS, model=NET, x=X, y=T),
     "diffgradcam.HeoTopK": cls(
@@ -65,8 +65,8 @@ ROWS: dict[str, Row] = {
         x=X,
     ),
     "diffgradcam.border": fn(D.border, h=7, w=7),
-    "diffgradcam.center_head": fn(D.center_head, {"model.mode": "weights have no mode"}, model=NET),
-    "diffgradcam.center_shift": fn(D.center_shift, maps=MAPS[:, 0], reference=MAPS[:, 0].flip(0)),
+    "diffgradcam.centre_head": fn(D.centre_head, {"model.mode": "weights have no mode"}, model=NET),
+    "diffgradcam.centre_shift": fn(D.centre_shift, maps=MAPS[:, 0], reference=MAPS[:, 0].flip(0)),
     "diffgradcam.score_agreement": fn(D.score_agreement, **NET_X, layer="body"),
     "diffgradcam.score_coefficients": fn(D.score_coefficients, logits=LOGITS, target=T),
     "diffgradcam.sham_target": fn(D.sham_target, h=7, w=7),

@@ -99,6 +99,6 @@ LEFT_OUT = {
         "ace.Attack ranking.GradientAttack ranking.Regulariser manifold_ig.PathExplainer ranking.Cache "
         "diffgradcam.FoolingLoss"
     ),
-    "another name of a row": "ranking.ERAttack manifold_ig.released_geodesic_reference",
+    "another name of a row": "manifold_ig.released_geodesic_reference",
     "wires other calls together": "ace.Chunks manifold_ig.borrowed",
 }

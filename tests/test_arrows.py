@@ -16,21 +16,23 @@ FREE = {"cli", "_cli", "notebook", "_nbval"}
 """Programs and tools: they may import anything."""
 SHARED = {
     "checks": set(),
-    "eval_mode": {"checks"},
-    "capture": {"checks"},
-    "models": {"capture", "checks", "eval_mode"},
-    "data": {"checks"},
-    "metrics": {"checks", "eval_mode", "models"},
+    "shapes": set(),
+    "eval_mode": {"checks", "shapes"},
+    "capture": {"checks", "shapes"},
+    "models": {"capture", "checks", "eval_mode", "shapes"},
+    "data": {"checks", "shapes"},
+    "metrics": {"checks", "eval_mode", "models", "shapes"},
     "plots": set(),
-    "records": {"checks", "metrics"},
+    "records": {"checks", "metrics", "shapes"},
     "runtime": set(),
-    "nets": {"capture", "checks", "data", "eval_mode", "metrics", "models", "runtime"},
-    "explainers": {"capture", "checks", "eval_mode", "metrics", "models", "nets"},
-    "attacks": {"checks", "eval_mode", "explainers", "metrics", "models", "nets"},
-    "claims": {"checks", "plots", "runtime"},
+    "nets": {"capture", "checks", "data", "eval_mode", "metrics", "models", "runtime", "shapes"},
+    "explainers": {"capture", "checks", "eval_mode", "metrics", "models", "nets", "shapes"},
+    "attacks": {"checks", "eval_mode", "explainers", "metrics", "models", "nets", "shapes"},
+    "claims": {"checks", "plots", "runtime", "shapes"},
 }
 """What each shared room may import besides itself."""
 CHAPTER = {
+    "shapes",
     "attacks",
     "capture",
     "checks",

@@ -139,7 +139,7 @@ PERTURBED: dict[str, Any] = dict(
 CURVE: dict[str, Any] = dict(
     numbers=("maps",), refused=("x",), dead=("maps",), empty=("x", "maps"), lengths=("maps", "target")
 )
-ANSWERS: dict[str, Any] = dict(target=BAD_TARGETS, max_batch=BAD_COUNTS)
+ANSWERS: dict[str, Any] = dict(target=BAD_TARGETS, batch_size=BAD_COUNTS)
 STATISTIC: dict[str, Any] = dict(
     values=("text", [[1.0], [2.0]], [math.inf, 1.0], {"a": 1}, ["a"]), confidence=(*BAD_SHARES, 0, 1)
 )

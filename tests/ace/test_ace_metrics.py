@@ -30,7 +30,7 @@ def constant(value: float, n: int = 1, size: int = 4) -> torch.Tensor:
 
 def test_flips_counts_the_target():
     x = torch.cat([constant(0.2), constant(0.8)])
-    assert M.flips(by_mean, x, torch.tensor([1, 1]), max_batch=1).tolist() == [False, True]
+    assert M.flips(by_mean, x, torch.tensor([1, 1]), batch_size=1).tolist() == [False, True]
 
 
 def test_transfer_is_undefined_where_the_oracle_saw_the_target_before():
@@ -149,7 +149,7 @@ def test_high_frequency_share_of_waves_and_noise():
 
 def test_features_are_what_enters_the_head_and_leave_no_hook():
     model, x = net(), images()
-    features = M.Features("tiny", model, max_batch=2)
+    features = M.Features("tiny", model, batch_size=2)
     found = features(x)
     assert found.shape == (6, features.num_features)
     with torch.no_grad():
@@ -219,7 +219,7 @@ def test_factors_that_are_read_before_and_after():
         return torch.stack([x.mean((1, 2, 3)) - 0.5, x[:, 0, 0, 0]], 1)
 
     x, moved = constant(0.2, 2), constant(0.9, 2)
-    torch.testing.assert_close(M.factor_shift(reader, x, moved, max_batch=1), torch.full((2, 2), 0.7))
+    torch.testing.assert_close(M.factor_shift(reader, x, moved, batch_size=1), torch.full((2, 2), 0.7))
     assert M.upper_half(reader, x).tolist() == [[False, True]] * 2
 
 

@@ -46,7 +46,7 @@ def test_two_batches_of_images_are_finite_and_fit(name, x, y, as_shipped):
 BAD = {
     "flips None": lambda: M.flips(NET, X, None), "flips class": lambda: M.flips(NET, X, 2),
     "flips length": lambda: M.flips(NET, X, T[:3]), "flips negative": lambda: M.flips(NET, X, -1),
-    "flips float": lambda: M.flips(NET, X, 0.5), "flips batch": lambda: M.flips(NET, X, T, max_batch=0),
+    "flips float": lambda: M.flips(NET, X, 0.5), "flips batch": lambda: M.flips(NET, X, T, batch_size=0),
     "flips nan": lambda: M.flips(NET, NAN, T), "flips none": lambda: M.flips(NET, X[:0], T[:0]),
     "purified draws": lambda: M.purified_flips(NET, F, X, T, draws=-1),
     "purified seed": lambda: M.purified_flips(NET, F, X, T, seed=0.5),
@@ -63,7 +63,7 @@ BAD = {
     "cd none": lambda: M.correlation_difference(FLAGS[:0], FLAGS[:0], FLAGS, 0),
     "threshold": lambda: M.same_identity(M.Features("f", NET), X, Y, threshold=2.0),
     "repeats": lambda: M.split_frechet(M.Features("f", NET), X, Y, repeats=0),
-    "feature batch": lambda: M.Features("f", NET, max_batch=0),
+    "feature batch": lambda: M.Features("f", NET, batch_size=0),
     "loss class": lambda: A.class_loss(torch.zeros(2, 3), torch.tensor([0, 3])),
     "loss length": lambda: A.class_loss(torch.zeros(2, 3), torch.tensor([0])),
     "loss None": lambda: A.class_loss(torch.zeros(2, 3), None),

@@ -81,7 +81,7 @@ def test_one_perturbation_for_all_follows_all_however_few_go_through_at_a_time()
     x = torch.full((4, 3, 4, 4), 200 / 255)
     x[3] = 90 / 255
     goal = torch.full((2, 3, 4, 4), 100 / 255)
-    attack = UniversalPushing("a", eps=8 / 255, steps=6, chunk=1)
+    attack = UniversalPushing("a", eps=8 / 255, steps=6, batch_size=1)
     shared = attack.perturb(Linear(torch.zeros(2, 48)).eval(), x, goal).shared
     torch.testing.assert_close(shared, torch.full_like(shared, -8 / 255))
 

@@ -197,13 +197,13 @@ def test_a_facet_probe_of_unequal_sets_warns():
 def test_numpy_integers_are_integers(as_shipped):
     one, two = np.int64(1), np.int32(2)
     a, b = (
-        TCAV(MODEL, ["b3"], cav=CAV(seed=s), chunk=c)
+        TCAV(MODEL, ["b3"], cav=CAV(seed=s), batch_size=c)
         .score(X, t, {"c": bars(12)}, RANDOM, permutations=p)
         .cells[0]
         for s, c, t, p in ((one, two, one, np.int64(99)), (1, 2, 1, 99))
     )
     assert torch.equal(a.scores, b.scores) and a.p == b.p and type(a.target) is int
-    attack = TokenPushing("b3", steps=two, chunk=np.int64(4)).perturb(
+    attack = TokenPushing("b3", steps=two, batch_size=np.int64(4)).perturb(
         MODEL, X, bars(6), eps=np.float64(8 / 255)
     )
     assert torch.equal(attack.x, TokenPushing("b3", steps=2).perturb(MODEL, X, bars(6)).x)

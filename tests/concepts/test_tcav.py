@@ -20,7 +20,7 @@ CONCEPTS = {"bars": bars(12, seed=5), "more": images(12, seed=900)}
 def test_activations_stop_early_and_equal_the_full_pass():
     ran = []
     handle = MODEL.head.register_forward_hook(lambda *_: ran.append(1))
-    maps = activations(MODEL, X, LAYERS, chunk=7)
+    maps = activations(MODEL, X, LAYERS, batch_size=7)
     handle.remove()
     whole = MODEL.b2(MODEL.b1(MODEL.normalize(X)))
     torch.testing.assert_close(maps["b2"], whole)
@@ -84,7 +84,7 @@ def test_swapping_concept_and_negatives_mirrors_the_score(estimator):
 @pytest.mark.parametrize("pool", [False, True])
 def test_batches_and_calls_do_not_depend_on_each_other(pool):
     one = TCAV(MODEL, LAYERS, cav=CAV(pool=pool)).score(X, 1, CONCEPTS, RANDOM)
-    two = TCAV(MODEL, LAYERS, cav=CAV(pool=pool), chunk=5)
+    two = TCAV(MODEL, LAYERS, cav=CAV(pool=pool), batch_size=5)
     two.score(X, 0, CONCEPTS, RANDOM)
     again = two.score(X, 1, {"bars": CONCEPTS["bars"]}, RANDOM)
     for layer in LAYERS:
@@ -353,7 +353,7 @@ def test_bad_input(as_shipped):
             lambda: tcav.score(X, 1, CONCEPTS, RANDOM, permutations=0),
             "permutations must be an integer >= 1, got 0",
         ),
-        (lambda: TCAV(MODEL, LAYERS, chunk=0), "chunk must be an integer >= 1, got 0"),
+        (lambda: TCAV(MODEL, LAYERS, batch_size=0), "batch_size must be an integer >= 1, got 0"),
         (lambda: state(0.9, 0.01, level=5), r"level must be a number in \(0, 1\), got 5"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -106,7 +106,7 @@ def test_model_and_other_images_are_left_as_found(name):
 
 def test_a_sweep_is_its_parts():
     eps = [2 / 255, 8 / 255]
-    for attack in (TokenPushing("b3", chunk=5), UniversalPushing("b3", steps=10)):
+    for attack in (TokenPushing("b3", batch_size=5), UniversalPushing("b3", steps=10)):
         sweep = attack.perturb(MODEL, TOKENS, TOWARDS, eps=eps)
         assert sweep.x.shape == (2, *TOKENS.shape) and sweep.eps == tuple(eps)
         for i, e in enumerate(eps):
@@ -256,7 +256,7 @@ def test_bad_input(as_shipped):
             lambda: shared.apply(big),
             r"x and the perturbation must have images of one size, got shapes \(3, 32, 32\) and \(3,",
         ),
-        (lambda: UniversalPushing("b3", chunk=0), "chunk must be an integer >= 1, got 0"),
+        (lambda: UniversalPushing("b3", batch_size=0), "batch_size must be an integer >= 1, got 0"),
         (lambda: ClassGradientPush("b3", step=-0.1), r"step must be a finite number > 0, got -0\.1"),
         (
             lambda: MultiLayerPushing(["b3"], eps=2),

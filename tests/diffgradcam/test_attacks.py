@@ -14,14 +14,14 @@ from robustxai.diffgradcam import (
     DiffGradCAMPlusPlus,
     GradCAM,
     HeoActive,
-    HeoCenterMass,
+    HeoCentreMass,
     HeoLocation,
     HeoTopK,
     ShamLoss,
     ShiftAttack,
     border,
-    center_head,
-    center_shift,
+    centre_head,
+    centre_shift,
     sham_target,
     shift_head,
     shift_index,
@@ -194,8 +194,10 @@ def test_heo_losses_go_down_by_gradient_descent(name):
     loss = {
         "location": HeoLocation(lam=10.0),
         "topk": HeoTopK(honest, lam=10.0),
-        "centermass": HeoCenterMass(honest, lam=10.0),
-        "active": HeoActive(honest, x, 0, 1, lam=10.0, batch=8, generator=torch.Generator().manual_seed(0)),
+        "centermass": HeoCentreMass(honest, lam=10.0),
+        "active": HeoActive(
+            honest, x, 0, 1, lam=10.0, batch_size=8, generator=torch.Generator().manual_seed(0)
+        ),
     }[name]
     optimiser = torch.optim.Adam(model.parameters(), 1e-2)
     first = float(loss.terms(model, x, y)[1].detach())
@@ -208,7 +210,7 @@ def test_heo_losses_go_down_by_gradient_descent(name):
     if name == "centermass":
         target = model(x).argmax(-1)
         maps = [GradCAM(m, relu=False, size="native").attribute(x, target)[:, 0] for m in (model, honest)]
-        assert float(center_shift(*maps).mean()) > 0
+        assert float(centre_shift(*maps).mean()) > 0
 
 
 def test_location_loss_is_the_formula_of_the_spec():
@@ -262,11 +264,11 @@ def test_shifting_and_centring_the_head_are_exact():
     shifted = shift_head(model, v)
     torch.testing.assert_close(shifted(x).softmax(-1), model(x).softmax(-1), rtol=1e-4, atol=1e-6)
     assert shift_index(shifted) > 2 * shift_index(model)
-    assert shift_index(center_head(shifted)) < 1e-5
+    assert shift_index(centre_head(shifted)) < 1e-5
     torch.testing.assert_close(
         DiffGradCAM(shifted).attribute(x), DiffGradCAM(model).attribute(x), rtol=1e-4, atol=1e-5
     )
-    repaired, honest = (GradCAM(center_head(m)).attribute(x, 1) for m in (shifted, model))
+    repaired, honest = (GradCAM(centre_head(m)).attribute(x, 1) for m in (shifted, model))
     torch.testing.assert_close(repaired, honest, rtol=1e-4, atol=1e-5)
 
 

@@ -80,7 +80,7 @@ def test_networks_that_never_agree_get_one_sentence(setting, as_shipped):
 
 def test_batches_do_not_change_the_maps(setting):
     model, x, _ = setting
-    for a, b in zip(native_maps(model, x, batch=5), native_maps(model, x), strict=True):
+    for a, b in zip(native_maps(model, x, batch_size=5), native_maps(model, x), strict=True):
         torch.testing.assert_close(a, b)
     explained, target = native_maps(model, x, torch.full((12,), 2))[1]["GradCAM"], 2
     expected = torch.einsum("k,nkhw->nhw", model.head.weight[target], model.features(x)).relu() / 64

@@ -15,7 +15,7 @@ from robustxai.diffgradcam import (
     HiResCAM,
     LayerCAM,
     XGradCAM,
-    center_head,
+    centre_head,
 )
 from robustxai.diffgradcam.capture import cut
 from robustxai.diffgradcam.raw_maps import all_maps, gradient, raw_maps
@@ -40,8 +40,8 @@ def test_closed_form_equals_the_vjp_for_one_and_for_all_classes(contrast, weight
     scale = lambda m: m.abs().max()  # noqa: E731
     fast, slow = raw_maps(c, t, fn, contrast), raw_maps(without_closed_form(c), t, fn, contrast)
     assert (fast - slow).abs().max() < 1e-5 * scale(slow)
-    every = all_maps(c, fn, contrast, chunk=2).detach()
-    batched = all_maps(without_closed_form(c), fn, contrast, chunk=2).detach()
+    every = all_maps(c, fn, contrast, batch_size=2).detach()
+    batched = all_maps(without_closed_form(c), fn, contrast, batch_size=2).detach()
     assert every.shape == (3, 5, 8, 8)
     assert (every - batched).abs().max() < 2e-5 * scale(batched)
     picked = every[torch.arange(3), t]
@@ -180,10 +180,10 @@ def test_probability_log_probability_and_log_odds_give_one_map_in_double_precisi
 
 def test_mean_contrast_is_gradcam_of_the_centred_head():
     model, x = TinyGAP().eval(), images(4)
-    centred = GradCAM(center_head(model)).attribute(x, 2)
+    centred = GradCAM(centre_head(model)).attribute(x, 2)
     mean = DiffGradCAM(model, contrast="mean").attribute(x, 2)
     torch.testing.assert_close(mean, centred * 5 / 4, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(center_head(model)(x).softmax(-1), model(x).softmax(-1), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(centre_head(model)(x).softmax(-1), model(x).softmax(-1), rtol=1e-5, atol=1e-6)
 
 
 def test_permuting_the_other_classes_leaves_the_map():

@@ -77,7 +77,7 @@ def test_sham_shows_the_target_and_keeps_the_decision(trained):
 
 def test_the_top_on_cached_features_is_the_network(trained):
     honest, x, _ = trained
-    torch.testing.assert_close(Top(honest)(trunk(honest, x, batch=50)), honest(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(Top(honest)(trunk(honest, x, batch_size=50)), honest(x), rtol=1e-5, atol=1e-5)
 
 
 def test_an_unknown_part_says_what_is_accepted(trained):

@@ -21,7 +21,7 @@ def test_the_sensitivity_is_the_same_and_costs_few_calls():
     one, clean = measure(explain), explain(x, t)
     assert calls == [3] * 9
     calls.clear()
-    many = at_once(measure, explain, like=clean, known=clean, max_batch=9)
+    many = at_once(measure, explain, like=clean, known=clean, batch_size=9)
     assert calls == [9, 9, 3]
     assert torch.equal(one.value, many.value) and torch.equal(one.x, many.x)
     assert torch.equal(at_once(measure, explain, like=clean).value, one.value)

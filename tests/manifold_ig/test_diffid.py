@@ -48,7 +48,7 @@ def test_it_is_the_definition():
 
 def test_chunks_and_the_scale_of_maps_change_nothing_and_a_constant_map_has_no_value(case):
     model, x, maps = case
-    assert torch.equal(diff_id(model, x, maps, 0), diff_id(model, x, 7 * maps, 0, max_batch=1))
+    assert torch.equal(diff_id(model, x, maps, 0), diff_id(model, x, 7 * maps, 0, batch_size=1))
     assert torch.equal(diff_id(model, x, maps), diff_id(model, x, maps, model(x).argmax(1)))
     maps[1] = 1
     assert diff_id(model, x, maps, 0).isnan().tolist() == [False, True]

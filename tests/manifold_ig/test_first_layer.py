@@ -71,7 +71,7 @@ def test_passes_of_any_size_and_no_larger_give_the_same(size):
     network, (start, end), seen = CompactResNet(5, generator=generator()).double().eval(), ends(), []
     expected = straight_integral(network, start, end, TARGET, steps=7, steady=True)
     handle = network.body[1].register_forward_hook(lambda module, x, y: seen.append(len(y)))
-    found = straight_integral(network, start, end, TARGET, steps=7, internal_batch_size=size)
+    found = straight_integral(network, start, end, TARGET, steps=7, batch_size=size)
     handle.remove()
     torch.testing.assert_close(found.values, expected.values, rtol=0, atol=1e-10 * largest(expected.values))
     torch.testing.assert_close(found.scores, expected.scores)
@@ -221,7 +221,7 @@ def test_nothing_is_left_behind_when_a_network_fails():
     for after in range(6):  # while it is verified, and later
         handle = network.head[0].register_forward_pre_hook(failing(after))
         with pytest.raises(KeyError, match="inside"):
-            IntegratedGradients(network, n_steps=4, internal_batch_size=3)(end, TARGET)
+            IntegratedGradients(network, n_steps=4, batch_size=3)(end, TARGET)
         handle.remove()
         assert torch.equal(F.linear(end, torch.eye(8)), end), "no call is intercepted any more"
     assert torch.equal(IntegratedGradients(network, n_steps=4)(end, TARGET), expected)

@@ -91,7 +91,7 @@ def test_a_batch_gives_what_single_images_give(decoder):
         alone = geodesic(decoder, z0[i : i + 1], z1[i : i + 1], 11, evaluations=15, tolerance=0)
         torch.testing.assert_close(alone.energy[0], together.energy[i], rtol=1e-5, atol=0)
         torch.testing.assert_close(alone.images[:, 0], together.images[:, i], rtol=0, atol=1e-3)
-    small = geodesic(decoder, z0, z1, 11, evaluations=15, tolerance=0, max_batch=10)
+    small = geodesic(decoder, z0, z1, 11, evaluations=15, tolerance=0, batch_size=10)
     torch.testing.assert_close(small.energy, together.energy, rtol=1e-5, atol=0)
     again = geodesic(decoder, z0, z1, 11, evaluations=15, tolerance=0)
     assert torch.equal(again.latents, together.latents)
@@ -258,7 +258,7 @@ def test_lbfgs_solves_quadratic_problems_of_different_scale_side_by_side():
         ),
         (dict(penalty=lambda z: 1.0), r"penalty must give \(2,\), one number a code, got 1.0"),
         (dict(history=0), "history must be an integer >= 1, got 0"),
-        (dict(max_batch=-1), "max_batch must be an integer >= 1, got -1"),
+        (dict(batch_size=-1), "batch_size must be an integer >= 1, got -1"),
         (dict(coarse=4, polish=-3), "polish must be an integer >= 0, got -3"),
         (dict(coarse=2), "coarse must be an integer >= 3, got 2"),
         (dict(coarse=2.5), "coarse must be an integer >= 3, got 2.5"),

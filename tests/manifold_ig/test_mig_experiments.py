@@ -19,7 +19,7 @@ NAMES = ("IG", "IG-recon", "EIG", "EIG even", "MIG released", "MIG")
 @pytest.fixture
 def setting(classifier, encoder, decoder):
     """Five methods, images of the decoder, their classes."""
-    methods = tables.methods(classifier, encoder, decoder, n_steps=8, evaluations=6, internal_batch_size=64)
+    methods = tables.methods(classifier, encoder, decoder, n_steps=8, evaluations=6, batch_size=64)
     with torch.no_grad():
         x = decoder(torch.randn(3, 6, generator=generator(1)))
         return methods, x, classifier(x).argmax(1)

@@ -110,7 +110,7 @@ def test_a_map_depends_on_its_image_and_seed_alone(kind, classifier):
     for i in range(4):
         alone = method.attribute(x[i : i + 1], int(TARGET[i]), base)
         torch.testing.assert_close(alone[0], values[i], rtol=1e-4, atol=scale)
-    few = kind(classifier, samples=7, internal_batch_size=3).attribute(x, TARGET, base)
+    few = kind(classifier, samples=7, batch_size=3).attribute(x, TARGET, base)
     torch.testing.assert_close(few, values, rtol=1e-4, atol=scale)
     assert torch.equal(method.attribute(x, None, base), method.attribute(x, classifier(x).argmax(1), base))
     assert torch.equal(state, torch.random.get_rng_state())

@@ -251,9 +251,9 @@ def test_numbers_of_numpy_count(name, nets):
     }
     parts = nets if name in ("EIG", "MIG") else nets[:1]
     more = {"evaluations": np.int64(3)} if name == "MIG" else {}
-    explain = kinds[name](*parts, n_steps=np.int64(5), internal_batch_size=np.int32(7), **more)
+    explain = kinds[name](*parts, n_steps=np.int64(5), batch_size=np.int32(7), **more)
     assert explain.n_steps == 5 and type(explain.n_steps) is int
-    plain = kinds[name](*parts, n_steps=5, internal_batch_size=7, **{k: int(v) for k, v in more.items()})
+    plain = kinds[name](*parts, n_steps=5, batch_size=7, **{k: int(v) for k, v in more.items()})
     assert torch.equal(explain.attribute(images(), TARGET), plain.attribute(images(), TARGET))
 
 

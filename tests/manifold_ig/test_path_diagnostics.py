@@ -117,7 +117,7 @@ def test_drawn_faces_are_found():
 def test_a_path_is_judged_as_its_images_are(classifier, encoder, decoder):
     path = straight(images(), images(seed=5), 4)
     autoencoder = lambda v: decoder(encoder(v))  # noqa: E731
-    residual = autoencoder_residual(path, autoencoder, max_batch=3)
+    residual = autoencoder_residual(path, autoencoder, batch_size=3)
     nearest = nearest_distance(path, images(9, seed=6))
     for p in range(4):
         torch.testing.assert_close(
@@ -135,9 +135,7 @@ def test_gradient_noise_of_a_quadratic_has_a_closed_form():
     model = lambda v: torch.stack((v.square().sum(1) / 2, v[:, 0]), 1)  # noqa: E731
     noise = gradient_noise(model, path, torch.tensor([0, 1]))
     torch.testing.assert_close(noise, torch.tensor([1 - torch.tensor(0.2).double().cos(), 0.0]).double())
-    torch.testing.assert_close(
-        gradient_noise(model, path, torch.tensor([0, 1]), internal_batch_size=3), noise
-    )
+    torch.testing.assert_close(gradient_noise(model, path, torch.tensor([0, 1]), batch_size=3), noise)
     assert gradient_noise(lambda v: 0 * v, path, torch.tensor([0, 1])).isnan().all()
 
 

@@ -63,7 +63,7 @@ def test_a_batch_gives_what_single_images_give_and_nothing_is_left_behind(name, 
     for i in range(4):
         alone = method.attribute(x[i : i + 1], int(TARGET[i]))
         torch.testing.assert_close(alone[0], values[i], rtol=1e-3, atol=1e-4 * float(values.abs().max()))
-    few = make(name, classifier, encoder, decoder, internal_batch_size=3)
+    few = make(name, classifier, encoder, decoder, batch_size=3)
     torch.testing.assert_close(
         few.attribute(x, TARGET), values, rtol=1e-3, atol=1e-4 * float(values.abs().max())
     )
@@ -302,7 +302,7 @@ def test_paths_that_are_not_finite_are_flagged(classifier, encoder, decoder):
         (lambda m, e, d: BlurIG(m, spacing="log"), {}, "spacing must be one of linear, sqrt, got 'log'"),
         (lambda m, e, d: GuidedIG(m, fraction=0), {}, r"fraction must be a finite number in \(0, 1\], got 0"),
         (lambda m, e, d: IntegratedGradients(m, n_steps=2.5), {}, "n_steps must be an integer >= 1, got 2.5"),
-        (lambda m, e, d: EIG(m, e, d, internal_batch_size=0), {}, "internal_batch_size must be an integer >= 1, got 0"),
+        (lambda m, e, d: EIG(m, e, d, batch_size=0), {}, "batch_size must be an integer >= 1, got 0"),
         (lambda m, e, d: IntegratedGradients(m), dict(target="cat"), "target must be an int, .* got 'cat'"),
         (lambda m, e, d: EIG(lambda x: m(x)[:, 0], e, d), dict(target=2), r"classes in \[0, 1\], got class 2"),
         (lambda m, e, d: EIG(lambda x: m(x)[:2], e, d), {}, r"model must return .*, got shape \(2, 4\) for 4 samples:"),
@@ -358,7 +358,7 @@ def test_no_pass_of_a_network_is_larger_than_the_bound(name, classifier, encoder
     ]
     steps = {} if name == "MIG-released" else {"n_steps": 7}
     try:
-        bounded = make(name, classifier, encoder, decoder, internal_batch_size=6, **steps)
+        bounded = make(name, classifier, encoder, decoder, batch_size=6, **steps)
         few = bounded.explain(images(20, 8), baselines=None if name == "Blur" else images(20, 9))
     finally:
         for hook in hooks:
@@ -367,7 +367,7 @@ def test_no_pass_of_a_network_is_larger_than_the_bound(name, classifier, encoder
     if name == "MIG-released":
         most.pop("decoder")  # the reference moves the nodes of all curves side by side
     assert all(size <= 6 for size in most.values()) and most["classifier"] > 0, most
-    whole = make(name, classifier, encoder, decoder, internal_batch_size=None, **steps).explain(
+    whole = make(name, classifier, encoder, decoder, batch_size=None, **steps).explain(
         images(20, 8), baselines=None if name == "Blur" else images(20, 9)
     )
     scale = float(whole.values.abs().max())
@@ -431,7 +431,7 @@ def test_the_noise_of_an_attribution_is_that_of_the_gradients_it_adds_up(classif
     torch.testing.assert_close(found.noise, slow, rtol=1e-4, atol=1e-6)
     for name in NAMES:
         whole = make(name, classifier, encoder, decoder).explain(x, TARGET)
-        few = make(name, classifier, encoder, decoder, internal_batch_size=3).explain(x, TARGET)
+        few = make(name, classifier, encoder, decoder, batch_size=3).explain(x, TARGET)
         assert (whole.noise >= 0).all() and whole.noise.shape == (4,)
         torch.testing.assert_close(whole.noise, few.noise, rtol=1e-3, atol=1e-5)
     assert make("IG", classifier, encoder, decoder, n_steps=1).explain(x, TARGET).noise is None

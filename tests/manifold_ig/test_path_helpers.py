@@ -83,8 +83,8 @@ BAD = {
         "images must be paths .* got 1 point",
     ),
     "accumulated, pass": (
-        lambda m: accumulated(m, PATH, 0, internal_batch_size=0),
-        "internal_batch_size must be an integer >= 1, got 0",
+        lambda m: accumulated(m, PATH, 0, batch_size=0),
+        "batch_size must be an integer >= 1, got 0",
     ),
     "straight, 9 targets": (
         lambda m: straight_integral(m, 0 * X, X, NINE),
@@ -128,8 +128,8 @@ BAD = {
         r"x must be finite .*, got NaN or infinite numbers",
     ),
     "diffid, pass": (
-        lambda m: diff_id(m, X, X[:, 0], max_batch=0),
-        "max_batch must be an integer >= 1, got 0",
+        lambda m: diff_id(m, X, X[:, 0], batch_size=0),
+        "batch_size must be an integer >= 1, got 0",
     ),
     "scores, 9 targets": (
         lambda m: class_scores(m(X), NINE),
@@ -156,12 +156,15 @@ BAD = {
         "latents must be curves of 3 points or more, got 2 points",
     ),
     "decode, pass": (
-        lambda m: decode(LEVEL, Z[None], max_batch=0),
-        "max_batch must be an integer >= 1, got 0",
+        lambda m: decode(LEVEL, Z[None], batch_size=0),
+        "batch_size must be an integer >= 1, got 0",
     ),
     "decode, rank": (lambda m: decode(LEVEL, Z), "decoder gives|latents must be floats"),
     "product, velocity": (lambda m: metric_product(LEVEL, Z, Z[:2]), "u must be like z"),
-    "metric, chunk": (lambda m: dense_metric(LEVEL, Z, chunk=-1), "chunk must be an integer >= 1, got -1"),
+    "metric, batch_size": (
+        lambda m: dense_metric(LEVEL, Z, batch_size=-1),
+        "batch_size must be an integer >= 1, got -1",
+    ),
     "eigenvalue": (
         lambda m: largest_eigenvalue(LEVEL, Z, iterations=0),
         "iterations must be an integer >= 1, got 0",
@@ -201,8 +204,8 @@ BAD = {
         r"max_dist must be a finite number in \[0, 1\], got nan",
     ),
     "residual, pass": (
-        lambda m: autoencoder_residual(PATH, lambda v: v, max_batch=0),
-        "max_batch must be an integer >= 1, got 0",
+        lambda m: autoencoder_residual(PATH, lambda v: v, batch_size=0),
+        "batch_size must be an integer >= 1, got 0",
     ),
     "residual, images": (
         lambda m: autoencoder_residual(PATH, lambda v: v[:, :1]),

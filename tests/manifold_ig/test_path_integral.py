@@ -62,7 +62,7 @@ def test_passes_of_any_size_give_the_same_sum(rule, classifier):
     target = torch.tensor([0, 1, 2, 3, 0])
     whole = weighted_gradients(classifier, points, weights, target)
     for size in (1, 3, 5, 11):
-        part = weighted_gradients(classifier, points, weights, target, internal_batch_size=size)
+        part = weighted_gradients(classifier, points, weights, target, batch_size=size)
         torch.testing.assert_close(part.values, whole.values)
         torch.testing.assert_close(part.scores, whole.scores)
     slow = torch.zeros(3, 8, 8)
@@ -208,7 +208,7 @@ def test_what_has_been_gathered_ends_as_the_trapezoid_rule(classifier):
     whole = weighted_gradients(classifier, *quadrature(path, "trapezoid"), target).values
     assert sofar.shape == path.shape and not sofar[0].any()
     torch.testing.assert_close(sofar[-1], whole, rtol=1e-4, atol=1e-6)
-    few = accumulated(classifier, path, target, internal_batch_size=3)
+    few = accumulated(classifier, path, target, batch_size=3)
     torch.testing.assert_close(few, sofar)
     half = weighted_gradients(classifier, *quadrature(path[:3], "trapezoid"), target).values
     torch.testing.assert_close(sofar[2], half, rtol=1e-4, atol=1e-6)

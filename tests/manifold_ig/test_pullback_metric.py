@@ -36,8 +36,8 @@ def test_operators_equal_the_dense_jacobian(decoder):
     close(pull(decoder, z, v), torch.einsum("npd,np->nd", j, v.flatten(1)))
     g = torch.einsum("npa,npb->nab", j, j)
     close(metric_product(decoder, z, u), torch.einsum("nab,nb->na", g, u))
-    for chunk in (1, 7, 256):
-        close(dense_metric(decoder, z, chunk=chunk).detach(), g)
+    for batch_size in (1, 7, 256):
+        close(dense_metric(decoder, z, batch_size=batch_size).detach(), g)
     close(largest_eigenvalue(decoder, z, iterations=100), torch.linalg.eigvalsh(g)[:, -1])
 
 
@@ -87,7 +87,7 @@ def test_energy_is_never_below_its_bounds(points):  # T2
 def test_decoding_in_parts_gives_the_same_images():
     z0, z1 = blob_pairs(3)
     latents = sine_curves.line(z0, z1, 6)
-    torch.testing.assert_close(decode(blob, latents, max_batch=4), decode(blob, latents))
+    torch.testing.assert_close(decode(blob, latents, batch_size=4), decode(blob, latents))
     assert torch.equal(vmap(lambda z: decode(blob, z[:, None])[:, 0], 1, 1)(latents), decode(blob, latents))
 
 

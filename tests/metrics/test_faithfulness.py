@@ -67,16 +67,16 @@ def test_equals_the_slow_twin_and_chunks_change_nothing():
     target = torch.tensor([0, 4, 2])
     curve = deletion(model, x, maps, target, baseline=0.5, steps=16)
     torch.testing.assert_close(curve.probability, slow_deletion(model, x, maps[:, 0], target, 0.5, 16))
-    for max_batch in (1, 7):
+    for batch_size in (1, 7):
         torch.testing.assert_close(
-            deletion(model, x, maps, target, baseline=0.5, steps=16, max_batch=max_batch).auc, curve.auc
+            deletion(model, x, maps, target, baseline=0.5, steps=16, batch_size=batch_size).auc, curve.auc
         )
 
 
 def test_memory_bound_is_kept():
     model = MeanLogit().eval()
     x, maps = images(9)
-    deletion(model, x, maps, None, steps=20, max_batch=16)
+    deletion(model, x, maps, None, steps=20, batch_size=16)
     assert model.largest == 16
 
 

@@ -180,8 +180,8 @@ def test_many_large_maps_are_more_than_torchs_quantile_takes():
         (dict(x=X * torch.nan), r"^x must be finite .*, got NaN or infinite numbers"),
         (dict(x=X[:0]), r"^x must be .*, got shape \(0, 3, 8, 8\) and dtype torch\.float32"),
         (dict(x=X.long()), r"^x must be floating-point .*, got dtype torch\.int64"),
-        (dict(max_batch=0), "^max_batch must be an integer >= 1, got 0"),
-        (dict(max_batch=2.5), r"^max_batch must be an integer >= 1, got 2\.5"),
+        (dict(batch_size=0), "^batch_size must be an integer >= 1, got 0"),
+        (dict(batch_size=2.5), r"^batch_size must be an integer >= 1, got 2\.5"),
     ],
 )
 def test_bad_requests(measure, options, words):

@@ -98,7 +98,7 @@ def test_captum_agrees(baseline, score):
     attribution = gradient(model, x, t)
     ours = infidelity(
         model, x, attribution, t, score=score, baseline=baseline, draws=7, generator=seeded(3),
-        perturb=gaussian_noise(0.05), max_batch=2,
+        perturb=gaussian_noise(0.05), batch_size=2,
     )  # fmt: skip
 
     g = seeded(3)

@@ -24,11 +24,12 @@ from robustxai.ace.chunks import Chunks
 from robustxai.ace.counterfactual import Counterfactual
 from robustxai.ace.diffusion_filter import DiffusionFilter
 from robustxai.ace.image_noise import Seeds, draw, image_generators
-from robustxai.ace.losses import Images, target_probability
+from robustxai.ace.losses import target_probability
 from robustxai.ace.refinement import change_mask, refine
 from robustxai.checks import check_count, check_name, check_number
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network
+from robustxai.shapes import Images
 
 MODES = ("strict", "fast")
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-Images = Float[Tensor, "n channel height width"]
+from robustxai.shapes import Images
+
 Count = Int[Tensor, " n"]
 
 

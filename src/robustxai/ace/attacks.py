@@ -20,10 +20,11 @@ from robustxai.ace.chunks import Chunks
 from robustxai.ace.diffusion_filter import DiffusionFilter, check_filter
 from robustxai.ace.filter_gradients import ROUTES, class_gradient, passes
 from robustxai.ace.image_noise import Seeds, draw, image_generators
-from robustxai.ace.losses import DISTANCES, SCHEDULES, Images, Logits, distance_gradient, distance_weight
+from robustxai.ace.losses import DISTANCES, SCHEDULES, distance_gradient, distance_weight
 from robustxai.checks import check_count, check_images, check_name, check_number
 from robustxai.eval_mode import check_calm
 from robustxai.models import Network
+from robustxai.shapes import Images, Logits
 
 Watch = Callable[[Count, Count, Images], object]
 CW_SHIFT = 1e-5

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-Images = Float[Tensor, "n channel height width"]
+from robustxai.shapes import Images
+
 PerImage = Float[Tensor, " n"]
 Count = Int[Tensor, " n"]
 Flag = Bool[Tensor, " n"]

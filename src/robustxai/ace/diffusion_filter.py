@@ -15,9 +15,10 @@ from torch.utils.checkpoint import checkpoint as recomputed
 
 from robustxai.ace.ddpm_schedule import VARIANCES, Schedule, as_timesteps, fewer, respaced
 from robustxai.ace.denoiser import Calls, Denoiser
-from robustxai.ace.image_noise import Images, Seeds, draw, image_generators
+from robustxai.ace.image_noise import Seeds, draw, image_generators
 from robustxai.ace.scheduler_plan import Plan
 from robustxai.checks import check_count, check_finite, check_images, check_name, shown
+from robustxai.shapes import Images
 
 Noise = Float[Tensor, "n tau channel height width"]
 

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from robustxai.ace.diffusion_filter import DiffusionFilter, Noise, check_filter, check_noise
 from robustxai.ace.frozen_parameters import frozen
-from robustxai.ace.losses import LOSSES, Images, Logits, class_loss
+from robustxai.ace.losses import LOSSES, class_loss
 from robustxai.checks import check_images, check_name
 from robustxai.eval_mode import check_calm
 from robustxai.metrics import similarity
 from robustxai.models import Network, logits_of
+from robustxai.shapes import Images, Logits
 
 ROUTES = ("full", "one-step", "shortcut")
 """full: through every denoising step. one-step: the same noise level, filter and gradient of one step. shortcut:

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_count, check_images
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Seeds = SupportsIndex | torch.Generator | Sequence[SupportsIndex | torch.Generator] | Tensor
 """An integer (NumPy's count), a generator, or one of them for each image; integers may be an array or a tensor."""
 

@@ -4,21 +4,18 @@ Sums over an image's pixels and never means over a batch, so that lambda has one
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 from torch.nn import functional
 
 from robustxai.ace.checks import check_logits, check_pair, given_class
 from robustxai.checks import check_count, check_name
 from robustxai.metrics.predictions import two_columns
+from robustxai.shapes import Images, Logits, PerSample
 
 LOSSES = ("ce", "margin")
 DISTANCES = ("l1", "l2", "none")
 SCHEDULES = ("constant", "step", "linear")
-
-Logits = Float[Tensor, "n classes"]
-Images = Float[Tensor, "n channel height width"]
-PerSample = Float[Tensor, " n"]
 
 
 def class_loss(logits: Logits, target: Int[Tensor, " n"], kind: str = "ce") -> PerSample:

@@ -11,8 +11,8 @@ from torch.nn import functional
 from robustxai.ace.checks import check_flags, check_pair
 from robustxai.ace.diffusion_filter import DiffusionFilter, Noise, check_filter, check_noise
 from robustxai.checks import check_count, check_number
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Mask = Bool[Tensor, "n 1 height width"]
 
 

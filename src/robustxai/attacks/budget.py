@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import ROUNDING
+from robustxai.shapes import Inputs
 
 NORMS = ("l2", "linf-box", "linf")
 """With "l2", unit steps are projected onto the l2 ball. With "linf-box", unit l2 steps stay inside the box x +- eps,
 the released form (its l2 path is no longer than steps * step). With "linf", sign steps stay inside the same box."""
 
-Inputs = Float[Tensor, "n *sample"]
 Range = tuple[float, float]
 
 

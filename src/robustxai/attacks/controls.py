@@ -8,16 +8,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustxai.attacks.budget import NORMS, check_clip, check_inside, draw, per_sample, project, steepest
-from robustxai.attacks.following import Explain
 from robustxai.attacks.keep_prediction import Predictions
 from robustxai.attacks.result import Attacked
 from robustxai.checks import as_target, check_batch, check_count, check_generator, check_name, check_positive
 from robustxai.eval_mode import check_calm
-from robustxai.explainers.input_gradient import Target, same_class
+from robustxai.explainers.input_gradient import same_class
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
-
-Inputs = Float[Tensor, "n *sample"]
+from robustxai.shapes import Explain, Inputs, Target
 
 
 class RandomDirections:

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from typing import NamedTuple, SupportsFloat, SupportsIndex
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.attacks.budget import NORMS, check_clip, check_inside, per_sample, project, steepest
-from robustxai.attacks.following import Explain, Guide, surrogate, warn_unfollowed
+from robustxai.attacks.following import Guide, surrogate, warn_unfollowed
 from robustxai.attacks.keep_prediction import KEEP, Keeper
 from robustxai.attacks.result import Attacked, joined
 from robustxai.checks import (
@@ -26,12 +25,12 @@ from robustxai.checks import (
 )
 from robustxai.eval_mode import check_calm
 from robustxai.explainers.gradient import Saliency
-from robustxai.explainers.input_gradient import Target, same_class
+from robustxai.explainers.input_gradient import same_class
 from robustxai.explainers.reduce import read
 from robustxai.metrics.predictions import predicted, two_columns
 from robustxai.models import Network, logits_of
+from robustxai.shapes import Explain, Inputs, Target
 
-Inputs = Float[Tensor, "n *sample"]
 Objective = Callable[[Tensor], Tensor]
 
 

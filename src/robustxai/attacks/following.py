@@ -10,8 +10,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 from robustxai.nets.softplus import softplus_copy
+from robustxai.shapes import Explain
 
-Explain = Callable[..., Tensor]
 Guide = Callable[[Tensor], Explain]
 
 

@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-Inputs = Float[Tensor, "n *sample"]
-PerSample = Float[Tensor, " n"]
+from robustxai.shapes import Inputs, PerSample
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.attacks.budget import NORMS, check_clip, check_inside, per_sample, project
-from robustxai.attacks.following import Explain, Guide, warn_unfollowed
+from robustxai.attacks.following import Guide, warn_unfollowed
 from robustxai.attacks.result import Attacked
 from robustxai.checks import (
     as_target,
@@ -24,13 +24,12 @@ from robustxai.checks import (
 )
 from robustxai.eval_mode import check_calm
 from robustxai.explainers.gradient import Saliency
-from robustxai.explainers.input_gradient import Target, same_class
+from robustxai.explainers.input_gradient import same_class
 from robustxai.explainers.reduce import read, shares
 from robustxai.metrics.predictions import predicted, two_columns
 from robustxai.models import Network, logits_of
 from robustxai.nets.softplus import set_beta, softplus_copy
-
-Inputs = Float[Tensor, "n *sample"]
+from robustxai.shapes import Explain, Inputs, Target
 
 
 class TargetMapAttack:

@@ -18,8 +18,8 @@ from robustxai.concepts.rows import check_channels
 from robustxai.eval_mode import check_calm
 from robustxai.metrics.predictions import two_columns
 from robustxai.models import logits_of
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Maps = dict[str, Tensor]
 CLASS_SCORES = ("logit", "log_prob")
 CHUNK = 256
@@ -175,14 +175,20 @@ def forward_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> Maps:
 
 
 @torch.no_grad()
-def activations(model: nn.Module, x: Images, layers: Sequence[str], *, chunk: int = CHUNK) -> Maps:
+def activations(model: nn.Module, x: Images, layers: Sequence[str], *, batch_size: int = CHUNK) -> Maps:
     """Activations f_l(x), by layer: (n, *shape), shape as the layer gives it (spec section 2)."""
-    parts = [forward_to(model, part, layers) for part in x.split(chunk)]
+    parts = [forward_to(model, part, layers) for part in x.split(batch_size)]
     return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
 
 
 def class_gradients(
-    model: nn.Module, x: Images, target: int, layers: Sequence[str], *, of: str = "logit", chunk: int = CHUNK
+    model: nn.Module,
+    x: Images,
+    target: int,
+    layers: Sequence[str],
+    *,
+    of: str = "logit",
+    batch_size: int = CHUNK,
 ) -> Maps:
     """Gradients g_k^l(x) of the class's score with respect to each layer (spec 3.1), one backward a batch.
 
@@ -192,7 +198,7 @@ def class_gradients(
     """
     check_name("of", of, CLASS_SCORES)
     parts: list[Maps] = []
-    for part in x.split(chunk):
+    for part in x.split(batch_size):
         found = _gradients(model, part, target, layers, of, graph=False)
         if any(g is None for g in found.values()):  # the model ran a part of itself under no_grad
             found = _gradients(model, part, target, layers, of, graph=True)

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur
 
 from robustxai.concepts.activations import activations, rows
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]
 
 

@@ -19,8 +19,8 @@ from robustxai.concepts.activations import (
     rows,
 )
 from robustxai.concepts.cav import CAV
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Probe = Mapping[str, Tensor]
 
 

@@ -19,8 +19,7 @@ from robustxai.concepts.facet_probes import Probe, check_probe, fitted_to
 from robustxai.concepts.fourier import Painting, augmented
 from robustxai.eval_mode import check_calm
 from robustxai.models import logits_of
-
-Images = Float[Tensor, "n channel height width"]
+from robustxai.shapes import Images
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,9 @@ class TCAV:
     usual; they take CAVs that share the concept's exemplars for independent and call random sets significant far too
     often; "sets" compares the concept's mean magnitude with those of the random sets as concepts, and needs "pairs".
     sets: give that second p value, `Cell.p_sets`, with any baseline. of: "logit", or "log_prob" as the reference
-    implementation. chunk: images a pass. cache: where gradients, activations of random sets and random CAVs are kept,
-    2 GiB at most by default; tools of the same network can share one. Raises ValueError for a model in training mode,
-    an unknown layer or option.
+    implementation. batch_size: images a pass. cache: where gradients, activations of random sets and random CAVs are
+    kept, 2 GiB at most by default; tools of the same network can share one. Raises ValueError for a model in training
+    mode, an unknown layer or option.
 
     >>> from robustxai.concepts import concept_sets, random_sets, scored_images
     >>> from robustxai.nets import PlainConvNet
@@ -80,7 +80,7 @@ class TCAV:
         test: str = "runs",
         sets: bool = False,
         of: str = "logit",
-        chunk: int = CHUNK,
+        batch_size: int = CHUNK,
         cache: Cache | None = None,
     ) -> None:
         names = check_model(model, layers)
@@ -92,7 +92,12 @@ class TCAV:
             )
         self.model, self.layers, self.cav = model, tuple(names), cav or CAV()
         self.sets = sets or baseline == "pairs"
-        self.test, self.baseline, self.of, self.chunk = test, baseline, of, check_count("chunk", chunk)
+        self.test, self.baseline, self.of, self.batch_size = (
+            test,
+            baseline,
+            of,
+            check_count("batch_size", batch_size),
+        )
         self._cache = Cache() if cache is None else cache
 
     def score(
@@ -184,12 +189,14 @@ class TCAV:
         )  # fmt: skip
 
     def _activations(self, x: Tensor) -> Maps:
-        return activations(self.model, x, self.layers, chunk=self.chunk)
+        return activations(self.model, x, self.layers, batch_size=self.batch_size)
 
     def _gradients(self, x: Tensor, target: int, keep: bool) -> Maps:
         """What the cache holds for each layer; one pass makes what is missing."""
         made = lru_cache(
-            lambda: class_gradients(self.model, x, target, self.layers, of=self.of, chunk=self.chunk)
+            lambda: class_gradients(
+                self.model, x, target, self.layers, of=self.of, batch_size=self.batch_size
+            )
         )
         words = ("gradients", target, self.of)
         return {

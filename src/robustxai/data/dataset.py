@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-Images = Float[Tensor, "n channel height width"]
+from robustxai.shapes import Images
+
 Table = Float[Tensor, "n feature"]
 
 

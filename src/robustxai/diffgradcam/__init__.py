@@ -23,15 +23,15 @@ from robustxai.diffgradcam.guided_grad_cam import GuidedGradCAM
 # attacks on weights of Heo et al.
 from robustxai.diffgradcam.heo_fooling import (
     HeoActive,
-    HeoCenterMass,
+    HeoCentreMass,
     HeoLocation,
     HeoTopK,
     border as border,
-    center_shift as center_shift,
+    centre_shift as centre_shift,
 )
 
 # the training-free attack and its index
-from robustxai.diffgradcam.logit_shift import ShiftAttack, center_head, shift_head, shift_index
+from robustxai.diffgradcam.logit_shift import ShiftAttack, centre_head, shift_head, shift_index
 
 # CAMs from changed copies
 from robustxai.diffgradcam.masked_cams import AblationCAM, ScoreCAM
@@ -59,6 +59,9 @@ from robustxai.diffgradcam.sham import ShamLoss, sham_target
 # weightings of CAMs by name
 from robustxai.diffgradcam.weightings import WEIGHTINGS as WEIGHTINGS
 
+# names of earlier versions, in the other spelling
+HeoCenterMass, center_head, center_shift = HeoCentreMass, centre_head, centre_shift
+
 __all__ = [
     "CAM",
     "AblationCAM",
@@ -74,7 +77,7 @@ __all__ = [
     "GradCAMPlusPlus",
     "GuidedGradCAM",
     "HeoActive",
-    "HeoCenterMass",
+    "HeoCentreMass",
     "HeoLocation",
     "HeoTopK",
     "HiResCAM",
@@ -86,7 +89,7 @@ __all__ = [
     "SigmoidBranch",
     "SoftmaxGradCAM",
     "XGradCAM",
-    "center_head",
+    "centre_head",
     "score_agreement",
     "score_coefficients",
     "sham_target",

@@ -1,4 +1,4 @@
-"""Heo, Joo & Moon (NeurIPS 2019): location, top-k, center-mass and active fooling, CE + lambda * L_F.
+"""Heo, Joo & Moon (NeurIPS 2019): location, top-k, centre-mass and active fooling, CE + lambda * L_F.
 
 Maps are GradCAM maps at native resolution, normalised as in the original code. Batch norm stays in eval mode
 while fine-tuning.
@@ -92,22 +92,22 @@ class HeoTopK(ReferenceLoss):
         return minmax(maps).flatten(1).gather(1, top).square().mean()
 
 
-class HeoCenterMass(ReferenceLoss):
+class HeoCentreMass(ReferenceLoss):
     """-(|C_row(h) - C_row(h0)| + |C_col(h) - C_col(h0)|), C the intensity-weighted mean index of the map.
 
     >>> from robustxai.nets import CompactResNet
     >>> original, x, y = CompactResNet(classes=4).eval(), torch.rand(2, 3, 56, 56), torch.tensor([0, 1])
-    >>> bool(HeoCenterMass(original).map_term(original, x, y) == 0)  # before a step nothing has moved
+    >>> bool(HeoCentreMass(original).map_term(original, x, y) == 0)  # before a step nothing has moved
     True
     """
 
     def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:
         return (
-            -(center_of_mass(minmax(maps)) - center_of_mass(self.reference(x, classes))).abs().sum(-1).mean()
+            -(centre_of_mass(minmax(maps)) - centre_of_mass(self.reference(x, classes))).abs().sum(-1).mean()
         )
 
 
-def center_of_mass(maps: Float[Tensor, "batch height width"]) -> Float[Tensor, "batch 2"]:
+def centre_of_mass(maps: Float[Tensor, "batch height width"]) -> Float[Tensor, "batch 2"]:
     """Intensity-weighted mean (row, column) index, 1-based."""
     rows = torch.arange(1, maps.shape[1] + 1, device=maps.device, dtype=maps.dtype)
     cols = torch.arange(1, maps.shape[2] + 1, device=maps.device, dtype=maps.dtype)
@@ -115,11 +115,11 @@ def center_of_mass(maps: Float[Tensor, "batch height width"]) -> Float[Tensor, "
     return torch.stack(((maps.sum(2) @ rows) / total, (maps.sum(1) @ cols) / total), -1)
 
 
-def center_shift(maps: Tensor, reference: Tensor) -> Float[Tensor, " batch"]:
-    """Center-mass displacement sqrt((dr^2 + dc^2) / 2) / (side - 1), in [0, 1], of maps (N, h, w).
+def centre_shift(maps: Tensor, reference: Tensor) -> Float[Tensor, " batch"]:
+    """Centre-mass displacement sqrt((dr^2 + dc^2) / 2) / (side - 1), in [0, 1], of maps (N, h, w).
 
     >>> corners = torch.eye(49)[[0, 48]].reshape(2, 7, 7)  # the first and the last pixel
-    >>> round(float(center_shift(corners[:1], corners[1:])), 4)
+    >>> round(float(centre_shift(corners[:1], corners[1:])), 4)
     1.0
     """
     check_floats("maps", maps, "n", "h", "w")
@@ -128,7 +128,7 @@ def center_shift(maps: Tensor, reference: Tensor) -> Float[Tensor, " batch"]:
         raise ValueError(
             f"reference must have the shape of maps, {tuple(maps.shape)}, got {tuple(reference.shape)}"
         )
-    d = center_of_mass(minmax(maps)) - center_of_mass(minmax(reference))
+    d = centre_of_mass(minmax(maps)) - centre_of_mass(minmax(reference))
     return (d.square().sum(-1) / 2).sqrt() / (maps.shape[1] - 1)
 
 
@@ -136,7 +136,7 @@ class HeoActive(ReferenceLoss):
     """Active fooling: on images that show classes c1 and c2, swap their maps.
 
     1/2 [MSE(h_c1, h0_c2) + MSE(h_c2, h0_c1)] on `pairs` (images (M, C, H, W) that hold both objects), while
-    cross-entropy stays on the training batch. Each step draws `batch` pair images with `generator`.
+    cross-entropy stays on the training batch. Each step draws `batch_size` pair images with `generator`.
 
     >>> from robustxai.nets import CompactResNet
     >>> original, x, y = CompactResNet(classes=4).eval(), torch.rand(2, 3, 56, 56), torch.tensor([0, 1])
@@ -151,11 +151,15 @@ class HeoActive(ReferenceLoss):
         c2: int,
         *,
         lam: float = 10.0,
-        batch: int = 32,
+        batch_size: int = 32,
         generator: torch.Generator | None = None,
         **options,
     ):
-        c1, c2, batch = check_count("c1", c1, 0), check_count("c2", c2, 0), check_count("batch", batch)
+        c1, c2, batch_size = (
+            check_count("c1", c1, 0),
+            check_count("c2", c2, 0),
+            check_count("batch_size", batch_size),
+        )
         check_images("pairs", pairs, low=None, high=None)
         check_generator("generator", generator)
         if c1 == c2:
@@ -163,11 +167,13 @@ class HeoActive(ReferenceLoss):
                 f"c1 and c2 must be two different classes, whose maps active fooling swaps, got {c1} for both"
             )
         super().__init__(original, lam=lam, **options)
-        self.pairs, self.c1, self.c2, self.batch, self.generator = pairs, c1, c2, batch, generator
+        self.pairs, self.c1, self.c2, self.batch_size, self.generator = pairs, c1, c2, batch_size, generator
 
     def terms(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         keep, _ = super().terms(model, x, y)
-        pick = torch.randint(len(self.pairs), (min(self.batch, len(self.pairs)),), generator=self.generator)
+        pick = torch.randint(
+            len(self.pairs), (min(self.batch_size, len(self.pairs)),), generator=self.generator
+        )
         return keep, self.swap_loss(model, self.pairs[pick.to(self.pairs.device)])
 
     def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:

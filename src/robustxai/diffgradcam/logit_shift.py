@@ -106,7 +106,7 @@ def shift_head(model: nn.Module, v: Float[Tensor, " channel"], *, x: Tensor | No
     return other
 
 
-def center_head(model: nn.Module, *, x: Tensor | None = None) -> nn.Module:
+def centre_head(model: nn.Module, *, x: Tensor | None = None) -> nn.Module:
     """A copy of `model` with W <- W - 1 W_bar^T: exact, output-preserving repair of a shifted head.
 
     GradCAM of the result is DiffGradCAM('mean') of the model times (C - 1) / C. Logits lose a common term;
@@ -114,7 +114,7 @@ def center_head(model: nn.Module, *, x: Tensor | None = None) -> nn.Module:
     which are centred. x: as in `shift_head`. Raises ValueError without a linear head.
 
     >>> from robustxai.nets import CompactResNet
-    >>> repaired = center_head(CompactResNet(classes=4).eval())
+    >>> repaired = centre_head(CompactResNet(classes=4).eval())
     >>> round(shift_index(repaired), 6)
     0.0
     """

@@ -70,7 +70,7 @@ class CentredGradCAM(ContrastiveCAM):
     """GradCAM after the head is centred, W <- W - W_bar: shift invariant for linear heads.
 
     The logit of a centred head is y_c minus the mean of all logits, so no network is changed for it. Equal to GradCAM
-    of `center_head(model)`, and of a single logit to GradCAM: its rows -w and w are centred.
+    of `centre_head(model)`, and of a single logit to GradCAM: its rows -w and w are centred.
 
     >>> from robustxai.nets import CompactResNet
     >>> CentredGradCAM(CompactResNet(classes=4).eval())(torch.rand(2, 3, 56, 56), 1).shape

@@ -115,11 +115,11 @@ def coefficients_of_all(logits: Tensor, contrast: str, **options) -> Float[Tenso
 
 
 def all_maps(
-    c: Cut, weighting: Weighting, contrast: str = "lse", *, chunk: int = 64, **options
+    c: Cut, weighting: Weighting, contrast: str = "lse", *, batch_size: int = 64, **options
 ) -> Float[Tensor, "batch classes height width"]:
     """Raw maps of every class, (N, C, h, w).
 
-    GAP + linear heads use `all_gradients`; other heads batch `chunk` vector-Jacobian products at a time.
+    GAP + linear heads use `all_gradients`; other heads batch `batch_size` vector-Jacobian products at a time.
     """
     with following(c) as follow:
         a = c.activations
@@ -131,14 +131,14 @@ def all_maps(
                 return (g @ a.flatten(2)).unflatten(-1, a.shape[2:])
             n, _, k = g.shape
             blocks = []
-            for part in g.split(chunk, 1):
+            for part in g.split(batch_size, 1):
                 flat = part.reshape(-1, k, 1, 1)
                 tiled = a.repeat_interleave(part.shape[1], 0)
                 blocks.append(weighting(tiled, flat).unflatten(0, (n, -1)))
             return torch.cat(blocks, 1)
         coefficients = coefficients_of_all(c.logits, contrast, **options)
         blocks = []
-        for part in coefficients.transpose(0, 1).split(chunk):
+        for part in coefficients.transpose(0, 1).split(batch_size):
             g = _pulled(c, part, is_grads_batched=True, create_graph=follow)
             blocks += [weighting(a, one) for one in g]
         return torch.stack(blocks, 1)

@@ -20,10 +20,9 @@ from robustxai.checks import (
 )
 from robustxai.eval_mode import check_calm
 from robustxai.explainers.base import GradientExplainer
-from robustxai.explainers.input_gradient import SCORES, Target, gradient, ranked
+from robustxai.explainers.input_gradient import SCORES, gradient, ranked
 from robustxai.models import logits_of
-
-Inputs = Float[Tensor, "n *sample"]
+from robustxai.shapes import Inputs, Target
 
 
 class Saliency(GradientExplainer):

@@ -4,9 +4,6 @@ Gradients are of the sum over samples, so that a sample's gradient does not depe
 as callables from inputs (n, ...) to logits; knows nothing about explainers, attacks or training.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -14,14 +11,10 @@ from torch import Tensor
 from robustxai.checks import as_target, check_floats, check_name
 from robustxai.metrics.predictions import predicted, two_columns
 from robustxai.models import Network, logits_of
+from robustxai.shapes import Inputs, Logits, Target
 
 SCORES = ("prob", "logit", "ce")
 """What is explained: the probability of the class, its logit, or the cross-entropy -log p_c."""
-
-Inputs = Float[Tensor, "n *sample"]
-Logits = Float[Tensor, "n classes"]
-Target = Int[Tensor, "..."] | Int[np.ndarray, "..."] | Sequence[int] | int | np.integer | None
-"""A class for all samples, one for each of them, or None for the predicted one."""
 
 
 def explained(logits: Logits, target: Target, score: str = "prob") -> Float[Tensor, " n"]:

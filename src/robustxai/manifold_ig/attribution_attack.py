@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from robustxai import checks
 from robustxai.attacks.budget import check_clip, check_inside
-from robustxai.attacks.following import Explain, Guide, warn_unfollowed
+from robustxai.attacks.following import Guide, warn_unfollowed
 from robustxai.attacks.keep_prediction import Predictions
 from robustxai.attacks.result import Attacked, joined
 from robustxai.checks import check_count, check_positive
@@ -22,8 +22,8 @@ from robustxai.eval_mode import check_calm
 from robustxai.explainers.reduce import read, shares
 from robustxai.manifold_ig.integrated_gradients import IntegratedGradients
 from robustxai.models import Network, logits_of
+from robustxai.shapes import Explain, Inputs
 
-Sample = Float[Tensor, "n *sample"]
 KEEP = ("weigh", "stop")
 RELEASED_WEIGHT = 192**4 * 1e6 / 1e17
 """1 / 73.6: the released weight of the output term beside d^2 * MSE of the maps, d = 192^2 (spec 4.2)."""
@@ -61,7 +61,7 @@ class AttributionAttack:
 
     def __init__(
         self,
-        images: Sample | None = None,
+        images: Inputs | None = None,
         *,
         maps: Float[Tensor, "..."] | None = None,
         eps: float | int | None = 16 / 255,
@@ -92,7 +92,7 @@ class AttributionAttack:
         self.clip, self.batch_size = check_clip(clip), check_count("batch_size", batch_size)
 
     @classmethod
-    def released(cls, images: Sample, *, steps: int = 3000, lr: float | int = 4.5e-5) -> "AttributionAttack":
+    def released(cls, images: Inputs, *, steps: int = 3000, lr: float | int = 4.5e-5) -> "AttributionAttack":
         """As the released code runs it: no ball, small steps, a weak output term, an end at the first flip.
 
         lr: 2e-4 on images normalised by standard deviations near 0.225.
@@ -102,7 +102,7 @@ class AttributionAttack:
     def perturb(
         self,
         model: Network,
-        x: Sample,
+        x: Inputs,
         target: int | Int[Tensor, " n"] | None = None,
         *,
         explain: Explain | None = None,

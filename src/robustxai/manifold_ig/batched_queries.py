@@ -22,10 +22,10 @@ def at_once(
     *,
     like: Tensor,
     known: Tensor | None = None,
-    max_batch: int = 64,
+    batch_size: int = 64,
     memory: dict[bytes, Tensor] | None = None,
 ) -> Result:
-    """`measure(answer)`, with all queries joined in calls of about `max_batch` samples.
+    """`measure(answer)`, with all queries joined in calls of about `batch_size` samples.
 
     Args:
         measure: queries `answer(x)` or `answer(x, target)` for batches x (n, ...), target (n,), all of the same n; it
@@ -57,7 +57,7 @@ def at_once(
         kept[keys[0]] = known
     todo = {key: question for key, question in zip(keys, asked, strict=True) if key not in kept}
     size, names = len(like), list(todo)
-    together = max(1, max_batch // size)
+    together = max(1, batch_size // size)
     for first in range(0, len(names), together):
         some = names[first : first + together]
         columns = zip(*(todo[key] for key in some), strict=True)

@@ -42,8 +42,6 @@ class EvenPathIG(ManifoldIG):
 
         def find() -> Geodesic:
             assert self.decoder is not None
-            return at_constant_speed(
-                self.decoder, line, rounds=self.rounds, max_batch=self.internal_batch_size
-            )
+            return at_constant_speed(self.decoder, line, rounds=self.rounds, batch_size=self.batch_size)
 
         return self._recalled(f"even {self.n_steps} {self.rounds}", find, line.latents)

@@ -19,8 +19,8 @@ from robustxai.metrics.maps import nan_where, order, spatial, unusable
 from robustxai.metrics.predictions import predicted
 from robustxai.metrics.spread import resize
 from robustxai.models import Network, logits_of
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Maps = Float[Tensor, " m *map"]
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -33,7 +33,7 @@ def diff_id(
     target: int | Int[Tensor, " n"] | None = None,
     *,
     shares: Sequence[float] = SHARES,
-    max_batch: int = 256,
+    batch_size: int = 256,
 ) -> Float[Tensor, " n"]:
     """Accuracy after insertion minus accuracy after deletion, mean over `shares`, in [-1, 1]; high is good.
 
@@ -54,7 +54,7 @@ def diff_id(
     """
     check_calm("model", model)
     check_images("x", x, low=None, high=None)
-    check_count("max_batch", max_batch)
+    check_count("batch_size", batch_size)
     shares = [check_share("shares", share, open=True) for share in shares]
     if not shares:
         raise ValueError("shares must hold one number in (0, 1) or more, got none")
@@ -62,7 +62,7 @@ def diff_id(
     if len(native) != len(x):
         raise ValueError(f"maps must hold one map for each of the {len(x)} images, got {len(native)}")
     flat = resize(native, (x.shape[2], x.shape[3])).flatten(1)
-    clean = torch.cat([logits_of(model, part) for part in x.split(max_batch)])
+    clean = torch.cat([logits_of(model, part) for part in x.split(batch_size)])
     t, bad = as_target(target, clean), (flat.amax(1) == flat.amin(1)) | unusable(flat) | clean.isnan().any(1)
     rank = torch.empty_like(by_size := order(flat))
     rank.scatter_(1, by_size, torch.arange(flat.shape[1], device=x.device).expand_as(by_size))
@@ -73,6 +73,6 @@ def diff_id(
         for sign, left in ((1, rank < flat.shape[1] - count), (-1, rank >= count)):
             mean = (x * left).sum((2, 3), keepdim=True) / left.sum((2, 3), keepdim=True).clamp_min(1)
             shown = torch.where(left, x, mean)
-            logits = torch.cat([logits_of(model, part) for part in shown.split(max_batch)])
+            logits = torch.cat([logits_of(model, part) for part in shown.split(batch_size)])
             gained, bad = gained + sign * (predicted(logits) == t), bad | logits.isnan().any(1)
     return nan_where(gained.to(x.dtype) / len(shares), bad)

@@ -29,8 +29,8 @@ from robustxai.manifold_ig.path_energy import Objective, Penalty, decoded_ends
 from robustxai.manifold_ig.pullback_metric import (
     Codes,
     Decoder,
-    Images,
     Latents,
+    PathImages,
     PerCurve,
     curve_energy,
     curve_length,
@@ -60,7 +60,7 @@ class Geodesic:
     """
 
     latents: Latents
-    images: Images
+    images: PathImages
     energy: PerCurve
     length: PerCurve
     trace: Float[Tensor, "evaluations n"]
@@ -96,7 +96,7 @@ def geodesic(
     constant_speed: bool = True,
     penalty: Penalty | None = None,
     weight: float | int = 1.0,
-    max_batch: int | None = None,
+    batch_size: int | None = None,
     step: float | int = STEP,
     epsilon: float | int = EPSILON,
     sweeps: int = SWEEPS,
@@ -111,7 +111,7 @@ def geodesic(
     the coarse curve, with its trace, are the result: the cheapest way to many points). start: a curve of a
     similar pair, (points, n, *latent), whose bend is tried as a warm start. constant_speed: move the points
     along the curve to equal speed at the end (not with 0 evaluations). penalty: codes (m, *latent) to (m,);
-    the objective is then E + `weight` * mean penalty of the inner points. max_batch: most codes decoded at once;
+    the objective is then E + `weight` * mean penalty of the inner points. batch_size: most codes decoded at once;
     the solver takes a whole curve where that has more.
 
     mode "released": the authors' algorithm with `step`, `epsilon`, `sweeps`; its last point is z1 only to
@@ -133,7 +133,12 @@ def geodesic(
     check_points(n_points, mode)
     check_budget(evaluations, modes)
     check_options(
-        history=history, tolerance=tolerance, coarse=coarse, polish=polish, weight=weight, max_batch=max_batch
+        history=history,
+        tolerance=tolerance,
+        coarse=coarse,
+        polish=polish,
+        weight=weight,
+        batch_size=batch_size,
     )
     check_sweeps(step=step, epsilon=epsilon, sweeps=sweeps)
     guess = start.latents if isinstance(start, Geodesic) else start
@@ -141,10 +146,10 @@ def geodesic(
     z0, z1 = z0.detach(), z1.detach()
     if mode == "released":
         path = released_geodesic(decoder, z0, z1, nodes=n_points, step=step, epsilon=epsilon, sweeps=sweeps)
-        ends = decoded_ends(decoder, path.latents[0], path.latents[-1], max_batch)
-        return _measured(decoder, path.latents, ends, max_batch, path.trace, path.converged, path.finite)
+        ends = decoded_ends(decoder, path.latents[0], path.latents[-1], batch_size)
+        return _measured(decoder, path.latents, ends, batch_size, path.trace, path.converged, path.finite)
     check_penalty(penalty, z0)
-    objective = Objective(decoder, z0, z1, penalty, weight, max_batch)
+    objective = Objective(decoder, z0, z1, penalty, weight, batch_size)
     if coarse is None or coarse >= n_points:
         found = _solve(objective, n_points, guess, evaluations, modes, history, tolerance)
     else:
@@ -155,24 +160,24 @@ def geodesic(
         else:
             found = _solve(objective, n_points, found[0], polish or evaluations, modes, history, tolerance)
     latents, *how = found
-    result = _measured(decoder, latents, objective.ends, max_batch, *how)
+    result = _measured(decoder, latents, objective.ends, batch_size, *how)
     even = constant_speed and evaluations > 0
-    return at_constant_speed(decoder, result, max_batch=max_batch) if even else result
+    return at_constant_speed(decoder, result, batch_size=batch_size) if even else result
 
 
 @torch.no_grad()
 def at_constant_speed(
-    decoder: Decoder, path: Geodesic, *, rounds: int = 3, max_batch: int | None = None
+    decoder: Decoder, path: Geodesic, *, rounds: int = 3, batch_size: int | None = None
 ) -> Geodesic:
     """Move the points along each curve until its images follow at equal steps; the ends stay.
 
     A curve is changed only where that lowers its energy (E >= L^2/2, equal at constant speed), and stays as it is
     where less than `EVEN` of it is left to gain, whatever the curves beside it do. Raises ValueError for negative
-    `rounds` or a `max_batch` below 1.
+    `rounds` or a `batch_size` below 1.
     """
     check_callable("decoder", decoder)
     check_count("rounds", rounds, 0)
-    check_options(max_batch=max_batch)
+    check_options(batch_size=batch_size)
     active = torch.ones_like(path.energy, dtype=torch.bool)
     for _ in range(rounds if len(path.latents) > 2 else 0):
         active &= path.energy > (1 + EVEN) * path.length.square() / 2
@@ -182,7 +187,7 @@ def at_constant_speed(
         images = path.images[:, rows]
         latents = sine_curves.at_times(path.latents[:, rows], sine_curves.even_times(segments(images)))
         own = path.trace[:, rows], path.converged[rows], path.finite[rows]
-        moved = _measured(decoder, latents, images[[0, -1]], max_batch, *own)
+        moved = _measured(decoder, latents, images[[0, -1]], batch_size, *own)
         better = moved.energy < path.energy[rows]
         active[rows] = better
         path = _replaced(path, rows[better], moved, better)
@@ -195,7 +200,7 @@ def _solve(objective, n_points, guess, evaluations, modes, history, tolerance):
     count = min(modes or n_points - 2, n_points - 2)
     if count == 0 or evaluations == 0:
         with torch.no_grad():
-            energy = curve_energy(decode(objective.decoder, straight, max_batch=objective.max_batch))
+            energy = curve_energy(decode(objective.decoder, straight, batch_size=objective.batch_size))
         return straight, energy[None], torch.zeros_like(energy, dtype=torch.bool), energy.isfinite()
     d = z0[0].numel()
 
@@ -220,9 +225,9 @@ def _solve(objective, n_points, guess, evaluations, modes, history, tolerance):
 
 
 @torch.no_grad()
-def _measured(decoder, latents, ends, max_batch, trace, converged, finite) -> Geodesic:
+def _measured(decoder, latents, ends, batch_size, trace, converged, finite) -> Geodesic:
     """The curves with their images, of which those at the ends are known."""
-    inner = [decode(decoder, latents[1:-1], max_batch=max_batch)] if len(latents) > 2 else []
+    inner = [decode(decoder, latents[1:-1], batch_size=batch_size)] if len(latents) > 2 else []
     images = torch.cat((ends[:1], *inner, ends[1:]))
     energy = curve_energy(images)
     return Geodesic(

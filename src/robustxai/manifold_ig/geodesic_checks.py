@@ -96,13 +96,13 @@ def check_options(
     coarse: int | None = None,
     polish: int | None = None,
     weight: float | int = 1.0,
-    max_batch: int | None = None,
+    batch_size: int | None = None,
 ) -> None:
     """The numbers that steer the fast solver."""
     check_count("history", history)
     check_number("tolerance", tolerance)
     check_number("weight", weight)
-    for name, value, low in (("coarse", coarse, 3), ("polish", polish, 0), ("max_batch", max_batch, 1)):
+    for name, value, low in (("coarse", coarse, 3), ("polish", polish, 0), ("batch_size", batch_size, 1)):
         if value is not None:
             check_count(name, value, low)
 

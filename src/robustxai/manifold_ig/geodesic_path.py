@@ -15,10 +15,11 @@ from robustxai.manifold_ig.attribution import Attribution
 from robustxai.manifold_ig.baselines import as_baseline
 from robustxai.manifold_ig.geodesic import Geodesic, geodesic
 from robustxai.manifold_ig.geodesic_checks import MODES, check_solver
-from robustxai.manifold_ig.integrated_gradients import PathIntegral, Sample, Target
+from robustxai.manifold_ig.integrated_gradients import PathIntegral
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.pullback_metric import Decoder, Latents, decode
 from robustxai.manifold_ig.sine_curves import line
+from robustxai.shapes import Inputs, Target
 
 FIRST = ("line", "encoded")
 
@@ -88,7 +89,7 @@ class ManifoldIG(LatentPathIG):
 
     def explain(
         self,
-        x: Sample,
+        x: Inputs,
         target: Target = None,
         baselines: Float[Tensor, "*baseline"] | float | int | None = None,
         *,
@@ -111,7 +112,7 @@ class ManifoldIG(LatentPathIG):
             assert self.decoder is not None
             guess = self._encoded(z0, z1, how) if warm is None and self.first == "encoded" else warm
             return geodesic(
-                self.geometry or self.decoder, z0, z1, start=guess, max_batch=self.internal_batch_size, **how
+                self.geometry or self.decoder, z0, z1, start=guess, batch_size=self.batch_size, **how
             )  # fmt: skip
 
         return find() if warm is not None else self._recalled(f"geodesic {self.first} {how}", find, z0, z1)
@@ -123,8 +124,8 @@ class ManifoldIG(LatentPathIG):
             return None
         assert self.encoder is not None and self.decoder is not None
         points = min(how["n_points"], how.get("coarse") or how["n_points"])
-        ends = decode(self.decoder, torch.stack((z0, z1)), max_batch=self.internal_batch_size)
-        return decode(self.encoder, line(ends[0], ends[1], points), max_batch=self.internal_batch_size)
+        ends = decode(self.decoder, torch.stack((z0, z1)), batch_size=self.batch_size)
+        return decode(self.encoder, line(ends[0], ends[1], points), batch_size=self.batch_size)
 
     def guide(self, x: Tensor, *, beta: float | int = 10.0) -> Explainer:
         """The path with the bend of the geodesics at `x` from black, and softplus in place of the network's ReLUs.
@@ -149,7 +150,7 @@ class ManifoldIG(LatentPathIG):
         return LatentPathIG(
             self.model, self.encoder, self.decoder, endpoint=self.endpoint, bridge_points=self.bridge_points,
             bend=_bend(found), n_steps=len(found.latents) - 1, rule=self.rule, score=self.score,
-            internal_batch_size=self.internal_batch_size,
+            batch_size=self.batch_size,
         )  # fmt: skip
 
     def _integrate(

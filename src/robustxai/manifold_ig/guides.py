@@ -14,7 +14,8 @@ from robustxai.explainers.base import Explainer
 from robustxai.manifold_ig.baselines import as_baseline
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
 from robustxai.manifold_ig.latent_path import LatentPathIG
-from robustxai.manifold_ig.saliency_maps import Explain, signed
+from robustxai.manifold_ig.saliency_maps import signed
+from robustxai.shapes import Explain
 
 
 def frozen(

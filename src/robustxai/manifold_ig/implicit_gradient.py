@@ -15,10 +15,11 @@ from torch import Tensor
 from robustxai.checks import check_count
 from robustxai.manifold_ig.baselines import as_baseline
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
-from robustxai.manifold_ig.integrated_gradients import PathIntegral, Target
+from robustxai.manifold_ig.integrated_gradients import PathIntegral
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.pullback_metric import Codes, Decoder, Latents, curve_energy, decode
 from robustxai.manifold_ig.sine_curves import line
+from robustxai.shapes import Target
 
 
 def end_gradient(
@@ -138,7 +139,7 @@ def implicit(
         found = ImplicitPathIG(
             held.model, held.encoder, held.decoder, endpoint=held.endpoint, bend=held.bend,
             bridge_points=held.bridge_points, n_steps=held.n_steps, rule=held.rule, score=held.score,
-            internal_batch_size=held.internal_batch_size,
+            batch_size=held.batch_size,
         )  # fmt: skip
         found.iterations = iterations
         return found

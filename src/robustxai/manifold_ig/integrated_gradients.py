@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, overload
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.checks import as_target, check_batch, check_count, check_name
@@ -27,9 +27,8 @@ from robustxai.manifold_ig.paths import like
 from robustxai.manifold_ig.pullback_metric import Decoder, decode
 from robustxai.manifold_ig.quadrature_rules import RULES, quadrature
 from robustxai.models import logits_of
+from robustxai.shapes import Inputs, Target
 
-Sample = Float[Tensor, "n *sample"]
-Target = int | Int[Tensor, " n"] | None
 Baselines = Float[Tensor, "*baseline"] | float | int | None
 
 
@@ -52,7 +51,7 @@ class PathExplainer(GradientExplainer):
         n_steps: segments of the path.
         rule: quadrature along the path, see `quadrature_rules.quadrature`.
         score: the explained scalar, the target's "logit" or its probability "prob".
-        internal_batch_size: most images in one pass of a network; None for no limit. It bounds passes, not paths:
+        batch_size: most images in one pass of a network; None for no limit. It bounds passes, not paths:
             the images of decoded paths are in memory, n_steps + 1 for each sample.
 
     Raises ValueError for an unknown rule or score, fewer than 1 step, or passes of fewer than 1 image.
@@ -76,30 +75,28 @@ class PathExplainer(GradientExplainer):
         n_steps: int = 50,
         rule: str = "midpoint",
         score: str = "logit",
-        internal_batch_size: int | None = 64,
+        batch_size: int | None = 64,
     ):
         check_name("rule", rule, self.rules)
         check_name("score", score, SCORES)
         self.model, self.n_steps, self.rule, self.score = model, check_count("n_steps", n_steps), rule, score
-        self.internal_batch_size = (
-            None if internal_batch_size is None else check_count("internal_batch_size", internal_batch_size)
-        )
+        self.batch_size = None if batch_size is None else check_count("batch_size", batch_size)
 
     @overload
-    def attribute(self, x: Sample, target: Target = None, baselines: Baselines = None) -> Sample: ...
+    def attribute(self, x: Inputs, target: Target = None, baselines: Baselines = None) -> Inputs: ...
 
     @overload
     def attribute(
-        self, x: Sample, target: Target = None, baselines: Baselines = None, *, return_convergence_delta: bool
-    ) -> tuple[Sample, Float[Tensor, " n"]]: ...
+        self, x: Inputs, target: Target = None, baselines: Baselines = None, *, return_convergence_delta: bool
+    ) -> tuple[Inputs, Float[Tensor, " n"]]: ...
 
     def attribute(
         self,
-        x: Sample,
+        x: Inputs,
         target: Target = None,
         baselines: Baselines = None,
         return_convergence_delta: bool = False,
-    ) -> Sample | tuple[Sample, Float[Tensor, " n"]]:
+    ) -> Inputs | tuple[Inputs, Float[Tensor, " n"]]:
         """Attributions of the shape of `x`, and with `return_convergence_delta` also Captum's delta (n,).
 
         Images outside [0, 1] without baselines get one warning: 0 is not their black.
@@ -118,7 +115,7 @@ class PathExplainer(GradientExplainer):
             return path.integral.values
         return path.integral.values, self._diagnose(x, path).delta
 
-    def explain(self, x: Sample, target: Target = None, baselines: Baselines = None) -> Attribution:
+    def explain(self, x: Inputs, target: Target = None, baselines: Baselines = None) -> Attribution:
         """The attribution with its diagnostics; arguments as in `attribute`."""
         return self._diagnose(x, self._with_diagnostics()._attribute(x, target, baselines))
 
@@ -161,8 +158,8 @@ class PathExplainer(GradientExplainer):
         raise NotImplementedError
 
     def _in_passes(self, network: Decoder, x: Tensor) -> Tensor:
-        """What a network gives for all samples, `internal_batch_size` of them at a time."""
-        parts = x.split(self.internal_batch_size or len(x))
+        """What a network gives for all samples, `batch_size` of them at a time."""
+        parts = x.split(self.batch_size or len(x))
         return network(x) if len(parts) == 1 else torch.cat([network(part) for part in parts])
 
     def _logits(self, x: Tensor) -> Tensor:
@@ -183,7 +180,7 @@ class PathExplainer(GradientExplainer):
         points, weights = quadrature(images, self.rule)
         integral = node_integral(
             self.model, points.to(kind), weights, index, score=self.score,
-            internal_batch_size=self.internal_batch_size, steady=self.steady,
+            batch_size=self.batch_size, steady=self.steady,
         )  # fmt: skip
         finite = images.flatten(2).isfinite().all(2).all(0)
         return PathIntegral(
@@ -197,7 +194,7 @@ class PathExplainer(GradientExplainer):
     def _rebuilt(self, x: Tensor) -> Tensor:
         assert self.encoder is not None and self.decoder is not None
         codes = self._encoded_in_passes(x)
-        return like(decode(self.decoder, codes[None], max_batch=self.internal_batch_size), x)[0]
+        return like(decode(self.decoder, codes[None], batch_size=self.batch_size), x)[0]
 
     def _encoded_in_passes(self, x: Tensor) -> Tensor:
         assert self.encoder is not None
@@ -244,7 +241,7 @@ class IntegratedGradients(PathExplainer):
         index = self._target(end, target)
         integral = line_integral(
             self.model, start, end, index, steps=self.n_steps, rule=self.rule, score=self.score,
-            internal_batch_size=self.internal_batch_size, steady=self.steady,
+            batch_size=self.batch_size, steady=self.steady,
         )  # fmt: skip
         ends = torch.stack((start, end))
         return PathIntegral(ends, integral, index, ends.flatten(2).isfinite().all(2).all(0))

@@ -21,9 +21,9 @@ from robustxai.data.scenes.portraits import FACTORS as PORTRAITS
 from robustxai.manifold_ig.geodesic_checks import check_curve, is_count
 from robustxai.manifold_ig.lbfgs import minimise
 from robustxai.runtime import side_by_side
+from robustxai.shapes import Images
 
 Factors = Float[Tensor, "m factor"]
-Images = Float[Tensor, "n channel height width"]
 TOGETHER = 12  # images in one search, of several that run in parallel
 EDGE = 0.02  # starts are kept this share of the range off its ends, where the search has no gradient
 

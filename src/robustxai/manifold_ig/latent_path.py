@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from robustxai.checks import check_callable, check_count, check_name
 from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.geodesic import Geodesic
-from robustxai.manifold_ig.integrated_gradients import PathExplainer, PathIntegral, Target
+from robustxai.manifold_ig.integrated_gradients import PathExplainer, PathIntegral
 from robustxai.manifold_ig.path_cache import Recall
 from robustxai.manifold_ig.pullback_metric import Decoder, Latents, decode
 from robustxai.manifold_ig.sine_curves import line
+from robustxai.shapes import Target
 
 Memory = dict[bytes, Any]
 
@@ -105,7 +106,7 @@ class LatentPathIG(PathExplainer):
     def images(self, latents: Latents) -> Float[Tensor, "points n *image"]:
         """The decoded points of a path; from the memory, where there is one and no graph is wanted."""
         assert self.decoder is not None
-        make = partial(decode, self.decoder, latents, max_batch=self.internal_batch_size)
+        make = partial(decode, self.decoder, latents, batch_size=self.batch_size)
         return make() if latents.requires_grad else self._recalled("images", make, latents)
 
     def _decoded(

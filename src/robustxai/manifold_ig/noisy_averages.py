@@ -12,13 +12,9 @@ from torch import Tensor, nn
 
 from robustxai.checks import check_count, check_generator, check_number
 from robustxai.manifold_ig.baselines import as_baseline
-from robustxai.manifold_ig.integrated_gradients import (
-    IntegratedGradients,
-    PathExplainer,
-    PathIntegral,
-    Target,
-)
+from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer, PathIntegral
 from robustxai.manifold_ig.path_integral import Integral, line_integral, made_gradients
+from robustxai.shapes import Target
 
 
 class _Noisy(PathExplainer):
@@ -53,7 +49,7 @@ class SmoothGradIG(_Noisy):
         std: standard deviation of the noise in units of the image, for images in [0, 1]; 0 is IntegratedGradients.
         generator: its state when the explainer is made is where the noise of every call begins; it is left as it is.
             None: seed 0. Numbers are drawn on its device.
-        options: n_steps, rule, score, internal_batch_size, as of IntegratedGradients.
+        options: n_steps, rule, score, batch_size, as of IntegratedGradients.
 
     Noise is added to the image and not to the baseline. With `target=None` the class is that of the image without
     noise, and `explain` compares with F there, so its `delta` holds what the noise changes in F.
@@ -83,7 +79,7 @@ class SmoothGradIG(_Noisy):
         for noise in self._noise(x, self.generator.clone_state()):
             found = line_integral(
                 self.model, start, x + noise, index, steps=self.n_steps, rule=self.rule, score=self.score,
-                internal_batch_size=self.internal_batch_size,
+                batch_size=self.batch_size,
             )  # fmt: skip
             values, scores = values + found.values / self.samples, found.scores / self.samples + scores
         ends = torch.stack((start, x))
@@ -97,7 +93,7 @@ class GradientSHAP(_Noisy):
     Args:
         samples: draws of b, a and noise; each costs one gradient.
         std, generator: as of SmoothGradIG.
-        score, internal_batch_size: as of PathExplainer.
+        score, batch_size: as of PathExplainer.
 
     `baselines` is a set (m, *sample) that b is drawn from, the same draws for every image; or one image, a number, or
     None for black. `explain` compares with F at the mean of the set; points are in the order of a.
@@ -118,11 +114,11 @@ class GradientSHAP(_Noisy):
         std: float | int = 0.1,
         generator: torch.Generator | None = None,
         score: str = "logit",
-        internal_batch_size: int | None = 64,
+        batch_size: int | None = 64,
     ):
         super().__init__(
             model, samples=samples, std=std, generator=generator, rule="random", score=score,
-            internal_batch_size=internal_batch_size,
+            batch_size=batch_size,
         )  # fmt: skip
 
     def _baseline(self, baselines: Tensor | float | None, x: Tensor) -> Tensor:
@@ -148,7 +144,7 @@ class GradientSHAP(_Noisy):
             return begin + place[times] * way, way / self.samples
 
         integral = made_gradients(
-            self.model, part, self.samples, index, score=self.score, internal_batch_size=self.internal_batch_size
+            self.model, part, self.samples, index, score=self.score, batch_size=self.batch_size
         )  # fmt: skip
         ends = torch.stack((start.mean(0).expand_as(x), x))
         return PathIntegral(ends, integral, index, ends.flatten(2).isfinite().all(2).all(0))

@@ -18,9 +18,10 @@ from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, run
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
 from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.latent_path import LatentPathIG
-from robustxai.manifold_ig.path_integral import Target, weighted_gradients
+from robustxai.manifold_ig.path_integral import weighted_gradients
 from robustxai.manifold_ig.paths import endpoints, straight
 from robustxai.manifold_ig.pullback_metric import curve_bounds, segments
+from robustxai.shapes import Target
 
 Path = Float[Tensor, "points n *sample"]
 PerPoint = Float[Tensor, "points n"]
@@ -56,7 +57,7 @@ def curve_ratios(path: Path, reference: Float[Tensor, "others n *sample"]) -> Cu
 
 
 @torch.no_grad()
-def autoencoder_residual(path: Path, autoencoder: Network, *, max_batch: int = 256) -> PerPoint:
+def autoencoder_residual(path: Path, autoencoder: Network, *, batch_size: int = 256) -> PerPoint:
     """||y - g(h(y))|| of every image of a path: small where the autoencoder knows such images.
 
     autoencoder: images to reconstructions, x -> decode(encode(x)). For a path that this decoder has made the
@@ -68,7 +69,7 @@ def autoencoder_residual(path: Path, autoencoder: Network, *, max_batch: int = 2
     check_calm("autoencoder", autoencoder)
     check_curve("path", path, least=1, kind="paths")
     flat, off = path.flatten(0, 1), []
-    for part in flat.split(check_count("max_batch", max_batch)):
+    for part in flat.split(check_count("batch_size", batch_size)):
         again = run(autoencoder, part, "autoencoder")
         if not isinstance(again, Tensor) or again.shape != part.shape:
             shape = tuple(again.shape) if isinstance(again, Tensor) else type(again).__name__
@@ -124,7 +125,7 @@ def gradient_noise(
     target: Target = None,
     *,
     score: str = "logit",
-    internal_batch_size: int = 64,
+    batch_size: int = 64,
 ) -> PerPath:
     """Mean of 1 - cos between the classifier's gradients at neighbouring points, in [0, 2]; 0 is steady.
 
@@ -134,7 +135,7 @@ def gradient_noise(
     check_curve("path", path, kind="paths")
     integral = weighted_gradients(
         model, path.detach(), path.new_zeros(()).expand_as(path), target, score=score,
-        internal_batch_size=internal_batch_size, steady=True,
+        batch_size=batch_size, steady=True,
     )  # fmt: skip
     assert integral.noise is not None
     return integral.noise

@@ -15,9 +15,9 @@ Penalty = Callable[[Tensor], Tensor]
 
 
 @torch.no_grad()
-def decoded_ends(decoder: Decoder, z0: Tensor, z1: Tensor, max_batch: int | None) -> Tensor:
+def decoded_ends(decoder: Decoder, z0: Tensor, z1: Tensor, batch_size: int | None) -> Tensor:
     """The images of the ends, (2, n, *image), each as the decoder gives it for these codes alone, to the bit."""
-    return torch.cat([decode(decoder, z[None], max_batch=max_batch) for z in (z0, z1)])
+    return torch.cat([decode(decoder, z[None], batch_size=batch_size) for z in (z0, z1)])
 
 
 class Objective:
@@ -30,14 +30,14 @@ class Objective:
         z1: Tensor,
         penalty: Penalty | None,
         weight: float | int,
-        max_batch: int | None,
+        batch_size: int | None,
     ) -> None:
         self.decoder, self.z0, self.z1 = decoder, z0, z1
-        self.penalty, self.weight, self.max_batch = penalty, weight, max_batch
-        self.ends = decoded_ends(decoder, z0, z1, max_batch)
+        self.penalty, self.weight, self.batch_size = penalty, weight, batch_size
+        self.ends = decoded_ends(decoder, z0, z1, batch_size)
 
     def __call__(self, a: Tensor, rows: Tensor, n_points: int) -> tuple[Tensor, Tensor]:
-        size = max(1, self.max_batch // (n_points - 2)) if self.max_batch else len(rows)
+        size = max(1, self.batch_size // (n_points - 2)) if self.batch_size else len(rows)
         parts = [
             self._part(*some, n_points) for some in zip(a.detach().split(size), rows.split(size), strict=True)
         ]

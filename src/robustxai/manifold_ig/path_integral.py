@@ -18,10 +18,9 @@ from robustxai.manifold_ig.first_layer import Segment, entered, slope
 from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, check_same
 from robustxai.manifold_ig.gradient_steadiness import Turning
 from robustxai.manifold_ig.precision import widened
-from robustxai.manifold_ig.quadrature_rules import Images, Nodes, nodes
+from robustxai.manifold_ig.quadrature_rules import Nodes, PathImages, nodes
 from robustxai.models import Network, logits_of
-
-Target = int | Int[Tensor, " n"] | None
+from robustxai.shapes import Target
 
 
 class Integral(NamedTuple):
@@ -52,21 +51,21 @@ def gradients(
 
 def accumulated(
     model: Network,
-    images: Images,
+    images: PathImages,
     target: Target = None,
     score: str = "logit",
     *,
-    internal_batch_size: int | None = None,
+    batch_size: int | None = None,
 ) -> Float[Tensor, "points n *sample"]:
     """The attribution gathered from the start of the path to each of its points (form A, trapezoid rule).
 
-    target: the class, or one for each path; None for the one predicted where the path ends. internal_batch_size: most
+    target: the class, or one for each path; None for the one predicted where the path ends. batch_size: most
     points in a pass of the model; None for all at once. Raises ValueError for fewer than 2 points, another number of
     targets than paths, a class or score that is not there, or a network in training mode.
     """
     check_curve("images", images, kind="paths")
     check_finite("images", images)
-    index, size = _checked(model, images[-1], target, score, internal_batch_size)
+    index, size = _checked(model, images[-1], target, score, batch_size)
     flat, classes = images.flatten(0, 1), index.repeat(len(images))
     parts = [
         gradients(model, flat[cut], classes[cut], score)[0].detach()
@@ -84,10 +83,10 @@ def weighted_gradients(
     target: Target = None,
     *,
     score: str = "logit",
-    internal_batch_size: int | None = None,
+    batch_size: int | None = None,
     steady: bool = False,
 ) -> Integral:
-    """sum_p weights_p * grad F(points_p), with at most `internal_batch_size` points in a pass of the model.
+    """sum_p weights_p * grad F(points_p), with at most `batch_size` points in a pass of the model.
 
     No graph is kept unless the points or weights carry one (an attack differentiates the attribution). target: the
     class, or one for each path; None for the one predicted at the last point. steady: with the noise of the gradients,
@@ -100,8 +99,8 @@ def weighted_gradients(
         raise ValueError(
             f"weights must have the shape of points, {tuple(points.shape)}, got {tuple(weights.shape)}"
         )
-    index, size = _checked(model, points[-1], target, score, internal_batch_size)
-    return node_integral(model, points, weights, index, score=score, internal_batch_size=size, steady=steady)
+    index, size = _checked(model, points[-1], target, score, batch_size)
+    return node_integral(model, points, weights, index, score=score, batch_size=size, steady=steady)
 
 
 def node_integral(
@@ -119,14 +118,14 @@ def made_gradients(
     target: Int[Tensor, " n"],
     *,
     score: str = "logit",
-    internal_batch_size: int | None = None,
+    batch_size: int | None = None,
     steady: bool = False,
 ) -> Integral:
     """As `weighted_gradients`, with points and weights that are made as they are needed, never all at once.
 
     part: from a slice of the `times` points of each path, and one of the samples, to these points and their weights.
     """
-    size = internal_batch_size or times * len(target)
+    size = batch_size or times * len(target)
 
     def some(rows: slice) -> Integral:
         own = lambda cut: part(cut, rows)  # noqa: E731
@@ -144,12 +143,12 @@ def straight_integral(
     steps: int = 50,
     rule: str = "midpoint",
     score: str = "logit",
-    internal_batch_size: int | None = None,
+    batch_size: int | None = None,
     steady: bool = False,
 ) -> Integral:
     """(end - start) * sum_p w_p grad F(start + t_p (end - start)): Integrated Gradients (spec 3.8, item 1).
 
-    The points are made in passes of at most `internal_batch_size`, never all at once; behind the network's first layer
+    The points are made in passes of at most `batch_size`, never all at once; behind the network's first layer
     where that is the same (see `entered`), unless `steady` needs the gradients of single points. rule: "midpoint",
     "left", "right", "trapezoid" (steps + 1 points of total weight 1), "released" (as left) or "gausslegendre".
 
@@ -158,9 +157,9 @@ def straight_integral(
     """
     check_rows("end", end)
     check_same("start", start, "end", end)
-    index, size = _checked(model, end, target, score, internal_batch_size)
+    index, size = _checked(model, end, target, score, batch_size)
     return line_integral(
-        model, start, end, index, steps=steps, rule=rule, score=score, internal_batch_size=size, steady=steady
+        model, start, end, index, steps=steps, rule=rule, score=score, batch_size=size, steady=steady
     )
 
 
@@ -173,12 +172,12 @@ def line_integral(
     steps: int,
     rule: str,
     score: str,
-    internal_batch_size: int | None,
+    batch_size: int | None,
     steady: bool = False,
 ) -> Integral:
     """`straight_integral` of what is checked already."""
     t, w = (v.to(widened(end)) for v in nodes(steps, rule))
-    size = internal_batch_size or len(t) * len(end)
+    size = batch_size or len(t) * len(end)
 
     def some(cut: slice) -> Integral:
         path = (Segment if steady else entered)(model, start[cut], end[cut])
@@ -193,12 +192,12 @@ def line_integral(
 
 
 def _checked(
-    model: Network, x: Tensor, target: Target, score: str, internal_batch_size: int | None
+    model: Network, x: Tensor, target: Target, score: str, batch_size: int | None
 ) -> tuple[Tensor, int | None]:
     """The classes of samples x, and the size of a pass; ValueError as the public functions say."""
     check_calm("model", model)
     check_name("score", score, SCORES)
-    size = None if internal_batch_size is None else check_count("internal_batch_size", internal_batch_size)
+    size = None if batch_size is None else check_count("batch_size", batch_size)
     return checked_target(model, x, target), size
 
 

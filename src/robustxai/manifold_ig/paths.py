@@ -15,13 +15,13 @@ from robustxai.checks import check_callable, check_count, check_name, check_numb
 from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, check_same
 from robustxai.manifold_ig.precision import widened, widest
 from robustxai.manifold_ig.sine_curves import line
+from robustxai.shapes import Inputs
 
-Sample = Float[Tensor, "n *sample"]
 Path = Float[Tensor, "points n *sample"]
 ENDPOINTS = ("recon", "bridge", "anchor")
 
 
-def straight(start: Sample, end: Sample, n_points: int) -> Path:
+def straight(start: Inputs, end: Inputs, n_points: int) -> Path:
     """The straight line from `start` to `end`, both exact: the path of Integrated Gradients. 2 points or more."""
     check_rows("end", end)
     check_same("start", start, "end", end)
@@ -30,7 +30,7 @@ def straight(start: Sample, end: Sample, n_points: int) -> Path:
 
 
 def endpoints(
-    path: Path, start: Sample, end: Sample, mode: str = "recon", *, points: int = 1
+    path: Path, start: Inputs, end: Inputs, mode: str = "recon", *, points: int = 1
 ) -> Float[Tensor, "more n *sample"]:
     """Treat the gap between a path of reconstructions and the raw images (spec 3.5).
 
@@ -112,8 +112,8 @@ def blur_path(
 
 def guided_path(
     gradient: Callable[[Tensor], Tensor],
-    start: Sample,
-    end: Sample,
+    start: Inputs,
+    end: Inputs,
     *,
     steps: int = 200,
     fraction: float | int = 0.25,
@@ -143,13 +143,13 @@ def check_guiding(fraction: float | int, max_dist: float | int) -> None:
 
 def guided_steps(
     gradient: Callable[[Tensor], Tensor],
-    start: Sample,
-    end: Sample,
+    start: Inputs,
+    end: Inputs,
     *,
     steps: int,
     fraction: float | int,
     max_dist: float | int,
-) -> Iterator[tuple[Sample, Sample, Sample]]:
+) -> Iterator[tuple[Inputs, Inputs, Inputs]]:
     """The steps of `guided_path` one by one: the images before, the gradient there, the images after."""
     shape, goal, origin = end.shape, end.flatten(1), start.flatten(1)
     span = goal - origin

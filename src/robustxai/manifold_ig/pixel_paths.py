@@ -10,15 +10,11 @@ from robustxai.explainers.base import Explainer
 from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.gradient_steadiness import Turning
 from robustxai.manifold_ig.guides import BPDA
-from robustxai.manifold_ig.integrated_gradients import (
-    IntegratedGradients,
-    PathExplainer,
-    PathIntegral,
-    Target,
-)
+from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer, PathIntegral
 from robustxai.manifold_ig.path_integral import Integral, gradients, made_gradients
 from robustxai.manifold_ig.precision import widened
 from robustxai.manifold_ig.quadrature_rules import RULES
+from robustxai.shapes import Target
 
 TINY_BLUR = 0.01
 
@@ -83,7 +79,7 @@ class BlurIG(PathExplainer):
 
         integral = made_gradients(
             self.model, part, self.n_steps, index, score=self.score,
-            internal_batch_size=self.internal_batch_size, steady=self.steady,
+            batch_size=self.batch_size, steady=self.steady,
         )  # fmt: skip
         integral = Integral(
             integral.values, integral.scores.flip(0), integral.noise
@@ -127,7 +123,7 @@ class GuidedIG(PathExplainer):
     def guide(self, x: Tensor, *, beta: float | int = 10.0) -> Explainer:
         """These values with the derivative of IntegratedGradients (BPDA), of a softplus copy where there are ReLUs."""
         behind = IntegratedGradients(
-            self.model, n_steps=self.n_steps, score=self.score, internal_batch_size=self.internal_batch_size
+            self.model, n_steps=self.n_steps, score=self.score, batch_size=self.batch_size
         )
         return BPDA(self, behind.guide(x, beta=beta))
 
@@ -135,7 +131,7 @@ class GuidedIG(PathExplainer):
     def _integrate(self, x: Tensor, start: Tensor, target: Target) -> PathIntegral:
         x, kind = x.detach(), x.dtype
         index = self._target(x, target)
-        size, scores = self.internal_batch_size or len(x), []
+        size, scores = self.batch_size or len(x), []
 
         def slope(images: Tensor) -> Tensor:
             pairs = zip(images.to(kind).split(size), index.split(size), strict=True)

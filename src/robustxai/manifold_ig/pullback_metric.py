@@ -22,7 +22,7 @@ Codes = Float[Tensor, "n *latent"]
 Samples = Float[Tensor, "n *image"]
 Curve = Float[Tensor, "points n *sample"]
 Latents = Float[Tensor, "points n *latent"]
-Images = Float[Tensor, "points n *image"]
+PathImages = Float[Tensor, "points n *image"]
 PerCurve = Float[Tensor, " n"]
 
 
@@ -55,15 +55,15 @@ def metric_product(decoder: Decoder, z: Codes, u: Codes) -> Codes:
     return pull(decoder, z, push(decoder, z, u))
 
 
-def dense_metric(decoder: Decoder, z: Codes, *, chunk: int = 256) -> Float[Tensor, "n d d"]:
-    """G(z) as a matrix per code, d = numbers in a code: d products, `chunk` at a time. Only for small d."""
+def dense_metric(decoder: Decoder, z: Codes, *, batch_size: int = 256) -> Float[Tensor, "n d d"]:
+    """G(z) as a matrix per code, d = numbers in a code: d products, `batch_size` at a time. Only for small d."""
     check_rows("z", z)
-    check_count("chunk", chunk)
+    check_count("batch_size", batch_size)
     check_callable("decoder", decoder)
     n, d = len(z), z[0].numel()
     units = torch.eye(d, dtype=z.dtype, device=z.device)
     columns = []
-    for some in units.split(max(1, chunk // n)):
+    for some in units.split(max(1, batch_size // n)):
         u = some[:, None].expand(-1, n, -1).reshape(-1, *z.shape[1:])
         columns.append(metric_product(decoder, z.repeat(len(some), *[1] * (z.ndim - 1)), u).reshape(-1, n, d))
     return torch.cat(columns).movedim(0, -1)
@@ -96,13 +96,13 @@ def norms(x: Float[Tensor, " n *sample"]) -> PerCurve:
     return x.flatten(1).norm(dim=1)
 
 
-def decode(decoder: Decoder, latents: Latents, *, max_batch: int | None = None) -> Images:
-    """The images of all points of all curves, `max_batch` codes at a time (None: all at once).
+def decode(decoder: Decoder, latents: Latents, *, batch_size: int | None = None) -> PathImages:
+    """The images of all points of all curves, `batch_size` codes at a time (None: all at once).
 
     Raises ValueError when the decoder does not run on the codes or does not return one image for each.
     """
     check_curve("latents", latents, least=1)
-    size = None if max_batch is None else check_count("max_batch", max_batch)
+    size = None if batch_size is None else check_count("batch_size", batch_size)
     flat = latents.flatten(0, 1)
     parts = flat.split(size) if size else (flat,)
     images = [run(decoder, part, "decoder") for part in parts]

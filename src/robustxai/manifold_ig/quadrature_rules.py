@@ -12,12 +12,12 @@ from torch import Tensor
 from robustxai.checks import check_count, check_name
 from robustxai.manifold_ig.geodesic_checks import check_curve
 
-Images = Float[Tensor, "points n *sample"]
+PathImages = Float[Tensor, "points n *sample"]
 Nodes = Float[Tensor, "nodes n *sample"]
 RULES = ("midpoint", "trapezoid", "left", "released")
 
 
-def quadrature(images: Images, rule: str = "midpoint") -> tuple[Nodes, Nodes]:
+def quadrature(images: PathImages, rule: str = "midpoint") -> tuple[Nodes, Nodes]:
     """Points and weights of a rule on the path `images` y_0 ... y_N, with delta_i = y_{i+1} - y_i.
 
     midpoint: grad F((y_i + y_{i+1})/2) * delta_i. trapezoid: (grad F(y_i) + grad F(y_{i+1}))/2 * delta_i.

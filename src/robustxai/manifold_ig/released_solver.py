@@ -18,8 +18,8 @@ from robustxai.manifold_ig.geodesic_checks import check_ends, check_sweeps
 from robustxai.manifold_ig.pullback_metric import (
     Codes,
     Decoder,
-    Images,
     Latents,
+    PathImages,
     PerCurve,
     curve_energy,
     decode,
@@ -29,7 +29,7 @@ from robustxai.manifold_ig.pullback_metric import (
 
 STEP, EPSILON, SWEEPS, NODES = 5e-5, 1000.0, 300, 20
 Square = Callable[[Decoder, Latents], PerCurve]
-Sweep = Callable[[Decoder, Latents, Images, Tensor], tuple[Latents, Images]]
+Sweep = Callable[[Decoder, Latents, PathImages, Tensor], tuple[Latents, PathImages]]
 
 
 class ReleasedPath(NamedTuple):
@@ -68,7 +68,9 @@ def reference_square(decoder: Decoder, z: Latents) -> PerCurve:
     return sum(parts, z.new_zeros(z.shape[1]))
 
 
-def reference_sweep(decoder: Decoder, z: Latents, _images: Images, step: Tensor) -> tuple[Latents, Images]:
+def reference_sweep(
+    decoder: Decoder, z: Latents, _images: PathImages, step: Tensor
+) -> tuple[Latents, PathImages]:
     """One sweep from codes `z`, and the images of the moved codes; step: of each curve."""
     moved = z.clone()
     for i in range(1, len(z) - 1):
@@ -82,7 +84,7 @@ def square(decoder: Decoder, z: Latents) -> PerCurve:
     return slope.transpose(0, 1).flatten(1).square().sum(1)
 
 
-def sweep(decoder: Decoder, z: Latents, images: Images, step: Tensor) -> tuple[Latents, Images]:
+def sweep(decoder: Decoder, z: Latents, images: PathImages, step: Tensor) -> tuple[Latents, PathImages]:
     """As `reference_sweep`, with the `images` of z at hand: a node is decoded where it was and where it went."""
     moved, seen = z.clone(), images.clone()
     for i in range(1, len(z) - 1):

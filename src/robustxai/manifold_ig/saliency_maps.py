@@ -3,7 +3,6 @@
 Knows tensors only.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,9 +11,8 @@ from torch import Tensor
 
 from robustxai.explainers.base import Explainer
 from robustxai.explainers.reduce import read, reduced
+from robustxai.shapes import Explain, Inputs
 
-Sample = Float[Tensor, "n *sample"]
-Explain = Callable[..., Tensor]
 saliency = reduced
 """|A|, summed over the channels of images: (n, c, h, w) to (n, 1, h, w); the one rule of the library."""
 
@@ -56,11 +54,11 @@ class SaliencyOf(Explainer):
             )
         return SaliencyOf(on(model))
 
-    def guide(self, x: Sample, **options: Any) -> Explainer:
+    def guide(self, x: Inputs, **options: Any) -> Explainer:
         """The maps of the explainer's own guide; itself for a function that has none."""
         guide = getattr(self.explain, "guide", None)
         return self if guide is None else SaliencyOf(guide(x, **options))
 
-    def attribute(self, x: Sample, target: Any = None) -> Float[Tensor, " n *map"]:
+    def attribute(self, x: Inputs, target: Any = None) -> Float[Tensor, " n *map"]:
         """What the explainer gives when called, as a map."""
         return read(self.explain)(x, target)

@@ -144,15 +144,17 @@ def distance(features: Features, images: Tensor, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def reconstruction_error(model: nn.Module, x: Tensor, y: Tensor | None = None, *, batch: int = 128) -> float:
+def reconstruction_error(
+    model: nn.Module, x: Tensor, y: Tensor | None = None, *, batch_size: int = 128
+) -> float:
     """Mean squared error per pixel of decode(encode(x)) in eval mode: a `measure` for `fit`; modes put back."""
     check_batch("x", x)
-    check_count("batch", batch)
+    check_count("batch_size", batch_size)
     check_module("model", model)
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        total = sum(float((model(part) - part).square().sum()) for part in x.split(batch))
+        total = sum(float((model(part) - part).square().sum()) for part in x.split(batch_size))
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -17,13 +17,13 @@ from torchvision.transforms.functional import gaussian_blur
 from robustxai.checks import as_target, check_count, check_images
 from robustxai.eval_mode import check_calm
 from robustxai.models import Network, logits_of
+from robustxai.shapes import Images
 
 from .inputs import as_filling
 from .maps import constant, order, spatial, unusable
 from .predictions import predicted, scored
 from .spread import resize
 
-Images = Float[Tensor, "n channel height width"]
 Maps = Float[Tensor, " m *map"]
 Targets = (
     Any  # an int, integers (n,) as a tensor, an array or a list, or None: see `robustxai.checks.as_target`
@@ -59,18 +59,18 @@ def deletion(
     *,
     baseline: str | float | int | Tensor = "mean",
     steps: int = 20,
-    max_batch: int = 256,
+    batch_size: int = 256,
 ) -> Curve:
     """p_c while the pixels of `x` are replaced by the baseline, largest attribution first.
 
     `maps` are resized (bilinear) to the image; ties keep raster order. `target`: class per image, one
     class, or None for the class predicted on `x`. `baseline`: "mean" (per image and channel), "blur"
     (Gaussian, sigma = a tenth of the shorter side), a value, or a tensor that broadcasts over `x`.
-    `max_batch`: images per forward pass. A row is nan where the map is constant or not finite, or the logits are
+    `batch_size`: images per forward pass. A row is nan where the map is constant or not finite, or the logits are
     not. Raises ValueError for a network with layers in training mode, a target that is no class, other numbers of
     maps or targets than images, steps outside 1 ... pixels, and images that are empty or not finite.
     """
-    return _curve(model, x, maps, target, baseline, steps, max_batch, insert=False)
+    return _curve(model, x, maps, target, baseline, steps, batch_size, insert=False)
 
 
 def insertion(
@@ -81,12 +81,12 @@ def insertion(
     *,
     baseline: str | float | int | Tensor = "blur",
     steps: int = 20,
-    max_batch: int = 256,
+    batch_size: int = 256,
 ) -> Curve:
     """p_c while the pixels of `x` replace those of the baseline, largest attribution first; arguments as in
     `deletion`.
     """
-    return _curve(model, x, maps, target, baseline, steps, max_batch, insert=True)
+    return _curve(model, x, maps, target, baseline, steps, batch_size, insert=True)
 
 
 def baseline_image(x: Images, baseline: str | float | int | Tensor) -> Images:
@@ -104,10 +104,10 @@ def baseline_image(x: Images, baseline: str | float | int | Tensor) -> Images:
     return as_filling("baseline", baseline, x).expand_as(x)
 
 
-def targets(model: Classifier, x: Tensor, target: Targets, max_batch: int) -> Int[Tensor, " n"]:
+def targets(model: Classifier, x: Tensor, target: Targets, batch_size: int) -> Int[Tensor, " n"]:
     """One class index per image. Raises ValueError for a target that is no class of the model, or not one an image."""
     if target is None:
-        return torch.cat([predicted(logits_of(model, part)) for part in x.split(max_batch)])
+        return torch.cat([predicted(logits_of(model, part)) for part in x.split(batch_size)])
     return as_target(target, logits_of(model, x[:1]).expand(len(x), -1))
 
 
@@ -119,14 +119,14 @@ def _curve(
     target: Targets,
     baseline: str | float | int | Tensor,
     steps: int,
-    max_batch: int,
+    batch_size: int,
     *,
     insert: bool,
 ) -> Curve:
-    """Both curves: (image, step) pairs in one flat list, cut into chunks of `max_batch`."""
+    """Both curves: (image, step) pairs in one flat list, cut into chunks of `batch_size`."""
     check_calm("model", model)
     check_images("x", x, low=None, high=None)
-    check_count("max_batch", max_batch)
+    check_count("batch_size", batch_size)
     n, size = len(x), (x.shape[2], x.shape[3])
     pixels = size[0] * size[1]
     if check_count("steps", steps) > pixels:
@@ -141,10 +141,10 @@ def _curve(
     rank = torch.empty_like(by_size).scatter_(1, by_size, torch.arange(pixels, device=x.device).expand(n, -1))
     rank = rank.reshape(n, 1, *size)
     changed = torch.linspace(0, pixels, steps + 1, device=x.device).round()
-    base, c = baseline_image(x, baseline), targets(model, x, target, max_batch)
+    base, c = baseline_image(x, baseline), targets(model, x, target, batch_size)
     pairs = torch.cartesian_prod(torch.arange(n, device=x.device), torch.arange(steps + 1, device=x.device))
     p = []
-    for part in pairs.split(max_batch):
+    for part in pairs.split(batch_size):
         i, s = part.unbind(1)
         first = rank[i] < changed[s].reshape(-1, 1, 1, 1)
         p.append(scored(logits_of(model, torch.where(first == insert, x[i], base[i])), c[i]))

@@ -15,13 +15,13 @@ from torch import Tensor
 from robustxai.checks import as_target, check_batch, check_count, check_number, check_positive
 from robustxai.eval_mode import check_calm
 from robustxai.models import logits_of
+from robustxai.shapes import Inputs
 
 from .faithfulness import Classifier, Targets
 from .inputs import as_filling, as_floats, as_generator, wide
 from .maps import nan_where, unusable
 from .predictions import scored
 
-Inputs = Float[Tensor, "n *sample"]
 Scores = Float[Tensor, " n"]
 Perturb = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -92,7 +92,7 @@ def infidelity(
     draws: int = 50,
     score: str = "prob",
     generator: torch.Generator | None = None,
-    max_batch: int = 256,
+    batch_size: int = 256,
 ) -> Infidelity:
     """Infidelity of signed attributions of the shape of `x` (Captum's definition), per sample.
 
@@ -125,7 +125,7 @@ def infidelity(
         raise ValueError(f"perturb must be a callable perturb(x, generator), got {type(perturb).__name__}")
     check_count("draws", draws)
     g, change = as_generator(generator), gaussian_noise() if perturb is None else perturb
-    parts = torch.arange(len(x), device=x.device).split(check_count("max_batch", max_batch))
+    parts = torch.arange(len(x), device=x.device).split(check_count("batch_size", batch_size))
     span = None if baseline is None else x - as_filling("baseline", baseline, x)
     clean = [logits_of(model, x[i]) for i in parts]
     t = as_target(target, torch.cat(clean))

@@ -17,8 +17,9 @@ from torch import Tensor
 from robustxai.checks import as_target, check_count, check_images, check_number, check_share
 from robustxai.eval_mode import check_calm
 from robustxai.models import logits_of
+from robustxai.shapes import Images
 
-from .faithfulness import Classifier, Curve, Images, Maps, Targets
+from .faithfulness import Classifier, Curve, Maps, Targets
 from .inputs import as_generator, wide
 from .maps import constant, spatial, unusable
 from .predictions import predicted, scored
@@ -69,7 +70,7 @@ def information_curves(
     confident: float | int = 0.8,
     entropy: Entropy = webp_bytes,
     generator: torch.Generator | None = None,
-    max_batch: int = 256,
+    batch_size: int = 256,
 ) -> Information:
     """SIC and AIC of non-negative maps, one curve an image (spec of Kapishnikov et al., 1001 points).
 
@@ -88,7 +89,7 @@ def information_curves(
     """
     check_calm("model", model)
     check_images("x", x)
-    check_count("max_batch", max_batch)
+    check_count("batch_size", batch_size)
     check_share("confident", confident)
     if check_share("seeds", seeds) == 1:
         raise ValueError(f"seeds must be a share below 1, got {seeds}")
@@ -99,7 +100,7 @@ def information_curves(
         raise ValueError(f"x must be images of 2 by 2 pixels or more, got {size[0]} by {size[1]}")
     flat = resize(native, size).flatten(1)
     void = constant(flat) | constant(native.flatten(1)) | unusable(flat)  # of `resize`: nan throughout
-    clean = [logits_of(model, part) for part in x.split(max_batch)]
+    clean = [logits_of(model, part) for part in x.split(batch_size)]
     t = as_target(target, torch.cat(clean))
     seed = _seeds(size, float(seeds), as_generator(generator)).to(x.device)
     masks = torch.cat((seed.expand(len(x), 1, *size), _shown(flat, shares).unflatten(2, size) | seed), 1)
@@ -110,7 +111,7 @@ def information_curves(
         [[float(entropy(image)) for image in some] for some in images], dtype=torch.float64, device="cpu"
     ).T
     logits = [torch.cat(clean)] + [
-        torch.cat([logits_of(model, part) for part in some.split(max_batch)]) for some in images[1:]
+        torch.cat([logits_of(model, part) for part in some.split(batch_size)]) for some in images[1:]
     ]
     soft = wide(torch.stack([scored(some, t) for some in logits], 1))
     hard = wide(torch.stack([predicted(some) == t for some in logits], 1))

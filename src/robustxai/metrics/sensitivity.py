@@ -15,12 +15,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import ROUNDING, check_batch, check_callable, check_count, check_number, check_positive
+from robustxai.shapes import Inputs
 
 from .explained import asking
 from .inputs import as_generator
 from .maps import nan_where, unusable
 
-Inputs = Float[Tensor, "n *sample"]
 Target = Any  # an int, integers (n,), or None
 Explain = Any  # explain(x, target) -> attributions (n, ...), or an object with such an `.attribute`
 Ask = Callable[[Tensor], Tensor]

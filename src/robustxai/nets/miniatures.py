@@ -11,15 +11,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.nets.activations import Kind, activation as make
 from robustxai.nets.resnet import Normalize, initialize
 from robustxai.nets.sizes import channel_numbers, check_whole
-
-Images = Float[Tensor, "n channel height width"]
-Logits = Float[Tensor, "n classes"]
+from robustxai.shapes import Images, Logits
 
 
 def unit(inputs: int, outputs: int, kernel: int, kind: Kind, *, stride: int = 1) -> nn.Sequential:

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from robustxai.nets.miniatures import Branches, unit
 from robustxai.nets.resnet import Normalize, initialize
 from robustxai.nets.sizes import channel_numbers, check_whole
+from robustxai.shapes import Images, Logits
 
-Images = Float[Tensor, "n channel height width"]
-Logits = Float[Tensor, "n classes"]
 STAGES = ("b1", "b2", "b3", "b4", "b5")
 
 

@@ -13,10 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustxai.checks import check_count, check_k, check_name, check_positive
-from robustxai.explainers.input_gradient import Target
 from robustxai.explainers.reduce import read
 from robustxai.ranking.checks import check_features
-from robustxai.ranking.thickness import Explain, Inputs, PerSample, ball_draws, fixed_target, ordered
+from robustxai.ranking.thickness import ball_draws, fixed_target, ordered
+from robustxai.shapes import Explain, Inputs, PerSample, Target
 
 Pairs = Float[Tensor, "n top rest"]
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from robustxai.checks import check_count, check_k, check_number, check_positive, check_sequence
 from robustxai.ranking.checks import check_matrix
 from robustxai.ranking.stability import precision_at_k
+from robustxai.shapes import PerSample
 
 Maps = Float[Tensor, "n d"]
-PerSample = Float[Tensor, " n"]
 
 
 class Counterexample(NamedTuple):

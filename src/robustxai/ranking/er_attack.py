@@ -7,10 +7,10 @@ from torch import Tensor
 
 from robustxai.attacks.budget import draw
 from robustxai.attacks.descent import GradientAttack, Objective
-from robustxai.attacks.following import Explain
 from robustxai.checks import check_count, check_name, check_positive, shown
 from robustxai.explainers.reduce import shares
 from robustxai.ranking.gaps import PAIRS, pair_weights
+from robustxai.shapes import Explain
 
 
 class RankingAttack(GradientAttack):

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from robustxai.checks import check_count, check_k, check_name
 from robustxai.ranking.checks import check_matrix, check_same
+from robustxai.shapes import PerSample
 
 PAIRS = ("full", "near", "mm")
 """Which pairs (i in T, j in B) count; see `pair_weights`."""
 
 Scores = Float[Tensor, "n d"]
-PerSample = Float[Tensor, " n"]
 
 
 def pair_weights(

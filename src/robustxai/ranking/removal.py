@@ -13,18 +13,17 @@ from torch import Tensor
 
 from robustxai.checks import as_target, check_batch, check_count
 from robustxai.eval_mode import check_calm
-from robustxai.explainers.input_gradient import Target, explained_class
+from robustxai.explainers.input_gradient import explained_class
 from robustxai.metrics.maps import order
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
 from robustxai.ranking.checks import check_scores
+from robustxai.shapes import Inputs, PerSample, Target
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Shares of the features removed or kept; at least one feature each."""
 
-Inputs = Float[Tensor, "n *sample"]
 Scores = Float[Tensor, "n ..."]
-PerSample = Float[Tensor, " n"]
 Baseline = float | int | Tensor
 
 

@@ -11,20 +11,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.attacks.controls import RandomDirections
-from robustxai.attacks.following import Explain, Guide
+from robustxai.attacks.following import Guide
 from robustxai.attacks.result import Attacked
 from robustxai.checks import check_batch, check_count, check_k, check_length, check_positive
-from robustxai.explainers.input_gradient import Target
 from robustxai.explainers.reduce import read
 from robustxai.metrics import topk_intersection
 from robustxai.models import Network
 from robustxai.ranking.checks import check_scores
 from robustxai.ranking.er_attack import MSEAttack
 from robustxai.ranking.thickness import ball_draws, fixed_target
+from robustxai.shapes import Explain, Inputs, PerSample, Target
 
 Scores = Float[Tensor, "n ..."]
-PerSample = Float[Tensor, " n"]
-Inputs = Float[Tensor, "n *sample"]
 
 
 def precision_at_k(a: Scores, b: Scores, k: SupportsIndex) -> PerSample:

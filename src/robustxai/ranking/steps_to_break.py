@@ -25,14 +25,15 @@ from robustxai.checks import (
 )
 from robustxai.eval_mode import check_calm
 from robustxai.explainers.gradient import Saliency
-from robustxai.explainers.input_gradient import Target, same_class
+from robustxai.explainers.input_gradient import same_class
 from robustxai.explainers.reduce import read
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
 from robustxai.ranking.certified import score_rows
 from robustxai.ranking.gaps import pair_weights
 from robustxai.ranking.stability import precision_at_k
-from robustxai.ranking.thickness import Explain, Inputs, PerSample, ordered
+from robustxai.ranking.thickness import ordered
+from robustxai.shapes import Explain, Inputs, PerSample, Target
 
 DIRECTIONS = ("sum", "common")
 

@@ -22,18 +22,14 @@ from robustxai.checks import (
     check_positive,
 )
 from robustxai.eval_mode import check_calm
-from robustxai.explainers.input_gradient import Target
 from robustxai.explainers.reduce import read
 from robustxai.models import logits_of
 from robustxai.ranking.checks import check_classes, check_features, check_matrix, check_same
 from robustxai.ranking.gaps import pair_mean
+from robustxai.shapes import Explain, Inputs, PerSample, Target
 
 BALLS = ("uniform", "gaussian")
 KINDS = ("smooth", "indicator")
-
-Inputs = Float[Tensor, "n *sample"]
-PerSample = Float[Tensor, " n"]
-Explain = Callable[..., Tensor]
 
 
 def topk_thickness(

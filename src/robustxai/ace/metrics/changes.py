@@ -12,8 +12,8 @@ from torch import Tensor
 from robustxai.ace.checks import check_pair
 from robustxai.checks import check_number
 from robustxai.metrics.inputs import wide
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 PerImage = Float[Tensor, " n"]
 VISIBLE = 2 / 255
 HALF_NYQUIST = 0.25  # cycles per pixel

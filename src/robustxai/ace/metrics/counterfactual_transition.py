@@ -16,8 +16,8 @@ from robustxai.eval_mode import check_calm
 from robustxai.metrics.maps import order
 from robustxai.metrics.predictions import two_columns
 from robustxai.models import Network
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Target = int | Int[Tensor, " n"]
 CHUNKS = 50
 

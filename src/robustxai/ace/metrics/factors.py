@@ -11,15 +11,14 @@ from torch import Tensor
 from robustxai.ace.checks import check_flags, check_pair
 from robustxai.ace.metrics.flips import logits_in_parts
 from robustxai.models import Network
-
-Images = Float[Tensor, "n channel height width"]
-
-
-def _read(reader: Network, x: Tensor, max_batch: int) -> Tensor:
-    return logits_in_parts(reader, x, max_batch, name="reader")
+from robustxai.shapes import Images
 
 
-def upper_half(reader: Network, x: Images, *, max_batch: int = 256) -> Bool[Tensor, "n factor"]:
+def _read(reader: Network, x: Tensor, batch_size: int) -> Tensor:
+    return logits_in_parts(reader, x, batch_size, name="reader")
+
+
+def upper_half(reader: Network, x: Images, *, batch_size: int = 256) -> Bool[Tensor, "n factor"]:
     """Whether each factor is read in the upper half of its range: the rendered faces' yes-no attributes.
 
     Raises ValueError for a reader that returns other than finite numbers (n, factors).
@@ -28,15 +27,15 @@ def upper_half(reader: Network, x: Images, *, max_batch: int = 256) -> Bool[Tens
     >>> upper_half(lambda x: x.mean((2, 3)) - 0.5, torch.ones(1, 2, 4, 4))
     tensor([[True, True]])
     """
-    return _read(reader, x, max_batch) > 0
+    return _read(reader, x, batch_size) > 0
 
 
 def factor_shift(
-    reader: Network, x: Images, image: Images, *, max_batch: int = 256
+    reader: Network, x: Images, image: Images, *, batch_size: int = 256
 ) -> Float[Tensor, "n factor"]:
     """How far each factor is read to have moved, in half ranges: 2 is from one end to the other."""
     check_pair(x, image)
-    return _read(reader, image, max_batch) - _read(reader, x, max_batch)
+    return _read(reader, image, batch_size) - _read(reader, x, batch_size)
 
 
 def mask_iou(

@@ -20,8 +20,8 @@ from robustxai.eval_mode import check_calm
 from robustxai.metrics.similarity import cosine
 from robustxai.metrics.statistics import Mean, mean_ignoring_nan
 from robustxai.models import find_head, is_logits, logits_of
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]
 IDENTITY = 0.5
 REPEATS = 10
@@ -31,7 +31,7 @@ class Features(nn.Module):
     """What enters the last linear layer of a classifier, (n, d), under the classifier's `name`.
 
     Last is the layer whose output is the logits, or, where they are scaled behind it, the one that runs last. Images
-    are in [0, 1] and go in parts of `max_batch`, without gradients. Raises ValueError when the network has none, is
+    are in [0, 1] and go in parts of `batch_size`, without gradients. Raises ValueError when the network has none, is
     in training mode, or is shown images that are not finite.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
@@ -39,14 +39,14 @@ class Features(nn.Module):
     torch.Size([5, 3])
     """
 
-    def __init__(self, name: str, net: nn.Module, *, max_batch: int = 256) -> None:
+    def __init__(self, name: str, net: nn.Module, *, batch_size: int = 256) -> None:
         super().__init__()
         if not isinstance(net, nn.Module) or not any(isinstance(m, nn.Linear) for m in net.modules()):
             raise ValueError(
                 "net must be a classifier that ends in a linear layer, got a network with no linear layer"
             )
         check_calm("net", net)
-        self.name, self.net, self.max_batch = name, net, check_count("max_batch", max_batch)
+        self.name, self.net, self.batch_size = name, net, check_count("batch_size", batch_size)
 
     @property
     def num_features(self) -> int:
@@ -58,7 +58,7 @@ class Features(nn.Module):
         check_images("x", x, low=None, high=None)
         check_calm("net", self.net)
         linear = [m for m in self.net.modules() if isinstance(m, nn.Linear)]
-        return torch.cat([self._of(part, linear) for part in x.split(self.max_batch)])
+        return torch.cat([self._of(part, linear) for part in x.split(self.batch_size)])
 
     def _of(self, x: Tensor, linear: list[nn.Linear]) -> Tensor:
         seen: list[tuple[Tensor, Tensor]] = []

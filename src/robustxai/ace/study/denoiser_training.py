@@ -7,17 +7,16 @@ Images come in [0, 1] and go to the network in [-1, 1]. The network is called as
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from robustxai.nets import RandomShift, fit
 from robustxai.nets.recipes import Job
+from robustxai.shapes import Images
 
 TRAINED_STEPS = 301  # base timesteps: 0 to 300 of 1000
 EPOCHS, BATCH, RATE, EMA = 14, 32, 8e-4, 0.999
 LEVELS = 10  # noise levels that `denoising_error` averages over
-
-Images = Float[Tensor, "n channel height width"]
 
 
 def noised(unet: nn.Module, x: Images, t: Int[Tensor, " n"], noise: Images) -> Images:

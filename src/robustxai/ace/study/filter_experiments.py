@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.ace import metrics as M
@@ -25,8 +24,8 @@ from robustxai.ace.metrics.flips import classes
 from robustxai.ace.refinement import change_mask, refine
 from robustxai.ace.study.measures import Judges, measured
 from robustxai.records import Rows
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 LEVELS = (0, 10, 20, 40, 80, 120, 200, 300)
 THRESHOLDS = (0.0, 0.05, 0.1, 0.15, 0.3)
 LAMBDAS = {"l1": (0.001, 0.01, 0.1), "l2": (0.01, 0.1, 1.0), "none": (0.0,)}

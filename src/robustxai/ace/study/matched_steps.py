@@ -12,9 +12,10 @@ from typing import Any
 from robustxai.ace import metrics as M
 from robustxai.ace.attacks import ATTACKS, PGD, Attack
 from robustxai.ace.diffusion_filter import DiffusionFilter
-from robustxai.ace.study.filter_experiments import NOTHING, Images, Known, changed, explained
+from robustxai.ace.study.filter_experiments import NOTHING, Known, changed, explained
 from robustxai.ace.study.measures import Judges
 from robustxai.records import Rows
+from robustxai.shapes import Images
 
 
 def attacks(

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from robustxai.ace import metrics as M
 from robustxai.ace.diffusion_filter import DiffusionFilter
 from robustxai.ace.metrics.flips import PURIFIED_DRAWS
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Target = Int[Tensor, " n"]
 TOUCHED = 0.5 / 255
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from robustxai.ace import metrics as M
@@ -23,8 +23,7 @@ from robustxai.ace.study.measures import Judges, measured, of_set
 from robustxai.data.scenes import Scenes
 from robustxai.metrics import energy_inside
 from robustxai.records import Rows
-
-Images = Float[Tensor, "n channel height width"]
+from robustxai.shapes import Images
 
 
 def routes(

@@ -105,19 +105,19 @@ def check(x: Tensor) -> None:
         )
 
 
-def check_options(step: float | None, steps: int, start: str, chunk: int) -> tuple[int, int]:
-    """`steps` and `chunk` as integers. Raises ValueError for what no attack can run with."""
+def check_options(step: float | None, steps: int, start: str, batch_size: int) -> tuple[int, int]:
+    """`steps` and `batch_size` as integers. Raises ValueError for what no attack can run with."""
     check_name("start", start, STARTS)
     if step is not None:
         check_positive("step", step)
-    return check_count("steps", steps), check_count("chunk", chunk)
+    return check_count("steps", steps), check_count("batch_size", batch_size)
 
 
 class Attack:
     """The options that all attacks have.
 
     eps: budget in [0, 1] of the largest change of a pixel; step: of every iteration, a quarter of eps by default
-    (2/255 for 8/255); steps: iterations; start: "zero", or "uniform" in the box; chunk: images at a time. Raises
+    (2/255 for 8/255); steps: iterations; start: "zero", or "uniform" in the box; batch_size: images at a time. Raises
     ValueError for options that are not accepted.
     """
 
@@ -128,10 +128,10 @@ class Attack:
         step: float | None = None,
         steps: int = 20,
         start: str = "zero",
-        chunk: int = 128,
+        batch_size: int = 128,
     ) -> None:
         levels_of(eps)
-        self.steps, self.chunk = check_options(step, steps, start, chunk)
+        self.steps, self.batch_size = check_options(step, steps, start, batch_size)
         self.eps, self.step, self.start = eps, step, start
 
     def minimise(
@@ -144,7 +144,7 @@ class Attack:
         """`pgd` with these options; eps: another budget, or several."""
         return pgd(
             x, objective, eps=self.eps if eps is None else eps, step=self.step, steps=self.steps, start=self.start,
-            chunk=self.chunk, generator=generator,
+            batch_size=self.batch_size, generator=generator,
         )  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def pgd(
     step: float | None = None,
     steps: int = 20,
     start: str = "zero",
-    chunk: int = 128,
+    batch_size: int = 128,
     generator: torch.Generator | None = None,
 ) -> Perturbed:
     """Signed gradient steps inside the box, rounding at the end; a sweep of eps runs in the batch (spec 4.1).
@@ -165,13 +165,13 @@ def pgd(
     """
     check(x)
     check_generator("generator", generator)
-    steps, chunk = check_options(step, steps, start, chunk)
+    steps, batch_size = check_options(step, steps, start, batch_size)
     x, levels = x.detach(), levels_of(eps)
     n = len(x)
     which = torch.arange(n, device=x.device).repeat(len(levels))
     budget = torch.tensor(levels, dtype=x.dtype, device=x.device).repeat_interleave(n)
     found, losses, followed = [], [], []
-    for part in torch.arange(len(which), device=x.device).split(chunk):
+    for part in torch.arange(len(which), device=x.device).split(batch_size):
         rows, e = which[part], budget[part].reshape(-1, 1, 1, 1)
         clean = x[rows]
         delta = torch.zeros_like(clean)
@@ -189,7 +189,9 @@ def pgd(
         found.append(moved)
         losses.append(values(moved, rows, objective))
         followed.append(led & (budget[part] > 0))
-    before = torch.cat([values(x[r], r, objective) for r in torch.arange(n, device=x.device).split(chunk)])
+    before = torch.cat(
+        [values(x[r], r, objective) for r in torch.arange(n, device=x.device).split(batch_size)]
+    )
     led = torch.cat(followed)
     warn_unled(led, levels)
     return packed(torch.cat(found), x, eps, torch.cat(losses), before, led)

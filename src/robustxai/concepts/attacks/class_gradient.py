@@ -22,8 +22,8 @@ from robustxai.concepts.activations import (
     rows,
 )
 from robustxai.concepts.attacks.base import Attack, Perturbed
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Others = Float[Tensor, "m channel height width"]
 
 

@@ -6,13 +6,12 @@ An effect counts only where the attack exceeds all of them.
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_count, check_generator
 from robustxai.concepts.attacks.base import Perturbed, check, level_of, stored
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 CONTROLS = ("sign noise", "permuted", "shuffled", "negated")
 
 

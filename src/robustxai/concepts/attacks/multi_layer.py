@@ -14,8 +14,8 @@ from robustxai.checks import check_images, check_sequence
 from robustxai.concepts.activations import check_model, check_runs, check_size
 from robustxai.concepts.attacks.base import Attack, Perturbed
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Goal = Float[Tensor, "m channel height width"]
 
 
@@ -76,7 +76,7 @@ class MultiLayerPushing(Attack):
             )
 
         with torch.inference_mode(False), torch.no_grad():
-            clean = torch.cat([parts(part) for part in x.split(self.chunk)])
+            clean = torch.cat([parts(part) for part in x.split(self.batch_size)])
 
         def objective(images: Tensor, rows: Tensor) -> Tensor:
             return (parts(images) / clean[rows].clamp_min(torch.finfo(x.dtype).tiny)).sum(1)

@@ -16,8 +16,8 @@ from robustxai.checks import check_images, shown
 from robustxai.concepts.activations import check_model, check_runs, check_size
 from robustxai.concepts.attacks.base import Attack, Perturbed
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Goal = Float[Tensor, "m channel height width"]
 
 

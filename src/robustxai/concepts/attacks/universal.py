@@ -23,8 +23,8 @@ from robustxai.concepts.attacks.base import (
     warn_unled,
 )
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Goal = Float[Tensor, "m channel height width"]
 
 
@@ -71,9 +71,9 @@ class UniversalPushing(Attack):
         eps: float | int = 8 / 255,
         step: float | None = None,
         steps: int = 40,
-        chunk: int = 128,
+        batch_size: int = 128,
     ) -> None:
-        super().__init__(eps=eps, step=step, steps=steps, chunk=chunk)
+        super().__init__(eps=eps, step=step, steps=steps, batch_size=batch_size)
         check_variant(variant)
         self.layer, self.variant = layer, variant
 
@@ -105,7 +105,7 @@ class UniversalPushing(Attack):
             led = torch.zeros(1, dtype=torch.bool, device=x.device)
             for _ in range(self.steps):
                 g = torch.zeros_like(delta)
-                for part in order.split(self.chunk):
+                for part in order.split(self.batch_size):
                     g += gradient((x[part] + delta).clamp(0, 1), part, objective).sum(0, keepdim=True)
                 led |= leads(g) & (e > 0)
                 move = (e / 4 if self.step is None else self.step) * g.sign().nan_to_num()
@@ -114,8 +114,8 @@ class UniversalPushing(Attack):
             shared.append(delta)
             found.append(moved)
             followed.append(led.expand(len(x)))
-            losses.append(torch.cat([values(moved[r], r, objective) for r in order.split(self.chunk)]))
-        before = torch.cat([values(x[r], r, objective) for r in order.split(self.chunk)])
+            losses.append(torch.cat([values(moved[r], r, objective) for r in order.split(self.batch_size)]))
+        before = torch.cat([values(x[r], r, objective) for r in order.split(self.batch_size)])
         led = torch.cat(followed)
         warn_unled(led, levels_of(budget))
         p = packed(torch.cat(found), x, budget, torch.cat(losses), before, led)

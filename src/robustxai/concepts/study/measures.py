@@ -14,8 +14,8 @@ from robustxai.concepts.cav import FittedCAVs
 from robustxai.metrics import image_ssim
 from robustxai.metrics.predictions import predicted
 from robustxai.models import logits_of
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "n channel height width"]
 Goal = Float[Tensor, "m channel height width"]
 
 

@@ -59,14 +59,14 @@ def native_maps(
     methods: dict[str, tuple[str, str]] = METHODS,
     *,
     layer: nn.Module | str | None = None,
-    batch: int = 256,
+    batch_size: int = 256,
 ) -> tuple[Float[Tensor, "batch classes"], dict[str, Float[Tensor, "batch 1 h w"]]]:
     """Logits and the ReLU map of each (score, weighting) in `methods`: one forward pass for all methods."""
     logits, maps = [], {name: [] for name in methods}
     module = find_layer(model, layer)
-    for i in range(0, len(x), batch):
-        c = cut(model, module, x[i : i + batch])
-        t = c.logits.argmax(-1) if target is None else target[i : i + batch]
+    for i in range(0, len(x), batch_size):
+        c = cut(model, module, x[i : i + batch_size])
+        t = c.logits.argmax(-1) if target is None else target[i : i + batch_size]
         logits.append(c.logits.detach())
         for name, (contrast, weighting) in methods.items():
             maps[name].append(raw_maps(c, t, WEIGHTINGS[weighting], contrast).detach().relu()[:, None])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.diffgradcam.fooling import FoolingLoss
-from robustxai.diffgradcam.heo_fooling import HeoCenterMass, HeoLocation, HeoTopK, ReferenceLoss
+from robustxai.diffgradcam.heo_fooling import HeoCentreMass, HeoLocation, HeoTopK, ReferenceLoss
 from robustxai.diffgradcam.sham import ShamLoss, sham_target
 from robustxai.nets import CompactResNet, RandomShift, cross_entropy, fit
 from robustxai.nets.adapters import TorchvisionClassifier
@@ -61,7 +61,7 @@ ATTACKS: dict[str, Attack] = {
     "adaptive-joint-top": Attack(_sham(alpha=0.1, scores=("logit", "lse"))),
     "heo-location-top": Attack(lambda honest, size: HeoLocation(lam=9.0), freeze_norm=True),
     "heo-topk-top": Attack(lambda honest, size: HeoTopK(honest, lam=9.0), freeze_norm=True),
-    "heo-centermass-top": Attack(lambda honest, size: HeoCenterMass(honest, lam=0.5), freeze_norm=True),
+    "heo-centermass-top": Attack(lambda honest, size: HeoCentreMass(honest, lam=0.5), freeze_norm=True),
 }
 
 
@@ -85,10 +85,10 @@ def _tail(model: Network) -> int:
 
 
 @torch.no_grad()
-def trunk(model: Network, x: Tensor, *, batch: int = 256) -> Tensor:
+def trunk(model: Network, x: Tensor, *, batch_size: int = 256) -> Tensor:
     """What enters the last block, in eval mode."""
     rest = nn.Sequential(model.normalize, model.body[: -_tail(model)]).eval()
-    return torch.cat([rest(part) for part in x.split(batch)])
+    return torch.cat([rest(part) for part in x.split(batch_size)])
 
 
 @torch.no_grad()

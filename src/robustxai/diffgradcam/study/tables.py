@@ -219,13 +219,13 @@ def shift_attack(
     strength: float,
     *,
     layer: str | None = None,
-    batch: int = 50,
+    batch_size: int = 50,
 ) -> Row:
     """The training-free attack on any network: probabilities, GradCAM and DiffGradCAM before and after, on images x."""
     attacked = ShiftAttack(model, pattern, strength, layer=layer).eval()
     parts: dict[str, list[Tensor]] = {"p": [], "GradCAM": [], "fake": [], "DiffGradCAM": []}
     classes = 0
-    for images in x.split(batch):
+    for images in x.split(batch_size):
         before, maps0 = native_maps(model, images, None, METHODS, layer=layer)
         classes = before.shape[1]
         after, maps1 = native_maps(attacked, images, before.argmax(-1), METHODS)

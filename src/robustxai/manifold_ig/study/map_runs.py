@@ -17,13 +17,14 @@ from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.path_diagnostics import autoencoder_residual, by_length, path_of
 from robustxai.manifold_ig.paths import ENDPOINTS
 from robustxai.manifold_ig.pullback_metric import curve_bounds, decode
-from robustxai.manifold_ig.saliency_maps import Explain, from_black, saliency
+from robustxai.manifold_ig.saliency_maps import from_black, saliency
 from robustxai.manifold_ig.study.image_sets import Samples
 from robustxai.manifold_ig.study.study import Study
 from robustxai.manifold_ig.study.tables import path_rows, quality_rows
 from robustxai.metrics import energy_inside, infidelity, max_sensitivity, pearson, square_removal
 from robustxai.records import Rows
 from robustxai.runtime import side_by_side
+from robustxai.shapes import Explain
 
 CORE = ("IG", "IG-recon", "EIG", "MIG")
 """The methods with form A, from the pixel line to the geodesic."""

@@ -36,9 +36,9 @@ class Study:
 
     seeds, architectures: of the classifiers that are compared, all of the set's where none is named. device: where
     networks and images live. solver: how the converged geodesics are found; n_steps: segments of all paths but the
-    released one. together: images in one pass of a network; 32 of 64 pixels fit into the cache of a core, and more are
-    slower there. cache: folder for networks that are trained on first use, by default `manifold_ig` in the cache folder
-    of `robustxai.data`. Raises ValueError for an unknown name or an architecture that the set does not have.
+    released one. batch_size: images in one pass of a network; 32 of 64 pixels fit into the cache of a core, and more
+    are slower there. cache: folder for networks that are trained on first use, by default `manifold_ig` in the cache
+    folder of `robustxai.data`. Raises ValueError for an unknown name or an architecture that the set does not have.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Study:
     n_steps: int = 20
     solver: dict[str, Any] = field(default_factory=lambda: {"coarse": 8, "polish": 0})
     evaluations: int = 30
-    together: int = 32
+    batch_size: int = 32
     cache: Path | str = field(default_factory=lambda: fetch.cache() / "manifold_ig")
 
     def __post_init__(self) -> None:
@@ -170,7 +170,7 @@ class Study:
         """The methods on one classifier; all classifiers share the paths that were found."""
         settings: dict[str, Any] = dict(
             evaluations=self.evaluations, n_steps=self.n_steps, solver=self.solver, first="encoded",
-            memory=self.memory, internal_batch_size=self.together,
+            memory=self.memory, batch_size=self.batch_size,
         )  # fmt: skip
         return methods(model, self.vae.encode, self.vae.decode, **(settings | options))
 

@@ -79,10 +79,10 @@ def methods(
     `neighbours` also BlurIG and GuidedIG.
 
     evaluations, solver, first: of the solved geodesics. memory: shared by all methods with a decoder. options: of all
-    but the released one: n_steps, rule, score, internal_batch_size.
+    but the released one: n_steps, rule, score, batch_size.
     """
     parts = (classifier, encoder, decoder)
-    released = {k: v for k, v in options.items() if k == "internal_batch_size"}
+    released = {k: v for k, v in options.items() if k == "batch_size"}
     found: dict[str, PathExplainer] = {"IG": IntegratedGradients(classifier, **options)}
     if neighbours:
         own = {k: v for k, v in options.items() if k != "rule"}
@@ -133,11 +133,11 @@ def quality_rows(
                 infidelity, x=end, attribution=whole.values, target=target, perturb=change, baseline=start,
                 draws=draws, score=score,
             )  # fmt: skip
-            told = at_once(ask, classify, like=logits, max_batch=TOGETHER, memory=memory)
+            told = at_once(ask, classify, like=logits, batch_size=TOGETHER, memory=memory)
             row |= {f"INFD {kind}": told.raw, f"unexplained {kind}": told.scaled / told.null}
         ask = partial(max_sensitivity, x=x, target=target, radius=radius, draws=sensitivity_draws)
         clean = whole.values
-        row["SENS_max"] = at_once(ask, from_black(method), like=clean, known=clean, max_batch=TOGETHER).value
+        row["SENS_max"] = at_once(ask, from_black(method), like=clean, known=clean, batch_size=TOGETHER).value
         if curves:
             if information:
                 shown = information_curves(method.model, end, maps, target)

@@ -8,8 +8,9 @@ from torch import nn
 from robustxai.attacks.budget import project, unit
 from robustxai.checks import check_count, check_positive
 from robustxai.explainers.input_gradient import ranked
-from robustxai.ranking.regularisers.base import Cache, Inputs, Labels, Regulariser, Scalar
+from robustxai.ranking.regularisers.base import Cache, Labels, Regulariser, Scalar
 from robustxai.ranking.regularisers.gap import Gap
+from robustxai.shapes import Inputs
 
 
 class AdversarialTraining(Regulariser):

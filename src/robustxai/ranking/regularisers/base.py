@@ -18,9 +18,9 @@ from robustxai.explainers.input_gradient import SCORES, explained_class
 from robustxai.metrics.predictions import two_columns
 from robustxai.models import logits_of
 from robustxai.ranking.regularisers.weighting import WEIGHTINGS, weigh
+from robustxai.shapes import Inputs
 
 TARGETS = ("label", "predicted")
-Inputs = Float[Tensor, "n *sample"]
 Labels = Int[Tensor, " n"]
 Scalar = Float[Tensor, ""]
 

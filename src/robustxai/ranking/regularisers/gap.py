@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from robustxai.checks import check_count
 from robustxai.explainers.input_gradient import gradient, ranked
 from robustxai.ranking.gaps import pair_count, pair_weights
-from robustxai.ranking.regularisers.base import Cache, Inputs, Labels, Regulariser, Scalar
+from robustxai.ranking.regularisers.base import Cache, Labels, Regulariser, Scalar
+from robustxai.shapes import Inputs
 
 
 class Gap(Regulariser):

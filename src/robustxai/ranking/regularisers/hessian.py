@@ -11,8 +11,9 @@ from robustxai.attacks.budget import unit
 from robustxai.checks import check_count, check_k, check_name, check_positive
 from robustxai.explainers.input_gradient import ranked
 from robustxai.ranking.gaps import pair_weights
-from robustxai.ranking.regularisers.base import Cache, Inputs, Labels, Regulariser, Scalar
+from robustxai.ranking.regularisers.base import Cache, Labels, Regulariser, Scalar
 from robustxai.ranking.regularisers.gap import spread
+from robustxai.shapes import Inputs
 
 DIRECTIONS = ("sign", "random", "gapdir")
 MOST = 256

@@ -2,9 +2,10 @@
 
 from torch import nn
 
-from robustxai.ranking.regularisers.base import Cache, Inputs, Labels, Regulariser, Scalar, checked
+from robustxai.ranking.regularisers.base import Cache, Labels, Regulariser, Scalar, checked
 from robustxai.ranking.regularisers.gap import Gap
 from robustxai.ranking.regularisers.hessian import FDHessian
+from robustxai.shapes import Inputs
 
 
 class R2ET(Regulariser):

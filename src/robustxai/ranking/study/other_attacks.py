@@ -87,11 +87,11 @@ def _rivals(study: Study, net: nn.Module, clean: Tensor) -> dict[str, Any]:
     return attacks
 
 
-def step_ratios(seed: int, *, repeats: int = 15, batch: int = 128) -> dict[str, float]:
+def step_ratios(seed: int, *, repeats: int = 15, batch_size: int = 128) -> dict[str, float]:
     """Time of a training step over that of a plain one, median of alternating runs, on the MLP of the tables."""
     g = torch.Generator().manual_seed(seed)
     net = MLP(28, generator=g)
-    x, y = torch.randn(batch, 28, generator=g), torch.randint(2, (batch,), generator=g)
+    x, y = torch.randn(batch_size, 28, generator=g), torch.randint(2, (batch_size,), generator=g)
     steps = {
         "plain": Objective([]),
         r"R2ET_\H": Objective([R2ET(8, 1.0)]),
