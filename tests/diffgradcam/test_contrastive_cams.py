@@ -19,7 +19,7 @@ from robustxai.diffgradcam import (
 )
 from robustxai.diffgradcam.capture import cut
 from robustxai.diffgradcam.raw_maps import all_maps, gradient, raw_maps
-from robustxai.diffgradcam.scores import score_coefficients
+from robustxai.scores import score_coefficients
 from robustxai.diffgradcam.weightings import WEIGHTINGS, gradcam, gradcampp
 
 CONTRASTS = ["lse", "pw", "pw-live", "lse-tau", "max", "mean", "topm-pw"]

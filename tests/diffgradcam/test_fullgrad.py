@@ -5,7 +5,7 @@ import torch
 from problems import TinyConvHead, TinyFlat, TinyGAP, TinyMLP, images, squares
 
 from robustxai.diffgradcam import FullGrad
-from robustxai.diffgradcam.scores import score_coefficients
+from robustxai.scores import score_coefficients
 from robustxai.nets import CompactResNet, TorchvisionClassifier
 
 

@@ -14,7 +14,7 @@ from robustxai.diffgradcam import (
     shift_index,
 )
 from robustxai.diffgradcam.capture import cut, find_layer
-from robustxai.diffgradcam.scores import score_coefficients
+from robustxai.scores import score_coefficients
 from robustxai.diffgradcam.study.manipulated import ATTACKS, map_loss
 from robustxai.diffgradcam.study.study import Study
 from robustxai.metrics import pearson

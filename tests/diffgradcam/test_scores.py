@@ -172,7 +172,7 @@ def test_bad_contrasts_say_what_is_accepted(kind, options, words):
     "target", [torch.tensor([0, 4]), torch.tensor([-1, 0]), torch.tensor([0.0, 1.0]), torch.tensor([0])]
 )
 def test_bad_targets_say_what_is_accepted(target):
-    from robustxai.diffgradcam.scores import as_target
+    from robustxai.scores import as_target
 
     with pytest.raises(
         ValueError,

@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import resnet18
 
-from robustxai.manifold_ig.first_layer import entered
-from robustxai.manifold_ig.integrated_gradients import IntegratedGradients
-from robustxai.manifold_ig.path_integral import straight_integral
+from robustxai.explainers.first_layer import entered
+from robustxai.explainers.integrated_gradients import IntegratedGradients
+from robustxai.explainers.path_integral import straight_integral
 from robustxai.nets import (
     MLP,
     CompactInception,

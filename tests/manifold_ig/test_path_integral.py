@@ -9,12 +9,12 @@ from curved import blob, blob_pairs, generator
 
 from robustxai.checks import as_target
 from robustxai.manifold_ig import paths
-from robustxai.manifold_ig.baselines import as_baseline, class_median, decoded, mean, white
+from robustxai.explainers.baselines import as_baseline, class_median, decoded, mean, white
 from robustxai.manifold_ig.explained_score import class_scores
-from robustxai.manifold_ig.integrated_gradients import IntegratedGradients
-from robustxai.manifold_ig.path_integral import accumulated, straight_integral, weighted_gradients
+from robustxai.explainers.integrated_gradients import IntegratedGradients
+from robustxai.explainers.path_integral import accumulated, straight_integral, weighted_gradients
 from robustxai.manifold_ig.pullback_metric import decode
-from robustxai.manifold_ig.quadrature_rules import nodes, quadrature
+from robustxai.explainers.quadrature_rules import nodes, quadrature
 
 FORM_A = ("midpoint", "trapezoid", "left")
 

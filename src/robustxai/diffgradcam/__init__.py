@@ -51,7 +51,7 @@ from robustxai.diffgradcam.other_cams import (
 )
 
 # scores as coefficients of logits
-from robustxai.diffgradcam.scores import SCORES as SCORES, score_coefficients
+from robustxai.scores import SCORES as SCORES, score_coefficients
 
 # SHAM, the paper's attack on weights
 from robustxai.diffgradcam.sham import ShamLoss, sham_target

@@ -19,7 +19,7 @@ from robustxai.checks import as_target, check_images, check_name
 from robustxai.diffgradcam.capture import Cut, cut, find_layer
 from robustxai.diffgradcam.exact_plusplus import exact_plusplus
 from robustxai.diffgradcam.raw_maps import all_maps, following, raw_maps
-from robustxai.diffgradcam.scores import check_contrast
+from robustxai.scores import check_contrast
 from robustxai.diffgradcam.weightings import find_weighting
 from robustxai.eval_mode import check_calm
 from robustxai.explainers.base import Explainer

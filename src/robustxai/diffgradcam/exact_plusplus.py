@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 
 from robustxai.diffgradcam.capture import Cut
 from robustxai.diffgradcam.raw_maps import gradient
-from robustxai.diffgradcam.scores import others, score_coefficients
+from robustxai.scores import others, score_coefficients
 from robustxai.diffgradcam.weightings import EPS, combine, gradcampp
 
 CURVED = ("lse", "lse-tau")

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, kl_div
 from robustxai.checks import as_target, check_images, check_number
 from robustxai.diffgradcam.capture import Cut, cut, find_layer
 from robustxai.diffgradcam.raw_maps import coefficients_of_all, gradient
-from robustxai.diffgradcam.scores import SCORES, score_coefficients
+from robustxai.scores import SCORES, score_coefficients
 from robustxai.diffgradcam.weightings import cam, find_weighting, gradcam
 
 

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from robustxai.capture import observed
 from robustxai.checks import as_target, check_images, check_module
 from robustxai.diffgradcam.contrastive_cams import Images, Maps
-from robustxai.diffgradcam.scores import check_contrast, score_coefficients
+from robustxai.scores import check_contrast, score_coefficients
 from robustxai.eval_mode import check_calm
 from robustxai.explainers.base import GradientExplainer
 from robustxai.metrics import minmax

@@ -17,7 +17,7 @@ from robustxai.capture import Calls, observed
 from robustxai.checks import ROUNDING, check_count
 from robustxai.diffgradcam.capture import Cut
 from robustxai.diffgradcam.contrastive_cams import ContrastiveCAM
-from robustxai.diffgradcam.scores import score_coefficients
+from robustxai.scores import score_coefficients
 from robustxai.diffgradcam.weightings import combine
 from robustxai.models import logits_of
 

@@ -13,7 +13,7 @@ from robustxai.checks import check_count, check_finite, check_floats, check_leng
 from robustxai.diffgradcam.capture import Cut
 from robustxai.diffgradcam.contrastive_cams import ContrastiveCAM
 from robustxai.diffgradcam.raw_maps import gradient
-from robustxai.diffgradcam.scores import score_coefficients
+from robustxai.scores import score_coefficients
 from robustxai.diffgradcam.weightings import combine
 from robustxai.metrics.predictions import two_columns
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustxai.diffgradcam.capture import Cut
-from robustxai.diffgradcam.scores import others, score_coefficients
+from robustxai.scores import others, score_coefficients
 from robustxai.diffgradcam.weightings import Weighting, gradcam, gradcampp, hirescam, plusplus
 
 CONFIDENT = 1e-3  # below this 1 - p_c the O(C) identity cancels and the masked softmax is used instead

@@ -18,7 +18,7 @@ from robustxai.explainers.reduce import shares as shares
 from robustxai.manifold_ig import baselines
 
 # what a path explainer found
-from robustxai.manifold_ig.attribution import Attribution
+from robustxai.explainers.attribution import Attribution
 
 # the paper's attack
 from robustxai.manifold_ig.attribution_attack import AttributionAttack
@@ -45,7 +45,7 @@ from robustxai.manifold_ig.guides import BPDA, borrowed as borrowed, frozen
 from robustxai.manifold_ig.implicit_gradient import implicit
 
 # Integrated Gradients
-from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer as PathExplainer
+from robustxai.explainers.integrated_gradients import IntegratedGradients, PathExplainer as PathExplainer
 
 # manifolds that are known exactly
 from robustxai.manifold_ig.known_manifold import (
@@ -72,7 +72,7 @@ from robustxai.manifold_ig.path_diagnostics import (
 )
 
 # integrals along paths
-from robustxai.manifold_ig.path_integral import (
+from robustxai.explainers.path_integral import (
     accumulated as accumulated,
     straight_integral as straight_integral,
     weighted_gradients as weighted_gradients,
@@ -108,7 +108,7 @@ from robustxai.manifold_ig.pullback_metric import (
 )
 
 # quadrature
-from robustxai.manifold_ig.quadrature_rules import RULES as RULES, quadrature as quadrature
+from robustxai.explainers.quadrature_rules import RULES as RULES, quadrature as quadrature
 
 # the released geodesic algorithm
 from robustxai.manifold_ig.released_solver import (

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from robustxai.checks import check_count, check_name
 from robustxai.explainers.base import Explainer
-from robustxai.manifold_ig.attribution import Attribution
-from robustxai.manifold_ig.baselines import as_baseline
+from robustxai.explainers.attribution import Attribution
+from robustxai.explainers.baselines import as_baseline
 from robustxai.manifold_ig.geodesic import Geodesic, geodesic
 from robustxai.manifold_ig.geodesic_checks import MODES, check_solver
-from robustxai.manifold_ig.integrated_gradients import PathIntegral
+from robustxai.explainers.integrated_gradients import PathIntegral
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.pullback_metric import Decoder, Latents, decode
 from robustxai.manifold_ig.sine_curves import line

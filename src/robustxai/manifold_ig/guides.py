@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robustxai.checks import check_batch, check_callable
 from robustxai.explainers.base import Explainer
-from robustxai.manifold_ig.baselines import as_baseline
+from robustxai.explainers.baselines import as_baseline
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.saliency_maps import signed

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_count
-from robustxai.manifold_ig.baselines import as_baseline
+from robustxai.explainers.baselines import as_baseline
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
-from robustxai.manifold_ig.integrated_gradients import PathIntegral
+from robustxai.explainers.integrated_gradients import PathIntegral
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.pullback_metric import Codes, Decoder, Latents, curve_energy, decode
 from robustxai.manifold_ig.sine_curves import line

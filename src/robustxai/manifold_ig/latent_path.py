@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from robustxai.checks import check_callable, check_count, check_name
 from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.geodesic import Geodesic
-from robustxai.manifold_ig.integrated_gradients import PathExplainer, PathIntegral
+from robustxai.explainers.integrated_gradients import PathExplainer, PathIntegral
 from robustxai.manifold_ig.path_cache import Recall
 from robustxai.manifold_ig.pullback_metric import Decoder, Latents, decode
 from robustxai.manifold_ig.sine_curves import line

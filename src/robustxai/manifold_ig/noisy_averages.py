@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.checks import check_count, check_generator, check_number
-from robustxai.manifold_ig.baselines import as_baseline
-from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer, PathIntegral
-from robustxai.manifold_ig.path_integral import Integral, line_integral, made_gradients
+from robustxai.explainers.baselines import as_baseline
+from robustxai.explainers.integrated_gradients import IntegratedGradients, PathExplainer, PathIntegral
+from robustxai.explainers.path_integral import Integral, line_integral, made_gradients
 from robustxai.shapes import Target
 
 

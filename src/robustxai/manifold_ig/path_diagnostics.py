@@ -16,9 +16,9 @@ from robustxai.checks import check_count, check_finite
 from robustxai.eval_mode import check_calm
 from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, run
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
-from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer
+from robustxai.explainers.integrated_gradients import IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.latent_path import LatentPathIG
-from robustxai.manifold_ig.path_integral import weighted_gradients
+from robustxai.explainers.path_integral import weighted_gradients
 from robustxai.manifold_ig.paths import endpoints, straight
 from robustxai.manifold_ig.pullback_metric import curve_bounds, segments
 from robustxai.shapes import Target

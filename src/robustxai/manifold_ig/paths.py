@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robustxai.checks import check_callable, check_count, check_name, check_number, check_positive
 from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, check_same
-from robustxai.manifold_ig.precision import widened, widest
+from robustxai.explainers.precision import widened, widest
 from robustxai.manifold_ig.sine_curves import line
 from robustxai.shapes import Inputs
 

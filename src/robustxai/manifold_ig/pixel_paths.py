@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from robustxai.checks import check_positive, shown
 from robustxai.explainers.base import Explainer
 from robustxai.manifold_ig import paths
-from robustxai.manifold_ig.gradient_steadiness import Turning
+from robustxai.explainers.gradient_steadiness import Turning
 from robustxai.manifold_ig.guides import BPDA
-from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer, PathIntegral
-from robustxai.manifold_ig.path_integral import Integral, gradients, made_gradients
-from robustxai.manifold_ig.precision import widened
-from robustxai.manifold_ig.quadrature_rules import RULES
+from robustxai.explainers.integrated_gradients import IntegratedGradients, PathExplainer, PathIntegral
+from robustxai.explainers.path_integral import Integral, gradients, made_gradients
+from robustxai.explainers.precision import widened
+from robustxai.explainers.quadrature_rules import RULES
 from robustxai.shapes import Target
 
 TINY_BLUR = 0.01

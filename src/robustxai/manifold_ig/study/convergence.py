@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from robustxai.data.scenes import Scenes
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
-from robustxai.manifold_ig.integrated_gradients import IntegratedGradients
+from robustxai.explainers.integrated_gradients import IntegratedGradients
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.path_cache import Recall
 from robustxai.manifold_ig.path_diagnostics import curve_ratios

@@ -8,7 +8,7 @@ from time import perf_counter
 
 from torch import Tensor
 
-from robustxai.manifold_ig.integrated_gradients import PathExplainer
+from robustxai.explainers.integrated_gradients import PathExplainer
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.pullback_metric import Decoder
 

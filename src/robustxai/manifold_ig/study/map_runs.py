@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from robustxai.manifold_ig import baselines
 from robustxai.manifold_ig.density import AggregatedPosterior, VarianceDecoder
 from robustxai.manifold_ig.geodesic import geodesic
-from robustxai.manifold_ig.integrated_gradients import PathExplainer
+from robustxai.explainers.integrated_gradients import PathExplainer
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.path_diagnostics import autoencoder_residual, by_length, path_of
 from robustxai.manifold_ig.paths import ENDPOINTS

@@ -16,7 +16,7 @@ from robustxai.manifold_ig.explained_score import picked
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
 from robustxai.manifold_ig.guides import borrowed, frozen
 from robustxai.manifold_ig.implicit_gradient import implicit
-from robustxai.manifold_ig.integrated_gradients import PathExplainer
+from robustxai.explainers.integrated_gradients import PathExplainer
 from robustxai.manifold_ig.pullback_metric import largest_eigenvalue
 from robustxai.manifold_ig.released_solver import NODES, STEP, released_line
 from robustxai.manifold_ig.saliency_maps import from_black, saliency

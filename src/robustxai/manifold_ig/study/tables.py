@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustxai.manifold_ig.attribution import Attribution
+from robustxai.explainers.attribution import Attribution
 from robustxai.manifold_ig.batched_queries import at_once
 from robustxai.manifold_ig.constant_speed import EvenPathIG
 from robustxai.manifold_ig.diffid import diff_id
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
-from robustxai.manifold_ig.integrated_gradients import IntegratedGradients, PathExplainer
+from robustxai.explainers.integrated_gradients import IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.known_manifold import KnownManifold, manifold_distance
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.path_diagnostics import (

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from robustxai.checks import as_target, check_batch, check_count, check_name
 from robustxai.eval_mode import check_calm
 from robustxai.explainers.base import Explainer, GradientExplainer
-from robustxai.manifold_ig.attribution import Attribution
-from robustxai.manifold_ig.baselines import as_baseline, warn_outside
+from robustxai.explainers.attribution import Attribution
+from robustxai.explainers.baselines import as_baseline, warn_outside
 from robustxai.manifold_ig.explained_score import SCORES, picked
 from robustxai.manifold_ig.geodesic import Geodesic
 from robustxai.manifold_ig.geodesic_checks import run
-from robustxai.manifold_ig.path_integral import Integral, line_integral, node_integral
+from robustxai.explainers.path_integral import Integral, line_integral, node_integral
 from robustxai.manifold_ig.paths import like
 from robustxai.manifold_ig.pullback_metric import Decoder, decode
-from robustxai.manifold_ig.quadrature_rules import RULES, quadrature
+from robustxai.explainers.quadrature_rules import RULES, quadrature
 from robustxai.models import logits_of
 from robustxai.shapes import Inputs, Target
 

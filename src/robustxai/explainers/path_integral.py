@@ -14,11 +14,11 @@ from torch import Tensor
 from robustxai.checks import check_count, check_finite, check_name
 from robustxai.eval_mode import check_calm
 from robustxai.manifold_ig.explained_score import SCORES, checked_target, picked
-from robustxai.manifold_ig.first_layer import Segment, entered, slope
+from robustxai.explainers.first_layer import Segment, entered, slope
 from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, check_same
-from robustxai.manifold_ig.gradient_steadiness import Turning
-from robustxai.manifold_ig.precision import widened
-from robustxai.manifold_ig.quadrature_rules import Nodes, PathImages, nodes
+from robustxai.explainers.gradient_steadiness import Turning
+from robustxai.explainers.precision import widened
+from robustxai.explainers.quadrature_rules import Nodes, PathImages, nodes
 from robustxai.models import Network, logits_of
 from robustxai.shapes import Target
 
