@@ -15,9 +15,9 @@ UNREAD = {n: "a control takes what an attack takes, and does not use it" for n i
 ROWS: dict[str, Row] = {
     "ranking.Saliency": cls(R.Saliency, "attribute", dict(model=NET), x=X, target=T),
     "ranking.GradientTimesInput": cls(R.GradientTimesInput, "attribute", dict(model=NET), x=X, target=T),
-    "ranking.SmoothGrad": cls(R.SmoothGrad, "attribute", dict(model=NET, n=2, sigma=0.1), x=X, target=T),
+    "ranking.SmoothGrad": cls(R.SmoothGrad, "attribute", dict(model=NET, samples=2, std=0.1), x=X, target=T),
     "ranking.IntegratedGradients": cls(
-        R.IntegratedGradients, "attribute", dict(model=NET, steps=2, baseline=0.0), x=X, target=T
+        R.IntegratedGradients, "attribute", dict(model=NET, n_steps=2, baselines=0.0), x=X, target=T
     ),
     **{
         f"ranking.{c.__name__}": cls(

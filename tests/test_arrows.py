@@ -17,17 +17,18 @@ FREE = {"cli", "_cli", "notebook", "_nbval"}
 SHARED = {
     "checks": set(),
     "shapes": set(),
+    "scores": {"checks", "shapes"},
     "eval_mode": {"checks", "shapes"},
     "capture": {"checks", "shapes"},
     "models": {"capture", "checks", "eval_mode", "shapes"},
     "data": {"checks", "shapes"},
-    "metrics": {"checks", "eval_mode", "models", "shapes"},
+    "metrics": {"checks", "eval_mode", "models", "scores", "shapes"},
     "plots": set(),
     "records": {"checks", "metrics", "shapes"},
     "runtime": set(),
-    "nets": {"capture", "checks", "data", "eval_mode", "metrics", "models", "runtime", "shapes"},
-    "explainers": {"capture", "checks", "eval_mode", "metrics", "models", "nets", "shapes"},
-    "attacks": {"checks", "eval_mode", "explainers", "metrics", "models", "nets", "shapes"},
+    "nets": {"capture", "checks", "data", "eval_mode", "metrics", "models", "runtime", "scores", "shapes"},
+    "explainers": {"capture", "checks", "eval_mode", "metrics", "models", "nets", "scores", "shapes"},
+    "attacks": {"checks", "eval_mode", "explainers", "metrics", "models", "nets", "scores", "shapes"},
     "claims": {"checks", "plots", "runtime", "shapes"},
 }
 """What each shared room may import besides itself."""
@@ -44,6 +45,7 @@ CHAPTER = {
     "nets",
     "records",
     "runtime",
+    "scores",
 }
 """What a chapter may import besides itself: never another chapter."""
 CHAPTERS = ("diffgradcam", "ranking", "manifold_ig", "ace", "concepts")

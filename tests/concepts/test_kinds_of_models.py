@@ -77,19 +77,19 @@ def test_whatever_a_network_returns_its_logits_are_found(kind):
 
 
 @pytest.mark.parametrize("flat", [False, True])
-@pytest.mark.parametrize("of", ["logit", "log_prob"])
-def test_one_logit_is_two_classes(flat, of):
+@pytest.mark.parametrize("score", ["logit", "logp"])
+def test_one_logit_is_two_classes(flat, score):
     """Class 1 is scored by the logit z and class 0 by -z; in log-probability as by two logits, -z / 2 and z / 2."""
     one = net(3, classes=1)
     model = Wrapped(one, lambda z: z[:, 0]).eval() if flat else one
     name = "net.b3" if flat else "b3"
-    tool = TCAV(model, [name], of=of)
+    tool = TCAV(model, [name], score=score)
     down, up = (tool.score(X, k, CONCEPTS, RANDOM).cells[0] for k in (0, 1))
     torch.testing.assert_close(down.magnitude, -up.magnitude)
     torch.testing.assert_close(down.scores, 1 - up.scores)
-    two = Wrapped(one, lambda z: torch.cat((-z, z), 1) / (2 if of == "log_prob" else 1)).eval()
+    two = Wrapped(one, lambda z: torch.cat((-z, z), 1) / (2 if score == "logp" else 1)).eval()
     for k, cell in enumerate((down, up)):
-        usual = TCAV(two, ["net.b3"], of=of).score(X, k, CONCEPTS, RANDOM).cells[0]
+        usual = TCAV(two, ["net.b3"], score=score).score(X, k, CONCEPTS, RANDOM).cells[0]
         torch.testing.assert_close(cell.magnitude, usual.magnitude)
         assert torch.equal(cell.scores, usual.scores) and (cell.p, cell.state) == (usual.p, usual.state)
     for k in (0, 1):
@@ -98,7 +98,7 @@ def test_one_logit_is_two_classes(flat, of):
         )
         assert torch.equal(here.x, there.x)
         drawn = [FacetedVisualization(m, k, size=16, steps=2).render(n=1) for m in (model, two)]
-        if of == "logit":
+        if score == "logit":
             assert torch.equal(drawn[0].images, drawn[1].images)
     with pytest.raises(ValueError, match=r"target must be a class in \[0, 1\], got 2"):
         tool.score(X, 2, CONCEPTS, RANDOM)

@@ -28,11 +28,11 @@ def test_activations_stop_early_and_equal_the_full_pass():
     assert not ran and not maps["b2"].requires_grad
 
 
-@pytest.mark.parametrize("of", ["logit", "log_prob"])
-def test_class_gradients_match_finite_differences(of):
+@pytest.mark.parametrize("score", ["logit", "logp"])
+def test_class_gradients_match_finite_differences(score):
     model = net().double()
     x = X[:3].double()
-    found = class_gradients(model, x, 1, LAYERS, of=of)
+    found = class_gradients(model, x, 1, LAYERS, score=score)
     for name, rest in (("b2", ("b3", "b4", "b5")), ("b3", ("b4", "b5"))):
         a = activations(model, x, [name])[name]
         u = torch.randn(a.shape, generator=gen(1), dtype=a.dtype)
@@ -41,7 +41,7 @@ def test_class_gradients_match_finite_differences(of):
             for block in rest:
                 a = model.get_submodule(block)(a)
             out = model.head(a.mean((2, 3)))
-            return (out if of == "logit" else out.log_softmax(1))[:, 1]
+            return (out if score == "logit" else out.log_softmax(1))[:, 1]
 
         with torch.no_grad():
             numeric = (value(a + 1e-6 * u) - value(a - 1e-6 * u)) / 2e-6
@@ -135,7 +135,7 @@ def test_tools_of_one_network_share_what_they_have_computed():
     model, random, passes = net(5), sets(), []
     model.register_forward_pre_hook(lambda *_: passes.append(1))
     cache, x, target = Cache(), images(9, 1), 1
-    tools = [{}, {"cav": CAV("mean")}, {"cav": CAV(pool=True)}, {"baseline": "pairs"}, {"of": "log_prob"}]
+    tools = [{}, {"cav": CAV("mean")}, {"cav": CAV(pool=True)}, {"baseline": "pairs"}, {"score": "logp"}]
     for options in tools:
         for layers in (LAYERS, LAYERS[1:]):
             shared = TCAV(model, layers, cache=cache, **options).score(x, target, CONCEPTS, random)
@@ -295,7 +295,7 @@ def test_bad_input(as_shipped):
         (lambda: TCAV(MODEL, "b3"), "layers must be a sequence of module names, got 'b3'"),
         (lambda: TCAV(MODEL, []), "layers"),
         (lambda: TCAV(net().train(), LAYERS), "training mode"),
-        (lambda: TCAV(MODEL, LAYERS, of="loss"), "of must be one of logit, log_prob, got 'loss'"),
+        (lambda: TCAV(MODEL, LAYERS, score="loss"), "score must be one of logit, .*, got 'loss'"),
         (
             lambda: TCAV(MODEL, LAYERS, test="sets"),
             "test must be 'runs', or 'sets' with baseline 'pairs', got 'sets' with baseline 'ring'",

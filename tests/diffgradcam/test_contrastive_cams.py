@@ -19,8 +19,8 @@ from robustxai.diffgradcam import (
 )
 from robustxai.diffgradcam.capture import cut
 from robustxai.diffgradcam.raw_maps import all_maps, gradient, raw_maps
-from robustxai.scores import score_coefficients
 from robustxai.diffgradcam.weightings import WEIGHTINGS, gradcam, gradcampp
+from robustxai.scores.explained import score_coefficients
 
 CONTRASTS = ["lse", "pw", "pw-live", "lse-tau", "max", "mean", "topm-pw"]
 

@@ -5,8 +5,8 @@ import torch
 from problems import TinyConvHead, TinyFlat, TinyGAP, TinyMLP, images, squares
 
 from robustxai.diffgradcam import FullGrad
-from robustxai.scores import score_coefficients
 from robustxai.nets import CompactResNet, TorchvisionClassifier
+from robustxai.scores.explained import score_coefficients
 
 
 def networks():

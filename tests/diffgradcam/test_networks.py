@@ -14,11 +14,11 @@ from robustxai.diffgradcam import (
     shift_index,
 )
 from robustxai.diffgradcam.capture import cut, find_layer
-from robustxai.scores import score_coefficients
 from robustxai.diffgradcam.study.manipulated import ATTACKS, map_loss
 from robustxai.diffgradcam.study.study import Study
 from robustxai.metrics import pearson
 from robustxai.nets import TorchvisionClassifier
+from robustxai.scores.explained import score_coefficients
 
 
 @pytest.mark.parametrize(

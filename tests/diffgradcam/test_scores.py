@@ -5,7 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from robustxai import diffgradcam, manifold_ig, ranking
 from robustxai.diffgradcam import score_coefficients
+from robustxai.scores.explained import class_scores
+from robustxai.scores.registry import SCORES
 
 CONTRASTS = ["lse", "pw", "pw-live", "lse-tau", "max", "mean", "topm-pw"]
 ZERO_SUM = [*CONTRASTS, "prob", "logp"]
@@ -54,6 +57,62 @@ SCORE_VALUES = {
         y[c] - (torch.cat((y[:c], y[c + 1 :])).softmax(0) * torch.cat((y[:c], y[c + 1 :]))).sum()
     ),
 }
+
+
+OPTIONS = {"lse-tau": {"tau": 0.7}, "pair": {"other": 6}, "topm-pw": {"strength": 0.6, "detached": False}}
+
+
+@pytest.mark.parametrize("kind", SCORES)
+def test_coefficients_are_the_derivative_of_the_value(kind):
+    y, t = draw(6, 7, 4)
+    t, options = t.clamp_max(5), OPTIONS.get(kind, {})
+    leaf = y.clone().requires_grad_()
+    value = class_scores(leaf, t, kind, **options)
+    (g,) = torch.autograd.grad(value.sum(), leaf)
+    torch.testing.assert_close(score_coefficients(y, t, kind, **options), g)
+    if kind in SCORE_VALUES:
+        expected = torch.stack([SCORE_VALUES[kind](row, int(c)) for row, c in zip(y, t, strict=True)])
+        torch.testing.assert_close(value.detach(), expected)
+
+
+@pytest.mark.parametrize("kind", [s for s in SCORES if s != "pair"])
+def test_a_single_logit_is_two_classes(kind):
+    z = torch.tensor([[1.5], [-0.5]], dtype=torch.float64)
+    up, down = (class_scores(z, c, kind) for c in (1, 0))
+    if kind in ("prob", "logp", "ce"):
+        two = torch.cat((torch.zeros_like(z), z), 1)
+        torch.testing.assert_close(up, class_scores(two, 1, kind))
+        torch.testing.assert_close(down, class_scores(two, 0, kind))
+    else:
+        assert torch.equal(up, z[:, 0]) and torch.equal(down, -up)
+    assert torch.equal(class_scores(z, None, kind), class_scores(z, [1, 0], kind))
+
+
+def test_there_is_one_registry_and_one_integrated_gradients():
+    assert diffgradcam.SCORES is ranking.SCORES is manifold_ig.SCORES is SCORES
+    assert ranking.IntegratedGradients is manifold_ig.IntegratedGradients
+
+
+@pytest.mark.parametrize("kind", [s for s in SCORES if s != "pair"])
+def test_gradient_and_path_methods_explain_every_score(kind):
+    g = torch.Generator().manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 5)).double().eval()
+    x = torch.randn(3, 4, generator=g, dtype=torch.float64)
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(class_scores(net(leaf), 2, kind).sum(), leaf)
+    torch.testing.assert_close(ranking.Saliency(net, score=kind).signed(x, 2), expected)
+    if kind not in (
+        "pw",
+        "topm-pw",
+    ):  # their weights are held constant: they are no integral of their gradient
+        path = ranking.IntegratedGradients(net, score=kind, n_steps=500).attribute(x, 2).sum(1)
+        difference = class_scores(net(x), 2, kind) - class_scores(net(torch.zeros_like(x)), 2, kind)
+        torch.testing.assert_close(path, difference.detach(), rtol=1e-3, atol=1e-3)
+
+
+def test_a_score_that_needs_an_option_is_refused_where_it_is_named():
+    with pytest.raises(ValueError, match=r"^other must be the class that score 'pair' compares with"):
+        ranking.Saliency(torch.nn.Linear(2, 2), score="pair")
 
 
 @pytest.mark.parametrize("kind", SCORE_VALUES)
@@ -172,7 +231,7 @@ def test_bad_contrasts_say_what_is_accepted(kind, options, words):
     "target", [torch.tensor([0, 4]), torch.tensor([-1, 0]), torch.tensor([0.0, 1.0]), torch.tensor([0])]
 )
 def test_bad_targets_say_what_is_accepted(target):
-    from robustxai.scores import as_target
+    from robustxai.checks import as_target
 
     with pytest.raises(
         ValueError,

@@ -6,13 +6,13 @@ import pytest
 import torch
 from curved import blob, blob_pairs, generator, polar, sphere
 
+from robustxai.explainers.decoder import decode
 from robustxai.manifold_ig import sine_curves
 from robustxai.manifold_ig.geodesic import EVEN, at_constant_speed, geodesic
 from robustxai.manifold_ig.lbfgs import minimise
 from robustxai.manifold_ig.pullback_metric import (
     curve_bounds,
     curve_energy,
-    decode,
     energy_gradient,
     largest_eigenvalue,
     norms,

@@ -12,6 +12,7 @@ from curved import Classifier, Encoder, Net, generator, module
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from robustxai.explainers import precision
 from robustxai.explainers.base import Explainer
 from robustxai.explainers.reduce import reduced
 from robustxai.manifold_ig import (
@@ -33,7 +34,6 @@ from robustxai.manifold_ig import (
     guided_path,
     largest_eigenvalue,
     paths,
-    precision,
     released_geodesic,
     saliency,
     straight_integral,

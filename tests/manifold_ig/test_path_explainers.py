@@ -291,7 +291,7 @@ def test_paths_that_are_not_finite_are_flagged(classifier, encoder, decoder):
         (lambda m, e, d: IntegratedGradients(m), dict(x=torch.zeros(1, 3, 8, 8).int()), r"x must .* got dtype torch"),
         (lambda m, e, d: IntegratedGradients(Classifier()), {}, "model must be in eval mode, got training mode"),
         (lambda m, e, d: IntegratedGradients(m, rule="simpson"), {}, r"rule must be one of .*, got 'simpson'"),
-        (lambda m, e, d: IntegratedGradients(m, score="ce"), {}, "score must be one of logit, prob, got 'ce'"),
+        (lambda m, e, d: IntegratedGradients(m, score="odds"), {}, "score must be one of logit, .*, got 'odds'"),
         (lambda m, e, d: IntegratedGradients(m, n_steps=0), {}, "n_steps must be an integer >= 1, got 0"),
         (lambda m, e, d: LatentPathIG(m, e, d, endpoint="raw"), {}, "endpoint must be one of recon, .*, got 'raw'"),
         (lambda m, e, d: ManifoldIG(m, e, d, mode="slow"), {}, "mode must be one of fast, released, got 'slow'"),

@@ -75,8 +75,8 @@ BAD = {
         r"target must be classes in \[0, 3\], got class 4",
     ),
     "accumulated, score": (
-        lambda m: accumulated(m, PATH, 0, "ce"),
-        "score must be one of logit, prob, got 'ce'",
+        lambda m: accumulated(m, PATH, 0, "odds"),
+        "score must be one of logit, .*, got 'odds'",
     ),
     "accumulated, a point": (
         lambda m: accumulated(m, PATH[:1], TARGET),
@@ -114,8 +114,8 @@ BAD = {
         r"target must be an int, integers of shape \(3,\) or None, got shape \(9,\) and dtype",
     ),
     "noise, score": (
-        lambda m: gradient_noise(m, PATH, TARGET, score="ce"),
-        "score must be one of logit, prob, got 'ce'",
+        lambda m: gradient_noise(m, PATH, TARGET, score="odds"),
+        "score must be one of logit, .*, got 'odds'",
     ),
     "diffid, 9 targets": (
         lambda m: diff_id(m, X, X[:, 0], NINE),

@@ -8,13 +8,13 @@ import torch
 from curved import blob, blob_pairs, generator
 
 from robustxai.checks import as_target
-from robustxai.manifold_ig import paths
 from robustxai.explainers.baselines import as_baseline, class_median, decoded, mean, white
-from robustxai.manifold_ig.explained_score import class_scores
+from robustxai.explainers.decoder import decode
 from robustxai.explainers.integrated_gradients import IntegratedGradients
 from robustxai.explainers.path_integral import accumulated, straight_integral, weighted_gradients
-from robustxai.manifold_ig.pullback_metric import decode
 from robustxai.explainers.quadrature_rules import nodes, quadrature
+from robustxai.manifold_ig import paths
+from robustxai.scores.explained import class_scores
 
 FORM_A = ("midpoint", "trapezoid", "left")
 
@@ -178,8 +178,8 @@ def test_baselines():
         ),
         (lambda: as_target(0, torch.zeros(4)), r"model must return logits \(n, classes\), got shape \(4,\)"),
         (
-            lambda: class_scores(torch.zeros(2, 4), torch.zeros(2).long(), "ce"),
-            "score must be one of logit, prob, got 'ce'",
+            lambda: class_scores(torch.zeros(2, 4), torch.zeros(2).long(), "odds"),
+            "score must be one of logit, .*, got 'odds'",
         ),
         (
             lambda: as_baseline(torch.zeros(3, 8, 9), images(2)),

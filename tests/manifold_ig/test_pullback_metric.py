@@ -5,12 +5,12 @@ import torch
 from curved import blob, blob_pairs, generator, polar
 from torch.func import jacrev, vmap
 
+from robustxai.explainers.decoder import decode
 from robustxai.manifold_ig import sine_curves
 from robustxai.manifold_ig.pullback_metric import (
     curve_bounds,
     curve_energy,
     curve_length,
-    decode,
     dense_metric,
     encoder_direction,
     energy_gradient,

@@ -7,7 +7,6 @@ from torch import nn
 
 from robustxai.metrics import topk_intersection
 from robustxai.ranking import (
-    SCORES,
     Saliency,
     explained,
     gradient,
@@ -25,7 +24,7 @@ def test_explained_values_by_hand():
     assert explained(logits, target, "logit").tolist() == [2.0, -1.0]
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", ["prob", "logit", "ce"])
 def test_a_single_logit_is_a_sigmoid(score):
     one = torch.tensor([[1.5], [-0.5]]).double()
     if score == "logit":
@@ -58,7 +57,7 @@ def test_three_classes_rank_differently():
     assert topk_intersection(prob, logit, 4).mean() < 0.99
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", ["prob", "logit", "ce"])
 def test_gradient_agrees_with_finite_differences(score):
     model, x, t = mlp(classes=3, activation=nn.Softplus), rows(4), torch.tensor([0, 1, 2, 1])
     g, h = gradient(model, x, t, score=score), 1e-6
@@ -69,7 +68,7 @@ def test_gradient_agrees_with_finite_differences(score):
         torch.testing.assert_close(g[:, i], numeric.detach(), rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", ["prob", "logit", "ce"])
 def test_a_sample_does_not_depend_on_its_batch(score):
     model, x = cnn(), images(6)
     whole = gradient(model, x, 1, score=score)
@@ -135,7 +134,7 @@ def test_softplus_tends_to_relu():
 
 def test_bad_input(as_shipped):
     model, x = mlp(), rows(3)
-    with pytest.raises(ValueError, match="score must be one of prob, logit, ce, got 'margin'"):
+    with pytest.raises(ValueError, match=r"score must be one of logit, .*, got 'margin'"):
         gradient(model, x, score="margin")
     with pytest.raises(ValueError, match=r"holds no nn\.ReLU"):
         softplus_copy(nn.Sequential(nn.Linear(2, 2), nn.Tanh()), 1)

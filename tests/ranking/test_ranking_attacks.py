@@ -96,7 +96,8 @@ def test_attacks_beat_random_changes_of_the_same_length(score):
 
 
 @pytest.mark.parametrize(
-    "make", [GradientTimesInput, lambda m: SmoothGrad(m, n=3), lambda m: IntegratedGradients(m, steps=3)]
+    "make",
+    [GradientTimesInput, lambda m: SmoothGrad(m, samples=3), lambda m: IntegratedGradients(m, n_steps=3)],
 )
 def test_every_explainer_can_be_attacked(make):
     model, x = mlp(activation=nn.Softplus), rows(30)

@@ -8,7 +8,6 @@ from torch.func import functional_call, grad, jacrev, vmap
 from robustxai.nets import MLP, SmallConvNet
 from robustxai.ranking import (
     R2ET,
-    SCORES,
     SSR,
     Cache,
     ExactHessian,
@@ -61,7 +60,7 @@ def grads(net: nn.Module, value: torch.Tensor) -> torch.Tensor:
 # --- the cache
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", ["prob", "logit", "ce"])
 @pytest.mark.parametrize("classes", [1, 2, 3])
 def test_the_cache_gives_the_chapters_gradient_and_cross_entropy(score, classes):
     net, (x, y) = mlp(classes, softplus=2.0), batch(classes=max(classes, 2))
@@ -277,7 +276,7 @@ def test_a_batch_does_not_change_a_samples_gradient():
             lambda: Gap(3, pairs="mm", n_pairs=4),
             r"^n_pairs must be an integer in \[1, \d\] for pairs='mm', k=3, .* got 4$",
         ),
-        (lambda: Gap(3, score="odds"), r"^score must be one of prob, logit, ce, got 'odds'$"),
+        (lambda: Gap(3, score="odds"), r"^score must be one of logit, .*, got 'odds'$"),
         (lambda: Gap(3, target="mine"), r"^target must be one of label, predicted, got 'mine'$"),
         (lambda: Gap(3, weighting="auto"), r"^weighting must be one of fixed, adaptive, got 'auto'$"),
         (lambda: FDHessian(along="up"), r"^along must be one of sign, random, gapdir, got 'up'$"),

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import as_target, check_images
-from robustxai.metrics.predictions import predicted, two_columns
+from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
+from robustxai.scores.explained import two_columns
 
 
 def check_pair(x: object, image: object, *, name: str = "image") -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from robustxai.ace.checks import check_logits, check_pair, given_class
 from robustxai.checks import check_count, check_name
-from robustxai.metrics.predictions import two_columns
+from robustxai.scores.explained import two_columns
 from robustxai.shapes import Images, Logits, PerSample
 
 LOSSES = ("ce", "margin")

@@ -27,8 +27,9 @@ from robustxai.eval_mode import check_calm
 from robustxai.explainers.gradient import Saliency
 from robustxai.explainers.input_gradient import same_class
 from robustxai.explainers.reduce import read
-from robustxai.metrics.predictions import predicted, two_columns
+from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
+from robustxai.scores.explained import two_columns
 from robustxai.shapes import Explain, Inputs, Target
 
 Objective = Callable[[Tensor], Tensor]

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from robustxai.attacks.budget import per_sample
-from robustxai.metrics.predictions import predicted, two_columns
+from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
+from robustxai.scores.explained import two_columns
 
 KEEP = ("reject", "early_stop", "gda", "hedge")
 """With "reject", a step that flips is undone and the sample's step halved; with "early_stop" the sample stops there

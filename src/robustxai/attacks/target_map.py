@@ -26,9 +26,10 @@ from robustxai.eval_mode import check_calm
 from robustxai.explainers.gradient import Saliency
 from robustxai.explainers.input_gradient import same_class
 from robustxai.explainers.reduce import read, shares
-from robustxai.metrics.predictions import predicted, two_columns
+from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
 from robustxai.nets.softplus import set_beta, softplus_copy
+from robustxai.scores.explained import two_columns
 from robustxai.shapes import Explain, Inputs, Target
 
 

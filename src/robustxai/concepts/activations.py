@@ -13,15 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.capture import Calls, Layer, find_layers, observed
-from robustxai.checks import check_count, check_name
+from robustxai.checks import check_count
 from robustxai.concepts.rows import check_channels
 from robustxai.eval_mode import check_calm
-from robustxai.metrics.predictions import two_columns
 from robustxai.models import logits_of
+from robustxai.scores.explained import check_score, scored
 from robustxai.shapes import Images
 
 Maps = dict[str, Tensor]
-CLASS_SCORES = ("logit", "log_prob")
 CHUNK = 256
 
 
@@ -76,16 +75,14 @@ def class_index(target: int, classes: int) -> int:
     return index
 
 
-def class_scores(logits: Float[Tensor, "n classes"], of: str = "logit") -> Float[Tensor, "n _"]:
-    """What explains a class: its logit, or its log-probability ("log_prob"). A single logit z is two classes, -z and z.
+def one_class(logits: Float[Tensor, "n classes"], target: int, score: str = "logit") -> Float[Tensor, " n"]:
+    """The score of one class, the same for all images; a single logit z is two classes, -z and z.
 
-    >>> class_scores(torch.tensor([[2.0]]))
-    tensor([[-2.,  2.]])
+    >>> one_class(torch.tensor([[2.0]]), 0)
+    tensor([-2.])
     """
-    check_name("of", of, CLASS_SCORES)
-    if of == "log_prob":
-        return two_columns(logits).log_softmax(1)
-    return torch.cat((-logits, logits), 1) if logits.shape[1] == 1 else logits
+    index = class_index(target, max(logits.shape[1], 2))
+    return scored(logits, logits.new_full((len(logits),), index, dtype=torch.long), score)
 
 
 def observe(
@@ -187,21 +184,21 @@ def class_gradients(
     target: int,
     layers: Sequence[str],
     *,
-    of: str = "logit",
+    score: str = "logit",
     batch_size: int = CHUNK,
 ) -> Maps:
     """Gradients g_k^l(x) of the class's score with respect to each layer (spec 3.1), one backward a batch.
 
-    of: "logit" (of a single logit z, -z is that of class 0 and z that of class 1), or "log_prob" as the reference
-    implementation does (an ablation). Raises ValueError when the score does not depend on a layer, the model has no
-    such class, or a gradient is not finite.
+    score: "logit" (of a single logit z, -z is that of class 0 and z that of class 1), or another of the library's
+    scores, such as "logp" as the reference implementation does (an ablation). Raises ValueError when the score does
+    not depend on a layer, the model has no such class, or a gradient is not finite.
     """
-    check_name("of", of, CLASS_SCORES)
+    check_score("score", score)
     parts: list[Maps] = []
     for part in x.split(batch_size):
-        found = _gradients(model, part, target, layers, of, graph=False)
+        found = _gradients(model, part, target, layers, score, graph=False)
         if any(g is None for g in found.values()):  # the model ran a part of itself under no_grad
-            found = _gradients(model, part, target, layers, of, graph=True)
+            found = _gradients(model, part, target, layers, score, graph=True)
         parts.append({})
         for name, g in found.items():
             if g is None:
@@ -216,18 +213,17 @@ def class_gradients(
 
 
 def _gradients(
-    model: nn.Module, x: Tensor, target: int, layers: Sequence[str], of: str, *, graph: bool
+    model: nn.Module, x: Tensor, target: int, layers: Sequence[str], score: str, *, graph: bool
 ) -> dict[str, Tensor | None]:
     """Gradients by layer, None where there are none. graph: record the layers before the first one, too."""
     with torch.inference_mode(False), torch.set_grad_enabled(graph):
         maps, logits = observe(model, x, layers, leaf=True)
         assert logits is not None
         with torch.enable_grad():
-            scores = class_scores(logits, of)
-            score = scores[:, class_index(target, scores.shape[1])].sum()
-            if not score.requires_grad:
+            total = one_class(logits, target, score).sum()
+            if not total.requires_grad:
                 return dict.fromkeys(maps)
-            found = torch.autograd.grad(score, list(maps.values()), allow_unused=True)
+            found = torch.autograd.grad(total, list(maps.values()), allow_unused=True)
     return dict(zip(maps, found, strict=True))
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.checks import check_count, check_module, check_number, check_positive
-from robustxai.concepts.activations import check_model, class_index, class_scores, observe
+from robustxai.concepts.activations import check_model, class_index, observe, one_class
 from robustxai.concepts.facet_probes import Probe, check_probe, fitted_to
 from robustxai.concepts.fourier import Painting, augmented
 from robustxai.eval_mode import check_calm
@@ -125,10 +125,11 @@ class FacetedVisualization:
         else:
             maps, logits = {}, logits_of(self.model, x)
         assert logits is not None
-        outputs = class_scores(logits) if self.layer is None else maps[self.layer]
-        unit = outputs[:, class_index(self.target, outputs.shape[1])]
-        if self.layer is not None:
-            unit = unit.relu().flatten(1).mean(1)
+        if self.layer is None:
+            unit = one_class(logits, self.target)
+        else:
+            channels = maps[self.layer]
+            unit = channels[:, class_index(self.target, channels.shape[1])].relu().flatten(1).mean(1)
         if not unit.requires_grad:
             raise ValueError(
                 "model must be differentiable in its images, got no gradient to the picture from target "

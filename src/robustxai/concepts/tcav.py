@@ -19,7 +19,6 @@ from robustxai.checks import check_count, check_images, check_name, check_sequen
 from robustxai.concepts.activation_cache import Cache, version_of
 from robustxai.concepts.activations import (
     CHUNK,
-    CLASS_SCORES,
     Maps,
     activations,
     check_model,
@@ -42,6 +41,7 @@ from robustxai.concepts.significance import (
     t_test,
 )
 from robustxai.concepts.tcav_result import Cell, TCAVResult
+from robustxai.scores.explained import check_score
 
 TESTS = ("runs", "sets")
 
@@ -56,7 +56,7 @@ class TCAV:
     as many as sets), or from all pairs of sets ("pairs"). test: "runs", the t and the permutation test over CAVs, as is
     usual; they take CAVs that share the concept's exemplars for independent and call random sets significant far too
     often; "sets" compares the concept's mean magnitude with those of the random sets as concepts, and needs "pairs".
-    sets: give that second p value, `Cell.p_sets`, with any baseline. of: "logit", or "log_prob" as the reference
+    sets: give that second p value, `Cell.p_sets`, with any baseline. score: "logit", or "logp" as the reference
     implementation. batch_size: images a pass. cache: where gradients, activations of random sets and random CAVs are
     kept, 2 GiB at most by default; tools of the same network can share one. Raises ValueError for a model in training
     mode, an unknown layer or option.
@@ -79,23 +79,23 @@ class TCAV:
         baseline: str = "ring",
         test: str = "runs",
         sets: bool = False,
-        of: str = "logit",
+        score: str = "logit",
         batch_size: int = CHUNK,
         cache: Cache | None = None,
     ) -> None:
         names = check_model(model, layers)
         check_name("baseline", baseline, BASELINES)
-        check_name("of", of, CLASS_SCORES)
+        check_score("score", score)
         if test not in TESTS or (test == "sets" and baseline != "pairs"):
             raise ValueError(
                 f"test must be 'runs', or 'sets' with baseline 'pairs', got {test!r} with baseline {baseline!r}"
             )
         self.model, self.layers, self.cav = model, tuple(names), cav or CAV()
         self.sets = sets or baseline == "pairs"
-        self.test, self.baseline, self.of, self.batch_size = (
+        self.test, self.baseline, self.explained, self.batch_size = (
             test,
             baseline,
-            of,
+            score,
             check_count("batch_size", batch_size),
         )
         self._cache = Cache() if cache is None else cache
@@ -195,10 +195,10 @@ class TCAV:
         """What the cache holds for each layer; one pass makes what is missing."""
         made = lru_cache(
             lambda: class_gradients(
-                self.model, x, target, self.layers, of=self.of, batch_size=self.batch_size
+                self.model, x, target, self.layers, score=self.explained, batch_size=self.batch_size
             )
         )
-        words = ("gradients", target, self.of)
+        words = ("gradients", target, self.explained)
         return {
             layer: self._cache.get(
                 self.model, x, (*words, layer), lambda layer=layer: made()[layer], keep=keep

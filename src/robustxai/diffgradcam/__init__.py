@@ -50,14 +50,15 @@ from robustxai.diffgradcam.other_cams import (
     SoftmaxGradCAM,
 )
 
-# scores as coefficients of logits
-from robustxai.scores import SCORES as SCORES, score_coefficients
-
 # SHAM, the paper's attack on weights
 from robustxai.diffgradcam.sham import ShamLoss, sham_target
 
 # weightings of CAMs by name
 from robustxai.diffgradcam.weightings import WEIGHTINGS as WEIGHTINGS
+from robustxai.scores.explained import score_coefficients
+
+# scores as coefficients of logits
+from robustxai.scores.registry import SCORES as SCORES
 
 # names of earlier versions, in the other spelling
 HeoCenterMass, center_head, center_shift = HeoCentreMass, centre_head, centre_shift

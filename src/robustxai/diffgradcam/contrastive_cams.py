@@ -19,12 +19,12 @@ from robustxai.checks import as_target, check_images, check_name
 from robustxai.diffgradcam.capture import Cut, cut, find_layer
 from robustxai.diffgradcam.exact_plusplus import exact_plusplus
 from robustxai.diffgradcam.raw_maps import all_maps, following, raw_maps
-from robustxai.scores import check_contrast
 from robustxai.diffgradcam.weightings import find_weighting
 from robustxai.eval_mode import check_calm
 from robustxai.explainers.base import Explainer
 from robustxai.explainers.reshape import Reshape, find_reshape
 from robustxai.metrics import minmax
+from robustxai.scores.explained import check_score
 
 Images = Float[Tensor, "batch channel height width"]
 Maps = Float[Tensor, "batch 1 _ _"]
@@ -81,7 +81,7 @@ class ContrastiveCAM(Explainer):
     ):
         self.model, self.layers = model, _layers(model, layer)
         self.contrast = contrast or type(self).contrast
-        check_contrast(self.contrast, options)
+        check_score("contrast", self.contrast, options)
         self.weight_fn = find_weighting(weighting or type(self).weighting)
         check_name("size", size, SIZES)
         check_name("normalise", normalise, NORMALISATIONS)

@@ -10,8 +10,9 @@ from torch.nn.functional import one_hot
 
 from robustxai.diffgradcam.capture import Cut
 from robustxai.diffgradcam.raw_maps import gradient
-from robustxai.scores import others, score_coefficients
 from robustxai.diffgradcam.weightings import EPS, combine, gradcampp
+from robustxai.scores.explained import score_coefficients
+from robustxai.scores.registry import others
 
 CURVED = ("lse", "lse-tau")
 

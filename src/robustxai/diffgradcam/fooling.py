@@ -15,8 +15,9 @@ from torch.nn.functional import cross_entropy, kl_div
 from robustxai.checks import as_target, check_images, check_number
 from robustxai.diffgradcam.capture import Cut, cut, find_layer
 from robustxai.diffgradcam.raw_maps import coefficients_of_all, gradient
-from robustxai.scores import SCORES, score_coefficients
 from robustxai.diffgradcam.weightings import cam, find_weighting, gradcam
+from robustxai.scores.explained import score_coefficients
+from robustxai.scores.registry import SCORES
 
 
 class FoolingLoss:

@@ -18,12 +18,12 @@ from torch.nn.functional import interpolate
 from robustxai.capture import observed
 from robustxai.checks import as_target, check_images, check_module
 from robustxai.diffgradcam.contrastive_cams import Images, Maps
-from robustxai.scores import check_contrast, score_coefficients
 from robustxai.eval_mode import check_calm
 from robustxai.explainers.base import GradientExplainer
 from robustxai.metrics import minmax
 from robustxai.models import PlainAttention, logits_of
 from robustxai.nets.resnet import Normalize
+from robustxai.scores.explained import check_score, score_coefficients
 
 AFFINE = (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm, nn.Linear, Normalize)
 """Layers whose bias is what they make of zeros."""
@@ -57,7 +57,7 @@ class FullGrad(GradientExplainer):
     """
 
     def __init__(self, model: nn.Module, *, contrast: str = "logit", **options: Any):
-        check_contrast(contrast, options)
+        check_score("contrast", contrast, options)
         check_module("model", model)
         self.model, self.contrast, self.options = model, contrast, options
 

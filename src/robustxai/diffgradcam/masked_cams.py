@@ -17,9 +17,9 @@ from robustxai.capture import Calls, observed
 from robustxai.checks import ROUNDING, check_count
 from robustxai.diffgradcam.capture import Cut
 from robustxai.diffgradcam.contrastive_cams import ContrastiveCAM
-from robustxai.scores import score_coefficients
 from robustxai.diffgradcam.weightings import combine
 from robustxai.models import logits_of
+from robustxai.scores.explained import score_coefficients
 
 
 class _Changed(ContrastiveCAM):

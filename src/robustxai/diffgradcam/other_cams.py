@@ -13,9 +13,8 @@ from robustxai.checks import check_count, check_finite, check_floats, check_leng
 from robustxai.diffgradcam.capture import Cut
 from robustxai.diffgradcam.contrastive_cams import ContrastiveCAM
 from robustxai.diffgradcam.raw_maps import gradient
-from robustxai.scores import score_coefficients
 from robustxai.diffgradcam.weightings import combine
-from robustxai.metrics.predictions import two_columns
+from robustxai.scores.explained import score_coefficients, two_columns
 
 MOST = 100_000
 """Classes that a branch may have: a label beyond is a mistake."""

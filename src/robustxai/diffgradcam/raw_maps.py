@@ -13,8 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustxai.diffgradcam.capture import Cut
-from robustxai.scores import others, score_coefficients
 from robustxai.diffgradcam.weightings import Weighting, gradcam, gradcampp, hirescam, plusplus
+from robustxai.scores.explained import score_coefficients
+from robustxai.scores.registry import others
 
 CONFIDENT = 1e-3  # below this 1 - p_c the O(C) identity cancels and the masked softmax is used instead
 

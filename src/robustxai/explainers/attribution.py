@@ -1,12 +1,11 @@
-"""`Attribution`: what an explainer of this chapter found, and how far it adds up."""
+"""`Attribution`: what an integral along a path found, and how far it adds up."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-
-from robustxai.manifold_ig.geodesic import Geodesic
 
 
 @dataclass(frozen=True)
@@ -17,10 +16,11 @@ class Attribution:
     the ends of the path. scores: F at the points where gradients were taken (points, n). ends: first and last
     image of the path (2, n, *sample). prediction_changed: the class predicted on the autoencoder's
     reconstruction is not the one predicted on x (False without autoencoder). finite: the path and the
-    attribution are finite. geodesic: how the geodesic was found, if there was one. noise: mean of 1 - cos between
+    attribution are finite. geodesic: how the curve was found (`robustxai.manifold_ig.Geodesic`), if
+    a solver did. noise: mean of 1 - cos between
     neighbouring gradients along the path (n,), in [0, 2]; None where a graph was kept.
 
-    >>> from robustxai.manifold_ig import IntegratedGradients
+    >>> from robustxai.explainers.integrated_gradients import IntegratedGradients
     >>> linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2)).eval()
     >>> found = IntegratedGradients(linear, n_steps=4).explain(torch.rand(2, 3, 2, 2), target=1)
     >>> found.values.shape, bool((found.delta.abs() < 1e-5).all())
@@ -35,7 +35,7 @@ class Attribution:
     ends: Float[Tensor, "2 n *sample"]
     prediction_changed: Bool[Tensor, " n"]
     finite: Bool[Tensor, " n"]
-    geodesic: Geodesic | None = None
+    geodesic: Any = None
     noise: Float[Tensor, " n"] | None = None
 
     @property

@@ -5,15 +5,16 @@ All methods of a comparison should start from the same one (spec 3.5). Each retu
 """
 
 import warnings
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.checks import ROUNDING, check_length
+from robustxai.checks import ROUNDING, check_length, shown
 from robustxai.eval_mode import check_calm
-from robustxai.manifold_ig.geodesic_checks import check_rows, run
-from robustxai.manifold_ig.pullback_metric import Codes, Decoder
+from robustxai.explainers.decoder import Codes, Decoder, run
+from robustxai.explainers.path_checks import check_rows
 
 Sample = Float[Tensor, " n *sample"]
 
@@ -72,20 +73,28 @@ def as_baseline(baselines: Tensor | float | None, x: Sample) -> Sample:
 
     Raises ValueError for a tensor of another shape, or values that are not finite.
     """
-    if baselines is None:
-        return black(x)
-    try:
-        b = torch.as_tensor(baselines, dtype=x.dtype, device=x.device)
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"baselines must be None, a number or images, got {baselines!r}") from None
+    check_baselines(baselines)
+    b = torch.as_tensor(0 if baselines is None else baselines, dtype=x.dtype, device=x.device)
     if b.shape not in ((), x.shape[1:], (1, *x.shape[1:]), x.shape):
         raise ValueError(
             f"baselines must be a number, one image {tuple(x.shape[1:])} or one for each of {tuple(x.shape)}, "
             f"got shape {tuple(b.shape)}"
         )
+    return b.expand_as(x)
+
+
+def check_baselines(baselines: Any) -> None:
+    """What `as_baseline` can use for some x: None, a finite number, or finite images. Raises ValueError."""
+    if baselines is None:
+        return
+    try:
+        b = torch.as_tensor(baselines)
+    except (TypeError, ValueError, RuntimeError):
+        b = None
+    if b is None or isinstance(baselines, bool) or b.is_complex():
+        raise ValueError(f"baselines must be None, a number or images, got {shown(baselines)}")
     if not b.isfinite().all():
         raise ValueError("baselines must be finite images, got NaN or infinite numbers")
-    return b.expand_as(x)
 
 
 def warn_outside(x: Sample, *, stacklevel: int) -> None:

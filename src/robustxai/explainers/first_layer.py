@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from robustxai.explainers.input_gradient import slope
 from robustxai.models import Network, as_logits, logits_of
 
 Model = Callable[[Tensor], Tensor]
@@ -38,19 +39,6 @@ class Segment(NamedTuple):
     start: Tensor
     end: Tensor
     pull: Model = lambda gradient: gradient
-
-
-def slope(y: Tensor, x: Tensor, weights: Tensor | None = None, *, create_graph: bool = False) -> Tensor:
-    """The gradient in x of the sum of y, or of y with weights. ValueError where nothing leads from x to y."""
-    found = None
-    if y.requires_grad:
-        target = y.sum() if weights is None else y
-        found = torch.autograd.grad(target, x, weights, create_graph=create_graph, allow_unused=True)[0]
-    if found is None:
-        raise ValueError(
-            "model must have logits with a gradient in x, got none: part of it runs under torch.no_grad or detaches"
-        )
-    return found
 
 
 def entered(model: Network, start: Samples, end: Samples) -> Segment:

@@ -8,40 +8,34 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from robustxai.checks import as_target, check_floats, check_name
-from robustxai.metrics.predictions import predicted, two_columns
+from robustxai.checks import as_target, check_floats
+from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
-from robustxai.shapes import Inputs, Logits, Target
-
-SCORES = ("prob", "logit", "ce")
-"""What is explained: the probability of the class, its logit, or the cross-entropy -log p_c."""
+from robustxai.scores.explained import check_score, class_scores, scored
+from robustxai.shapes import Inputs, Logits, PerSample, Target
 
 
-def explained(logits: Logits, target: Target, score: str = "prob") -> Float[Tensor, " n"]:
-    """The explained score of each sample (spec 3.1): p_c, z_c or -log p_c of class `target`, None the predicted one.
-
-    A single logit z is a sigmoid with classes 0 and 1: its 'logit' is z for class 1 and -z for class 0. For
-    two classes all three rank features alike; for more they do not, and for a piecewise linear network
-    'logit' has no curvature (use 'prob' or 'ce', or a softplus surrogate). ValueError for an unknown score, or a
-    target that does not fit the logits.
+def explained(logits: Logits, target: Target, score: str = "prob") -> PerSample:
+    """`robustxai.scores.explained.class_scores`, by default the probability: spec 3.1.
 
     >>> explained(torch.tensor([[0.0, 0.0], [1.0, 1.0]]), torch.tensor([0, 1]))
     tensor([0.5000, 0.5000])
     """
-    check_name("score", score, SCORES)
-    check_floats("logits", logits, "n", "classes")
-    return explained_class(logits, as_target(target, logits.detach(), model="logits"), score)
+    return class_scores(logits, target, score)
 
 
-def explained_class(logits: Logits, target: Int[Tensor, " n"], score: str) -> Float[Tensor, " n"]:
-    """`explained` for arguments that were checked before."""
-    if score == "logit" and logits.shape[1] == 1:
-        return logits[:, 0] * (2 * target - 1)
-    columns = two_columns(logits)
-    if score != "logit":
-        columns = columns.log_softmax(1)
-    value = columns.gather(1, target[:, None])[:, 0]
-    return {"prob": value.exp, "logit": lambda: value, "ce": value.neg}[score]()
+def slope(y: Tensor, x: Tensor, weights: Tensor | None = None, *, create_graph: bool = False) -> Tensor:
+    """The gradient in x of the sum of y, or of y with weights. ValueError where nothing leads from x to y."""
+    found = None
+    if y.requires_grad:
+        target = y.sum() if weights is None else y
+        found = torch.autograd.grad(target, x, weights, create_graph=create_graph, allow_unused=True)[0]
+    if found is None:
+        raise ValueError(
+            "model must have logits with a gradient in x, got none: part of it runs under torch.no_grad, detaches "
+            "or leaves torch"
+        )
+    return found
 
 
 def logits_and_gradient(
@@ -62,22 +56,30 @@ def logits_and_gradient(
     >>> logits.shape, g.shape
     (torch.Size([4, 2]), torch.Size([4, 3]))
     """
-    check_name("score", score, SCORES)
+    check_score("score", score)
     check_floats("x", x, least=2)
     with torch.inference_mode(False), torch.enable_grad():
         x = x.clone() if x.is_inference() else x
         x = x if x.requires_grad else x.detach().requires_grad_()
         logits = logits_of(model, x, twice=create_graph)
-        total = explained_class(logits, as_target(target, logits.detach()), score).sum()
-        g = None
-        if total.requires_grad:
-            (g,) = torch.autograd.grad(total, x, create_graph=create_graph, allow_unused=True)
-    if g is None:
-        raise ValueError(
-            "model must be differentiable in its input, got logits that do not depend on x by a graph "
-            "(no_grad, detach or numpy in its forward?)"
-        )
+        f = scored(logits, as_target(target, logits.detach()), score)
+        g = slope(f, x, create_graph=create_graph)
     return (logits, g) if create_graph else (logits.detach(), g.detach())
+
+
+def score_and_gradient(
+    model: Network, x: Inputs, target: Int[Tensor, " n"], score: str = "logit"
+) -> tuple[PerSample, Inputs]:
+    """S and grad S at each sample, of what is checked already. Attached to the graph of `x` when `x` has one and
+    gradients are on. Raises ValueError where the logits have no gradient in x.
+    """
+    attached = torch.is_grad_enabled() and x.requires_grad
+    with torch.inference_mode(False), torch.enable_grad():
+        if not attached:
+            x = (x.clone() if x.is_inference() else x).detach().requires_grad_()
+        f = scored(logits_of(model, x, twice=attached), target, score)
+        g = slope(f, x, create_graph=attached)
+    return f if attached else f.detach(), g
 
 
 def gradient(

@@ -11,15 +11,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.checks import check_count, check_finite, check_name
+from robustxai.checks import as_target, check_count, check_finite
 from robustxai.eval_mode import check_calm
-from robustxai.manifold_ig.explained_score import SCORES, checked_target, picked
-from robustxai.explainers.first_layer import Segment, entered, slope
-from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, check_same
+from robustxai.explainers.first_layer import Segment, entered
 from robustxai.explainers.gradient_steadiness import Turning
+from robustxai.explainers.input_gradient import score_and_gradient
+from robustxai.explainers.path_checks import check_curve, check_rows, check_same
 from robustxai.explainers.precision import widened
 from robustxai.explainers.quadrature_rules import Nodes, PathImages, nodes
 from robustxai.models import Network, logits_of
+from robustxai.scores.explained import check_score
 from robustxai.shapes import Target
 
 
@@ -31,22 +32,6 @@ class Integral(NamedTuple):
     values: Float[Tensor, " n *sample"]
     scores: Float[Tensor, "points n"]
     noise: Float[Tensor, " n"] | None = None
-
-
-def gradients(
-    model: Network, x: Float[Tensor, " n *sample"], target: Int[Tensor, " n"], score: str = "logit"
-) -> tuple[Float[Tensor, " n *sample"], Float[Tensor, " n"]]:
-    """grad F and F at each sample. Attached to the graph of `x` when `x` has one and gradients are on.
-
-    Raises ValueError where the logits have no gradient in x.
-    """
-    attached = torch.is_grad_enabled() and x.requires_grad
-    with torch.inference_mode(False), torch.enable_grad():
-        if not attached:
-            x = (x.clone() if x.is_inference() else x).detach().requires_grad_()
-        f = picked(logits_of(model, x, twice=attached), target, score)
-        gradient = slope(f, x, create_graph=attached)
-    return gradient, f if attached else f.detach()
 
 
 def accumulated(
@@ -68,7 +53,7 @@ def accumulated(
     index, size = _checked(model, images[-1], target, score, batch_size)
     flat, classes = images.flatten(0, 1), index.repeat(len(images))
     parts = [
-        gradients(model, flat[cut], classes[cut], score)[0].detach()
+        score_and_gradient(model, flat[cut], classes[cut], score)[1].detach()
         for cut in _cuts(len(flat), size or len(flat))
     ]
     slopes = torch.cat(parts).reshape(images.shape)
@@ -196,9 +181,10 @@ def _checked(
 ) -> tuple[Tensor, int | None]:
     """The classes of samples x, and the size of a pass; ValueError as the public functions say."""
     check_calm("model", model)
-    check_name("score", score, SCORES)
+    check_score("score", score)
     size = None if batch_size is None else check_count("batch_size", batch_size)
-    return checked_target(model, x, target), size
+    check_finite("x", x)
+    return as_target(target, logits_of(model, x[:1].detach()).detach().expand(len(x), -1)), size
 
 
 def _summed(
@@ -214,7 +200,7 @@ def _summed(
     total, scores, turning, kind = torch.zeros((), device="cpu"), [], Turning(steady), None
     for cut in _cuts(times, max(1, size // len(target))):
         points, weights = part(cut)
-        slopes, f = gradients(model, points.flatten(0, 1), target.repeat(len(points)), score)
+        f, slopes = score_and_gradient(model, points.flatten(0, 1), target.repeat(len(points)), score)
         slopes, kind = widened(slopes.reshape(points.shape)), points.dtype
         turning.see(slopes)
         total = sum(map(torch.mul, weights, slopes), total)  # in memory, one product at a time

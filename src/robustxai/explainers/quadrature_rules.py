@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_count, check_name
-from robustxai.manifold_ig.geodesic_checks import check_curve
+from robustxai.explainers.path_checks import check_curve
 
 PathImages = Float[Tensor, "points n *sample"]
 Nodes = Float[Tensor, "nodes n *sample"]

@@ -11,14 +11,31 @@ from robustxai.attacks.controls import ShuffledChange
 # what an attack found
 from robustxai.attacks.result import Attacked
 
-# from attributions to maps
-from robustxai.explainers.reduce import shares as shares
-
 # baseline images
-from robustxai.manifold_ig import baselines
+from robustxai.explainers import baselines
 
 # what a path explainer found
 from robustxai.explainers.attribution import Attribution
+
+# the pull-back metric
+from robustxai.explainers.decoder import decode as decode
+
+# Integrated Gradients
+from robustxai.explainers.integrated_gradients import IntegratedGradients
+from robustxai.explainers.path_explainer import PathExplainer as PathExplainer
+
+# integrals along paths
+from robustxai.explainers.path_integral import (
+    accumulated as accumulated,
+    straight_integral as straight_integral,
+    weighted_gradients as weighted_gradients,
+)
+
+# quadrature
+from robustxai.explainers.quadrature_rules import RULES as RULES, quadrature as quadrature
+
+# from attributions to maps
+from robustxai.explainers.reduce import shares as shares
 
 # the paper's attack
 from robustxai.manifold_ig.attribution_attack import AttributionAttack
@@ -28,9 +45,6 @@ from robustxai.manifold_ig.constant_speed import EvenPathIG
 
 # decoders that know where codes are
 from robustxai.manifold_ig.density import AggregatedPosterior, VarianceDecoder
-
-# the explained scalar
-from robustxai.manifold_ig.explained_score import SCORES as SCORES, class_scores as class_scores
 
 # geodesics
 from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed as at_constant_speed, geodesic
@@ -43,9 +57,6 @@ from robustxai.manifold_ig.guides import BPDA, borrowed as borrowed, frozen
 
 # the derivative through a geodesic
 from robustxai.manifold_ig.implicit_gradient import implicit
-
-# Integrated Gradients
-from robustxai.explainers.integrated_gradients import IntegratedGradients, PathExplainer as PathExplainer
 
 # manifolds that are known exactly
 from robustxai.manifold_ig.known_manifold import (
@@ -71,13 +82,6 @@ from robustxai.manifold_ig.path_diagnostics import (
     path_of as path_of,
 )
 
-# integrals along paths
-from robustxai.explainers.path_integral import (
-    accumulated as accumulated,
-    straight_integral as straight_integral,
-    weighted_gradients as weighted_gradients,
-)
-
 # paths of images
 from robustxai.manifold_ig.paths import (
     ENDPOINTS as ENDPOINTS,
@@ -89,14 +93,11 @@ from robustxai.manifold_ig.paths import (
 
 # paths that bend in pixel space
 from robustxai.manifold_ig.pixel_paths import BlurIG, GuidedIG
-
-# the pull-back metric
 from robustxai.manifold_ig.pullback_metric import (
     Bounds,
     curve_bounds,
     curve_energy,
     curve_length,
-    decode as decode,
     dense_metric,
     encoder_direction as encoder_direction,
     energy_gradient as energy_gradient,
@@ -106,9 +107,6 @@ from robustxai.manifold_ig.pullback_metric import (
     push as push,
     speed_variation as speed_variation,
 )
-
-# quadrature
-from robustxai.explainers.quadrature_rules import RULES as RULES, quadrature as quadrature
 
 # the released geodesic algorithm
 from robustxai.manifold_ig.released_solver import (
@@ -122,6 +120,10 @@ from robustxai.manifold_ig.saliency_maps import SaliencyOf, saliency
 
 # the loss of the paper's VAE
 from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, reconstruction_error
+
+# the explained scalar
+from robustxai.scores.explained import class_scores as class_scores
+from robustxai.scores.registry import SCORES as SCORES
 
 __all__ = [
     "BPDA",

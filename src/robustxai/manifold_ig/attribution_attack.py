@@ -19,8 +19,8 @@ from robustxai.attacks.keep_prediction import Predictions
 from robustxai.attacks.result import Attacked, joined
 from robustxai.checks import check_count, check_positive
 from robustxai.eval_mode import check_calm
-from robustxai.explainers.reduce import read, shares
 from robustxai.explainers.integrated_gradients import IntegratedGradients
+from robustxai.explainers.reduce import read, shares
 from robustxai.models import Network, logits_of
 from robustxai.shapes import Explain, Inputs
 

@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from robustxai.checks import check_count
+from robustxai.explainers.decoder import Decoder
 from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
-from robustxai.manifold_ig.pullback_metric import Decoder
 
 
 class EvenPathIG(ManifoldIG):

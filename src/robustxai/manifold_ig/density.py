@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_callable, check_floats, check_number, check_positive, shown
-from robustxai.manifold_ig.geodesic_checks import check_rows
-from robustxai.manifold_ig.pullback_metric import Codes, Decoder
+from robustxai.explainers.decoder import Codes, Decoder
+from robustxai.explainers.path_checks import check_rows
 
 
 def code_spacing(codes: Codes) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from robustxai.checks import check_callable, check_count, check_name
 from robustxai.eval_mode import check_calm
+from robustxai.explainers.decoder import Codes, Decoder, Latents, PathImages, decode
 from robustxai.manifold_ig import sine_curves
 from robustxai.manifold_ig.geodesic_checks import (
     MODES,
@@ -27,14 +28,9 @@ from robustxai.manifold_ig.geodesic_checks import (
 from robustxai.manifold_ig.lbfgs import minimise
 from robustxai.manifold_ig.path_energy import Objective, Penalty, decoded_ends
 from robustxai.manifold_ig.pullback_metric import (
-    Codes,
-    Decoder,
-    Latents,
-    PathImages,
     PerCurve,
     curve_energy,
     curve_length,
-    decode,
     norms,
     segments,
     speed_variation,

@@ -10,14 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.checks import check_count, check_name
-from robustxai.explainers.base import Explainer
 from robustxai.explainers.attribution import Attribution
+from robustxai.explainers.base import Explainer
 from robustxai.explainers.baselines import as_baseline
+from robustxai.explainers.decoder import Decoder, Latents, decode
+from robustxai.explainers.path_explainer import PathIntegral
 from robustxai.manifold_ig.geodesic import Geodesic, geodesic
 from robustxai.manifold_ig.geodesic_checks import MODES, check_solver
-from robustxai.explainers.integrated_gradients import PathIntegral
 from robustxai.manifold_ig.latent_path import LatentPathIG
-from robustxai.manifold_ig.pullback_metric import Decoder, Latents, decode
 from robustxai.manifold_ig.sine_curves import line
 from robustxai.shapes import Inputs, Target
 

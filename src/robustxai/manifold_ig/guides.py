@@ -32,7 +32,9 @@ def frozen(
         raise ValueError(f"method must be a ManifoldIG, got {type(method).__name__}")
 
     def guide(x: Tensor) -> LatentPathIG:
-        return method.held(method.geodesic(x.detach(), as_baseline(baselines, x)))
+        return method.held(
+            method.geodesic(x.detach(), as_baseline(method.baselines if baselines is None else baselines, x))
+        )
 
     return guide
 

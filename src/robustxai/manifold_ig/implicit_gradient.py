@@ -14,10 +14,11 @@ from torch import Tensor
 
 from robustxai.checks import check_count
 from robustxai.explainers.baselines import as_baseline
+from robustxai.explainers.decoder import Codes, Decoder, Latents, decode
+from robustxai.explainers.path_explainer import PathIntegral
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
-from robustxai.explainers.integrated_gradients import PathIntegral
 from robustxai.manifold_ig.latent_path import LatentPathIG
-from robustxai.manifold_ig.pullback_metric import Codes, Decoder, Latents, curve_energy, decode
+from robustxai.manifold_ig.pullback_metric import curve_energy
 from robustxai.manifold_ig.sine_curves import line
 from robustxai.shapes import Target
 
@@ -134,7 +135,7 @@ def implicit(
     check_count("iterations", iterations, 0)
 
     def guide(x: Tensor) -> LatentPathIG:
-        held = method.freeze(x, as_baseline(baselines, x))
+        held = method.freeze(x, as_baseline(method.baselines if baselines is None else baselines, x))
         assert held.encoder is not None and held.decoder is not None
         found = ImplicitPathIG(
             held.model, held.encoder, held.decoder, endpoint=held.endpoint, bend=held.bend,

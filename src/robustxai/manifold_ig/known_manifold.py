@@ -18,7 +18,8 @@ from robustxai.data.scenes import FactorSpec, render_menagerie, render_portraits
 from robustxai.data.scenes.base import sample_factors
 from robustxai.data.scenes.menagerie_factors import FACTORS as MENAGERIE
 from robustxai.data.scenes.portraits import FACTORS as PORTRAITS
-from robustxai.manifold_ig.geodesic_checks import check_curve, is_count
+from robustxai.explainers.path_checks import check_curve
+from robustxai.manifold_ig.geodesic_checks import is_count
 from robustxai.manifold_ig.lbfgs import minimise
 from robustxai.runtime import side_by_side
 from robustxai.shapes import Images

@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.checks import check_callable, check_count, check_name
+from robustxai.explainers.decoder import Decoder, Latents, decode, like
+from robustxai.explainers.path_explainer import PathExplainer, PathIntegral
 from robustxai.manifold_ig import paths
 from robustxai.manifold_ig.geodesic import Geodesic
-from robustxai.explainers.integrated_gradients import PathExplainer, PathIntegral
 from robustxai.manifold_ig.path_cache import Recall
-from robustxai.manifold_ig.pullback_metric import Decoder, Latents, decode
 from robustxai.manifold_ig.sine_curves import line
 from robustxai.shapes import Target
 
@@ -118,5 +118,5 @@ class LatentPathIG(PathExplainer):
             images = found.images
         else:
             images = self.images(latents)
-        path = paths.endpoints(paths.like(images, x), start, x, self.endpoint, points=self.bridge_points)
+        path = paths.endpoints(like(images, x), start, x, self.endpoint, points=self.bridge_points)
         return self._along(path, target, found)

@@ -1,8 +1,6 @@
 """SmoothGradIG and GradientSHAP: the two neighbours that average over noisy copies of the image (spec 3.8, item 6).
 
-The noise is the same for every image and every call: a map depends on its image and on the seed, never on its batch.
-It comes in pairs +e and -e, so that its mean is 0 for an even number of samples and a linear network is explained
-exactly; what is estimated is the same.
+The noise is that of `robustxai.explainers.noise`: the same for every image and every call, in pairs +e and -e.
 """
 
 from typing import Any
@@ -10,35 +8,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustxai.checks import check_count, check_generator, check_number
 from robustxai.explainers.baselines import as_baseline
-from robustxai.explainers.integrated_gradients import IntegratedGradients, PathExplainer, PathIntegral
+from robustxai.explainers.integrated_gradients import IntegratedGradients
+from robustxai.explainers.noise import Noise
+from robustxai.explainers.path_explainer import PathExplainer, PathIntegral
 from robustxai.explainers.path_integral import Integral, line_integral, made_gradients
 from robustxai.shapes import Target
 
 
 class _Noisy(PathExplainer):
-    """Holds the number of noisy copies, the size of the noise, and where its numbers come from."""
+    """Holds the noise."""
 
     def __init__(
         self,
         model: nn.Module,
         *,
         samples: int,
-        std: float | int,
+        std: float | int | Tensor,
         generator: torch.Generator | None,
         **options: Any,
     ):
         super().__init__(model, **options)
-        self.samples, self.std = check_count("samples", samples), check_number("std", std)
-        check_generator("generator", generator)
-        self.generator = (generator or torch.Generator().manual_seed(0)).clone_state()
-
-    def _noise(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """(samples, 1, *sample), in pairs of opposite signs."""
-        size = ((self.samples + 1) // 2, 1, *x.shape[1:])
-        e = self.std * torch.randn(size, generator=generator, device=generator.device, dtype=x.dtype)
-        return torch.stack((e, -e), 1).flatten(0, 1)[: self.samples].to(x.device)
+        self.noise = Noise(samples, std, generator)
+        self.samples = self.noise.samples
 
 
 class SmoothGradIG(_Noisy):
@@ -46,9 +38,7 @@ class SmoothGradIG(_Noisy):
 
     Args:
         samples: noisy copies; each costs one map of IntegratedGradients.
-        std: standard deviation of the noise in units of the image, for images in [0, 1]; 0 is IntegratedGradients.
-        generator: its state when the explainer is made is where the noise of every call begins; it is left as it is.
-            None: seed 0. Numbers are drawn on its device.
+        std, generator: as of `robustxai.explainers.noise.Noise`, for images in [0, 1]; std 0 is IntegratedGradients.
         options: n_steps, rule, score, batch_size, as of IntegratedGradients.
 
     Noise is added to the image and not to the baseline. With `target=None` the class is that of the image without
@@ -67,7 +57,7 @@ class SmoothGradIG(_Noisy):
         model: nn.Module,
         *,
         samples: int = 20,
-        std: float | int = 0.1,
+        std: float | int | Tensor = 0.1,
         generator: torch.Generator | None = None,
         **options: Any,
     ):
@@ -76,7 +66,7 @@ class SmoothGradIG(_Noisy):
     def _integrate(self, x: Tensor, start: Tensor, target: Target) -> PathIntegral:
         index = self._target(x, target)
         values, scores = torch.zeros_like(x), x.new_zeros(())
-        for noise in self._noise(x, self.generator.clone_state()):
+        for noise in self.noise.draw(x):
             found = line_integral(
                 self.model, start, x + noise, index, steps=self.n_steps, rule=self.rule, score=self.score,
                 batch_size=self.batch_size,
@@ -111,7 +101,7 @@ class GradientSHAP(_Noisy):
         model: nn.Module,
         *,
         samples: int = 50,
-        std: float | int = 0.1,
+        std: float | int | Tensor = 0.1,
         generator: torch.Generator | None = None,
         score: str = "logit",
         batch_size: int | None = 64,
@@ -132,11 +122,11 @@ class GradientSHAP(_Noisy):
         return as_baseline(baselines, baselines.to(x))
 
     def _integrate(self, x: Tensor, start: Tensor, target: Target) -> PathIntegral:
-        index, generator = self._target(x, target), self.generator.clone_state()
+        index, generator = self._target(x, target), self.noise.begin()
         how: dict[str, Any] = dict(generator=generator, device=generator.device)
         which = torch.randint(len(start), (self.samples,), **how).to(x.device)
         place = torch.rand(self.samples, dtype=x.dtype, **how).sort().values.to(x.device)
-        place, noise = place.view(-1, *[1] * x.ndim), self._noise(x, generator)
+        place, noise = place.view(-1, *[1] * x.ndim), self.noise.draw(x, generator)
 
         def part(times: slice, rows: slice) -> tuple[Tensor, Tensor]:
             begin = start[which[times], None]

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from robustxai.checks import check_count, check_finite
 from robustxai.eval_mode import check_calm
-from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, run
-from robustxai.manifold_ig.geodesic_path import ManifoldIG
-from robustxai.explainers.integrated_gradients import IntegratedGradients, PathExplainer
-from robustxai.manifold_ig.latent_path import LatentPathIG
+from robustxai.explainers.decoder import run
+from robustxai.explainers.integrated_gradients import IntegratedGradients
+from robustxai.explainers.path_checks import check_curve, check_rows
+from robustxai.explainers.path_explainer import PathExplainer
 from robustxai.explainers.path_integral import weighted_gradients
+from robustxai.manifold_ig.geodesic_path import ManifoldIG
+from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.paths import endpoints, straight
 from robustxai.manifold_ig.pullback_metric import curve_bounds, segments
 from robustxai.shapes import Target

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from robustxai.explainers.decoder import Decoder, decode
 from robustxai.manifold_ig import sine_curves
-from robustxai.manifold_ig.pullback_metric import Decoder, curve_energy, decode
+from robustxai.manifold_ig.pullback_metric import curve_energy
 
 Penalty = Callable[[Tensor], Tensor]
 

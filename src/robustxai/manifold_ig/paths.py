@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_callable, check_count, check_name, check_number, check_positive
-from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, check_same
+from robustxai.explainers.path_checks import check_curve, check_rows, check_same
 from robustxai.explainers.precision import widened, widest
 from robustxai.manifold_ig.sine_curves import line
 from robustxai.shapes import Inputs
@@ -52,15 +52,6 @@ def endpoints(
     if mode == "anchor":
         return torch.cat((start[None], path[1:-1], end[None]))
     return torch.cat((line(start, path[0], points + 1)[:-1], path, line(path[-1], end, points + 1)[1:]))
-
-
-def like(images: Tensor, x: Tensor) -> Tensor:
-    """The images (points, n, *image), where these are of the shape of the samples x; ValueError otherwise."""
-    if images.shape[2:] != x.shape[1:]:
-        raise ValueError(
-            f"decoder must give images of the shape of x, {tuple(x.shape[1:])}, got {tuple(images.shape[2:])}"
-        )
-    return images
 
 
 def gaussian_matrix(size: int, sigma: float, *, like: Tensor) -> Float[Tensor, "size size"]:

@@ -7,13 +7,15 @@ from torch import Tensor, nn
 
 from robustxai.checks import check_positive, shown
 from robustxai.explainers.base import Explainer
-from robustxai.manifold_ig import paths
 from robustxai.explainers.gradient_steadiness import Turning
-from robustxai.manifold_ig.guides import BPDA
-from robustxai.explainers.integrated_gradients import IntegratedGradients, PathExplainer, PathIntegral
-from robustxai.explainers.path_integral import Integral, gradients, made_gradients
+from robustxai.explainers.input_gradient import score_and_gradient
+from robustxai.explainers.integrated_gradients import IntegratedGradients
+from robustxai.explainers.path_explainer import PathExplainer, PathIntegral
+from robustxai.explainers.path_integral import Integral, made_gradients
 from robustxai.explainers.precision import widened
 from robustxai.explainers.quadrature_rules import RULES
+from robustxai.manifold_ig import paths
+from robustxai.manifold_ig.guides import BPDA
 from robustxai.shapes import Target
 
 TINY_BLUR = 0.01
@@ -135,9 +137,9 @@ class GuidedIG(PathExplainer):
 
         def slope(images: Tensor) -> Tensor:
             pairs = zip(images.to(kind).split(size), index.split(size), strict=True)
-            parts = [gradients(self.model, some, classes, self.score) for some, classes in pairs]
-            scores.append(torch.cat([f for _, f in parts]))
-            return widened(torch.cat([gradient for gradient, _ in parts]))
+            parts = [score_and_gradient(self.model, some, classes, self.score) for some, classes in pairs]
+            scores.append(torch.cat([f for f, _ in parts]))
+            return widened(torch.cat([gradient for _, gradient in parts]))
 
         x, start = widened(x), widened(start)
         turning, values = Turning(self.steady), torch.zeros_like(x)

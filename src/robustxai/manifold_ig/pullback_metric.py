@@ -14,15 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import jvp, vjp
 
-from robustxai.checks import check_callable, check_count, check_generator, shown
-from robustxai.manifold_ig.geodesic_checks import check_curve, check_rows, check_same, run
+from robustxai.checks import check_callable, check_count, check_generator
+from robustxai.explainers.decoder import Codes, Decoder, Latents, decode
+from robustxai.explainers.path_checks import check_curve, check_rows, check_same
 
-Decoder = Callable[[Tensor], Tensor]
-Codes = Float[Tensor, "n *latent"]
 Samples = Float[Tensor, "n *image"]
 Curve = Float[Tensor, "points n *sample"]
-Latents = Float[Tensor, "points n *latent"]
-PathImages = Float[Tensor, "points n *image"]
 PerCurve = Float[Tensor, " n"]
 
 
@@ -94,24 +91,6 @@ def largest_eigenvalue(
 def norms(x: Float[Tensor, " n *sample"]) -> PerCurve:
     """The Euclidean norm of each sample."""
     return x.flatten(1).norm(dim=1)
-
-
-def decode(decoder: Decoder, latents: Latents, *, batch_size: int | None = None) -> PathImages:
-    """The images of all points of all curves, `batch_size` codes at a time (None: all at once).
-
-    Raises ValueError when the decoder does not run on the codes or does not return one image for each.
-    """
-    check_curve("latents", latents, least=1)
-    size = None if batch_size is None else check_count("batch_size", batch_size)
-    flat = latents.flatten(0, 1)
-    parts = flat.split(size) if size else (flat,)
-    images = [run(decoder, part, "decoder") for part in parts]
-    for part, image in zip(parts, images, strict=True):
-        if not isinstance(image, Tensor) or image.ndim < 2 or len(image) != len(part):
-            raise ValueError(
-                f"decoder must give one image a code, got {shown(image)} for codes of shape {tuple(part.shape)}"
-            )
-    return torch.cat(images).unflatten(0, latents.shape[:2])
 
 
 def segments(curve: Curve, decoder: Decoder | None = None) -> Float[Tensor, "segments n"]:

@@ -14,18 +14,9 @@ from torch.func import vjp
 
 from robustxai.checks import check_count
 from robustxai.eval_mode import check_calm
+from robustxai.explainers.decoder import Codes, Decoder, Latents, PathImages, decode
 from robustxai.manifold_ig.geodesic_checks import check_ends, check_sweeps
-from robustxai.manifold_ig.pullback_metric import (
-    Codes,
-    Decoder,
-    Latents,
-    PathImages,
-    PerCurve,
-    curve_energy,
-    decode,
-    energy_gradient,
-    pull,
-)
+from robustxai.manifold_ig.pullback_metric import PerCurve, curve_energy, energy_gradient, pull
 
 STEP, EPSILON, SWEEPS, NODES = 5e-5, 1000.0, 300, 20
 Square = Callable[[Decoder, Latents], PerCurve]

@@ -26,7 +26,7 @@ def from_black(explain: Explain) -> Explain:
     """`signed`, of paths that start at 0 whatever the images: for measures that change images of [0, 1] a little, and
     leave it.
     """
-    if not getattr(explain, "black_start", False):
+    if not getattr(explain, "black_start", False) or getattr(explain, "baselines", None) is not None:
         return signed(explain)
     return lambda x, target=None: signed(explain)(x, target, torch.zeros_like(x))
 

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.manifold_ig.pullback_metric import Codes, Curve, Latents
+from robustxai.explainers.decoder import Codes, Latents
+from robustxai.manifold_ig.pullback_metric import Curve
 
 
 def line(z0: Codes, z1: Codes, n_points: int) -> Latents:

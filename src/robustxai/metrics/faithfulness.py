@@ -21,7 +21,7 @@ from robustxai.shapes import Images
 
 from .inputs import as_filling
 from .maps import constant, order, spatial, unusable
-from .predictions import predicted, scored
+from .predictions import finite_scores, predicted
 from .spread import resize
 
 Maps = Float[Tensor, " m *map"]
@@ -147,7 +147,7 @@ def _curve(
     for part in pairs.split(batch_size):
         i, s = part.unbind(1)
         first = rank[i] < changed[s].reshape(-1, 1, 1, 1)
-        p.append(scored(logits_of(model, torch.where(first == insert, x[i], base[i])), c[i]))
+        p.append(finite_scores(logits_of(model, torch.where(first == insert, x[i], base[i])), c[i]))
     probability = torch.cat(p).reshape(n, steps + 1)
     void = constant(native.flatten(1)) | constant(resized) | unusable(resized)
     probability = probability.masked_fill(void[:, None], torch.nan)

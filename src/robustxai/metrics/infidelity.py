@@ -20,7 +20,7 @@ from robustxai.shapes import Inputs
 from .faithfulness import Classifier, Targets
 from .inputs import as_filling, as_floats, as_generator, wide
 from .maps import nan_where, unusable
-from .predictions import scored
+from .predictions import finite_scores
 
 Scores = Float[Tensor, " n"]
 Perturb = Callable[[Tensor, torch.Generator], Tensor]
@@ -131,7 +131,7 @@ def infidelity(
     t = as_target(target, torch.cat(clean))
 
     def value(logits: Iterable[Tensor]) -> Tensor:
-        return wide(torch.cat([scored(z, t[i], score) for z, i in zip(logits, parts, strict=True)]))
+        return wide(torch.cat([finite_scores(z, t[i], score) for z, i in zip(logits, parts, strict=True)]))
 
     whole, sums = value(clean), torch.zeros(4, len(x), dtype=torch.float64, device="cpu")
     for _ in range(draws):

@@ -22,7 +22,7 @@ from robustxai.shapes import Images
 from .faithfulness import Classifier, Curve, Maps, Targets
 from .inputs import as_generator, wide
 from .maps import constant, spatial, unusable
-from .predictions import predicted, scored
+from .predictions import finite_scores, predicted
 from .spread import resize
 
 THRESHOLDS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.10, 0.13, 0.21, 0.34, 0.5, 0.75)
@@ -113,7 +113,7 @@ def information_curves(
     logits = [torch.cat(clean)] + [
         torch.cat([logits_of(model, part) for part in some.split(batch_size)]) for some in images[1:]
     ]
-    soft = wide(torch.stack([scored(some, t) for some in logits], 1))
+    soft = wide(torch.stack([finite_scores(some, t) for some in logits], 1))
     hard = wide(torch.stack([predicted(some) == t for some in logits], 1))
     void = void.cpu() | ~(soft[:, 0] >= confident) | unusable(soft, information)
     return Information(*(_curve(information, values, void, x) for values in (soft, hard)))

@@ -6,22 +6,16 @@ class 1 is the positive one; its probabilities are sigmoids.
 
 import math
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustxai.checks import as_target
+from robustxai.scores.explained import class_scores, two_columns
 
 from .inputs import as_floats, wide
 from .maps import nan_where, unusable
 
 Logits = Float[Tensor, "n classes"] | Float[Tensor, " n"]
-SCORES = ("prob", "logit")
-
-
-def two_columns(logits: Float[Tensor, "n classes"]) -> Float[Tensor, "n _"]:
-    """Logits with at least two columns: a single logit z becomes (0, z), whose softmax is the sigmoid of z."""
-    return torch.cat((torch.zeros_like(logits), logits), 1) if logits.shape[1] == 1 else logits
 
 
 def predicted(logits: Float[Tensor, "n classes"]) -> Int[Tensor, " n"]:
@@ -29,20 +23,14 @@ def predicted(logits: Float[Tensor, "n classes"]) -> Int[Tensor, " n"]:
     return two_columns(logits).argmax(1)
 
 
-def scored(
+def finite_scores(
     logits: Float[Tensor, "n classes"], target: Int[Tensor, " n"], score: str = "prob"
 ) -> Float[Tensor, " n"]:
-    """The probability of the target, or its logit with `score` "logit"; of a single logit z: -z and z.
+    """The score of the target, by default its probability; nan where a sample's logits are not all finite.
 
-    nan where a sample's logits are not all finite. Raises ValueError for another score.
+    Raises ValueError for another score than those of `robustxai.scores`.
     """
-    if score not in SCORES:
-        raise ValueError(f"score must be one of {', '.join(SCORES)}, got {score!r}")
-    if score == "prob":
-        columns = two_columns(logits).softmax(1)
-    else:
-        columns = torch.cat((-logits, logits), 1) if logits.shape[1] == 1 else logits
-    return nan_where(columns.gather(1, target[:, None])[:, 0], unusable(logits))
+    return nan_where(class_scores(logits, target, score), unusable(logits))
 
 
 def accuracy(logits: Logits, labels: Int[Tensor, " n"]) -> float:

@@ -25,7 +25,6 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from robustxai.checks import as_target, check_callable, check_count, check_number
-from robustxai.metrics.predictions import two_columns
 from robustxai.models import logits_of
 from robustxai.nets.arguments import check_pair, check_rates, check_run, several, steps_of
 from robustxai.nets.checkpoint import Checkpoint, digest
@@ -33,6 +32,7 @@ from robustxai.nets.layout import Layout, narrow
 from robustxai.nets.rules import follow, learning_rate, optimizer_of
 from robustxai.nets.seeds import generator_of, mix, seed_default
 from robustxai.nets.select import accuracy, set_training, trainable
+from robustxai.scores.explained import two_columns
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]

@@ -22,16 +22,16 @@ from robustxai.attacks.result import Attacked
 from robustxai.attacks.target_map import TargetMapAttack
 
 # explainers made of input gradients
-from robustxai.explainers.gradient import GradientTimesInput, IntegratedGradients, Saliency, SmoothGrad
+from robustxai.explainers.gradient import GradientTimesInput, Saliency, SmoothGrad
 
 # the explained scalar and its input gradient
 from robustxai.explainers.input_gradient import (
-    SCORES as SCORES,
     explained as explained,
     gradient as gradient,
     logits_and_gradient as logits_and_gradient,
     ranked as ranked,
 )
+from robustxai.explainers.integrated_gradients import IntegratedGradients
 
 # the smooth stand-in of a ReLU network
 from robustxai.nets.softplus import softplus_copy
@@ -121,6 +121,7 @@ from robustxai.ranking.training_methods import METHODS, Method as Method, fine_t
 
 # choice of weights on validation data
 from robustxai.ranking.weight_selection import Score as Score, Selection as Selection, select_weights
+from robustxai.scores.registry import SCORES as SCORES
 
 __all__ = [
     "METHODS",

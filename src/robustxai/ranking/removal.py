@@ -13,11 +13,11 @@ from torch import Tensor
 
 from robustxai.checks import as_target, check_batch, check_count
 from robustxai.eval_mode import check_calm
-from robustxai.explainers.input_gradient import explained_class
 from robustxai.metrics.maps import order
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
 from robustxai.ranking.checks import check_scores
+from robustxai.scores.explained import scored
 from robustxai.shapes import Inputs, PerSample, Target
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
@@ -141,12 +141,12 @@ def _aopc(
     rank, baseline = _ranks(x, scores), _checked(model, x, baseline)
     logits = logits_of(model, x)
     t = as_target(target, logits)
-    whole, d = explained_class(logits, t, "prob"), rank[0].numel()
+    whole, d = scored(logits, t, "prob"), rank[0].numel()
     falls = []
     for q in parts:
         count = max(1, round(q * d))
         gone = rank >= count if keep else rank < count
-        falls.append(whole - explained_class(logits_of(model, torch.where(gone, baseline, x)), t, "prob"))
+        falls.append(whole - scored(logits_of(model, torch.where(gone, baseline, x)), t, "prob"))
     return torch.stack(falls).mean(0).masked_fill(_unusable(scores), torch.nan)
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from robustxai.ace.checks import check_pair, classify, given_class
 from robustxai.eval_mode import check_calm
 from robustxai.metrics.maps import order
-from robustxai.metrics.predictions import two_columns
 from robustxai.models import Network
+from robustxai.scores.explained import two_columns
 from robustxai.shapes import Images
 
 Target = int | Int[Tensor, " n"]

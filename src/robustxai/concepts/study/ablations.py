@@ -51,7 +51,7 @@ def probes(study: Study, kind: str, seed: int, case: Case, *, attack: str = "pus
     for name, cav in PROBES.items():
         found[name] = Flip(case=case, cells=study.judged(kind, seed, case, sets, cav=cav))
     model = study.network(kind, seed)
-    tcav = TCAV(model, [study.layer], cav=study.cav, of="log_prob", cache=study.memory(model))
+    tcav = TCAV(model, [study.layer], cav=study.cav, score="logp", cache=study.memory(model))
     given = study.given
     r = tcav.score(given.scored[case.target], given.index(case.target), sets, given.random, correction="none")
     return found | {"ridge, log-probability": Flip(case=case, cells={k: r[k, study.layer] for k in sets})}

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustxai.concepts.attacks.base import pgd
-from robustxai.metrics.predictions import two_columns
 from robustxai.models import logits_of
 from robustxai.nets import accuracy
+from robustxai.scores.explained import two_columns
 
 EPS = 8 / 255
 STRIDE = 1.25  # length of the step, in budgets

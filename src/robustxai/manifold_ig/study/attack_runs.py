@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robustxai.explainers.path_explainer import PathExplainer
 from robustxai.explainers.reduce import shares
 from robustxai.manifold_ig.attribution_attack import AttributionAttack
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
 from robustxai.manifold_ig.guides import frozen
 from robustxai.manifold_ig.implicit_gradient import implicit
-from robustxai.explainers.integrated_gradients import PathExplainer
 from robustxai.manifold_ig.study.attack_tables import attack_rows
 from robustxai.manifold_ig.study.image_sets import Samples
 from robustxai.manifold_ig.study.map_runs import RELEASED, SHORT, core, endings

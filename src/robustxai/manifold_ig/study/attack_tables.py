@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from robustxai.attacks.controls import ShuffledChange
 from robustxai.explainers.attribution import Attribution
+from robustxai.explainers.path_explainer import PathExplainer
 from robustxai.manifold_ig.attribution_attack import AttributionAttack
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
 from robustxai.manifold_ig.guides import frozen
-from robustxai.explainers.integrated_gradients import PathExplainer
 from robustxai.manifold_ig.saliency_maps import saliency
 from robustxai.metrics import pearson, ssim, topk_intersection
 from robustxai.metrics.predictions import predicted

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.data.scenes import Scenes
-from robustxai.manifold_ig.geodesic_path import ManifoldIG
+from robustxai.explainers.decoder import Decoder
 from robustxai.explainers.integrated_gradients import IntegratedGradients
+from robustxai.manifold_ig.geodesic_path import ManifoldIG
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.path_cache import Recall
 from robustxai.manifold_ig.path_diagnostics import curve_ratios
-from robustxai.manifold_ig.pullback_metric import Decoder
 from robustxai.manifold_ig.saliency_maps import saliency
 from robustxai.metrics import bootstrap_interval, pearson
 from robustxai.records import Row

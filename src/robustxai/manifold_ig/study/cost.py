@@ -8,9 +8,9 @@ from time import perf_counter
 
 from torch import Tensor
 
-from robustxai.explainers.integrated_gradients import PathExplainer
+from robustxai.explainers.decoder import Decoder
+from robustxai.explainers.path_explainer import PathExplainer
 from robustxai.manifold_ig.latent_path import LatentPathIG
-from robustxai.manifold_ig.pullback_metric import Decoder
 
 
 class Counted:

@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustxai.manifold_ig import baselines
+from robustxai.explainers import baselines
+from robustxai.explainers.decoder import decode
+from robustxai.explainers.path_explainer import PathExplainer
 from robustxai.manifold_ig.density import AggregatedPosterior, VarianceDecoder
 from robustxai.manifold_ig.geodesic import geodesic
-from robustxai.explainers.integrated_gradients import PathExplainer
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.path_diagnostics import autoencoder_residual, by_length, path_of
 from robustxai.manifold_ig.paths import ENDPOINTS
-from robustxai.manifold_ig.pullback_metric import curve_bounds, decode
+from robustxai.manifold_ig.pullback_metric import curve_bounds
 from robustxai.manifold_ig.saliency_maps import from_black, saliency
 from robustxai.manifold_ig.study.image_sets import Samples
 from robustxai.manifold_ig.study.study import Study

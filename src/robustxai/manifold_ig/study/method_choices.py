@@ -11,12 +11,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from robustxai.explainers.path_explainer import PathExplainer
 from robustxai.manifold_ig.batched_queries import at_once
-from robustxai.manifold_ig.explained_score import picked
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
 from robustxai.manifold_ig.guides import borrowed, frozen
 from robustxai.manifold_ig.implicit_gradient import implicit
-from robustxai.explainers.integrated_gradients import PathExplainer
 from robustxai.manifold_ig.pullback_metric import largest_eigenvalue
 from robustxai.manifold_ig.released_solver import NODES, STEP, released_line
 from robustxai.manifold_ig.saliency_maps import from_black, saliency
@@ -29,6 +28,7 @@ from robustxai.metrics import max_sensitivity, optimised_sensitivity, pearson
 from robustxai.models import logits_of
 from robustxai.records import Rows, joined
 from robustxai.runtime import side_by_side
+from robustxai.scores.explained import scored
 
 BORROWED = (("EIG", "IG-recon"), ("MIG", "EIG"), ("GuidedIG", "IG"))
 """Attacked method, and the one whose derivative is followed in its place."""
@@ -72,7 +72,7 @@ def ending_runs(study: Study, samples: Samples, *, draws: int, inputs: str = "re
     def row(method: PathExplainer) -> dict[str, Tensor]:
         found = method.explain(x, y)
         with torch.no_grad():
-            whole = [picked(logits_of(method.model, v), y, method.score) for v in (x, torch.zeros_like(x))]
+            whole = [scored(logits_of(method.model, v), y, method.score) for v in (x, torch.zeros_like(x))]
         along = torch.cat((found.start[None], found.scores, found.end[None])).diff(dim=0).abs().sum(0)
         off = (found.values.flatten(1).sum(1) - (whole[0] - whole[1])).abs() / along
         ask = partial(max_sensitivity, x=x, target=y, draws=draws)

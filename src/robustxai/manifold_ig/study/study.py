@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.data import fetch
-from robustxai.explainers.integrated_gradients import PathExplainer
+from robustxai.explainers.path_explainer import PathExplainer
 from robustxai.manifold_ig.path_cache import Recall
 from robustxai.manifold_ig.study.image_sets import TASKS, Samples, Task
 from robustxai.manifold_ig.study.recipes import RECIPES, classifier_name, in_parts, reconstructed, vae_name

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.explainers.attribution import Attribution
+from robustxai.explainers.decoder import Decoder
+from robustxai.explainers.integrated_gradients import IntegratedGradients
+from robustxai.explainers.path_explainer import PathExplainer
 from robustxai.manifold_ig.batched_queries import at_once
 from robustxai.manifold_ig.constant_speed import EvenPathIG
 from robustxai.manifold_ig.diffid import diff_id
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
-from robustxai.explainers.integrated_gradients import IntegratedGradients, PathExplainer
 from robustxai.manifold_ig.known_manifold import KnownManifold, manifold_distance
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.path_diagnostics import (
@@ -28,7 +30,6 @@ from robustxai.manifold_ig.path_diagnostics import (
     path_of,
 )
 from robustxai.manifold_ig.pixel_paths import BlurIG, GuidedIG
-from robustxai.manifold_ig.pullback_metric import Decoder
 from robustxai.manifold_ig.saliency_maps import from_black, saliency
 from robustxai.manifold_ig.study.attack_tables import attack_rows, moved, rebuilt
 from robustxai.manifold_ig.study.cost import cost

@@ -14,10 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from robustxai.checks import as_target, check_batch, check_name, check_positive
-from robustxai.explainers.input_gradient import SCORES, explained_class
-from robustxai.metrics.predictions import two_columns
 from robustxai.models import logits_of
 from robustxai.ranking.regularisers.weighting import WEIGHTINGS, weigh
+from robustxai.scores.explained import check_score, scored, two_columns
 from robustxai.shapes import Inputs
 
 TARGETS = ("label", "predicted")
@@ -87,7 +86,7 @@ def input_gradient(
     Written through log p, grad p = p grad log p, which leaves a third less to differentiate a second time.
     """
     if score == "logit":
-        return torch.autograd.grad(explained_class(logits, classes, score).sum(), x, create_graph=True)[0]
+        return torch.autograd.grad(scored(logits, classes, score).sum(), x, create_graph=True)[0]
     if log_probabilities is None:
         log_probabilities = two_columns(logits).log_softmax(1)
     log_p = log_probabilities.gather(1, classes[:, None])
@@ -134,7 +133,7 @@ class Regulariser:
         if weight != 0:
             check_positive("weight", weight)
         check_name("weighting", weighting, WEIGHTINGS)
-        check_name("score", score, SCORES)
+        check_score("score", score)
         check_name("target", target, TARGETS)
         self.weight, self.weighting, self.score, self.target = float(weight), weighting, score, target
 

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_positive
-from robustxai.metrics.predictions import two_columns
 from robustxai.ranking.regularisers.base import Cache, Regulariser, Scalar
+from robustxai.scores.explained import two_columns
 
 
 def root(p: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes classes"]:

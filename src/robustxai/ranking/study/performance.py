@@ -4,8 +4,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from robustxai.metrics.predictions import accuracy, two_columns
+from robustxai.metrics.predictions import accuracy
 from robustxai.models import Network, logits_of
+from robustxai.scores.explained import two_columns
 
 
 def performance(model: Network, x: Tensor, y: Tensor) -> tuple[float, float]:
