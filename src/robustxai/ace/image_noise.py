@@ -19,10 +19,10 @@ Seeds = SupportsIndex | torch.Generator | Sequence[SupportsIndex | torch.Generat
 def image_generators(x: Images, seed: Seeds = 0) -> list[torch.Generator]:
     """One generator for each image, so that what is drawn for it does not depend on the other images.
 
-    seed: an integer is mixed with the image's own pixels, so an image draws the same noise at any place in
-    any batch; a generator gives such a number and moves on. A sequence holds one for each image: its integers are
-    mixed with their image, its generators are used as they are. Raises ValueError for others, and for another number
-    of them.
+    seed: an integer is mixed with the image's mean colour in steps of 1/1024, so an image draws the same noise at any
+    place in any batch, and on processors that round its pixels differently; a generator gives such a number and moves
+    on. A sequence holds one for each image: its integers are mixed with their image, its generators are used as they
+    are. Raises ValueError for others, and for another number of them.
 
     >>> x = torch.zeros(2, 1, 4, 4)
     >>> one, two = image_generators(x, [3, 4])
@@ -38,10 +38,11 @@ def image_generators(x: Images, seed: Seeds = 0) -> list[torch.Generator]:
         seeds = _each(seed)
     if len(seeds) != len(x):
         raise ValueError(f"generators must hold {len(x)} of them, one for each image, got {len(seeds)}")
-    pixels = (x.detach() * 65535).round().to(device="cpu", dtype=torch.int32)
+    means = x.detach().cpu().double().mean((2, 3))
+    colours = (means * 1024 + 0.381966).floor().long()  # shifted: black, white and greys lie off the borders
     return [
-        s if isinstance(s, torch.Generator) else torch.Generator().manual_seed(_mix(s, image))
-        for s, image in zip(seeds, pixels, strict=True)
+        s if isinstance(s, torch.Generator) else torch.Generator().manual_seed(_mix(s, colour))
+        for s, colour in zip(seeds, colours, strict=True)
     ]
 
 
@@ -100,6 +101,6 @@ def _each(seeds: Any) -> list[int | torch.Generator]:
     return found  # pyright: ignore[reportReturnType]
 
 
-def _mix(seed: int, pixels: Tensor) -> int:
-    data = seed.to_bytes(16, "little", signed=True) + pixels.numpy().tobytes()
+def _mix(seed: int, colour: Tensor) -> int:
+    data = seed.to_bytes(16, "little", signed=True) + colour.numpy().tobytes()
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little") >> 1
