@@ -41,6 +41,7 @@ ROWS: dict[str, Row] = {
         dict(classes=3, in_channels=3, size=16, widths=(4, 4), hidden=4, generator=dice()),
         x=X,
     ),
+    "nets.Training": fn(N.Training, epochs=1),
     "nets.cross_entropy": fn(N.cross_entropy, TRAINS, model=NET, x=X, y=T),
     "nets.fit": fn(N.fit, model=N.MLP(6, 3, widths=(4,)), x=TABLE, y=ROWS_Y, epochs=1, progress=False),
     "nets.folded": fn(N.folded, model=NET),

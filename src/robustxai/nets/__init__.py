@@ -14,7 +14,8 @@ from robustxai.nets.resnet import CompactResNet
 from robustxai.nets.resnet9 import ResNet9
 from robustxai.nets.select import accuracy
 from robustxai.nets.staged import MiniInception, PlainConvNet
-from robustxai.nets.train import History, cross_entropy, fit
+from robustxai.nets.train import fit
+from robustxai.nets.training import History, Training, cross_entropy
 from robustxai.nets.vae import ConvVAE
 from robustxai.nets.vit import CompactViT
 from robustxai.nets.zoo import pretrained, round_weights, save_weights, zoo
@@ -35,6 +36,7 @@ __all__ = [
     "ResNet9",
     "SmallConvNet",
     "TorchvisionClassifier",
+    "Training",
     "WeightsError",
     "accuracy",
     "cross_entropy",

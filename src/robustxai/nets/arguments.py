@@ -1,6 +1,7 @@
-"""What `fit` accepts, and how its rows are cut into batches. Raises ValueError, one sentence that names the argument.
+"""The samples that `fit` accepts, and how their rows are cut into batches. Raises ValueError, one sentence that names
+the argument.
 
-Knows sizes and numbers; knows nothing about losses.
+Knows sizes; knows nothing about losses.
 """
 
 from __future__ import annotations
@@ -12,15 +13,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from robustxai.checks import (
-    check_count,
-    check_finite,
-    check_module,
-    check_number,
-    check_positive,
-    check_share,
-)
-from robustxai.nets.rules import OPTIMIZERS, SCHEDULES
+from robustxai.checks import check_finite, check_module
 
 
 def check_pair(name: str, pair: object) -> None:
@@ -35,40 +28,15 @@ def check_pair(name: str, pair: object) -> None:
         raise ValueError(f"{name} must have the same length, at least 1; got {sizes}")
 
 
-def check_run(
-    model: nn.Module, x: Tensor, y: Tensor, *, epochs: int, optimizer: str, schedule: str, batch_size: int
-) -> tuple[int, int]:
-    """The two numbers as Python ints."""
+def check_data(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    """A network with samples and targets, all on one device."""
     check_module("model", model)
     check_pair("x and y", (x, y))
     if x.is_floating_point():
         check_finite("x", x)
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
-    epochs, batch_size = (
-        check_count(n, v, -(2**63)) for n, v in (("epochs", epochs), ("batch_size", batch_size))
-    )
-    if min(epochs, batch_size) < 1:
-        raise ValueError(f"epochs and batch_size must be 1 or more; got {epochs} and {batch_size}")
     devices = {str(x.device), str(y.device), *(str(p.device) for p in model.parameters())}
     if len(devices) != 1:
         raise ValueError(f"model, x and y must be on one device; got {', '.join(sorted(devices))}")
-    return epochs, batch_size
-
-
-def check_rates(
-    *, lr: float, weight_decay: float, momentum: float, ema: float | None, clip: float | None
-) -> None:
-    """Numbers in their ranges."""
-    check_positive("lr", lr)
-    check_number("weight_decay", weight_decay)
-    check_number("momentum", momentum)
-    if ema is not None:
-        check_share("ema", ema, open=True)
-    if clip is not None:
-        check_positive("clip", clip)
 
 
 def steps_of(model: nn.Module, n: int, batch_size: int) -> int:

@@ -10,207 +10,160 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from robustxai.checks import as_target, check_callable, check_count, check_number
-from robustxai.models import logits_of
-from robustxai.nets.arguments import check_pair, check_rates, check_run, several, steps_of
+from robustxai.nets.arguments import check_data, several, steps_of
 from robustxai.nets.checkpoint import Checkpoint, digest
 from robustxai.nets.layout import Layout, narrow
 from robustxai.nets.rules import follow, learning_rate, optimizer_of
 from robustxai.nets.seeds import generator_of, mix, seed_default
-from robustxai.nets.select import accuracy, set_training, trainable
-from robustxai.scores.explained import two_columns
-
-Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
-Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+from robustxai.nets.select import set_training, trainable
+from robustxai.nets.training import History, Training, TrainingOptions
+from robustxai.options import merged, says_options
 
 
-@dataclass
-class History:
-    """What training measured: one number an epoch. `loss` is the mean training loss, `accuracy` is in [0, 1]
-    (on `validation`, else on the first 1,000 training samples; NaN when `y` holds no class numbers).
-
-    >>> x, y = torch.eye(4), torch.tensor([0, 0, 1, 1])
-    >>> len(fit(nn.Linear(4, 2), x, y, epochs=3, progress=False).loss)
-    3
-    """
-
-    loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-
-
-def cross_entropy(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """The default loss: mean cross-entropy of the logits of `x` against class numbers `y` (n,).
-
-    The logits may come in any way that `robustxai.models` knows; a single one is a sigmoid with classes 0 and 1. Other
-    targets than class numbers (n,) go to torch with what the model returns.
-    """
-    if isinstance(y, Tensor) and y.ndim != 1:
-        return F.cross_entropy(model(x), y)
-    if y is None:
-        raise ValueError("y must be class numbers (n,), got None")
-    logits = logits_of(model, x)
-    return F.cross_entropy(two_columns(logits), as_target(y, logits, name="y"))
-
-
+@says_options(Training)
 def fit(
     model: nn.Module,
     x: Tensor,
     y: Tensor,
-    *,
-    epochs: int,
-    loss: Loss = cross_entropy,
-    lr: float = 3e-3,
-    optimizer: str = "adamw",
-    schedule: str = "onecycle",
-    weight_decay: float = 1e-3,
-    momentum: float = 0.9,
-    batch_size: int = 64,
-    augment: Augmentation | None = None,
-    params: Sequence[str | nn.Module] | None = None,
-    train_mode: Callable[[nn.Module], object] | None = None,
-    ema: float | None = None,
-    clip: float | None = None,
-    bf16: bool = False,
-    compile: bool = False,
-    channels_last: bool = True,
-    seed: int = 0,
-    validation: tuple[Tensor, Tensor] | None = None,
-    measure: Callable[[nn.Module, Tensor, Tensor], float] = accuracy,
-    checkpoint: str | Path | None = None,
-    checkpoint_seconds: float = 30.0,
-    on_epoch: Callable[[int, History], object] | None = None,
-    progress: bool | str = True,
+    how: Training | None = None,
+    **options: Unpack[TrainingOptions],
 ) -> History:
     """Train `model` in place on samples `x` (n, ...) with targets `y` (n, ...), and leave it in eval mode.
 
-    loss: called as `loss(model, x, y)` on a batch, returns a scalar; it may draw from torch's default
-    generator, which is seeded for each step. augment: `augment(x, generator)` on each batch. params: train
-    only these modules (or names of modules or parameters); all else stays in eval mode and keeps its bits,
-    batch-norm statistics included. train_mode: called with the model to set the modes instead. schedule:
-    the learning rate rises to `lr` in the first 30% of the steps and falls to zero ("onecycle"), falls from
-    the start ("cosine"), or stays ("constant"). clip: largest gradient norm. ema: decay in (0, 1); the
-    averaged weights are the ones left in the model. bf16, compile: off by default because they change the
-    bits. channels_last: about 1.3 times faster for convolutions on a CPU while it trains; left out where it is not
-    safe, and where the network flattens by `view`; afterwards, also after an exception, the weights lie in memory as
-    before. A last batch of one row joins the batch before it where batch norms train. seed: decides the order, the
-    augmentation and the default generator; not the initial weights. checkpoint: file written at most every
-    `checkpoint_seconds` and at the end; if it exists, training goes on from there. measure: called as
-    `measure(model, x, y)` after every epoch on `validation`, or else on the first 1,000 training samples; its number
-    goes to `history.accuracy`. on_epoch: called with (epoch, history) after every epoch.
-    progress: False for none, a string for its title; it is silent when stderr is no terminal. Raises
-    ValueError for arguments that do not fit, and FloatingPointError when the loss is no longer finite.
+    how, options: a `Training`, or its fields by name, or both: `fit(model, x, y, epochs=3, lr=0.01)`. `epochs` is
+    needed; `Training` says what each is, and its default. Raises ValueError for arguments that do not fit, and
+    FloatingPointError when the loss is no longer finite.
     """
-    epochs, batch_size = check_run(
-        model, x, y, epochs=epochs, optimizer=optimizer, schedule=schedule, batch_size=batch_size
-    )
-    if validation is not None:
-        check_pair("validation", validation)
-    check_rates(lr=lr, weight_decay=weight_decay, momentum=momentum, ema=ema, clip=clip)
-    seed = check_count("seed", seed, 0)
-    check_number("checkpoint_seconds", checkpoint_seconds)
-    for name, part in (("loss", loss), ("measure", measure)):
-        check_callable(name, part)
-    for name, part in (("augment", augment), ("train_mode", train_mode), ("on_epoch", on_epoch)):
-        if part is not None:
-            check_callable(name, part)
-    chosen = trainable(model, params)
-    set_modes = partial(set_training, chosen=params) if train_mode is None else train_mode
-    layout = Layout(model, wanted=channels_last and x.ndim == 4 and not narrow(model))
+    how = merged(Training, how, options)
+    check_data(model, x, y)
+    run = _Run(model, x, y, how)
     try:
-        weights = list(chosen.values())
-        rule = optimizer_of(optimizer, weights, lr=lr, weight_decay=weight_decay, momentum=momentum)
-        average = None
-        if ema is not None:
-            average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
-        runner = cast(nn.Module, torch.compile(model)) if compile else model
+        return run.train()
+    finally:  # an exception, too, leaves a network that runs
+        run.leave()
 
-        def moved() -> None:
-            follow(rule)
-            if average is not None:
-                average.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
 
-        settings: dict[str, Any] = dict(
-            epochs=epochs, lr=lr, optimizer=optimizer, schedule=schedule, weight_decay=weight_decay,
-            momentum=momentum, batch_size=batch_size, augment=repr(augment), params=sorted(chosen), ema=ema,
-            clip=clip, bf16=bf16, seed=seed, data=digest(x, y),
-        )  # fmt: skip
-        store = Checkpoint(
-            checkpoint, settings, seconds=checkpoint_seconds, model=model, average=average, rule=rule
+class _Run:
+    """One training of a network on its samples."""
+
+    def __init__(self, model: nn.Module, x: Tensor, y: Tensor, how: Training) -> None:
+        self.model, self.x, self.y, self.how = model, x, y, how
+        self.chosen = trainable(model, how.params)
+        set_chosen = partial(set_training, chosen=how.params)
+        self.set_modes = set_chosen if how.train_mode is None else how.train_mode
+        self.layout = Layout(model, wanted=how.channels_last and x.ndim == 4 and not narrow(model))
+
+    def train(self) -> History:
+        how, model, x, y = self.how, self.model, self.x, self.y
+        self.weights = list(self.chosen.values())
+        self.rule = optimizer_of(
+            how.optimizer, self.weights, lr=how.lr, weight_decay=how.weight_decay, momentum=how.momentum
         )
-        done, summed, numbers = store.load()
-        history = History(**numbers)
-        set_modes(model)
-        steps = steps_of(model, len(x), batch_size)
-        judged = validation if validation is not None else (x[:1000], y[:1000])
+        self.average = None
+        if how.ema is not None:
+            self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(how.ema), use_buffers=True)
+        self.runner = cast(nn.Module, torch.compile(model)) if how.compile else model
+        self.store = Checkpoint(
+            how.checkpoint, self._settings(), seconds=how.checkpoint_seconds, model=model,
+            average=self.average, rule=self.rule,
+        )  # fmt: skip
+        self.done, summed, numbers = self.store.load()
+        self.history = history = History(**numbers)
+        self.set_modes(model)
+        self.steps = steps_of(model, len(x), how.batch_size)
+        judged = how.validation if how.validation is not None else (x[:1000], y[:1000])
         cuda = [x.device] if x.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda), _bar(progress) as bar:
-            task = bar.add_task(
-                progress if isinstance(progress, str) else "train", total=epochs * steps, note=""
-            )
-            for epoch in range(done // steps, epochs):
+        with torch.random.fork_rng(devices=cuda), _bar(how.progress) as bar:
+            title = how.progress if isinstance(how.progress, str) else "train"
+            task = bar.add_task(title, total=how.epochs * self.steps, note="")
+            for epoch in range(self.done // self.steps, how.epochs):
                 began = time.monotonic()
-                set_modes(model)
-                order = torch.randperm(len(x), generator=generator_of(seed, epoch), device="cpu").to(x.device)
-                total = torch.tensor(summed, device=x.device)
-                for step in range(done % steps, steps):
-                    picked = order[step * batch_size : (step + 1) * batch_size if step + 1 < steps else None]
-                    batch, target = x[picked], y[picked]
-                    seed_default(x.device, mix(seed, epoch, step, 1))
-                    if augment is not None:
-                        batch = augment(batch, generator_of(seed, epoch, step))
-                    with (
-                        torch.autocast(x.device.type, torch.bfloat16) if bf16 else nullcontext(),
-                        several(len(picked)),
-                    ):
-                        value = layout.first(batch, lambda b, t=target: loss(runner, b, t), moved)
-                    value.backward(inputs=weights)
-                    if clip is not None:
-                        nn.utils.clip_grad_norm_(weights, clip)
-                    rule.param_groups[0]["lr"] = learning_rate(
-                        done, epochs * steps, peak=lr, schedule=schedule
-                    )
-                    rule.step()
-                    rule.zero_grad()
-                    if average is not None:
-                        average.update_parameters(model)
-                    total += value.detach() * len(picked)
-                    done += 1
-                    bar.update(task, completed=done)
-                    if step + 1 < steps:
-                        store.save_if_due(done, float(total), history)
+                total = self._epoch(epoch, summed, lambda: bar.update(task, completed=self.done))
                 summed = 0.0
-                if not math.isfinite(float(total)):
-                    raise FloatingPointError(f"the loss is not finite in epoch {epoch}; try an lr below {lr}")
-                history.loss.append(float(total) / len(x))
-                history.accuracy.append(measure(average.module if average is not None else model, *judged))
+                if not math.isfinite(total):
+                    raise FloatingPointError(
+                        f"the loss is not finite in epoch {epoch}; try an lr below {how.lr}"
+                    )
+                history.loss.append(total / len(x))
+                shown = model if self.average is None else self.average.module
+                history.accuracy.append(how.measure(shown, *judged))
                 history.seconds.append(time.monotonic() - began)
                 bar.update(task, note=f"loss {history.loss[-1]:.3f}  accuracy {history.accuracy[-1]:.3f}")
-                store.save_if_due(done, 0.0, history, now=epoch + 1 == epochs)
-                if on_epoch is not None:
-                    on_epoch(epoch, history)
-        if average is not None:
-            model.load_state_dict(average.module.state_dict())
-    finally:  # an exception, too, leaves a network that runs
-        for parameter in chosen.values():
+                self.store.save_if_due(self.done, 0.0, history, now=epoch + 1 == how.epochs)
+                if how.on_epoch is not None:
+                    how.on_epoch(epoch, history)
+        if self.average is not None:
+            model.load_state_dict(self.average.module.state_dict())
+        return history
+
+    def leave(self) -> None:
+        """The network without gradients, in eval mode, and in memory as it was."""
+        for parameter in self.chosen.values():
             parameter.grad = None
-        layout.restore()
-        model.eval()
-    return history
+        self.layout.restore()
+        self.model.eval()
+
+    def _settings(self) -> dict[str, Any]:
+        """What must be the same for a stored run to go on."""
+        how = self.how
+        return dict(
+            epochs=how.epochs, lr=how.lr, optimizer=how.optimizer, schedule=how.schedule,
+            weight_decay=how.weight_decay, momentum=how.momentum, batch_size=how.batch_size,
+            augment=repr(how.augment), params=sorted(self.chosen), ema=how.ema, clip=how.clip, bf16=how.bf16,
+            seed=how.seed, data=digest(self.x, self.y),
+        )  # fmt: skip
+
+    def _epoch(self, epoch: int, summed: float, tell: Callable[[], object]) -> float:
+        """The loss of an epoch, summed over its samples, from the step on where the run stands."""
+        x, how, size = self.x, self.how, self.how.batch_size
+        self.set_modes(self.model)
+        order = torch.randperm(len(x), generator=generator_of(how.seed, epoch), device="cpu").to(x.device)
+        total = torch.tensor(summed, device=x.device)
+        for step in range(self.done % self.steps, self.steps):
+            picked = order[step * size : (step + 1) * size if step + 1 < self.steps else None]
+            total += self._step(epoch, step, picked) * len(picked)
+            self.done += 1
+            tell()
+            if step + 1 < self.steps:
+                self.store.save_if_due(self.done, float(total), self.history)
+        return float(total)
+
+    def _step(self, epoch: int, step: int, picked: Tensor) -> Tensor:
+        """One step on the picked rows; their mean loss before it."""
+        how, batch, target = self.how, self.x[picked], self.y[picked]
+        seed_default(self.x.device, mix(how.seed, epoch, step, 1))
+        if how.augment is not None:
+            batch = how.augment(batch, generator_of(how.seed, epoch, step))
+        autocast = torch.autocast(self.x.device.type, torch.bfloat16) if how.bf16 else nullcontext()
+        with autocast, several(len(picked)):
+            value = self.layout.first(batch, lambda b: how.loss(self.runner, b, target), self._moved)
+        value.backward(inputs=self.weights)
+        if how.clip is not None:
+            nn.utils.clip_grad_norm_(self.weights, how.clip)
+        steps = how.epochs * self.steps
+        self.rule.param_groups[0]["lr"] = learning_rate(self.done, steps, peak=how.lr, schedule=how.schedule)
+        self.rule.step()
+        self.rule.zero_grad()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return value.detach()
+
+    def _moved(self) -> None:
+        """The weights lie otherwise in memory now: so do the optimizer's numbers, and the average."""
+        follow(self.rule)
+        if self.average is not None:
+            self.average.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
 
 
 def _bar(progress: bool | str) -> Progress:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,21 @@ from robustxai import nets
 from robustxai.checks import as_target, check_batch, check_module
 from robustxai.data import Dataset
 from robustxai.models import logits_of
+from robustxai.nets.training import TrainingOptions
+from robustxai.options import merged, says_options
 from robustxai.ranking.prepared_table import Part, Table
 from robustxai.ranking.regularisers.base import Objective, Regulariser
 
 RESERVED = ("loss", "train_mode", "on_epoch", "ema")
+FINE_TUNING = nets.Training(
+    epochs=10,
+    lr=1e-3,
+    batch_size=128,
+    optimizer="adam",
+    schedule="constant",
+    weight_decay=0.0,
+    progress=False,
+)
 
 
 @dataclass(frozen=True)
@@ -37,30 +48,24 @@ class Fitted:
     kept: int | None
 
 
+@says_options(nets.Training, FINE_TUNING, without=RESERVED)
 def fit(
     model: nn.Module,
     data: Table | Dataset | Part,
     regularisers: Sequence[Regulariser] = (),
+    how: nets.Training = FINE_TUNING,
     *,
-    epochs: int = 10,
-    lr: float = 1e-3,
-    batch_size: int = 128,
-    optimizer: str = "adam",
-    schedule: str = "constant",
-    weight_decay: float = 0.0,
-    validation: Part | None = None,
     gate: float | None = None,
-    seed: int = 0,
-    progress: bool | str = False,
-    **options: Any,
+    **options: Unpack[TrainingOptions],
 ) -> Fitted:
     """Train `model` in place with cross-entropy plus `regularisers`, and leave it in eval mode.
 
-    data: a prepared table, whose validation part is used, or a data set or pair (x, y) of whole rows. gate: lowest
-    validation accuracy in [0, 1] that an epoch must have for its weights to be kept; the last such epoch wins, and
-    if there is none the model is left as it came (spec 3.8). weight_decay: with "adam" the coupled L2 penalty of
-    the WD baseline. Remaining arguments as for `robustxai.nets.fit`. With no active regulariser this is
-    fine-tuning with cross-entropy, bit for bit.
+    data: a prepared table, whose validation part is used where `validation` is None, or a data set or pair (x, y) of
+    whole rows. gate: lowest validation accuracy in [0, 1] that an epoch must have for its weights to be kept; the last
+    such epoch wins, and if there is none the model is left as it came (spec 3.8). how, options: as for
+    `robustxai.nets.fit`, with the defaults of `FINE_TUNING`: 10 epochs of "adam" at a constant lr of 1e-3, batches of
+    128, no weight decay (with "adam" it is the coupled L2 penalty of the WD baseline); `loss`, `train_mode`,
+    `on_epoch` and `ema` it sets itself. With no active regulariser this is fine-tuning with cross-entropy, bit for bit.
 
     Raises ValueError for missing cells, categories that are not encoded, labels of one class, a gate without
     validation data, and terms that do not fit the model or data (k >= d, a Hessian of zero).
@@ -71,15 +76,16 @@ def fit(
     >>> len(fit(MLP(data.d, 2), data, [R2ET(4, 1.0)], epochs=2).history.accuracy)
     2
     """
-    x, y, held = _parts(data, validation)
-    wrong = next((name for name in options if name in RESERVED), None)
+    how = merged(nets.Training, how, options)
+    wrong = next((name for name in RESERVED if getattr(how, name) != getattr(FINE_TUNING, name)), None)
     if wrong is not None:
         raise ValueError(
             f"options must be arguments of robustxai.nets.fit that fit does not set itself, got {wrong}"
         )
+    x, y, held = _parts(data, how.validation)
     if gate is not None and (held is None or not 0 <= gate <= 1):
         raise ValueError(f"gate must be None or, with validation data, a number in [0, 1], got {gate}")
-    if gate is not None and options.get("checkpoint") is not None:
+    if gate is not None and how.checkpoint is not None:
         raise ValueError("checkpoint cannot be combined with gate, whose best weights it does not hold")
     check_module("model", model)
     model.eval()
@@ -94,13 +100,10 @@ def fit(
             good.update(deepcopy(model.state_dict()))
             kept.append(epoch)
 
-    history = nets.fit(
-        model, x, y, loss=objective, epochs=epochs, lr=lr, batch_size=batch_size, optimizer=optimizer,
-        schedule=schedule, weight_decay=weight_decay, validation=held, seed=seed, progress=progress,
-        train_mode=nn.Module.eval, on_epoch=judge, **options,
-    )  # fmt: skip
+    own: TrainingOptions = dict(loss=objective, validation=held, train_mode=nn.Module.eval, on_epoch=judge)
+    history = nets.fit(model, x, y, how, **own)
     if gate is None:
-        return Fitted(history, epochs - 1)
+        return Fitted(history, how.epochs - 1)
     model.load_state_dict(good)
     return Fitted(history, kept[-1] if kept else None)
 

@@ -15,7 +15,7 @@ from robustxai.concepts.study.adversarial_training import adversarial, attacked_
 from robustxai.data import load
 from robustxai.nets import MiniInception, PlainConvNet, RandomShift, accuracy, fit
 from robustxai.nets.recipes import Job, Net, Recipe
-from robustxai.nets.train import Loss, cross_entropy
+from robustxai.nets.training import Loss, cross_entropy
 from robustxai.nets.zoo import round_weights
 
 NETWORKS: dict[str, type[nn.Module]] = {"plain": PlainConvNet, "inception": MiniInception}
