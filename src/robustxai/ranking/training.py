@@ -100,8 +100,9 @@ def fit(
             good.update(deepcopy(model.state_dict()))
             kept.append(epoch)
 
-    own: TrainingOptions = dict(loss=objective, validation=held, train_mode=nn.Module.eval, on_epoch=judge)
-    history = nets.fit(model, x, y, how, **own)
+    history = nets.fit(
+        model, x, y, how, loss=objective, validation=held, train_mode=nn.Module.eval, on_epoch=judge
+    )
     if gate is None:
         return Fitted(history, how.epochs - 1)
     model.load_state_dict(good)

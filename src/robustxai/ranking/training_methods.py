@@ -160,5 +160,6 @@ def fine_tune(
     if not method.trained:
         return deepcopy(pretrained).eval(), None
     model = with_softplus(pretrained, chosen["beta"]) if "beta" in chosen else deepcopy(pretrained)
-    decay = {"weight_decay": float(chosen["weight_decay"])} if "weight_decay" in chosen else {}
-    return model, fit(model, data, method.regularisers(k, options), **{**training, **decay})
+    if "weight_decay" in chosen:
+        training["weight_decay"] = float(chosen["weight_decay"])
+    return model, fit(model, data, method.regularisers(k, options), **training)
