@@ -125,6 +125,7 @@ ROWS: dict[str, Row] = {
         model=nn.Sequential(ENCODER, DECODER),
         x=X,
     ),
+    "manifold_ig.Solver": fn(M.Solver),
     "manifold_ig.released_geodesic": fn(M.released_geodesic, decoder=DECODER, z0=Z, z1=Z2, nodes=3, sweeps=2),
     "manifold_ig.saliency": fn(M.saliency, attribution=X),
     "manifold_ig.shares": fn(M.shares, attribution=X),

@@ -10,10 +10,11 @@ from exported import exported
 import robustxai.manifold_ig as M
 import robustxai.nets as N
 import robustxai.ranking as R
+from robustxai.manifold_ig.geodesic_solver import SolverOptions
 from robustxai.nets.training import TrainingOptions
 from robustxai.options import merged, says_options
 
-PAIRS = [(N.Training, TrainingOptions)]
+PAIRS = [(N.Training, TrainingOptions), (M.Solver, SolverOptions)]
 
 
 @dataclass(frozen=True)

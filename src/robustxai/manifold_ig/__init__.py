@@ -48,6 +48,7 @@ from robustxai.manifold_ig.density import AggregatedPosterior, VarianceDecoder
 
 # geodesics
 from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed as at_constant_speed, geodesic
+from robustxai.manifold_ig.geodesic_solver import Solver
 
 # the paper's method
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
@@ -147,6 +148,7 @@ __all__ = [
     "SaliencyOf",
     "ShuffledChange",
     "SmoothGradIG",
+    "Solver",
     "VAELoss",
     "VarianceDecoder",
     "baselines",

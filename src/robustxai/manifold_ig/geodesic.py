@@ -6,27 +6,26 @@ about classifiers or attributions.
 """
 
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from robustxai.checks import check_callable, check_count, check_name
+from robustxai.checks import check_callable, check_count
 from robustxai.eval_mode import check_calm
 from robustxai.explainers.decoder import Codes, Decoder, Latents, PathImages, decode
 from robustxai.manifold_ig import sine_curves
 from robustxai.manifold_ig.geodesic_checks import (
-    MODES,
-    check_budget,
+    check_batch_size,
     check_ends,
-    check_options,
     check_penalty,
     check_points,
     check_start,
-    check_sweeps,
 )
+from robustxai.manifold_ig.geodesic_solver import Solver, SolverOptions
 from robustxai.manifold_ig.lbfgs import minimise
-from robustxai.manifold_ig.path_energy import Objective, Penalty, decoded_ends
+from robustxai.manifold_ig.path_energy import Objective, decoded_ends
 from robustxai.manifold_ig.pullback_metric import (
     PerCurve,
     curve_energy,
@@ -35,7 +34,8 @@ from robustxai.manifold_ig.pullback_metric import (
     segments,
     speed_variation,
 )
-from robustxai.manifold_ig.released_solver import EPSILON, STEP, SWEEPS, released_geodesic
+from robustxai.manifold_ig.released_solver import released_geodesic
+from robustxai.options import merged, says_options
 
 EVEN = 5e-4
 
@@ -75,89 +75,54 @@ class Geodesic:
         return speed_variation(self.images)
 
 
+@says_options(Solver)
 def geodesic(
     decoder: Decoder,
     z0: Codes,
     z1: Codes,
     n_points: int = 21,
+    how: Solver | None = None,
     *,
-    mode: str = "fast",
-    evaluations: int = 40,
-    modes: int | None = None,
-    history: int = 20,
-    tolerance: float | int = 1e-4,
-    coarse: int | None = None,
-    polish: int | None = None,
     start: Tensor | Geodesic | None = None,
-    constant_speed: bool = True,
-    penalty: Penalty | None = None,
-    weight: float | int = 1.0,
     batch_size: int | None = None,
-    step: float | int = STEP,
-    epsilon: float | int = EPSILON,
-    sweeps: int = SWEEPS,
+    **options: Unpack[SolverOptions],
 ) -> Geodesic:
     """The curves of least energy E (spec 3.3) from codes `z0` to codes `z1`, both (n, *latent), side by side.
 
-    mode "fast": Z(t) = line + sum_k a_k sin(k pi t)/k, minimised by L-BFGS with its own state for each curve.
-    evaluations: budget of decoder passes (forward and backward over all points) after the first. modes:
-    number of sines, all N - 1 by default. tolerance: a curve has converged when its energy fell by less than
-    this share over 5 evaluations. coarse: points of a coarser curve that is solved first, where that is fewer
-    than `n_points`; then `polish` is the budget at full resolution (None: `evaluations` again; 0: the sines of
-    the coarse curve, with its trace, are the result: the cheapest way to many points). start: a curve of a
-    similar pair, (points, n, *latent), whose bend is tried as a warm start. constant_speed: move the points
-    along the curve to equal speed at the end (not with 0 evaluations). penalty: codes (m, *latent) to (m,);
-    the objective is then E + `weight` * mean penalty of the inner points. batch_size: most codes decoded at once;
-    the solver takes a whole curve where that has more.
+    how, options: a `Solver`, or its fields by name, such as `evaluations=60`; `Solver` says what each is. start: a
+    curve of a similar pair, (points, n, *latent), whose bend is tried as a warm start. batch_size: most codes decoded
+    at once; the solver takes a whole curve where that has more.
 
-    mode "released": the authors' algorithm with `step`, `epsilon`, `sweeps`; its last point is z1 only to
-    19/20 for 20 points. Decoder and its parameters are left as they were; the result carries no graph. The images
-    at the ends are those that the decoder gives for the codes of all ends alone, to the bit.
+    Decoder and its parameters are left as they were; the result carries no graph. The images at the ends are those
+    that the decoder gives for the codes of all ends alone, to the bit.
 
-    Raises ValueError for codes of different shapes or types or equal ends, fewer than 2 points, an unknown mode,
-    options out of range, a start or penalty of another shape, a decoder in training mode or without one image
-    a code.
+    Raises ValueError for codes of different shapes or types or equal ends, fewer than 2 points (3 where released), an
+    option out of range, a start or penalty of another shape, a decoder in training mode or without one image a code.
 
     >>> bowl = lambda z: torch.cat((z, z.square().sum(1, keepdim=True)), 1)
     >>> path = geodesic(bowl, torch.tensor([[-1.0, 0.2]]), torch.tensor([[1.0, 0.2]]), n_points=11)
     >>> path.images.shape, bool(path.energy < path.trace[0])
     (torch.Size([11, 1, 3]), True)
     """
+    how = merged(Solver, how, options)
     check_calm("decoder", decoder)
     check_ends(z0, z1)
-    check_name("mode", mode, MODES)
-    check_points(n_points, mode)
-    check_budget(evaluations, modes)
-    check_options(
-        history=history,
-        tolerance=tolerance,
-        coarse=coarse,
-        polish=polish,
-        weight=weight,
-        batch_size=batch_size,
-    )
-    check_sweeps(step=step, epsilon=epsilon, sweeps=sweeps)
+    check_points(n_points, how.mode)
+    check_batch_size(batch_size)
     guess = start.latents if isinstance(start, Geodesic) else start
     check_start(guess, z0)
     z0, z1 = z0.detach(), z1.detach()
-    if mode == "released":
-        path = released_geodesic(decoder, z0, z1, nodes=n_points, step=step, epsilon=epsilon, sweeps=sweeps)
+    if how.mode == "released":
+        path = released_geodesic(
+            decoder, z0, z1, nodes=n_points, step=how.step, epsilon=how.epsilon, sweeps=how.sweeps
+        )
         ends = decoded_ends(decoder, path.latents[0], path.latents[-1], batch_size)
         return _measured(decoder, path.latents, ends, batch_size, path.trace, path.converged, path.finite)
-    check_penalty(penalty, z0)
-    objective = Objective(decoder, z0, z1, penalty, weight, batch_size)
-    if coarse is None or coarse >= n_points:
-        found = _solve(objective, n_points, guess, evaluations, modes, history, tolerance)
-    else:
-        found = _solve(objective, coarse, guess, evaluations, modes, history, tolerance)
-        if polish == 0:
-            fine = sine_curves.curve(sine_curves.coefficients(found[0], coarse - 2), z0, z1, n_points)
-            found = (fine, *found[1:])
-        else:
-            found = _solve(objective, n_points, found[0], polish or evaluations, modes, history, tolerance)
-    latents, *how = found
-    result = _measured(decoder, latents, objective.ends, batch_size, *how)
-    even = constant_speed and evaluations > 0
+    check_penalty(how.penalty, z0)
+    objective = Objective(decoder, z0, z1, how.penalty, how.weight, batch_size)
+    latents, *told = _solve(objective, n_points, guess, how)
+    result = _measured(decoder, latents, objective.ends, batch_size, *told)
+    even = how.constant_speed and how.evaluations > 0
     return at_constant_speed(decoder, result, batch_size=batch_size) if even else result
 
 
@@ -173,7 +138,7 @@ def at_constant_speed(
     """
     check_callable("decoder", decoder)
     check_count("rounds", rounds, 0)
-    check_options(batch_size=batch_size)
+    check_batch_size(batch_size)
     active = torch.ones_like(path.energy, dtype=torch.bool)
     for _ in range(rounds if len(path.latents) > 2 else 0):
         active &= path.energy > (1 + EVEN) * path.length.square() / 2
@@ -190,11 +155,24 @@ def at_constant_speed(
     return path
 
 
-def _solve(objective, n_points, guess, evaluations, modes, history, tolerance):
+def _solve(objective, n_points, guess, how):
+    """The codes of the curves, the trace, and how it ended; first on a coarser curve where `how` says so."""
+    if how.coarse is None or how.coarse >= n_points:
+        return _solve_at(objective, n_points, guess, how)
+    found = _solve_at(objective, how.coarse, guess, how)
+    if how.polish == 0:
+        sines = sine_curves.coefficients(found[0], how.coarse - 2)
+        return sine_curves.curve(sines, objective.z0, objective.z1, n_points), *found[1:]
+    fine = replace(how, evaluations=how.polish or how.evaluations)
+    return _solve_at(objective, n_points, found[0], fine)
+
+
+def _solve_at(objective, n_points, guess, how):
+    """The same on curves of `n_points`."""
     z0, z1 = objective.z0, objective.z1
     straight = sine_curves.line(z0, z1, n_points)
-    count = min(modes or n_points - 2, n_points - 2)
-    if count == 0 or evaluations == 0:
+    count = min(how.modes or n_points - 2, n_points - 2)
+    if count == 0 or how.evaluations == 0:
         with torch.no_grad():
             energy = curve_energy(decode(objective.decoder, straight, batch_size=objective.batch_size))
         return straight, energy[None], torch.zeros_like(energy, dtype=torch.bool), energy.isfinite()
@@ -213,8 +191,8 @@ def _solve(objective, n_points, guess, evaluations, modes, history, tolerance):
         lower = evaluate(warm, rows)[0] < evaluate(a, rows)[0]
         a = torch.where(lower[:, None], warm, a)
     best = minimise(
-        evaluate, a, evaluations=evaluations, first_step=0.1 * norms(z1 - z0), history=history,
-        tolerance=tolerance,
+        evaluate, a, evaluations=how.evaluations, first_step=0.1 * norms(z1 - z0), history=how.history,
+        tolerance=how.tolerance,
     )  # fmt: skip
     latents = sine_curves.curve(best.x.reshape(-1, count, d), z0, z1, n_points)
     return latents, best.trace, best.converged, best.finite

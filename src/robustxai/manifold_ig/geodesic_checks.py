@@ -12,10 +12,6 @@ from torch import Tensor
 from robustxai.checks import check_count, check_number, check_positive, shown
 
 MODES = ("fast", "released")
-OPTIONS = (
-    "modes", "history", "tolerance", "coarse", "polish", "constant_speed", "penalty", "weight",
-    "step", "epsilon", "sweeps",
-)  # fmt: skip
 
 
 def check_ends(z0: Tensor, z1: Tensor) -> None:
@@ -55,22 +51,10 @@ def check_budget(evaluations: int, modes: int | None) -> None:
         )
 
 
-def check_options(
-    *,
-    history: int = 20,
-    tolerance: float | int = 1e-4,
-    coarse: int | None = None,
-    polish: int | None = None,
-    weight: float | int = 1.0,
-    batch_size: int | None = None,
-) -> None:
-    """The numbers that steer the fast solver."""
-    check_count("history", history)
-    check_number("tolerance", tolerance)
-    check_number("weight", weight)
-    for name, value, low in (("coarse", coarse, 3), ("polish", polish, 0), ("batch_size", batch_size, 1)):
-        if value is not None:
-            check_count(name, value, low)
+def check_batch_size(batch_size: int | None) -> None:
+    """Codes decoded at once: None for all, or 1 or more."""
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
 
 
 def check_sweeps(*, step: float | int = 1.0, epsilon: float | int = 0.0, sweeps: int = 0) -> None:
@@ -99,21 +83,6 @@ def check_penalty(penalty: Callable[[Tensor], Tensor] | None, z0: Tensor) -> Non
     if not isinstance(paid, Tensor) or paid.shape != z0.shape[:1]:
         raise ValueError(
             f"penalty must give ({len(z0)},), one number a code, got {shown(paid)} for codes of shape {tuple(z0.shape)}"
-        )
-
-
-def check_solver(options: dict[str, Any]) -> None:
-    """The further options of `geodesic` that an explainer passes on, by name and by value."""
-    if unknown := [name for name in options if name not in OPTIONS]:
-        raise ValueError(f"solver must have options among {', '.join(OPTIONS)}, got {unknown[0]!r}")
-    released = {k: v for k, v in options.items() if k in ("step", "epsilon", "sweeps")}
-    own = ("history", "tolerance", "coarse", "polish", "weight")
-    check_options(**{k: v for k, v in options.items() if k in own})
-    check_sweeps(**released)
-    check_budget(0, options.get("modes"))
-    if not (options.get("penalty") is None or callable(options["penalty"])):
-        raise ValueError(
-            f"penalty must be None or a function from codes to numbers, got {shown(options['penalty'])}"
         )
 
 

@@ -3,6 +3,7 @@
 ManifoldIG with no evaluations is LatentPathIG. Encoder and decoder are any callables, x -> code -> image.
 """
 
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -16,12 +17,14 @@ from robustxai.explainers.baselines import as_baseline
 from robustxai.explainers.decoder import Decoder, Latents, decode
 from robustxai.explainers.path_explainer import PathIntegral
 from robustxai.manifold_ig.geodesic import Geodesic, geodesic
-from robustxai.manifold_ig.geodesic_checks import MODES, check_solver
+from robustxai.manifold_ig.geodesic_checks import MODES
+from robustxai.manifold_ig.geodesic_solver import Solver
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.sine_curves import line
 from robustxai.shapes import Inputs, Target
 
 FIRST = ("line", "encoded")
+FURTHER = tuple(f.name for f in fields(Solver) if f.name not in ("mode", "evaluations"))
 
 
 class ManifoldIG(LatentPathIG):
@@ -70,8 +73,11 @@ class ManifoldIG(LatentPathIG):
         evaluations = check_count("evaluations", evaluations, 0)
         if mode == "released" and self.n_steps < 3:
             raise ValueError(f"n_steps must be an integer >= 3 in mode 'released', got {self.n_steps}")
-        check_solver(dict(solver or {}))
-        self.evaluations, self.mode, self.solver, self.first = evaluations, mode, dict(solver or {}), first
+        solver = dict(solver or {})
+        if unknown := [name for name in solver if name not in FURTHER]:
+            raise ValueError(f"solver must have options among {', '.join(FURTHER)}, got {unknown[0]!r}")
+        self.how = Solver(mode=mode, evaluations=evaluations, **solver)
+        self.evaluations, self.mode, self.solver, self.first = evaluations, mode, solver, first
         self.geometry = geometry
 
     @classmethod
@@ -103,27 +109,25 @@ class ManifoldIG(LatentPathIG):
         assert self.decoder is not None
         with torch.no_grad():
             z0, z1 = self._codes(x, start)
-        how: dict[str, Any] = dict(
-            n_points=self.n_steps + (self.mode == "fast"), mode=self.mode, evaluations=self.evaluations
-        )
-        how |= self.solver
+        n_points = self.n_steps + (self.mode == "fast")
 
         def find() -> Geodesic:
             assert self.decoder is not None
-            guess = self._encoded(z0, z1, how) if warm is None and self.first == "encoded" else warm
+            guess = self._encoded(z0, z1, n_points) if warm is None and self.first == "encoded" else warm
             return geodesic(
-                self.geometry or self.decoder, z0, z1, start=guess, batch_size=self.batch_size, **how
+                self.geometry or self.decoder, z0, z1, n_points, self.how, start=guess, batch_size=self.batch_size
             )  # fmt: skip
 
-        return find() if warm is not None else self._recalled(f"geodesic {self.first} {how}", find, z0, z1)
+        name = f"geodesic {self.first} {n_points} {self.how}"
+        return find() if warm is not None else self._recalled(name, find, z0, z1)
 
     @torch.no_grad()
-    def _encoded(self, z0: Tensor, z1: Tensor, how: dict[str, Any]) -> Tensor | None:
+    def _encoded(self, z0: Tensor, z1: Tensor, n_points: int) -> Tensor | None:
         """The codes of the pixel line between the decoded ends: where a geodesic would like to be."""
         if self.mode != "fast" or self.evaluations == 0:
             return None
         assert self.encoder is not None and self.decoder is not None
-        points = min(how["n_points"], how.get("coarse") or how["n_points"])
+        points = min(n_points, self.how.coarse or n_points)
         ends = decode(self.decoder, torch.stack((z0, z1)), batch_size=self.batch_size)
         return decode(self.encoder, line(ends[0], ends[1], points), batch_size=self.batch_size)
 
