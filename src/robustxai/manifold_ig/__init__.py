@@ -48,10 +48,10 @@ from robustxai.manifold_ig.density import AggregatedPosterior, VarianceDecoder
 
 # geodesics
 from robustxai.manifold_ig.geodesic import Geodesic, at_constant_speed as at_constant_speed, geodesic
-from robustxai.manifold_ig.geodesic_solver import Solver
 
 # the paper's method
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
+from robustxai.manifold_ig.geodesic_solver import Solver
 
 # derivatives for an attacker who knows the defence
 from robustxai.manifold_ig.guides import BPDA, borrowed as borrowed, frozen
