@@ -106,20 +106,19 @@ def test_the_aware_attacker_reaches_through_the_defence():
 def test_facets():
     judge = judge_of(OTHER, n=10, size=32, layer="b3")
     s = facet_swap(MODEL, judge, GIVEN, n=2, steps=3, attack_steps=2)
-    bare = facet_swap(MODEL, judge, GIVEN, aims=(), beside=(), without=False, n=2, steps=3)
+    bare = facet_swap(MODEL, judge, GIVEN, also=(), n=2, steps=3)
     assert set(bare.pictures) == {"A", "B"} and torch.equal(bare.pictures["A"].images, s.pictures["A"].images)
     assert set(s.pictures) == set(s.preference) == {"A", "B", "none", "noise", "fresh", "replace", "destroy"}
     assert s.accuracy == judge.accuracy
     assert s.pictures["A"].images.shape == (2, 3, 32, 32) and s.likeness["A"] == pytest.approx(1)
     assert s.likeness["replace"] < 1 and set(s.cosine) == {"noise", "fresh", "replace", "destroy"}
     assert s.way("A") == 0 and s.way("B") == pytest.approx(1)
-    still = facet_swap(MODEL, judge, GIVEN, aims=("replace",), n=2, steps=3, attack_steps=2, eps=0.0)
+    still = facet_swap(MODEL, judge, GIVEN, also=("replace", "none"), n=2, steps=3, attack_steps=2, eps=0.0)
     assert still.way("replace") == pytest.approx(0, abs=1e-5)
     assert torch.equal(still.pictures["replace"].images, still.pictures["A"].images)
     assert still.cosine["replace"][0] == pytest.approx(1, abs=1e-5) and len(FACETS) == 2
-    for argument in ("aims", "beside"):
-        with pytest.raises(ValueError, match=f"{argument} must be among .* got 'x'"):
-            facet_swap(MODEL, judge, GIVEN, **{argument: ("x",)})
+    with pytest.raises(ValueError, match=r"also must be among .* got 'x'"):
+        facet_swap(MODEL, judge, GIVEN, also=("x",))
     for a, b, read in ((1.0, 0.0, True), (0.9, 0.1, True), (0.875, 0.0, False), (1.0, 0.125, False)):
         assert replace(s, preference={"A": a, "B": b}).read is read
 

@@ -45,7 +45,7 @@ def test_quality_rows(setting):
             assert (row[f"INFD {kind}"] >= 0).all() and (row[f"unexplained {kind}"] <= 1 + 1e-4).all()
         assert (row["SENS_max"] > 0).all() and ((row["energy inside"] - 0.5).abs() <= 0.5).all()
         assert {"SIC", "AIC", "insertion", "deletion", "pointing game"} <= set(row)
-    assert set(tables.quality_rows({"IG": methods["IG"]}, x, target, draws=2, curves=False)["IG"]) == {
+    assert set(tables.quality_rows({"IG": methods["IG"]}, x, target, draws=2, curves=())["IG"]) == {
         "INFD noise", "unexplained noise", "INFD squares", "unexplained squares", "SENS_max",
     }  # fmt: skip
 
@@ -136,10 +136,11 @@ def test_tables_have_intervals_and_parts_join(setting):
     assert twice["MIG"]["gap / TV"].shape == (6,)
 
 
-def test_the_reference_needs_an_autoencoder(setting):
-    methods, x, target = setting
-    with pytest.raises(ValueError, match="reference must name a method with autoencoder"):
-        tables.path_rows(methods, x, target, reference="IG")
+def test_the_reconstruction_needs_an_autoencoder(setting):
+    with pytest.raises(
+        ValueError, match=r"method must be one with an autoencoder, .* got IntegratedGradients"
+    ):
+        tables.rebuilt(setting[0]["IG"])
 
 
 def test_what_is_known_changes_nothing(setting):
@@ -148,8 +149,8 @@ def test_what_is_known_changes_nothing(setting):
     found = {name: method.explain(x, target) for name, method in methods.items()}
     for rows, again in (
         (
-            tables.quality_rows(methods, x, target, draws=3, curves=False),
-            tables.quality_rows(methods, x, target, draws=3, curves=False, found=found),
+            tables.quality_rows(methods, x, target, draws=3, curves=()),
+            tables.quality_rows(methods, x, target, draws=3, curves=(), found=found),
         ),
         (
             tables.path_rows(methods, x, target, priced=False),

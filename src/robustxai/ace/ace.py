@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from robustxai.ace.active_set import Fast, run
+from robustxai.ace.active_set import ActiveSet, Fast
 from robustxai.ace.attack_state import State
 from robustxai.ace.attacks import ATTACKS, Attack, Watch, check_task
 from robustxai.ace.checks import classify
@@ -140,10 +140,11 @@ class ACE:
                 with _bar(progress) as bar:
                     title = progress if isinstance(progress, str) else f"ACE, {mode}"
                     task = bar.add_task(title, total=len(x) * attack.steps)
-                    run(
-                        attack, self.classifier, used, state, finish, slots=self.batch_size, chunks=chunks,
-                        fast=fast, watch=watch, advance=lambda steps: bar.advance(task, steps),
-                    )  # fmt: skip
+                    ActiveSet(
+                        attack=attack, classifier=self.classifier, filter=used, finish=finish,
+                        slots=self.batch_size, chunks=chunks, fast=fast, watch=watch,
+                        advance=lambda steps: bar.advance(task, steps),
+                    ).run(state)  # fmt: skip
             except KeyboardInterrupt:
                 if not parts:
                     raise

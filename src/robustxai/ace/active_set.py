@@ -84,75 +84,75 @@ class Fast:
         return filter.fewer(self.tau).with_(bf16=True) if self.bf16 else filter.fewer(self.tau)
 
 
-def run(
-    attack: Attack,
-    classifier: Network,
-    filter: DiffusionFilter | None,
-    waiting: State,
-    finish: Finish,
-    *,
-    slots: int,
-    chunks: Chunks,
-    fast: Fast | None = None,
-    watch: Watch | None = None,
-    advance: Callable[[int], object] = lambda steps: None,
-) -> None:
-    """Attack the `waiting` images, at most `slots` at a time, and hand each to `finish`.
+@dataclass(frozen=True, kw_only=True)
+class ActiveSet:
+    """Attacks images, at most `slots` at a time, and hands each to `finish`.
 
-    finish(state, last) takes images that may be done; it returns their states and which of them left. Where
-    `last` an image leaves in any case. advance: told how many steps were made or saved.
+    finish(state, last) takes images that may be done; it returns their states and which of them left. Where `last` an
+    image leaves in any case. advance: told how many steps were made or saved.
     """
-    if fast is not None:
-        waiting = replace(waiting, wait=torch.full_like(waiting.wait, fast.patience))
-    active, waiting = waiting.pick(slice(0, slots)), waiting.pick(slice(slots, None))
-    while len(active):
-        over = active.k >= attack.steps
-        if over.any():
-            if watch is not None:
-                last = active.pick(over)
-                watch(last.index, last.k, attack.result(last))
-            finish(active.pick(over), over[over])
-            active, waiting = _refill(active.pick(~over), waiting, slots)
-            continue
-        active, image, gradient, logits = attack.look(classifier, filter, active, chunks)
-        if watch is not None:
-            watch(active.index, active.k, image)
+
+    attack: Attack
+    classifier: Network
+    filter: DiffusionFilter | None
+    finish: Finish
+    slots: int
+    chunks: Chunks
+    fast: Fast | None = None
+    watch: Watch | None = None
+    advance: Callable[[int], object] = lambda steps: None
+
+    def run(self, waiting: State) -> None:
+        """Attack the `waiting` images until all have left."""
+        attack, watch, fast = self.attack, self.watch, self.fast
         if fast is not None:
-            active, left = _retire(classifier, active, image, logits, fast, finish)
-            if left.any():
-                advance(int((attack.steps - active.k[left]).sum()))
-                active, gradient = active.pick(~left), gradient[~left]
-        if len(active):
-            advance(len(active))
-            active = attack.update(active, gradient)
-        active, waiting = _refill(active, waiting, slots)
+            waiting = replace(waiting, wait=torch.full_like(waiting.wait, fast.patience))
+        active, waiting = waiting.pick(slice(0, self.slots)), waiting.pick(slice(self.slots, None))
+        while len(active):
+            over = active.k >= attack.steps
+            if over.any():
+                if watch is not None:
+                    last = active.pick(over)
+                    watch(last.index, last.k, attack.result(last))
+                self.finish(active.pick(over), over[over])
+                active, waiting = self._refill(active.pick(~over), waiting)
+                continue
+            active, image, gradient, logits = attack.look(self.classifier, self.filter, active, self.chunks)
+            if watch is not None:
+                watch(active.index, active.k, image)
+            if fast is not None:
+                active, left = self._retire(active, image, logits, fast)
+                if left.any():
+                    self.advance(int((attack.steps - active.k[left]).sum()))
+                    active, gradient = active.pick(~left), gradient[~left]
+            if len(active):
+                self.advance(len(active))
+                active = attack.update(active, gradient)
+            active, waiting = self._refill(active, waiting)
 
+    def _refill(self, active: State, waiting: State) -> tuple[State, State]:
+        free = self.slots - len(active)
+        if not free or not len(waiting):
+            return active, waiting
+        return State.joined([active, waiting.pick(slice(0, free))]), waiting.pick(slice(free, None))
 
-def _refill(active: State, waiting: State, slots: int) -> tuple[State, State]:
-    free = slots - len(active)
-    if not free or not len(waiting):
-        return active, waiting
-    return State.joined([active, waiting.pick(slice(0, free))]), waiting.pick(slice(free, None))
-
-
-def _retire(
-    classifier: Network, active: State, image: Tensor, logits: Tensor, fast: Fast, finish: Finish
-) -> tuple[State, Tensor]:
-    """The states with their counts of confident evaluations, and which images left."""
-    sure = target_probability(logits, active.target) > fast.confidence
-    held = torch.where(sure, active.held + 1, 0)
-    ready = held >= active.wait
-    if ready.any():
-        with torch.no_grad():
-            ready[ready.clone()] = predicted(classify(classifier, image[ready])) == active.target[ready]
-    active = replace(active, held=held)
-    left = torch.zeros_like(ready)
-    if ready.any():
-        last = active.wait >= fast.patience + RETRY * (fast.tries - 1)
-        tried, gone = finish(active.pick(ready), last[ready])
-        tried = replace(tried, wait=tried.wait + RETRY)
-        active, left[ready] = _put(active, ready, tried), gone
-    return active, left
+    def _retire(self, active: State, image: Tensor, logits: Tensor, fast: Fast) -> tuple[State, Tensor]:
+        """The states with their counts of confident evaluations, and which images left."""
+        sure = target_probability(logits, active.target) > fast.confidence
+        held = torch.where(sure, active.held + 1, 0)
+        ready = held >= active.wait
+        if ready.any():
+            with torch.no_grad():
+                classes = predicted(classify(self.classifier, image[ready]))
+                ready[ready.clone()] = classes == active.target[ready]
+        active = replace(active, held=held)
+        left = torch.zeros_like(ready)
+        if ready.any():
+            last = active.wait >= fast.patience + RETRY * (fast.tries - 1)
+            tried, gone = self.finish(active.pick(ready), last[ready])
+            tried = replace(tried, wait=tried.wait + RETRY)
+            active, left[ready] = _put(active, ready, tried), gone
+        return active, left
 
 
 def _put(state: State, rows: Tensor, part: State) -> State:

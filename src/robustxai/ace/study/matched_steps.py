@@ -26,7 +26,6 @@ def attacks(
     pgd: PGD,
     probe: int = 8,
     rounds: int = 6,
-    seed: int = 0,
     search: str = "full",
     known: Known = NOTHING,
     **options: Any,
@@ -34,24 +33,22 @@ def attacks(
     """E6: PGD, GD and C&W, the last two with the step at which `probe` images change as much on average as by PGD.
 
     Also the attacks that were used. search: route of the gradient while the steps of the others are matched;
-    "one-step" saves passes. `options` go to `ACE` beside the attack.
+    "one-step" saves passes. `options` go to `explained` beside the attack.
     """  # fmt: skip
     rows: Rows = {}
     few, results = x[:probe], dict(known)
     if "pgd" not in results:
-        results["pgd"] = explained(judges, x, filter=filter, seed=seed, attack=pgd, **options)
+        results["pgd"] = explained(judges, x, filter=filter, attack=pgd, **options)
     goal = float(M.mean_change(few, results["pgd"].pre[:probe]).mean())
     used: dict[str, Attack] = {"pgd": pgd}
     settings: dict[str, Any] = dict(
         steps=pgd.steps, distance=pgd.distance, lam=pgd.lam, schedule=pgd.schedule, route=search
     )
     for name in ("gd", "cw"):
-        tried = matched(
-            judges, few, filter, ATTACKS[name](**settings), goal, rounds=rounds, seed=seed, **options
-        )
+        tried = matched(judges, few, filter, ATTACKS[name](**settings), goal, rounds=rounds, **options)
         used[name] = replace(tried, route=pgd.route)
     for name, attack in used.items():
-        found = results.get(name) or explained(judges, x, filter=filter, seed=seed, attack=attack, **options)
+        found = results.get(name) or explained(judges, x, filter=filter, attack=attack, **options)
         rows[name] = changed(judges, found)
     return rows, used
 
@@ -64,7 +61,6 @@ def matched(
     goal: float,
     *,
     rounds: int = 6,
-    seed: int = 0,
     low: float = 1e-4,
     high: float = 10.0,
     **options: Any,
@@ -78,7 +74,7 @@ def matched(
     step, last = (low * high) ** 0.5, None
     for _ in range(rounds):
         tried = replace(attack, step=step)
-        found = explained(judges, x, filter=filter, seed=seed, attack=tried, **options)
+        found = explained(judges, x, filter=filter, attack=tried, **options)
         change = max(float(M.mean_change(x, found.pre).mean()), 1e-12)
         off = math.log(goal / change)
         if abs(off) < gap:

@@ -75,7 +75,7 @@ def cleaned(
         "median CAV": (None, CAV("median")),
     }
     kept = memory(model)
-    return [_seen_through(model, given, case, sets, name, *way, layer, kept) for name, way in ways.items()]
+    return [_seen_through(model, given, case, sets, name, way, layer, kept) for name, way in ways.items()]
 
 
 def _seen_through(
@@ -84,12 +84,12 @@ def _seen_through(
     case: Case,
     sets: Sets,
     name: str,
-    clean: Cleaner | None,
-    cav: CAV,
+    way: tuple[Cleaner | None, CAV],
     layer: str,
     kept: Cache,
 ) -> Defended:
-    """The sets judged after cleaning them and the random images, if there is a cleaner."""
+    """The sets judged by the probe, after cleaning them and the random images, if there is a cleaner."""
+    clean, cav = way
     images, target = given.scored[case.target], given.index(case.target)
     shown, random = (
         (sets, given.random)
@@ -173,7 +173,7 @@ def aware(
     sets = {CLEAN: given.concepts[case.concept], attack: moved}
     clean, probe = CLEANERS["half size"], cav or CAV()
     name, kept = "half size, attacker aware", memory(model)
-    return _seen_through(model, given, case, sets, name, clean, probe, layer, kept)
+    return _seen_through(model, given, case, sets, name, (clean, probe), layer, kept)
 
 
 def hardened(study: Study, seed: int, case: Case) -> Defended:

@@ -6,7 +6,7 @@ a probe on another network, says which of the two an image shows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,13 +23,13 @@ from robustxai.concepts.facet_probes import facet_probe, facet_score
 from robustxai.concepts.facets import FacetedVisualization, Rendered
 from robustxai.concepts.rendered_classes import SIZE, photographed, turned
 from robustxai.concepts.study.cases import EPS, GENERIC, Materials
-from robustxai.concepts.study.image_sets import TASKS
+from robustxai.concepts.study.image_sets import TASKS, Task
 from robustxai.concepts.study.imagenet_networks import FOREIGN
 from robustxai.concepts.study.measures import alike
 from robustxai.concepts.study.study import Member, Study
 from robustxai.data.scenes import menagerie, render_menagerie
 
-UNIT, FACETS = TASKS["menagerie"].unit, TASKS["menagerie"].facets
+FACETS = TASKS["menagerie"].facets
 FACET_LAYERS = ("b3",)
 STRENGTH = 1000.0  # of the facet term, whose probes have length 1 here
 JUDGE_LAYER = "b4"
@@ -37,6 +37,7 @@ LESSON = 200  # cats, and swatches, of either texture that a judge learns from
 ATTACK_STEPS = 40
 AIMS = ("replace", "destroy")
 CONTROLS = ("noise", "fresh")
+ALSO = (*AIMS, *CONTROLS, "none")
 READS = 0.9  # share of clean images that a judge must read right, of either facet
 
 Images = Float[Tensor, "n 3 height width"]
@@ -154,49 +155,42 @@ def facet_swap(
     model: nn.Module,
     judge: Judge,
     given: Materials,
+    task: Task = TASKS["menagerie"],
     *,
-    aims: Sequence[str] = AIMS,
-    beside: Sequence[str] = CONTROLS,
-    without: bool = True,
-    facets: Sequence[str] = FACETS,
-    layers: Sequence[str] = FACET_LAYERS,
+    also: Collection[str] = ALSO,
     eps: float = EPS,
     n: int = 8,
     attack_steps: int = ATTACK_STEPS,
-    unit: str = UNIT,
-    strength: float = STRENGTH,
-    steps: int = 96,
     **options,
 ) -> FacetSwap:
     """Push the tokens of facet A towards B ("replace") or generic images ("destroy") and render with all probes.
 
-    beside: the controls. without: render without a facet, too. options: of `FacetedVisualization`. Raises ValueError
-    for an unknown aim or control.
+    also: what is rendered beside the clean "A" and "B": aims, controls, and "none", without a facet. options: of
+    `FacetedVisualization`. Raises ValueError for an unknown name in `also`.
     """
-    for argument, names, known in (("aims", aims, AIMS), ("beside", beside, CONTROLS)):
-        if unknown := [name for name in names if name not in known]:
-            raise ValueError(f"{argument} must be among {', '.join(map(repr, known))}, got {unknown[0]!r}")
-    a, b = facets
+    if unknown := [name for name in also if name not in ALSO]:
+        raise ValueError(f"also must be among {', '.join(map(repr, ALSO))}, got {unknown[0]!r}")
+    aims, controls = ([name for name in names if name in also] for names in (AIMS, CONTROLS))
+    a, b = task.facets
     tokens = given.concepts[a]
     goal = {"replace": given.goal[b], "destroy": given.goal[GENERIC]}
-    attack = MultiLayerPushing(layers, eps=eps, steps=attack_steps)
+    attack = MultiLayerPushing(FACET_LAYERS, eps=eps, steps=attack_steps)
     noise = sign_noise(tokens, eps, generator=stream("facet noise", a))
     control = {"noise": noise, "fresh": given.goal[a]}
-    sets = {"A": tokens, "B": given.concepts[b]} | {name: control[name] for name in beside}
+    sets = {"A": tokens, "B": given.concepts[b]} | {name: control[name] for name in controls}
     sets |= {aim: attack.perturb(model, tokens, goal[aim]).x for aim in aims}
     generic = list(given.random[:4])
-    probes = {name: facet_probe(model, layers, x, generic) for name, x in sets.items()}
-    facet = FacetedVisualization(
-        model, given.index(unit), size=tokens.shape[-1], strength=strength, steps=steps, **options
-    )
-    shown = [*probes.items(), *([("none", None)] if without else [])]
+    probes = {name: facet_probe(model, FACET_LAYERS, x, generic) for name, x in sets.items()}
+    options = {"strength": STRENGTH, "steps": 96} | options
+    facet = FacetedVisualization(model, given.index(task.unit), size=tokens.shape[-1], **options)
+    shown = [*probes.items(), *([("none", None)] if "none" in also else [])]
     pictures = {name: facet.render(probe, n=n) for name, probe in shown}
     margin = {name: judge.margin(p.images) for name, p in pictures.items()}
     return FacetSwap(
         pictures,
         {name: float((m > 0).float().mean()) for name, m in margin.items()},
         margin,
-        {k: (_cosine(probes[k], probes["A"]), _cosine(probes[k], probes["B"])) for k in (*beside, *aims)},
+        {k: (_cosine(probes[k], probes["A"]), _cosine(probes[k], probes["B"])) for k in (*controls, *aims)},
         {name: alike(p.images, pictures["A"].images) for name, p in pictures.items()},
         {name: float(facet_score(model, p.images, probes["A"]).mean()) for name, p in pictures.items()},
         judge.accuracy,
@@ -215,10 +209,8 @@ def facet_swaps(study: Study, **options) -> dict[Member, FacetSwap]:
     judges = dict(zip(study.members, study.on(lambda *member: taught(study, *rivals[member])), strict=True))
 
     def one(kind: str, seed: int) -> FacetSwap:
-        few = {} if seed == first[kind] else {"aims": AIMS[:1], "beside": (), "without": False}
-        judge = judges[kind, seed]
-        themes = {"unit": task.unit, "facets": task.facets}
-        return facet_swap(study.network(kind, seed), judge, study.given, **themes, **few, **options)
+        few = {} if seed == first[kind] else {"also": AIMS[:1]}
+        return facet_swap(study.network(kind, seed), judges[kind, seed], study.given, task, **few, **options)
 
     return dict(zip(study.members, study.on(one), strict=True))
 

@@ -80,47 +80,64 @@ def blend(layers: Stack) -> Float[Tensor, "n 3 height width"]:
     return (colours @ weights.flatten(2)).unflatten(2, weights.shape[2:])
 
 
+class _View:
+    """Factor columns over the pixels of an image, and the layers put so far, front to back."""
+
+    def __init__(self, f: Mapping[str, Tensor], size: int) -> None:
+        self.f, self.size, self.day = f, size, f["day"]
+        day = self.day
+        axis = (torch.arange(size, device=day.device, dtype=day.dtype) + 0.5) * (2 / size) - 1
+        self.x, self.y = axis.expand(len(day), 1, size), axis[:, None].expand(len(day), size, 1)
+        tint = wheel(0.58 + f["sky_hue"], 0.0, 0.10)
+        self.zenith = mix(self.rgb(0.62, 0.58, 0.80), self.rgb(0.50, 0.76, 0.94), day) + tint * day[:, None]
+        self.glow = mix(self.rgb(1.0, 0.80, 0.70), self.rgb(0.90, 0.96, 0.98), day) + 0.3 * tint
+        self.light = mix(self.rgb(0.90, 0.82, 0.90), self.rgb(1.0, 1.0, 1.0), day)
+        self.ground = wheel(f["ground_hue"], 0.75, 0.05 + 0.09 * f["ground_tone"]) * self.light
+        self.layers: Stack = []
+        self.clear = torch.ones(len(day), size, size, device=day.device, dtype=day.dtype)
+
+    def at(self, name: str) -> Tensor:
+        return self.f[name].reshape(-1, 1, 1)
+
+    def rgb(self, r: float, green: float, b: float) -> Tensor:
+        return self.day.new_tensor((r, green, b)).expand(len(self.day), 3)
+
+    def disc(self, cx: Tensor, cy: Tensor, r: float) -> Tensor:
+        return safe_norm(self.x - cx, self.y - cy) - r
+
+    def cover(self, *distances: Tensor) -> Tensor:
+        return coverage(union(*distances), self.size)
+
+    def put(self, colour: Tensor, alpha: Tensor, weight: Tensor | float = 1.0) -> None:
+        """A layer takes its coverage of what the layers before it leave visible."""
+        seen = self.clear * alpha
+        self.clear = self.clear - seen
+        self.layers.append((colour, seen * weight))
+
+
 def render_landscape(
     f: Mapping[str, Tensor], size: int, *, shadow: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 ) -> Float[Tensor, "n 3 size size"]:
     """The background for factor columns `f` (each (N,)), with an optional soft shadow (x, y, rx, ry)."""
-    day, hue = f["day"], f["flower_hue"]
-    axis = (torch.arange(size, device=day.device, dtype=day.dtype) + 0.5) * (2 / size) - 1
-    x, y = axis.expand(len(day), 1, size), axis[:, None].expand(len(day), size, 1)
+    view = _View(f, size)
+    _scattered(view)
+    if shadow is not None:
+        _shadow(view, *(v.reshape(-1, 1, 1) for v in shadow))
+    _hills(view)
+    _sky(view)
+    view.layers.append((view.zenith, view.clear))
+    return blend(view.layers)
 
-    def at(name: str) -> Tensor:
-        return f[name].reshape(-1, 1, 1)
 
-    def rgb(r: float, green: float, b: float) -> Tensor:
-        return day.new_tensor((r, green, b)).expand(len(day), 3)
-
-    def disc(cx: Tensor, cy: Tensor, r: float) -> Tensor:
-        return safe_norm(x - cx, y - cy) - r
-
-    tint = wheel(0.58 + f["sky_hue"], 0.0, 0.10)
-    zenith = mix(rgb(0.62, 0.58, 0.80), rgb(0.50, 0.76, 0.94), day) + tint * day[:, None]
-    glow = mix(rgb(1.0, 0.80, 0.70), rgb(0.90, 0.96, 0.98), day) + 0.3 * tint
-    light = mix(rgb(0.90, 0.82, 0.90), rgb(1.0, 1.0, 1.0), day)
-    warm = mix(rgb(1.0, 0.87, 0.66), rgb(1.0, 0.95, 0.74), day)
-    base = wheel(f["ground_hue"], 0.75, 0.05 + 0.09 * f["ground_tone"]) * light
-
-    # Front to back: each layer takes its coverage of what the layers before it leave visible.
-    layers: Stack = []
-    clear = torch.ones(len(day), size, size, device=day.device, dtype=day.dtype)
-
-    def put(colour: Tensor, alpha: Tensor, weight: Tensor | float = 1.0) -> None:
-        nonlocal clear
-        seen = clear * alpha
-        clear = clear - seen
-        layers.append((colour, seen * weight))
-
-    leaves = []
+def _scattered(view: _View) -> None:
+    """Drifting leaves, flowers and pebbles."""
+    x, y, at, hue = view.x, view.y, view.at, view.f["flower_hue"]
+    leaves, spots, petals = [], [], []
     for i in (1, 2, 3):
         c, s = math.cos(0.7 * i), math.sin(0.7 * i)
         dx, dy = x - at(f"leaf{i}_x"), y - at(f"leaf{i}_y")
         leaves.append(safe_norm((c / 2) * dx + (s / 2) * dy, c * dy - s * dx) - 0.03)
-    put(wheel(hue + 0.35, 0.74, 0.17), coverage(union(*leaves), size))
-    spots, petals = [], []
+    view.put(wheel(hue + 0.35, 0.74, 0.17), view.cover(*leaves))
     for i in (1, 2, 3):
         dx = x - at(f"flower{i}_x")
         r = safe_norm(dx, y - at(f"flower{i}_y"))
@@ -128,32 +145,45 @@ def render_landscape(
         c2 = c * c
         spots.append(r)
         petals.append(r - ((0.32 * c2 - 0.4) * c2 + 0.1) * c)  # 0.02 cos(5 angle)
-    put(rgb(0.99, 0.90, 0.56), coverage(union(*spots) - 0.026, size))
-    put(wheel(hue, 0.80, 0.18), coverage(union(*petals) - 0.055, size))
+    view.put(view.rgb(0.99, 0.90, 0.56), coverage(union(*spots) - 0.026, view.size))
+    view.put(wheel(hue, 0.80, 0.18), coverage(union(*petals) - 0.055, view.size))
     stones = [safe_norm(0.65 * (x - at(f"pebble{i}_x")), y - at(f"pebble{i}_y")) - 0.035 for i in (1, 2, 3)]
-    put(0.35 * base + 0.62 * light * rgb(0.62, 0.60, 0.62), coverage(union(*stones), size))
-    if shadow is not None:
-        sx, sy, rx, ry = (v.reshape(-1, 1, 1) for v in shadow)
-        r2 = torch.addcmul(((x - sx) / rx) ** 2, (y - sy) / ry, (y - sy) / ry)
-        t = (1.25 - r2 / 1.4).clamp(0, 1)
-        put(0.5 * base + rgb(0.06, 0.05, 0.10), 0.5 * t * t * (3 - 2 * t))
+    grey = 0.62 * view.light * view.rgb(0.62, 0.60, 0.62)
+    view.put(0.35 * view.ground + grey, view.cover(*stones))
+
+
+def _shadow(view: _View, sx: Tensor, sy: Tensor, rx: Tensor, ry: Tensor) -> None:
+    x, y = view.x, view.y
+    r2 = torch.addcmul(((x - sx) / rx) ** 2, (y - sy) / ry, (y - sy) / ry)
+    t = (1.25 - r2 / 1.4).clamp(0, 1)
+    view.put(0.5 * view.ground + view.rgb(0.06, 0.05, 0.10), 0.5 * t * t * (3 - 2 * t))
+
+
+def _hills(view: _View) -> None:
+    """The ground, the near hills and the far ones."""
+    x, y, at, size = view.x, view.y, view.at, view.size
     waves = 0.03 * torch.sin(3.1 * x + 2.3 * y + at("mottle_phase"))
     near, far, height, horizon = at("near_phase"), at("far_phase"), at("hill_height"), at("horizon")
     front_line = horizon + 0.16 + 0.04 * torch.sin(2.1 * x - near + far)
     near_line = horizon + height * (0.55 * torch.sin(3.7 * x + near) - 0.1)
     far_line = horizon + height * (torch.sin(2.6 * x + far) - 1.1)
-    put(base, coverage(front_line - y, size), waves + (1.0 + 0.09 * (y - 0.2)))
-    put(0.90 * base, coverage((near_line - y) * 0.94, size))
-    put(0.55 * base + 0.43 * glow, coverage((far_line - y) * 0.92, size))
-    puffs = []
+    view.put(view.ground, coverage(front_line - y, size), waves + (1.0 + 0.09 * (y - 0.2)))
+    view.put(0.90 * view.ground, coverage((near_line - y) * 0.94, size))
+    view.put(0.55 * view.ground + 0.43 * view.glow, coverage((far_line - y) * 0.92, size))
+
+
+def _sky(view: _View) -> None:
+    """Clouds, the sun with its halo, and the glow over the horizon."""
+    at, day, puffs = view.at, view.day, []
     for i in ("1", "2"):
         cx, cy = at(f"cloud{i}_x"), at(f"cloud{i}_y")
-        puffs += [disc(cx - 0.12, cy, 0.08), disc(cx, cy - 0.05, 0.115), disc(cx + 0.13, cy, 0.085)]
-    put(mix(glow, rgb(1.0, 1.0, 1.0), 0.5 + 0.4 * day), 0.85 * coverage(union(*puffs), size))
-    sun = disc(at("sun_x"), at("sun_y"), 0.0)
-    put(warm, coverage(sun - 0.13, size))
+        puffs += [
+            view.disc(cx - 0.12, cy, 0.08), view.disc(cx, cy - 0.05, 0.115), view.disc(cx + 0.13, cy, 0.085)
+        ]  # fmt: skip
+    view.put(mix(view.glow, view.rgb(1.0, 1.0, 1.0), 0.5 + 0.4 * day), 0.85 * view.cover(*puffs))
+    warm = mix(view.rgb(1.0, 0.87, 0.66), view.rgb(1.0, 0.95, 0.74), day)
+    sun = view.disc(at("sun_x"), at("sun_y"), 0.0)
+    view.put(warm, coverage(sun - 0.13, view.size))
     halo = (1 - sun * sun / 0.3).clamp_min(0)
-    put(warm, 0.45 * halo * halo)
-    put(glow, ((y + 1) / (horizon + 1.1)).clamp(0, 1))
-    layers.append((zenith, clear))
-    return blend(layers)
+    view.put(warm, 0.45 * halo * halo)
+    view.put(view.glow, ((view.y + 1) / (at("horizon") + 1.1)).clamp(0, 1))

@@ -161,7 +161,9 @@ def rebuilt(method: PathExplainer, *, classified: bool = True) -> Network:
     """
     encoder, decoder = method.encoder, method.decoder
     if encoder is None or decoder is None:
-        raise ValueError("reference must name a method with autoencoder, such as 'EIG', got one without")
+        raise ValueError(
+            f"method must be one with an autoencoder, such as EIG, got {type(method).__name__} without"
+        )
     if classified:
         return lambda v: logits_of(method.model, decoder(encoder(v)))
     return lambda v: decoder(encoder(v))

@@ -30,15 +30,15 @@ class Counted:
         self.backwards += len(gradient)
 
 
-def cost(method: PathExplainer, x: Tensor, target: Tensor, baseline: float) -> dict[str, Tensor]:
-    """Decoder images forward and backward, and seconds, per explained image."""
+def cost(method: PathExplainer, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Decoder images forward and backward, and seconds, per explained image, from black."""
     again = copy.copy(method)
     counted = None if method.decoder is None else Counted(method.decoder)
     again.decoder = counted
     if isinstance(again, LatentPathIG):
         again.memory = None
     begun = perf_counter()
-    again.attribute(x, target, baseline)
+    again.attribute(x, target, 0.0)
     values = perf_counter() - begun, getattr(counted, "forwards", 0), getattr(counted, "backwards", 0)
     names = ("seconds", "decoder forwards", "decoder backwards")
     return {k: x.new_full((len(x),), v / len(x)) for k, v in zip(names, values, strict=True)}

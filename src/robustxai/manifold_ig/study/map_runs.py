@@ -21,7 +21,7 @@ from robustxai.manifold_ig.pullback_metric import curve_bounds
 from robustxai.manifold_ig.saliency_maps import from_black, saliency
 from robustxai.manifold_ig.study.image_sets import Samples
 from robustxai.manifold_ig.study.study import Study
-from robustxai.manifold_ig.study.tables import path_rows, quality_rows
+from robustxai.manifold_ig.study.tables import CURVES, path_rows, quality_rows
 from robustxai.metrics import energy_inside, infidelity, max_sensitivity, pearson, square_removal
 from robustxai.records import Rows
 from robustxai.runtime import side_by_side
@@ -75,7 +75,7 @@ def map_runs(
         found = {name: method.explain(samples.x, samples.y) for name, method in methods.items()}
         quality = quality_rows(
             methods, samples.x, samples.y, masks=samples.masks, draws=infidelity_draws, sensitivity_draws=draws,
-            curves=beside, information=i < informed, found=found,
+            curves=CURVES[: beside * (1 + (i < informed))], found=found,
         )  # fmt: skip
         along = path_rows(
             {name: methods[name] for name in (*CORE, RELEASED) if name in methods}, samples.x, samples.y,

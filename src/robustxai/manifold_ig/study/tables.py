@@ -4,7 +4,7 @@ Every function returns `Rows`, of which `records.over_images` makes lines with i
 images, target and baseline.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -52,6 +52,9 @@ from robustxai.runtime import side_by_side
 Methods = Mapping[str, PathExplainer]
 Found = Mapping[str, Attribution]
 TOGETHER = 32  # changed images that are explained or classified in one call
+RADIUS = 0.02  # of the noise of infidelity, and of max-sensitivity
+CURVES = ("insertion", "information")
+REFERENCE = "EIG"  # the path over whose energy and length those of the others are given
 SAME = 1e-5  # images that differ by less are the same
 __all__ = [
     "attack_rows",
@@ -69,7 +72,6 @@ def methods(
     decoder: Decoder,
     *,
     evaluations: int = 40,
-    sweeps: int = 2,
     solver: dict[str, Any] | None = None,
     memory: dict[bytes, Any] | None = None,
     neighbours: bool = False,
@@ -92,7 +94,7 @@ def methods(
         "IG-recon": IntegratedGradients(*parts, **options),
         "EIG": LatentPathIG(*parts, memory=memory, **options),
         "EIG even": EvenPathIG(*parts, memory=memory, **options),
-        "MIG released": ManifoldIG.released(*parts, sweeps=sweeps, memory=memory, **released),
+        "MIG released": ManifoldIG.released(*parts, memory=memory, **released),
         "MIG": ManifoldIG(
             *parts, evaluations=evaluations, solver=solver, first=first, memory=memory, **options
         ),
@@ -107,19 +109,17 @@ def quality_rows(
     masks: Tensor | None = None,
     draws: int = 50,
     sensitivity_draws: int = 10,
-    radius: float = 0.02,
-    curves: bool = True,
-    information: bool = True,
+    curves: Collection[str] = CURVES,
     found: Found | None = None,
 ) -> Rows:
     """Table 7.1 and its neighbours: infidelity, max-sensitivity, insertion and deletion, DiffID, SIC and AIC, and with
     `masks` (n, h, w) of what is to be found the pointing game and the share of the map inside.
 
     Infidelity is measured where the method explains: at the end of its path, with the start of its path as the
-    baseline, for noise of 0.02 and for squares of the baseline; "unexplained" is the scaled infidelity over
-    that of an attribution of zeros; methods with the same ends share the answers of the classifier. curves: with
-    insertion, deletion and DiffID, and with `information` also SIC and AIC, of the images at the ends. found: the
-    attributions of x, where they are known.
+    baseline, for noise of `RADIUS` and for squares of the baseline; "unexplained" is the scaled infidelity over
+    that of an attribution of zeros; methods with the same ends share the answers of the classifier. curves: "insertion"
+    with deletion and DiffID, "information" (SIC and AIC), of the images at the ends. found: the attributions of x,
+    where they are known.
     """
     rows: Rows = {}
     asked: list[tuple[Tensor, dict[bytes, Tensor]]] = []
@@ -129,20 +129,20 @@ def quality_rows(
         (start, end), memory = _shared(whole.ends, asked)
         classify = partial(logits_of, method.model)
         row, logits = {}, classify(end).detach()
-        for kind, change in (("noise", gaussian_noise(radius)), ("squares", square_removal(fill=start))):
+        for kind, change in (("noise", gaussian_noise(RADIUS)), ("squares", square_removal(fill=start))):
             ask = partial(
                 infidelity, x=end, attribution=whole.values, target=target, perturb=change, baseline=start,
                 draws=draws, score=score,
             )  # fmt: skip
             told = at_once(ask, classify, like=logits, batch_size=TOGETHER, memory=memory)
             row |= {f"INFD {kind}": told.raw, f"unexplained {kind}": told.scaled / told.null}
-        ask = partial(max_sensitivity, x=x, target=target, radius=radius, draws=sensitivity_draws)
+        ask = partial(max_sensitivity, x=x, target=target, radius=RADIUS, draws=sensitivity_draws)
         clean = whole.values
         row["SENS_max"] = at_once(ask, from_black(method), like=clean, known=clean, batch_size=TOGETHER).value
-        if curves:
-            if information:
-                shown = information_curves(method.model, end, maps, target)
-                row |= {"SIC": shown.sic.auc, "AIC": shown.aic.auc}
+        if "information" in curves:
+            shown = information_curves(method.model, end, maps, target)
+            row |= {"SIC": shown.sic.auc, "AIC": shown.aic.auc}
+        if "insertion" in curves:
             row["insertion"] = insertion(method.model, end, maps, target).auc
             row["deletion"] = deletion(method.model, end, maps, target).auc
             row["DiffID"] = diff_id(method.model, end, maps, target)
@@ -168,38 +168,35 @@ def path_rows(
     x: Tensor,
     target: Tensor,
     *,
-    baseline: float = 0.0,
     geometry: bool = True,
     manifold: KnownManifold | None = None,
     known: Tensor | None = None,
-    points: int = 5,
     priced: bool = True,
-    reference: str = "EIG",
     found: Found | None = None,
     **options,
 ) -> Rows:
-    """Table 7.3: energies and lengths over those of the `reference` path, completeness gap, autoencoder residual,
+    """Table 7.3: energies and lengths over those of the `REFERENCE` path, completeness gap, autoencoder residual,
     gradient noise, likeness to the other maps; where `priced` the cost; with a known `manifold` the distance to it
-    (mean over `points` images at equal shares of the path's length), with `options` of `nearest_on_manifold`; with
-    `known` images (m, ...) the distance to the nearest of them.
+    (mean over 5 images, or `points`, at equal shares of the path's length), with `options` of `nearest_on_manifold`;
+    with `known` images (m, ...) the distance to the nearest of them.
 
     Means along a path are by its length (see `by_length`): the latent line dwells on dark images, which are near to
     everything, and a mean over its points would call that a virtue. geometry: with what does not depend on the
     classifier. found: the attributions of x, where they are known.
     """
-    start = torch.full_like(x, baseline)
-    whole = found or _explained(methods, x, target, baseline)
+    start = torch.zeros_like(x)
+    whole = found or _explained(methods, x, target)
     maps = {name: saliency(whole[name].values) for name in methods}
     paths = {name: path_of(method, x, start) for name, method in methods.items()}
-    line, rows, off = paths[reference], Rows(), {}
+    line, rows, off = paths[REFERENCE], Rows(), {}
     if manifold is not None:
-        off = _distances(paths, manifold, points, **options)
+        off = _distances(paths, manifold, **options)
     for name, method in methods.items():
         path, row = paths[name], {}
         if geometry:
             ratios = curve_ratios(path, line)
             row |= {"E / E_lin": ratios.energy, "L / L_lin": ratios.length, "bound / E": ratios.bound}
-            again = rebuilt(methods[reference], classified=False)
+            again = rebuilt(methods[REFERENCE], classified=False)
             row["residual"] = by_length(path, autoencoder_residual(path[1:-1], again))
         row["gap / TV"] = whole[name].completeness_gap
         steady = whole[name].noise
@@ -209,18 +206,18 @@ def path_rows(
         row |= {"distance": off[name]} if name in off else {}
         others = [other for other in ("EIG", "IG-recon") if other in maps]
         row |= {f"PCC with {other}": pearson(maps[name], maps[other]) for other in others}
-        rows[name] = row | (cost(method, x, target, baseline) if priced else {})
+        rows[name] = row | (cost(method, x, target) if priced else {})
     return rows
 
 
-def _explained(methods: Methods, x: Tensor, target: Tensor, baseline: float) -> Found:
+def _explained(methods: Methods, x: Tensor, target: Tensor) -> Found:
     """The attributions by all methods, in parallel."""
-    found = side_by_side(lambda method: method.explain(x, target, baseline), methods.values())
+    found = side_by_side(lambda method: method.explain(x, target, 0.0), methods.values())
     return dict(zip(methods, found, strict=True))
 
 
 def _distances(
-    paths: Mapping[str, Tensor], manifold: KnownManifold, points: int, **options: object
+    paths: Mapping[str, Tensor], manifold: KnownManifold, points: int = 5, **options: object
 ) -> dict[str, Tensor]:
     """The mean distance of each path to the manifold, (n,), all paths in one search."""
     some = [along_length(path, points) for path in paths.values()]
