@@ -1,7 +1,9 @@
 """The house is described as it is: the trees in CONTRIBUTING.md and README.md, the page of the book and its picture."""
 
+import ast
 import pkgutil
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import house
@@ -137,9 +139,67 @@ def test_places_keep_their_distance_and_move_no_more_than_they_must() -> None:
     assert spread([0, 50], [1, 1], [10]) == [0, 50]
 
 
-def test_no_file_of_the_package_is_longer_than_250_lines() -> None:
+def package() -> dict[str, str]:
+    """The code of every file of the package, by its path."""
     files = [path for path in tracked() if path.suffix == ".py" and path.is_relative_to(ROOT / "src")]
-    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
-    assert len(files) > 200 and not {name: n for name, n in lines.items() if n > 250}, (
+    return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in files}
+
+
+def test_no_file_of_the_package_is_longer_than_250_lines() -> None:
+    lines = {path: len(code.splitlines()) for path, code in package().items()}
+    assert len(lines) > 200 and not {path: n for path, n in lines.items() if n > 250}, (
         "one idea a file: split it"
     )
+
+
+MOST_LINES, MOST_PARAMETERS = 60, 8
+
+
+def functions_of(code: str) -> Iterator[tuple[str, int, int, str]]:
+    """(name, lines without the docstring, parameters without self, docstring with that of the class) of functions."""
+
+    def walk(node: ast.AST, path: str, about: str) -> Iterator[tuple[str, int, int, str]]:
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                yield from walk(child, path, about)
+                continue
+            name, own = f"{path}{child.name}", ast.get_docstring(child, clean=False) or ""
+            if isinstance(child, ast.ClassDef):
+                yield from walk(child, f"{name}.", own)
+                continue
+            a, first = child.args, child.body[0] if own else None
+            said = 0 if first is None else (first.end_lineno or 0) - first.lineno + 1
+            names = [p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs) if p.arg not in ("self", "cls")]
+            lines = (child.end_lineno or 0) - child.lineno + 1 - said
+            yield name, lines, len(names), about * (child.name == "__init__") + own
+            yield from walk(child, f"{name}.", "")
+
+    yield from walk(ast.parse(code), "", "")
+
+
+def too_large(code: str) -> list[str]:
+    """Functions with more lines, or with more parameters than their docstring says why."""
+    return [
+        f"{name}: {lines} lines, {n} parameters"
+        for name, lines, n, said in functions_of(code)
+        if lines > MOST_LINES
+        or (n > MOST_PARAMETERS and not re.search(rf"\b{n}\s+parameters,\s+as\s+\w", said))
+    ]
+
+
+def test_no_function_is_longer_than_60_lines_or_has_more_than_8_parameters_without_saying_why() -> None:
+    found = {path: too_large(code) for path, code in package().items()}
+    assert not {path: large for path, large in found.items() if large}
+
+
+def test_large_functions_are_seen() -> None:
+    nine = ", ".join(f"p{i}" for i in range(9))
+    assert too_large(f"def f({nine}): pass") == ["f: 1 lines, 9 parameters"]
+    assert too_large(f"class A:\n    def f(self, a, *, {nine[:-4]}): pass") == ["A.f: 1 lines, 9 parameters"]
+    assert not too_large(f"class A:\n    def f(self, {nine[:-4]}, **more): pass")
+    for says, fine in (("9 parameters, as all differ.", True), ("10 parameters, as all differ.", False)):
+        assert (not too_large(f'def f({nine}):\n    """Sum.\n\n    {says}"""')) is fine
+        assert (not too_large(f'class A:\n    """{says}"""\n    def __init__(self, {nine}): pass')) is fine
+        assert too_large(f'class A:\n    """{says}"""\n    def f(self, {nine}): pass')
+    assert too_large("def f():\n" + "    x = 1\n" * 60) == ["f: 61 lines, 0 parameters"]
+    assert not too_large('def f():\n    """Long.\n' + "\n" * 90 + '    """\n' + "    x = 1\n" * 59)

@@ -41,6 +41,7 @@ class DiffusionFilter:
         timesteps: the visited base timesteps themselves, rising; `steps` and `tau` are then not used.
         seed: of the noise where a call is given none.
 
+    9 parameters, as steps are given by number or one by one, and what memory and speed cost is the caller's choice.
     `calls` counts the queries to the network. Raises ValueError for numbers out of range, and networks and schedulers
     that do not fit.
 

@@ -44,7 +44,8 @@ class FacetedVisualization:
     the unit's activation falls. ramp: along the batch it grows from 0.1 to 1 times that, as released. size: pixels.
     steps, lr: of Adam. penalty: weight of mean (x - 1/2)^2. jitter, scale, rotate: transformations in pixels,
     shares and degrees; all 0 for none. rectify: keep the positive part of the gradient only, as released.
-    Raises ValueError for an option out of range, an unknown layer and a model in training mode.
+    13 parameters, as each is a setting of the released code. Raises ValueError for an option out of range, an unknown
+    layer and a model in training mode.
 
     >>> from robustxai.nets import PlainConvNet
     >>> net = PlainConvNet(11, widths=(4, 6, 8, 8, 8), generator=torch.Generator().manual_seed(0)).eval()

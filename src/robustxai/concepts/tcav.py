@@ -58,8 +58,8 @@ class TCAV:
     often; "sets" compares the concept's mean magnitude with those of the random sets as concepts, and needs "pairs".
     sets: give that second p value, `Cell.p_sets`, with any baseline. score: "logit", or "logp" as the reference
     implementation. batch_size: images a pass. cache: where gradients, activations of random sets and random CAVs are
-    kept, 2 GiB at most by default; tools of the same network can share one. Raises ValueError for a model in training
-    mode, an unknown layer or option.
+    kept, 2 GiB at most by default; tools of the same network can share one. 9 parameters, as published results differ
+    in each of them. Raises ValueError for a model in training mode, an unknown layer or option.
 
     >>> from robustxai.concepts import concept_sets, random_sets, scored_images
     >>> from robustxai.nets import PlainConvNet

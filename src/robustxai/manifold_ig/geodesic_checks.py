@@ -4,7 +4,6 @@ Knows shapes and the names of options, and nothing about what is done with them.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor

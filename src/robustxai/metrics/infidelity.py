@@ -106,6 +106,7 @@ def infidelity(
         draws: number of changes, the same for all samples and, with equal generators, for all methods.
         score: F is the "prob" or the "logit" of the target.
 
+    10 parameters, as published values differ in each of them.
     nan where the attribution, or a logit on the way, is not finite. Raises ValueError for attributions of another
     shape than `x`, no draws, a network with layers in training mode, or a target that is no class.
 

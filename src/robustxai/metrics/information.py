@@ -82,6 +82,7 @@ def information_curves(
         confident: images whose target has a smaller softmax have no curve.
         entropy: from an image to a measure of its information.
 
+    10 parameters, as the paper leaves these settings open.
     A row is also nan where the seeds alone have no less information than the image, or no lower score, where the
     map is constant or not finite, and where a logit or the information is not finite. Aggregate with `median_curve`.
     Raises ValueError for images outside [0, 1] or of one pixel's width, a network with layers in training mode,

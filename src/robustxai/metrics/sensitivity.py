@@ -94,7 +94,8 @@ def optimised_sensitivity(
 
     step: length of a step, default 2.5 * radius / steps. guide: from the current inputs to the explainer whose
     derivative is followed, where `explain` has none or a costly one (a frozen path, a smooth surrogate); what
-    counts is `explain`. Other arguments and errors as in `max_sensitivity`; also a step count below 1.
+    counts is `explain`. Other arguments and errors as in `max_sensitivity`; also a step count below 1. 10 parameters,
+    as those of the random search and those of the gradient search are both there.
 
     A sample for which no step had a gradient to follow, because the attribution is detached or locally constant, was
     not attacked: its value is nan, and one warning says how many there are. `max_sensitivity` has its random value.

@@ -74,7 +74,8 @@ class CompactResNet(nn.Module):
     residual blocks in each stage. padding_mode: "zeros", "circular", "reflect" or "replicate". activation:
     "relu", "silu" or a number beta for softplus. mean, std: one number per channel, or one for all.
     `generator` seeds the initial weights. `gap_layer` names the module whose output enters GAP; `arguments`
-    rebuilds the network. Raises ValueError when an argument does not fit the others.
+    rebuilds the network. 10 parameters, as it stands in for the ResNets of all chapters. Raises ValueError when an
+    argument does not fit the others.
 
     >>> net = CompactResNet(4)
     >>> net(torch.zeros(2, 3, 56, 56)).shape, net.features(torch.zeros(2, 3, 56, 56)).shape

@@ -45,8 +45,8 @@ def slider(
     `frames` are figures, or images (height, width, 3) as uint8 or as floats in [0, 1], all of one size.
     `values` names each frame (numbers or text), with `unit` after it; `label` says what the slider changes
     and must be unique on its page; `alt` describes the images in eight words or more; `captions` is a line
-    under each frame; `pace` is the seconds a frame stays when played. Raises ValueError when counts differ or
-    the HTML would exceed 1.5 MB.
+    under each frame; `pace` is the seconds a frame stays when played. 9 parameters, as a reader who sees no
+    picture needs the words. Raises ValueError when counts differ or the HTML would exceed 1.5 MB.
     """
     line = digest_line(data, label=label)
     markup = slider_html(

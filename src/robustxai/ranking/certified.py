@@ -100,7 +100,7 @@ def thickness_bounds(
     form: 'proved' is |thickness - gap| <= (eps / 2) S_ij; 'centre' takes the slope at x only, exact to first order;
     'rows' has the upper bound gap + eps (L_i + L_j) with L_f = sup ||grad I_f||, and the centre's lower bound, as the
     paper is recalled to state it. For the top k, gaps and slopes are averaged over the k (d - k) pairs. NaN where a
-    score or a slope is.
+    score or a slope is. 9 parameters, as those of the thickness that it bounds.
 
     >>> from robustxai.ranking import Saliency
     >>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))

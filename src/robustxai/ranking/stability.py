@@ -140,7 +140,8 @@ def sensitivity(
 
     Random: the largest over `draws` points of the ball, which hardly ever finds the worst. Optimised: the MSE
     attack with `steps` steps, which keeps the prediction; `guide` gives it derivatives where `explain` has none. nan
-    where I(x) is zero, and for `optimised` where there was no gradient to follow.
+    where I(x) is zero, and for `optimised` where there was no gradient to follow. 9 parameters, as the two searches
+    have their own budgets.
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
     >>> sensitivity(net, lambda x, target: x.abs(), torch.ones(2, 6), 0, eps=0.1).random.shape

@@ -147,8 +147,8 @@ def iterations_to_break(
     direction: 'sum' follows the gradient of the sum of all gaps; 'common' lowers together the gaps of the `n_pairs`
     smallest of the clean top k against the `n_pairs` largest of the rest (n_pairs^2 gaps, n_pairs at most 3). A step
     that flips the prediction is undone and the sample's step halved. `step` sets the resolution: choose it well below
-    the distances of interest. UserWarning where explain has no graph to x. Raises ValueError for bad inputs, k, step,
-    direction.
+    the distances of interest. UserWarning where explain has no graph to x. 9 parameters, as both
+    directions of the paper are there. Raises ValueError for bad inputs, k, step, direction.
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
     >>> iterations_to_break(net, torch.zeros(3, 6), k=2, step=0.1, max_steps=5).iterations.shape

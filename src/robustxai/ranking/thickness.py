@@ -63,8 +63,9 @@ def topk_thickness(
             saliency's scale (P10).
         draws, points: number of x' and of midpoints on each segment; 6 and 4 suffice for monitoring.
 
-    NaN where a map is not finite, and for 'indicator' where one is constant, which orders nothing. Raises ValueError
-    unless exactly one of `eps` and `other` is given, or for values out of range.
+    NaN where a map is not finite, and for 'indicator' where one is constant, which orders nothing. 12 parameters, as
+    the definition leaves open where x' lies, how a gap counts and how both are averaged. Raises ValueError unless
+    exactly one of `eps` and `other` is given, or for values out of range.
 
     >>> topk_thickness(lambda x, target: x, torch.tensor([[3.0, 1.0]]), 0, k=1, other=torch.tensor([[3.0, 5.0]]))
     tensor([0.])
@@ -98,6 +99,8 @@ def thickness(
     generator: torch.Generator | None = None,
 ) -> PerSample:
     """Pairwise ranking thickness of features `i` over `j` (an index, or one for each sample); see `topk_thickness`.
+
+    13 parameters, as it has those of `topk_thickness`, with a pair in place of k.
 
     >>> explain = lambda x, target: x.abs()
     >>> thickness(explain, torch.tensor([[3.0, 1.0]]), 0, 1, 0, other=torch.tensor([[3.0, 5.0]]))

@@ -61,6 +61,7 @@ def portraits(
     and keeps `margin` (a share of half the range, in [0, 1)) away from the cut; `hair_style` is cut into
     short and full. `correlation` in [-1, 1] is the phi correlation of the two binary variables; all other
     factors are independent and uniform. Factors are drawn on the generator's device, then moved to `device`.
+    9 parameters, as which bias a data set has is what experiments vary.
     Raises ValueError on a name or number that is not accepted.
 
     >>> faces = portraits(4, label="glasses", generator=torch.Generator().manual_seed(0))

@@ -21,6 +21,8 @@ class R2ET(Regulariser):
         anchor: None ranks by the model itself, a network (the pretrained one) by its explanation.
         score, target: what is explained, and of which class; see `Regulariser`.
 
+    11 parameters, as the paper's variants and the released code differ in each of them.
+
     >>> R2ET(8, 1.0, hessian=0.1, pairs="mm", n_pairs=2).parts[0].pairs
     'mm'
     """
