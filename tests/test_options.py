@@ -5,6 +5,7 @@ import typing
 from dataclasses import dataclass, fields
 
 import pytest
+import torch
 from exported import exported
 
 import robustxai.manifold_ig as M
@@ -66,3 +67,26 @@ def test_every_exported_function_with_such_options_says_them(room) -> None:
         if "Unpack" in str(code):
             kinds = [p.kind for p in inspect.signature(one).parameters.values()]
             assert inspect.Parameter.VAR_KEYWORD not in kinds, name
+
+
+def test_an_object_and_keywords_are_the_same_call() -> None:
+    x, y = torch.eye(6), torch.tensor([0, 0, 0, 1, 1, 1])
+    nets = [N.MLP(6, 2, widths=(4,), generator=torch.Generator().manual_seed(0)) for _ in range(3)]
+    N.fit(nets[0], x, y, epochs=2, batch_size=3, lr=0.1)
+    N.fit(nets[1], x, y, N.Training(epochs=2, batch_size=3, lr=0.1))
+    N.fit(nets[2], x, y, N.Training(epochs=9, batch_size=3), epochs=2, lr=0.1)
+    for one in nets[1:]:
+        assert all(map(torch.equal, nets[0].state_dict().values(), one.state_dict().values()))
+    ends = torch.zeros(1, 2), torch.ones(1, 2)
+    paths = [
+        M.geodesic(torch.sinh, *ends, 7, **options)
+        for options in ({"evaluations": 3}, {"how": M.Solver(evaluations=3)})
+    ]
+    assert torch.equal(paths[0].latents, paths[1].latents)
+
+
+def test_a_keyword_that_is_none_is_named_with_those_near_it() -> None:
+    with pytest.raises(ValueError, match=r"^options must be fields of Training, got 'epoch'; near: epochs, on_epoch$"):
+        N.fit(N.MLP(6, 2), torch.eye(6), torch.zeros(6).long(), epoch=2)  # pyright: ignore[reportCallIssue]
+    with pytest.raises(ValueError, match=r"^options must be fields of Solver, got 'mods'; near: mode"):
+        M.geodesic(torch.sinh, torch.zeros(1, 2), torch.ones(1, 2), mods=2)  # pyright: ignore[reportCallIssue]

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 from robustxai.checks import shown
 
-Options = TypeVar("Options")
-Function = TypeVar("Function", bound=Callable[..., Any])
+_Options = TypeVar("_Options")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def merged(kind: type[Options], how: Options | None, options: Mapping[str, Any]) -> Options:
+def merged(kind: type[_Options], how: _Options | None, options: Mapping[str, Any]) -> _Options:
     """`how` with `options` in place of its fields; without `how`, an object of `options`. `kind` is a dataclass.
 
     Raises ValueError for a name that is no field, for what is no `kind`, and for values that `kind` refuses.
@@ -40,14 +40,14 @@ def merged(kind: type[Options], how: Options | None, options: Mapping[str, Any])
 
 def says_options(
     kind: type, defaults: object = None, *, without: Collection[str] = ()
-) -> Callable[[Function], Function]:
+) -> Callable[[_Function], _Function]:
     """A decorator: the signature says every field of `kind` in place of `**options`, for help, editors and pages.
 
     defaults: an object whose values are the defaults, in place of those of `kind`. without: fields that the function
     sets itself.
     """
 
-    def say(function: Function) -> Function:
+    def say(function: _Function) -> _Function:
         signature = inspect.signature(function)
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         said = [_parameter(field, defaults) for field in fields(kind) if field.name not in without]

@@ -24,17 +24,23 @@ class _Staged(nn.Module):
     """Normalise, b1 to b5, global average pooling, one linear layer; `arguments` rebuilds the network."""
 
     gap_layer = "b5"
+    widths: tuple[int, ...]
+    multiples = False  # of 8, after the second width
 
     def __init__(
         self,
         classes: int,
-        widths: Sequence[int],
-        mean: Sequence[float],
-        std: Sequence[float],
-        generator: torch.Generator | None,
+        *,
+        widths: Sequence[int] | None = None,
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.25, 0.25, 0.25),
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        widths = self.widths if widths is None else widths
         check_whole(classes=classes, widths=widths)
+        if self.multiples and any(width % 8 for width in widths[2:]):
+            raise ValueError(f"widths must be multiples of 8 after the second; got {tuple(widths)}")
         mean, std = channel_numbers("mean", mean), channel_numbers("std", std, low=0.0)
         if len(widths) != len(STAGES) or min(*widths, classes) < 1:
             raise ValueError(
@@ -67,23 +73,14 @@ class _Staged(nn.Module):
 class PlainConvNet(_Staged):
     """Convolutions in a row: b1 5x5 and b2 3x3 with stride 2, b3 with a pool behind it, b4, b5 behind a pool.
 
-    widths: channels of the blocks. mean, std: per channel. `generator` seeds the initial weights. Raises
-    ValueError when an argument is not accepted.
+    widths: channels of the blocks, 24, 48, 80, 112, 112 by default. mean, std: per channel. `generator` seeds the
+    initial weights. Raises ValueError when an argument is not accepted.
 
     >>> PlainConvNet(11)(torch.rand(2, 3, 64, 64)).shape
     torch.Size([2, 11])
     """
 
-    def __init__(
-        self,
-        classes: int,
-        *,
-        widths: Sequence[int] = (24, 48, 80, 112, 112),
-        mean: Sequence[float] = (0.5, 0.5, 0.5),
-        std: Sequence[float] = (0.25, 0.25, 0.25),
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(classes, widths, mean, std, generator)
+    widths = (24, 48, 80, 112, 112)
 
     def blocks(self, inputs: int, widths: list[int]) -> list[nn.Module]:
         a, b, c, d, e = widths
@@ -99,25 +96,14 @@ class PlainConvNet(_Staged):
 class MiniInception(_Staged):
     """Two strided convolutions (7x7, 3x3), then three Inception blocks, the last two behind a pool.
 
-    widths: channels of the blocks, multiples of 8 after the second; other arguments as in `PlainConvNet`.
+    widths: channels of the blocks, multiples of 8 after the second, 24, 48, 96, 128, 160 by default; other arguments as
+    in `PlainConvNet`.
 
     >>> MiniInception(11)(torch.rand(2, 3, 64, 64)).shape
     torch.Size([2, 11])
     """
 
-    def __init__(
-        self,
-        classes: int,
-        *,
-        widths: Sequence[int] = (24, 48, 96, 128, 160),
-        mean: Sequence[float] = (0.5, 0.5, 0.5),
-        std: Sequence[float] = (0.25, 0.25, 0.25),
-        generator: torch.Generator | None = None,
-    ) -> None:
-        check_whole(widths=widths)
-        if any(width % 8 for width in widths[2:]):
-            raise ValueError(f"widths must be multiples of 8 after the second; got {tuple(widths)}")
-        super().__init__(classes, widths, mean, std, generator)
+    widths, multiples = (24, 48, 96, 128, 160), True
 
     def blocks(self, inputs: int, widths: list[int]) -> list[nn.Module]:
         a, b, c, d, e = widths

@@ -15,8 +15,6 @@ from .sdf import Points
 
 ANIMALS = ("horse", "corgi", "elephant", "giraffe", "fish", "bird", "snail", "turtle", "rabbit", "cat")
 PARTS = ("body", "head", "legs", "ears", "tail", "face", "trim")
-ROLES = ("coat", "shade", "light", "dark", "accent", "white")
-
 
 # How each drawing is fitted into the unit disc: the drawing's centre x, y, and the factor it is shrunk by.
 FRAME: dict[str, tuple[float, float, float]] = {
