@@ -130,7 +130,7 @@ ROWS: dict[str, Row] = {
     "manifold_ig.saliency": fn(M.saliency, attribution=X),
     "manifold_ig.shares": fn(M.shares, attribution=X),
     "manifold_ig.straight": fn(M.straight, start=X, end=X2, n_points=4),
-    "manifold_ig.straight_integral": fn(M.straight_integral, model=NET, start=X, end=X2, target=T, steps=2),
+    "manifold_ig.straight_integral": fn(M.straight_integral, model=NET, start=X, end=X2, target=T, n_steps=2),
     "manifold_ig.weighted_gradients": fn(
         M.weighted_gradients, model=NET, points=PATH, weights=PATH / 4, target=T
     ),

@@ -86,7 +86,9 @@ def test_an_object_and_keywords_are_the_same_call() -> None:
 
 
 def test_a_keyword_that_is_none_is_named_with_those_near_it() -> None:
-    with pytest.raises(ValueError, match=r"^options must be fields of Training, got 'epoch'; near: epochs, on_epoch$"):
+    with pytest.raises(
+        ValueError, match=r"^options must be fields of Training, got 'epoch'; near: epochs, on_epoch$"
+    ):
         N.fit(N.MLP(6, 2), torch.eye(6), torch.zeros(6).long(), epoch=2)  # pyright: ignore[reportCallIssue]
     with pytest.raises(ValueError, match=r"^options must be fields of Solver, got 'mods'; near: mode"):
         M.geodesic(torch.sinh, torch.zeros(1, 2), torch.ones(1, 2), mods=2)  # pyright: ignore[reportCallIssue]

@@ -69,9 +69,9 @@ def test_the_integral_is_that_over_images(network, name):
 @pytest.mark.parametrize("size", [1, 5, 8, 100])
 def test_passes_of_any_size_and_no_larger_give_the_same(size):
     network, (start, end), seen = CompactResNet(5, generator=generator()).double().eval(), ends(), []
-    expected = straight_integral(network, start, end, TARGET, steps=7, steady=True)
+    expected = straight_integral(network, start, end, TARGET, n_steps=7, steady=True)
     handle = network.body[1].register_forward_hook(lambda module, x, y: seen.append(len(y)))
-    found = straight_integral(network, start, end, TARGET, steps=7, batch_size=size)
+    found = straight_integral(network, start, end, TARGET, n_steps=7, batch_size=size)
     handle.remove()
     torch.testing.assert_close(found.values, expected.values, rtol=0, atol=1e-10 * largest(expected.values))
     torch.testing.assert_close(found.scores, expected.scores)
@@ -87,7 +87,7 @@ def test_maps_have_their_channels_last_where_the_network_accepts_that():
             return flat[3](x.view(len(x), -1))
 
     flat, (start, end) = module(1, lambda: flat).double(), ends()
-    found = [straight_integral(net, start, end, TARGET, steps=4).values for net in (flat, Viewed())]
+    found = [straight_integral(net, start, end, TARGET, n_steps=4).values for net in (flat, Viewed())]
     torch.testing.assert_close(found[0], found[1])
     for net, last in ((flat, True), (Viewed(), False)):
         inside = entered(net, start, end).end
@@ -195,7 +195,7 @@ def test_an_attack_can_differentiate_the_attribution_twice():
 
     def derivative(steady):
         a, b = start.clone().requires_grad_(), end.clone().requires_grad_()
-        found = straight_integral(network, a, b, TARGET, steps=5, score="prob", steady=steady)
+        found = straight_integral(network, a, b, TARGET, n_steps=5, score="prob", steady=steady)
         return found.values.detach(), *torch.autograd.grad((found.values * weight).square().sum(), (a, b))
 
     for short, whole in zip(derivative(False), derivative(True), strict=True):
@@ -235,22 +235,22 @@ def test_hooks_fire_and_what_they_change_counts():
         norm.register_forward_hook(lambda module, x, y: y * 2 - 0.1),
         behind.register_forward_pre_hook(lambda module, x: seen.append(x[0].detach())),
     ]
-    short = straight_integral(network, start, end, TARGET, steps=1).values
+    short = straight_integral(network, start, end, TARGET, n_steps=1).values
     assert any(len(x) == 3 and torch.allclose(x, network.body[:2]((start + end) / 2)) for x in seen)
-    whole = straight_integral(network, start, end, TARGET, steps=1, steady=True).values
+    whole = straight_integral(network, start, end, TARGET, n_steps=1, steady=True).values
     torch.testing.assert_close(short, whole, rtol=0, atol=1e-10 * largest(whole))
     for handle in handles:
         handle.remove()
-    plain = straight_integral(network, start, end, TARGET, steps=1).values
+    plain = straight_integral(network, start, end, TARGET, n_steps=1).values
     assert largest(plain - whole) > 1e-3 * largest(whole)
 
 
 def test_in_inference_mode_and_in_single_precision():
     network, (start, end) = CompactResNet(5, generator=generator()).eval(), ends()
-    expected = straight_integral(network.double(), start, end, TARGET, steps=6, steady=True).values
+    expected = straight_integral(network.double(), start, end, TARGET, n_steps=6, steady=True).values
     network.float()
     with torch.inference_mode():
-        values = straight_integral(network, start.float(), end.float(), TARGET, steps=6).values
+        values = straight_integral(network, start.float(), end.float(), TARGET, n_steps=6).values
         assert entered(network, start.float(), end.float()).model is not network
     torch.testing.assert_close(values.double(), expected, rtol=0, atol=1e-4 * largest(expected))
 

@@ -322,14 +322,14 @@ class NoDouble(TorchDispatchMode):
 
 def test_a_guided_path_needs_no_double(monkeypatch, classifier):
     x, slope = images(), lambda y: y.sin() + 0.1
-    expected = guided_path(slope, torch.zeros_like(x), x, steps=6, max_dist=0.2)[0]
+    expected = guided_path(slope, torch.zeros_like(x), x, n_steps=6, max_dist=0.2)[0]
     maps = diff_id(classifier, x, x[:, 0], TARGET)
     with NoDouble(), pytest.raises(TypeError, match="float64"):
-        guided_path(slope, torch.zeros_like(x), x, steps=6, max_dist=0.2)
+        guided_path(slope, torch.zeros_like(x), x, n_steps=6, max_dist=0.2)
     assert precision.widest(torch.device("mps")) == torch.float32
     monkeypatch.setattr(paths, "widest", lambda device: precision.widest(torch.device("mps")))
     with NoDouble():
-        found = guided_path(slope, torch.zeros_like(x), x, steps=6, max_dist=0.2)[0]
+        found = guided_path(slope, torch.zeros_like(x), x, n_steps=6, max_dist=0.2)[0]
         assert torch.equal(diff_id(classifier, x, x[:, 0], TARGET), maps)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 

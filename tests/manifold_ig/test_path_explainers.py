@@ -214,7 +214,7 @@ def test_guided_ig_equals_a_slow_reference(fraction, max_dist):
 def test_the_guided_path_spends_its_distance_evenly_inside_its_band(classifier):
     x, start = images(), torch.zeros(4, 3, 8, 8)
     slope = lambda y: torch.randn(y.shape, generator=generator(1))  # noqa: E731
-    path, _ = paths.guided_path(slope, start, x, steps=10, fraction=0.25, max_dist=0.15)
+    path, _ = paths.guided_path(slope, start, x, n_steps=10, fraction=0.25, max_dist=0.15)
     left = (path - x).abs().flatten(2).sum(2)
     share = 1 - torch.arange(11) / 10
     torch.testing.assert_close(left, share[:, None] * left[0], rtol=0, atol=1e-3)

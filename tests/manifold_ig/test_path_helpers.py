@@ -91,8 +91,8 @@ BAD = {
         r"target must be an int, integers of shape \(3,\) or None, got shape \(9,\) and dtype",
     ),
     "straight, steps": (
-        lambda m: straight_integral(m, 0 * X, X, 0, steps=0),
-        "steps must be an integer >= 1, got 0",
+        lambda m: straight_integral(m, 0 * X, X, 0, n_steps=0),
+        "n_steps must be an integer >= 1, got 0",
     ),
     "straight, rule": (
         lambda m: straight_integral(m, 0 * X, X, 0, rule="no"),
@@ -192,8 +192,8 @@ BAD = {
     "blur, negative": (lambda m: blur_path(X, [-1.0]), r"scales must be a finite number >= 0, got -1\.0"),
     "blur, rank": (lambda m: blur_path(X[0], [1.0]), "x must be images"),
     "guided, steps": (
-        lambda m: guided_path(torch.sin, 0 * X, X, steps=0),
-        "steps must be an integer >= 1, got 0",
+        lambda m: guided_path(torch.sin, 0 * X, X, n_steps=0),
+        "n_steps must be an integer >= 1, got 0",
     ),
     "guided, fraction": (
         lambda m: guided_path(torch.sin, 0 * X, X, fraction=1.5),

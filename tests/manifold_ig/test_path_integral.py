@@ -97,7 +97,7 @@ def test_the_trapezoid_has_weight_one_where_captum_has_less(classifier):
     x = images(2)
     linear = lambda y: y.flatten(1).sum(1, keepdim=True)  # noqa: E731
     ones = torch.ones(2, dtype=torch.long)
-    ours = straight_integral(linear, torch.zeros_like(x), x, ones, steps=10, rule="trapezoid").values
+    ours = straight_integral(linear, torch.zeros_like(x), x, ones, n_steps=10, rule="trapezoid").values
     torch.testing.assert_close(ours, x)
     theirs = captum.attr.IntegratedGradients(linear).attribute(
         x, target=0, n_steps=10, method="riemann_trapezoid"

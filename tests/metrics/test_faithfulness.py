@@ -52,10 +52,10 @@ def test_closed_form_on_a_mean_logit():
     x = torch.ones(2, 1, 4, 4)
     maps = torch.randn(2, 4, 4, generator=torch.Generator().manual_seed(0))
     share = torch.arange(17) / 16
-    down = deletion(MeanLogit().eval(), x, maps, 0, baseline=0.0, steps=16)
+    down = deletion(MeanLogit().eval(), x, maps, 0, baseline=0.0, n_steps=16)
     torch.testing.assert_close(down.share, share)
     torch.testing.assert_close(down.probability, torch.sigmoid(4 * (1 - share)).expand(2, 17))
-    up = insertion(MeanLogit().eval(), x, maps, 0, baseline=0.0, steps=16)
+    up = insertion(MeanLogit().eval(), x, maps, 0, baseline=0.0, n_steps=16)
     torch.testing.assert_close(up.probability, torch.sigmoid(4 * share).expand(2, 17))
     expected = torch.trapezoid(torch.sigmoid(4 * share), share)
     torch.testing.assert_close(up.auc, expected.expand(2))
@@ -65,25 +65,25 @@ def test_closed_form_on_a_mean_logit():
 def test_equals_the_slow_twin_and_chunks_change_nothing():
     model, (x, maps) = convnet(), images()
     target = torch.tensor([0, 4, 2])
-    curve = deletion(model, x, maps, target, baseline=0.5, steps=16)
+    curve = deletion(model, x, maps, target, baseline=0.5, n_steps=16)
     torch.testing.assert_close(curve.probability, slow_deletion(model, x, maps[:, 0], target, 0.5, 16))
     for batch_size in (1, 7):
         torch.testing.assert_close(
-            deletion(model, x, maps, target, baseline=0.5, steps=16, batch_size=batch_size).auc, curve.auc
+            deletion(model, x, maps, target, baseline=0.5, n_steps=16, batch_size=batch_size).auc, curve.auc
         )
 
 
 def test_memory_bound_is_kept():
     model = MeanLogit().eval()
     x, maps = images(9)
-    deletion(model, x, maps, None, steps=20, batch_size=16)
+    deletion(model, x, maps, None, n_steps=20, batch_size=16)
     assert model.largest == 16
 
 
 def test_insertion_is_deletion_backwards_with_the_order_reversed():
     model, (x, maps) = convnet(), images()
-    down = deletion(model, x, maps, 1, baseline="mean", steps=64)
-    up = insertion(model, x, -maps, 1, baseline="mean", steps=64)
+    down = deletion(model, x, maps, 1, baseline="mean", n_steps=64)
+    up = insertion(model, x, -maps, 1, baseline="mean", n_steps=64)
     torch.testing.assert_close(up.probability, down.probability.flip(1))
     torch.testing.assert_close(up.auc, down.auc)
 
@@ -155,8 +155,8 @@ def test_bad_input_is_named():
     deletion(convnet().train(), x, maps)  # nothing in it reads its mode
     with pytest.raises(ValueError, match=r"^target must be classes in \[0, 4\], got class 5"):
         deletion(model, x, maps, 5)
-    with pytest.raises(ValueError, match=r"^steps must be an integer in \[1, 64\], .* got 65"):
-        deletion(model, x, maps, steps=65)
+    with pytest.raises(ValueError, match=r"^n_steps must be an integer in \[1, 64\], .* got 65"):
+        deletion(model, x, maps, n_steps=65)
     with pytest.raises(ValueError, match=r"^maps must hold one map for each of the 3 images, got 2"):
         deletion(model, x, maps[:2])
     with pytest.raises(

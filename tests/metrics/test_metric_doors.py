@@ -217,10 +217,10 @@ def test_logits_that_are_not_finite_have_no_curve_and_spoil_no_other():
 
 ASKED = {
     "infidelity": lambda net, x: infidelity(net, x, x),
-    "deletion": lambda net, x: deletion(net, x, x[:, :1], steps=2),
-    "insertion": lambda net, x: insertion(net, x, x[:, :1], steps=2),
+    "deletion": lambda net, x: deletion(net, x, x[:, :1], n_steps=2),
+    "insertion": lambda net, x: insertion(net, x, x[:, :1], n_steps=2),
     "information_curves": lambda net, x: information_curves(net, x, x[:, :1]),
-    "straight_integral": lambda net, x: straight_integral(net, 0 * x, x, 0, steps=2),
+    "straight_integral": lambda net, x: straight_integral(net, 0 * x, x, 0, n_steps=2),
 }
 
 

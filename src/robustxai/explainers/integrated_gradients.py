@@ -48,7 +48,7 @@ class IntegratedGradients(PathExplainer):
             end, start = self._rebuilt(x), self._rebuilt(start)
         index = self._target(end, target)
         integral = line_integral(
-            self.model, start, end, index, steps=self.n_steps, rule=self.rule, score=self.score,
+            self.model, start, end, index, n_steps=self.n_steps, rule=self.rule, score=self.score,
             batch_size=self.batch_size, steady=self.steady,
         )  # fmt: skip
         ends = torch.stack((start, end))

@@ -54,6 +54,7 @@ class PathExplainer(GradientExplainer):
 
     Raises ValueError for an unknown rule or score, fewer than 1 step, or passes of fewer than 1 image.
 
+    >>> from robustxai.explainers.integrated_gradients import IntegratedGradients
     >>> linear = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval()
     >>> explain = IntegratedGradients(linear, n_steps=3)
     >>> isinstance(explain, PathExplainer), explain(torch.rand(1, 3, 2, 2), target=0).shape

@@ -125,7 +125,7 @@ def straight_integral(
     end: Float[Tensor, " n *sample"],
     target: Target = None,
     *,
-    steps: int = 50,
+    n_steps: int = 50,
     rule: str = "midpoint",
     score: str = "logit",
     batch_size: int | None = None,
@@ -135,16 +135,17 @@ def straight_integral(
 
     The points are made in passes of at most `batch_size`, never all at once; behind the network's first layer
     where that is the same (see `entered`), unless `steady` needs the gradients of single points. rule: "midpoint",
-    "left", "right", "trapezoid" (steps + 1 points of total weight 1), "released" (as left) or "gausslegendre".
+    "left", "right", "trapezoid" (n_steps + 1 points of total weight 1), "released" (as left) or "gausslegendre".
 
-    target: the class, or one for each sample; None for the one predicted at `end`. Raises ValueError for ends of
-    different shapes or types, another rule, no steps, and as `accumulated`.
+    target: the class, or one for each sample; None for the one predicted at `end`. 9 parameters, as a line has two
+    ends and everything else is that of `IntegratedGradients`. Raises ValueError for ends of different shapes or types,
+    another rule, no steps, and as `accumulated`.
     """
     check_rows("end", end)
     check_same("start", start, "end", end)
     index, size = _checked(model, end, target, score, batch_size)
     return line_integral(
-        model, start, end, index, steps=steps, rule=rule, score=score, batch_size=size, steady=steady
+        model, start, end, index, n_steps=n_steps, rule=rule, score=score, batch_size=size, steady=steady
     )
 
 
@@ -154,14 +155,14 @@ def line_integral(
     end: Tensor,
     target: Tensor,
     *,
-    steps: int,
+    n_steps: int,
     rule: str,
     score: str,
     batch_size: int | None,
     steady: bool = False,
 ) -> Integral:
-    """`straight_integral` of what is checked already."""
-    t, w = (v.to(widened(end)) for v in nodes(steps, rule))
+    """`straight_integral` of what is checked already; 9 parameters, as that has."""
+    t, w = (v.to(widened(end)) for v in nodes(n_steps, rule))
     size = batch_size or len(t) * len(end)
 
     def some(cut: slice) -> Integral:

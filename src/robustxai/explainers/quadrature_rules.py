@@ -38,20 +38,20 @@ def quadrature(images: PathImages, rule: str = "midpoint") -> tuple[Nodes, Nodes
     raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
 
 
-def nodes(steps: int, rule: str) -> tuple[Tensor, Tensor]:
+def nodes(n_steps: int, rule: str) -> tuple[Tensor, Tensor]:
     """Times in [0, 1] and weights of sum 1 of a rule for straight paths, float64, on the CPU.
 
-    rule: "midpoint", "left", "right", "released" (as left), "trapezoid" (steps + 1 points) or "gausslegendre".
+    rule: "midpoint", "left", "right", "released" (as left), "trapezoid" (n_steps + 1 points) or "gausslegendre".
     """
-    steps = check_count("steps", steps)
+    n_steps = check_count("n_steps", n_steps)
     if rule == "gausslegendre":
-        t, w = np.polynomial.legendre.leggauss(steps)
+        t, w = np.polynomial.legendre.leggauss(n_steps)
         return torch.from_numpy((t + 1) / 2), torch.from_numpy(w / 2)
-    even = torch.full((steps + 1,), 1 / steps, dtype=torch.float64, device="cpu")
-    i = torch.arange(steps + 1, dtype=torch.float64, device="cpu")
+    even = torch.full((n_steps + 1,), 1 / n_steps, dtype=torch.float64, device="cpu")
+    i = torch.arange(n_steps + 1, dtype=torch.float64, device="cpu")
     if rule == "trapezoid":
         even[[0, -1]] /= 2
-        return i / steps, even
+        return i / n_steps, even
     shifts = {"midpoint": 0.5, "left": 0.0, "released": 0.0, "right": 1.0}
     check_name("rule", rule, (*shifts, "trapezoid", "gausslegendre"))
-    return (i[:-1] + shifts[rule]) / steps, even[:-1]
+    return (i[:-1] + shifts[rule]) / n_steps, even[:-1]

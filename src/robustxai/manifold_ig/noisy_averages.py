@@ -68,7 +68,7 @@ class SmoothGradIG(_Noisy):
         values, scores = torch.zeros_like(x), x.new_zeros(())
         for noise in self.noise.draw(x):
             found = line_integral(
-                self.model, start, x + noise, index, steps=self.n_steps, rule=self.rule, score=self.score,
+                self.model, start, x + noise, index, n_steps=self.n_steps, rule=self.rule, score=self.score,
                 batch_size=self.batch_size,
             )  # fmt: skip
             values, scores = values + found.values / self.samples, found.scores / self.samples + scores

@@ -76,11 +76,11 @@ def blur(x: Float[Tensor, "n channel height width"], sigma: float) -> Float[Tens
     return rows @ x @ columns.T
 
 
-def blur_scales(sigma_max: float, steps: int, *, spacing: str = "linear") -> list[float]:
+def blur_scales(sigma_max: float, n_steps: int, *, spacing: str = "linear") -> list[float]:
     """sigma_i for i = 0 ... steps from 0 to `sigma_max`: "linear" in sigma, or "sqrt", linear in sigma^2."""
     check_name("spacing", spacing, ("linear", "sqrt"))
-    steps, sigma_max = check_count("steps", steps), check_positive("sigma_max", sigma_max)
-    shares = [i / steps for i in range(steps + 1)]
+    n_steps, sigma_max = check_count("n_steps", n_steps), check_positive("sigma_max", sigma_max)
+    shares = [i / n_steps for i in range(n_steps + 1)]
     return [sigma_max * (math.sqrt(share) if spacing == "sqrt" else share) for share in shares]
 
 
@@ -106,7 +106,7 @@ def guided_path(
     start: Inputs,
     end: Inputs,
     *,
-    steps: int = 200,
+    n_steps: int = 200,
     fraction: float | int = 0.25,
     max_dist: float | int = 0.02,
 ) -> tuple[Path, Float[Tensor, "steps n *sample"]]:
@@ -119,10 +119,10 @@ def guided_path(
     """
     check_rows("end", end)
     check_same("start", start, "end", end)
-    steps = check_count("steps", steps)
+    n_steps = check_count("n_steps", n_steps)
     check_guiding(fraction, max_dist)
     check_callable("gradient", gradient)
-    way = list(guided_steps(gradient, start, end, steps=steps, fraction=fraction, max_dist=max_dist))
+    way = list(guided_steps(gradient, start, end, n_steps=n_steps, fraction=fraction, max_dist=max_dist))
     return torch.stack([start, *(after for _, _, after in way)]), torch.stack([slope for _, slope, _ in way])
 
 
@@ -137,7 +137,7 @@ def guided_steps(
     start: Inputs,
     end: Inputs,
     *,
-    steps: int,
+    n_steps: int,
     fraction: float | int,
     max_dist: float | int,
 ) -> Iterator[tuple[Inputs, Inputs, Inputs]]:
@@ -146,10 +146,10 @@ def guided_steps(
     span = goal - origin
     total = span.abs().sum(1, dtype=widest(end.device))
     x = origin.clone()
-    for step in range(steps):
+    for step in range(n_steps):
         before = x.reshape(shape)
         slope = gradient(before)
-        time = (step + 1) / steps
+        time = (step + 1) / n_steps
         low = origin + max(time - max_dist, 0.0) * span
         high = origin + min(time + max_dist, 1.0) * span
         x = _spend(x, slope.flatten(1).abs(), low, high, goal, total * (1 - time), fraction)

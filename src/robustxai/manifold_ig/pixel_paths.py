@@ -145,7 +145,7 @@ class GuidedIG(PathExplainer):
         turning, values = Turning(self.steady), torch.zeros_like(x)
         finite, after = torch.ones_like(index, dtype=torch.bool), start
         for before, gradient, after in paths.guided_steps(
-            slope, start, x, steps=self.n_steps, fraction=self.fraction, max_dist=self.max_dist
+            slope, start, x, n_steps=self.n_steps, fraction=self.fraction, max_dist=self.max_dist
         ):
             turning.see(gradient[None])
             values += (after - before) * gradient

@@ -41,7 +41,7 @@ class Curve:
 
     >>> x, bright = torch.zeros(1, 1, 4, 4), lambda v: torch.stack((v.mean((1, 2, 3)), 0 * v[:, 0, 0, 0]), 1)
     >>> x[..., :2] = 1.0
-    >>> insertion(bright, x, x, 0, baseline=0.0, steps=2).probability.round(decimals=3)
+    >>> insertion(bright, x, x, 0, baseline=0.0, n_steps=2).probability.round(decimals=3)
     tensor([[0.5000, 0.6220, 0.6220]])
     """
 
@@ -58,7 +58,7 @@ def deletion(
     target: Targets = None,
     *,
     baseline: str | float | int | Tensor = "mean",
-    steps: int = 20,
+    n_steps: int = 20,
     batch_size: int = 256,
 ) -> Curve:
     """p_c while the pixels of `x` are replaced by the baseline, largest attribution first.
@@ -70,7 +70,7 @@ def deletion(
     not. Raises ValueError for a network with layers in training mode, a target that is no class, other numbers of
     maps or targets than images, steps outside 1 ... pixels, and images that are empty or not finite.
     """
-    return _curve(model, x, maps, target, baseline, steps, batch_size, insert=False)
+    return _curve(model, x, maps, target, baseline, n_steps, batch_size, insert=False)
 
 
 def insertion(
@@ -80,13 +80,13 @@ def insertion(
     target: Targets = None,
     *,
     baseline: str | float | int | Tensor = "blur",
-    steps: int = 20,
+    n_steps: int = 20,
     batch_size: int = 256,
 ) -> Curve:
     """p_c while the pixels of `x` replace those of the baseline, largest attribution first; arguments as in
     `deletion`.
     """
-    return _curve(model, x, maps, target, baseline, steps, batch_size, insert=True)
+    return _curve(model, x, maps, target, baseline, n_steps, batch_size, insert=True)
 
 
 def baseline_image(x: Images, baseline: str | float | int | Tensor) -> Images:
@@ -118,7 +118,7 @@ def _curve(
     maps: Tensor,
     target: Targets,
     baseline: str | float | int | Tensor,
-    steps: int,
+    n_steps: int,
     batch_size: int,
     *,
     insert: bool,
@@ -129,9 +129,9 @@ def _curve(
     check_count("batch_size", batch_size)
     n, size = len(x), (x.shape[2], x.shape[3])
     pixels = size[0] * size[1]
-    if check_count("steps", steps) > pixels:
+    if check_count("n_steps", n_steps) > pixels:
         raise ValueError(
-            f"steps must be an integer in [1, {pixels}], at most the number of pixels, got {steps}"
+            f"n_steps must be an integer in [1, {pixels}], at most the number of pixels, got {n_steps}"
         )
     native = spatial(maps)
     if len(native) != n:
@@ -140,15 +140,15 @@ def _curve(
     by_size = order(resized)
     rank = torch.empty_like(by_size).scatter_(1, by_size, torch.arange(pixels, device=x.device).expand(n, -1))
     rank = rank.reshape(n, 1, *size)
-    changed = torch.linspace(0, pixels, steps + 1, device=x.device).round()
+    changed = torch.linspace(0, pixels, n_steps + 1, device=x.device).round()
     base, c = baseline_image(x, baseline), targets(model, x, target, batch_size)
-    pairs = torch.cartesian_prod(torch.arange(n, device=x.device), torch.arange(steps + 1, device=x.device))
+    pairs = torch.cartesian_prod(torch.arange(n, device=x.device), torch.arange(n_steps + 1, device=x.device))
     p = []
     for part in pairs.split(batch_size):
         i, s = part.unbind(1)
         first = rank[i] < changed[s].reshape(-1, 1, 1, 1)
         p.append(finite_scores(logits_of(model, torch.where(first == insert, x[i], base[i])), c[i]))
-    probability = torch.cat(p).reshape(n, steps + 1)
+    probability = torch.cat(p).reshape(n, n_steps + 1)
     void = constant(native.flatten(1)) | constant(resized) | unusable(resized)
     probability = probability.masked_fill(void[:, None], torch.nan)
     share = (changed / pixels).to(probability.dtype)
