@@ -98,7 +98,7 @@ ROWS: dict[str, Row] = {
         gradient=lambda v: v,
         start=X,
         end=X2,
-        steps=4,
+        n_steps=4,
     ),
     "manifold_ig.largest_eigenvalue": fn(
         M.largest_eigenvalue, decoder=DECODER, z=Z, iterations=2, generator=dice()

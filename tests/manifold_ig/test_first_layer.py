@@ -57,7 +57,7 @@ def test_the_integral_is_that_over_images(network, name):
     assert entered(network, start, end).end.shape == (3, *NETS[name][1])
     for rule in RULES if name != "ResNet-18" else RULES[:1]:
         for score in ("logit", "prob"):
-            options = dict(steps=4, rule=rule, score=score)
+            options = dict(n_steps=4, rule=rule, score=score)
             whole = straight_integral(network, start, end, TARGET, steady=True, **options)
             short = straight_integral(network, start, end, TARGET, **options)
             assert short.noise is None and whole.noise is not None
