@@ -195,11 +195,11 @@ ROWS: dict[str, Row] = {
     # faithfulness
     "metrics.deletion": Row(
         metrics.deletion, curve_of, **CURVE, read=lambda r: r.auc,
-        bad=ANSWERS | dict(steps=(*BAD_COUNTS, 65), baseline=("grey", math.nan, torch.ones(5), None)),
+        bad=ANSWERS | dict(n_steps=(*BAD_COUNTS, 65), baseline=("grey", math.nan, torch.ones(5), None)),
     ),
     "metrics.insertion": Row(
         metrics.insertion, curve_of, **CURVE, read=lambda r: r.auc,
-        bad=ANSWERS | dict(steps=(*BAD_COUNTS, 65), baseline=("grey", math.nan, torch.ones(5), None)),
+        bad=ANSWERS | dict(n_steps=(*BAD_COUNTS, 65), baseline=("grey", math.nan, torch.ones(5), None)),
     ),
     "metrics.information_curves": Row(
         functools.partial(metrics.information_curves, thresholds=(0.1, 0.5), seeds=0.0), spot_of, **CURVE,
