@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given, strategies as st
 
 from robustxai import claims
-from robustxai.claims.rules import KINDS, judge, parse
+from robustxai.claims.rules import KINDS, parse
+from robustxai.claims.verdicts import judge
 from robustxai.plots import number
 
 
@@ -19,11 +20,13 @@ def entry(name, rule, **more):
     """A complete ledger entry of the chapter `toy`."""
     return {
         "id": f"toy.{name}",
+        "whose": "paper",
         "paper": "Nobody 2020",
         "where": "abstract",
         "statement": f"The statement of {name}.",
         "paper_value": "not stated",
         "measured": "something",
+        "unit": "images",
         "rule": rule,
         "profiles": ["quick", "gpu"],
     } | more
@@ -53,7 +56,7 @@ def ledger(tmp_path):
 def run(ledger, tmp_path):
     """A run over three claims: a bound, an ordering, and one for the gpu profile only."""
     path = ledger(
-        entry("drop", {"kind": "at_least", "value": -0.02}, partly={"kind": "at_least", "value": -0.05}),
+        entry("drop", {"kind": "at_least", "value": -0.02}),
         entry("order", {"kind": "ordering", "order": ["clean", "fooled"]}),
         entry("many", {"kind": "at_least", "value": 0.9}, profiles=["gpu"]),
     )
@@ -77,10 +80,13 @@ def test_scalar_rules(spec, good, bad, words):
     rule = parse(spec)
     assert all(rule.holds(v) for v in good) and not any(rule.holds(v) for v in bad)
     assert rule.words().startswith(words)
-    assert judge(rule, good[0]) == "reproduced" and judge(rule, bad[0]) == "contradicted"
+    exact = [judge(rule, v, exact=True) for v in (good[0], bad[0])]
+    assert exact == ["reproduced", "contradicted"]
+    assert judge(rule, good[0]) == judge(rule, bad[0]) == "undecided", "no interval, no verdict"
     assert judge(rule, good[0], interval=(good[0], good[0])) == "reproduced"
-    assert judge(rule, good[0], interval=tuple(sorted((good[0], bad[0])))) == "partly"
-    assert judge(rule, bad[0], interval=tuple(sorted((good[0], bad[0])))) == "contradicted"
+    assert judge(rule, bad[0], interval=(bad[0], bad[0])) == "contradicted"
+    both = tuple(sorted((good[0], bad[0])))
+    assert judge(rule, good[0], interval=both) == judge(rule, bad[0], interval=both) == "undecided"
 
 
 def test_every_kind_is_tested():
@@ -90,35 +96,33 @@ def test_every_kind_is_tested():
 def test_ordering_rule():
     rule = parse({"kind": "ordering", "order": ["a", "b", "c"]})
     assert rule.words() == "a > b > c"
-    assert judge(rule, {"a": 3.0, "b": 2.0, "c": 1.0}) == "reproduced"
-    assert judge(rule, {"a": 3.0, "b": 2.0, "c": 2.0}) == "contradicted"
+    ordered = {"a": 3.0, "b": 2.0, "c": 1.0}
+    assert judge(rule, ordered, exact=True) == "reproduced"
+    assert judge(rule, ordered | {"c": 2.0}, exact=True) == "contradicted"
     apart = {"a": (2.6, 3.4), "b": (1.6, 2.4), "c": (0.6, 1.4)}
-    assert judge(rule, {"a": 3.0, "b": 2.0, "c": 1.0}, interval=apart) == "reproduced"
-    touching = apart | {"b": (1.4, 2.4)}
-    assert judge(rule, {"a": 3.0, "b": 2.0, "c": 1.0}, interval=touching) == "partly"
+    assert judge(rule, ordered, interval=apart) == "reproduced"
+    assert judge(rule, ordered, interval=apart | {"b": (1.4, 2.4)}) == "undecided"
+    swapped = {"a": apart["b"], "b": apart["a"], "c": apart["c"]}
+    assert judge(rule, {"a": 2.0, "b": 3.0, "c": 1.0}, interval=swapped) == "contradicted"
 
 
 def test_ratio_rule():
     rule = parse({"kind": "ratio_at_least", "of": ["ours", "theirs"], "value": 2})
     assert judge(rule, {"ours": 4.0, "theirs": 2.0}, interval=(2.0, 2.2)) == "reproduced"
-    assert judge(rule, {"ours": 4.2, "theirs": 2.0}, interval=(1.9, 2.3)) == "partly"
-    assert judge(rule, {"ours": 3.9, "theirs": 2.0}) == "contradicted"
+    assert judge(rule, {"ours": 4.2, "theirs": 2.0}, interval=(1.9, 2.3)) == "undecided"
+    assert judge(rule, {"ours": 3.0, "theirs": 2.0}, interval=(1.2, 1.8)) == "contradicted"
+    assert judge(rule, {"ours": 3.9, "theirs": 2.0}, exact=True) == "contradicted"
     with pytest.raises(ValueError, match=r"theirs=0\.00 is not positive"):
-        judge(rule, {"ours": 3.9, "theirs": 0.0})
-
-
-def test_partly_rule_was_written_beforehand():
-    rule, looser = parse({"kind": "at_least", "value": 0.9}), parse({"kind": "at_least", "value": 0.8})
-    assert judge(rule, 0.85, partly=looser) == "partly"
-    assert judge(rule, 0.79, partly=looser) == "contradicted"
+        judge(rule, {"ours": 3.9, "theirs": 0.0}, exact=True)
 
 
 @given(st.floats(-10, 10), st.floats(0, 5), st.floats(0, 5), st.floats(-10, 10))
-def test_an_interval_never_improves_a_verdict(value, below, above, bound):
+def test_a_wider_interval_decides_less(value, below, above, bound):
     rule = parse({"kind": "at_least", "value": bound})
-    rank = ["contradicted", "partly", "reproduced"]
-    with_interval = judge(rule, value, interval=(value - below, value + above))
-    assert rank.index(with_interval) <= rank.index(judge(rule, value))
+    narrow = judge(rule, value, interval=(value - below, value + above))
+    wide = judge(rule, value, interval=(value - below - 1, value + above + 1))
+    assert wide in (narrow, "undecided")
+    assert narrow in (judge(rule, value, exact=True), "undecided")
 
 
 @pytest.mark.parametrize(
@@ -148,6 +152,12 @@ def test_bad_rules(spec, message):
         ({"paper_value": None}, "paper_value must be text or a number"),
         ({"statement": ""}, "statement must be text"),
         ({"volatile": "yes"}, "volatile must be true or false"),
+        ({"whose": "theirs"}, "whose must be one of paper, ours, pilot, got 'theirs'"),
+        ({"unit": ""}, "unit must be text"),
+        ({"settings": ["one"]}, "settings are two or more names"),
+        ({"settings": ["one", "one"]}, "settings has the same text twice"),
+        ({"unknown": "which"}, "unknown says what the paper does not, and settings names the choices"),
+        ({"history": "once"}, "history must be a list of texts"),
         ({"rule": {"kind": "at_least"}}, "entry toy.drop: a rule of kind at_least takes value"),
     ],
 )
@@ -179,11 +189,12 @@ def test_a_run_prints_stable_lines_and_writes_the_file(run, capsys):
     run.finish()
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
-        "REPRODUCED   drop | The statement of drop. | ours -0.00410 [-0.0100, 0.00200], n=500, seeds=3"
+        "REPRODUCED   drop | The statement of drop. | ours -0.00410 [-0.0100, 0.00200], n=500 images, seeds=3"
         " | rule: at least -0.0200",
         "REPRODUCED   order | The statement of order."
         " | ours clean 0.900 [0.800, 1.00], fooled 0.100 [0.00, 0.200] | rule: clean > fooled",
-        "3 claims: 2 reproduced, 0 partly, 0 contradicted, 1 not attempted (results/quick/toy.json)",
+        "3 of the paper's claims: 2 reproduced, 1 not attempted",
+        "(results/quick/toy.json)",
     ]
     content = json.loads(run.path.read_text())
     drop, _, many = content["claims"]
@@ -219,12 +230,12 @@ def test_volatile_values_stay_off_the_page(ledger, tmp_path, capsys):
     assert json.loads(run.path.read_text())["claims"][0]["value"] == 2.71
 
 
-def test_partly_and_skip(run, capsys):
-    run.check("toy.drop", -0.03)
+def test_a_skip_keeps_its_reason(run, capsys):
+    run.check("toy.drop", -0.03, interval=(-0.04, -0.01), n=50)
     run.skip("toy.order", "no fooled model in this profile")
     run.finish()
     out = capsys.readouterr().out
-    assert out.startswith("PARTLY       drop") and "NOT ATTEMPTED order" in out
+    assert out.startswith("UNDECIDED    drop") and "NOT ATTEMPTED order" in out
     assert json.loads(run.path.read_text())["claims"][1]["reason"] == "no fooled model in this profile"
 
 
@@ -235,7 +246,8 @@ def test_a_share_of_nothing_is_not_attempted(ledger, tmp_path):
     run.share("toy.none", [], reason="nothing counts")
     run.finish()
     many, none = json.loads(run.path.read_text())["claims"]
-    assert (many["verdict"], many["value"], many["n"], many["seeds"]) == ("reproduced", 0.75, 4, 2)
+    assert (many["verdict"], many["value"], many["n"], many["seeds"]) == ("undecided", 0.75, 4, 2)
+    assert many["interval"] == pytest.approx([0.194120, 0.993691], abs=1e-6), "Clopper and Pearson, 3 of 4"
     assert (none["verdict"], none["reason"]) == ("not attempted", "nothing counts")
 
 
@@ -335,7 +347,7 @@ def test_numbers_as_text(value, text):
 
 def test_the_undefined_interval_of_a_single_seed_is_none(run):
     run.check("toy.drop", 0.0, interval=(math.nan, math.nan), seeds=1)
-    assert run.done["toy.drop"]["interval"] is None and run.done["toy.drop"]["verdict"] == "reproduced"
+    assert run.done["toy.drop"]["interval"] is None and run.done["toy.drop"]["verdict"] == "undecided"
 
 
 def test_stored_results_of_the_checkout(tmp_path, monkeypatch):

@@ -23,6 +23,8 @@ CHAPTERS = {
 VERDICTS = {
     "reproduced": ("✓", "ok"),
     "partly": ("◐", "partly"),
+    "undecided": ("?", "open"),
+    "depends on an unknown": ("⁇", "open"),
     "contradicted": ("✗", "no"),
     "not attempted": ("–", "none"),
 }

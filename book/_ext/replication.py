@@ -27,7 +27,11 @@ from robustxai.plots.numbers import interval as with_interval, number
 
 MARK = "%% replication"
 STALE_DAYS = 90
-RECORD_FIELDS = {"id", "verdict", "rule", "rule_text", "value", "interval", "n", "seeds", "reason"}
+RECORD_FIELDS = {
+    "id", "verdict", "whose", "unit", "rule", "rule_text", "value", "interval", "n", "seeds", "needs", "settings",
+    "reason",
+}  # fmt: skip
+WHOSE = {"paper": "the paper’s", "ours": "ours", "pilot": "ours, the bound is a pilot run’s"}
 
 
 @dataclass(frozen=True)
@@ -66,17 +70,18 @@ def measured(record: Mapping[str, Any]) -> str:
         top, bottom = (value[name] for name in record["rule"]["of"])
         return plain(f"{with_interval(top / bottom, bounds)} ({number(top)} / {number(bottom)})")
     names = record["rule"].get("order", value)
-    return "<br>".join(
-        plain(f"{name} {with_interval(value[name], (bounds or {}).get(name))}") for name in names
-    )
+    each = bounds if isinstance(bounds, Mapping) else {}
+    return "<br>".join(plain(f"{name} {with_interval(value[name], each.get(name))}") for name in names)
 
 
 def counted(record: Mapping[str, Any]) -> str:
-    """Return what the value was measured on: images, seeds, or a dash."""
-    parts = [
-        f"{record[key]} {word}" for key, word in (("n", "images"), ("seeds", "seeds")) if record.get(key)
-    ]
-    return ", ".join(parts) or "–"
+    """Return what the value was measured on: so many images, seeds, or a dash; and what would decide."""
+    unit = record.get("unit", "images")
+    parts = [f"{record[key]} {word}" for key, word in (("n", unit), ("seeds", "seeds")) if record.get(key)]
+    more = ""
+    if record.get("needs"):
+        more = f"; about {record['needs']} {'seeds' if (record.get('seeds') or 0) > 1 else unit} would decide"
+    return plain((", ".join(parts) or "–") + more)
 
 
 def anchor(identifier: str) -> str:
@@ -91,9 +96,16 @@ def claim_block(claim: Claim, results: Sequence[Result]) -> list[str]:
     lines += [
         "```{div} ea-meta",
         f"`{claim.id}` · {source}  ",
+        f"Whose claim: {WHOSE[claim.whose]}  ",
         f"Paper’s value: {plain(claim.paper_value)}  ",
     ]
-    lines += [f"Measured here: {plain(claim.measured)}  ", f"Rule: {plain(claim.rule.words())}", "```", ""]
+    lines += [f"Measured here: {plain(claim.measured)}  "]
+    if claim.premise:
+        lines += [f"Premise, checked first: {plain(claim.premise)}  "]
+    if claim.settings:
+        word = f"Choices, as the paper does not say {claim.unknown}" if claim.unknown else "Settings"
+        lines += [f"{plain(word)}: {plain(', '.join(claim.settings))}  "]
+    lines += [f"Rule: {plain(claim.rule.words())}", "```", ""]
     rows, remarks = [], []
     for result in results:
         record = result.records.get(claim.id)
@@ -118,7 +130,7 @@ def claim_block(claim: Claim, results: Sequence[Result]) -> list[str]:
         if rows
         else ["No run is recorded yet.", ""]
     )
-    remarks = [plain(claim.note), *remarks] if claim.note else remarks
+    remarks = [*map(plain, filter(None, (claim.note, *claim.history))), *remarks]
     return [*lines, *(line for remark in remarks for line in (remark, "")), ":::", ""]
 
 
@@ -158,13 +170,23 @@ def runs_table(results: Sequence[Result], today: datetime.date) -> list[str]:
     return markdown_table(header, rows)
 
 
-def tally(results: Sequence[Result]) -> list[str]:
-    """Return one row per chapter and profile with the number of claims of each verdict."""
-    rows = []
-    for result in results:
-        counts = Counter(record["verdict"] for record in result.records.values())
-        rows.append([f"{{chapter}}`{result.chapter}`", result.profile, *(str(counts[v]) for v in VERDICTS)])
-    return markdown_table(["Chapter", "Profile", *(badge(v) for v in VERDICTS)], rows)
+def tally(claims: Mapping[str, Claim], results: Sequence[Result]) -> list[str]:
+    """Return the number of claims of each verdict, a row per chapter and profile: the paper's claims, then ours."""
+    lines = []
+    for title, whose in (("The papers’ claims", {"paper"}), ("Claims of our own", {"ours", "pilot"})):
+        rows = []
+        for result in results:
+            mine = [r["verdict"] for i, r in result.records.items() if claims[i].whose in whose]
+            counts = Counter(mine)
+            rows.append(
+                [f"{{chapter}}`{result.chapter}`", result.profile, *(str(counts[v]) for v in VERDICTS)]
+            )
+        lines += [
+            f"**{title}**",
+            "",
+            *markdown_table(["Chapter", "Profile", *(badge(v) for v in VERDICTS)], rows),
+        ]
+    return lines
 
 
 def render(claims: Mapping[str, Claim], results: Sequence[Result], *, today: datetime.date) -> str:
@@ -181,7 +203,7 @@ def render(claims: Mapping[str, Claim], results: Sequence[Result], *, today: dat
         lines += ["No run is recorded yet. `make book` makes the first.", ""]
     else:
         lines += [
-            *tally(results),
+            *tally(claims, results),
             "## Runs",
             "",
             f"Ages are red after {STALE_DAYS} days.",

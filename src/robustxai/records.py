@@ -6,13 +6,14 @@ images alone has a bootstrap interval over them. Knows nothing about explainers,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from math import isnan
+from collections.abc import Iterable, Mapping, Sequence
+from math import isnan, nan
 
 import torch
 from torch import Tensor
 
 from robustxai.metrics import Interval, bootstrap_interval, t_interval
+from robustxai.metrics.statistics import crossed_interval
 
 Row = dict[str, object]
 """One line of a table: column -> what stands in the cell."""
@@ -83,12 +84,53 @@ def over_images(rows: Mapping[str, Mapping[str, Tensor]], first: str = "method")
 
 
 def as_claim(interval: Interval, *, n: int | None, seeds: int | None, **more: object) -> Row:
-    """What `claims.check` is told of a claim beside its name; no interval where it has no bounds, as with one seed.
+    """What `claims.check` is told of a claim beside its name; bounds that are nan, as with one seed, decide nothing.
 
     n: images; seeds: trainings; more: kept with the claim.
 
     >>> as_claim(over_seeds([0.5, 0.5]), n=100, seeds=2)
     {'value': 0.5, 'interval': (0.5, 0.5), 'n': 100, 'seeds': 2}
     """
-    bounds = None if isnan(interval.low) else (interval.low, interval.high)
-    return {"value": interval.value, "interval": bounds, "n": n, "seeds": seeds, **more}
+    return {
+        "value": interval.value,
+        "interval": (interval.low, interval.high),
+        "n": n,
+        "seeds": seeds,
+        **more,
+    }
+
+
+def over_both(values: Tensor | Sequence[Sequence[float]]) -> Interval:
+    """The mean of one value a network and image, (networks, images), with an interval over both.
+
+    Every network has the same images; see `robustxai.metrics.statistics.crossed_interval`, also for its coverage.
+
+    >>> over_both(torch.tensor([[0.0, 1.0], [0.0, 1.0]])).value
+    0.5
+    """
+    return crossed_interval(values)
+
+
+def extreme(cells: Mapping[str, Iterable[float | int]], *, least: bool = True) -> Interval:
+    """The smallest (or largest) of several means over seeds, with an interval that holds for all of them together.
+
+    Each of the k means has its t interval at 1 - 0.05 / k (Bonferroni), so all hold at once with 95 %, and with them
+    the interval from the extreme of the lower to the extreme of the upper ends. The extreme of separate 95 % intervals
+    holds less often the more cells there are.
+
+    Raises ValueError for no cell.
+
+    >>> found = extreme({"a": [0.1, 0.2, 0.3], "b": [0.5, 0.6, 0.7]})
+    >>> round(found.value, 2), found.low < over_seeds([0.1, 0.2, 0.3]).low
+    (0.2, True)
+    """
+    if not cells:
+        raise ValueError("cells must map names to values, one or more, got none")
+    found = [t_interval(list(v), confidence=1 - 0.05 / len(cells)) for v in cells.values()]
+    pick = min if least else max
+    value, low, high = (pick(getattr(i, end) for i in found) for end in ("value", "low", "high"))
+    bounds = (nan, nan) if any(isnan(i.low) for i in found) else (low, high)
+    n, skipped = (sum(getattr(i, count) for i in found) for count in ("n", "skipped"))
+    return Interval(
+        value, *bounds, n, skipped, f"{'least' if least else 'largest'} of {len(found)}, Bonferroni"
+    )

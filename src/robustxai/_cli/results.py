@@ -17,7 +17,14 @@ from robustxai._cli.run import checkout, find_checkout, profile_names, require
 
 app = typer.Typer()
 
-COLOURS = {"reproduced": "green", "partly": "yellow", "contradicted": "red", "not attempted": "bright_black"}
+COLOURS = {
+    "reproduced": "green",
+    "partly": "yellow",
+    "undecided": "blue",
+    "depends on an unknown": "blue",
+    "contradicted": "red",
+    "not attempted": "bright_black",
+}
 
 PROFILES = ("quick", "real", "gpu")
 """Those that claims may name, for where there is no checkout whose folder lists them."""
@@ -52,14 +59,15 @@ def claims_of(file: Path) -> list[dict[str, Any]]:
 
 def ours(record: Mapping[str, Any]) -> str:
     """Our value with its interval, one value per name where the rule has names, or why there is none."""
-    from robustxai.plots.numbers import interval, number
+    from robustxai.plots.numbers import interval
 
     value, bounds = record.get("value"), record.get("interval")
     if value is None:
         return str(record.get("reason", ""))
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {number(part)}" for name, part in value.items())
-    return interval(value, bounds)
+    if not isinstance(value, Mapping):
+        return interval(value, bounds)
+    each = bounds if isinstance(bounds, Mapping) else {}
+    return ", ".join(f"{name} {interval(part, each.get(name))}" for name, part in value.items())
 
 
 def volatile(claims: Path) -> set[str]:

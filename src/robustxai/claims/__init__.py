@@ -6,7 +6,7 @@
     claims.skip("diffgradcam.human_study", "needs people")
     claims.finish()                                   # writes results/<profile>/diffgradcam.json
 
-The ledger `claims.yml` holds the claims, `rules` says what a rule can be and `judge` how a verdict follows.
+The ledger `claims.yml` holds the claims, `rules` says what a rule can be and `verdicts` what follows from it.
 Knows nothing about any method.
 """
 
@@ -18,9 +18,9 @@ import torch
 
 from robustxai.claims.coverage import Coverage, coverage
 from robustxai.claims.ledger import PROFILES, Claim, ledger, of_chapter
-from robustxai.claims.rules import judge
-from robustxai.claims.run import VERDICTS, Run, results_path
+from robustxai.claims.run import Run, results_path
 from robustxai.claims.stored import benchmarks, stored
+from robustxai.claims.verdicts import VERDICTS, judge
 
 __all__ = [
     "PROFILES",
@@ -69,16 +69,25 @@ def current() -> Run:
 
 
 def check(
-    id: str, value: Any, *, interval: Any = None, n: int | None = None, seeds: int | None = None, **extra: Any
+    id: str,
+    value: Any,
+    *,
+    interval: Any = None,
+    n: int | None = None,
+    seeds: int | None = None,
+    premise: bool | None = None,
+    **extra: Any,
 ) -> None:
     """Judge one claim of the current run, print one line and record it.
 
-    `value` is a number, or a mapping of names to numbers where the rule compares named values. `interval` is
-    (low, high) in the same units, or one pair per name for an ordering; `n` counts images, `seeds` runs, both from 0;
-    `extra` is stored with the claim. Raises ValueError for an unknown id, a second check, a value or an interval that
-    is not finite, and a negative count.
+    `value` is a number, or a mapping of names to numbers where the rule compares named values or the ledger names
+    settings or choices. `interval` is (low, high) in the same units, or one pair per name; without one, or with bounds
+    that are nan, only what the ledger calls exact has a verdict. `n` counts what the ledger calls its unit, `seeds`
+    networks or splits, both from 0; `premise`: whether the premise that the ledger states holds here, False means not
+    attempted; `extra` is stored with the claim. Raises ValueError for an unknown id, a second check, a value or an
+    interval that is not finite, a premise that the ledger does not state or that is missing, and a negative count.
     """
-    current().check(id, value, interval=interval, n=n, seeds=seeds, **extra)
+    current().check(id, value, interval=interval, n=n, seeds=seeds, premise=premise, **extra)
 
 
 def share(id: str, hits: Sequence[bool], *, seeds: int | None = None, reason: str) -> None:

@@ -16,8 +16,22 @@ from robustxai import runtime
 from robustxai.claims.rules import Rule, parse
 
 PROFILES = ("quick", "real", "gpu")
-REQUIRED = ("id", "paper", "where", "statement", "paper_value", "measured", "rule", "profiles")
-OPTIONAL = ("partly", "note", "volatile")
+REQUIRED = (
+    "id",
+    "whose",
+    "paper",
+    "where",
+    "statement",
+    "paper_value",
+    "measured",
+    "unit",
+    "rule",
+    "profiles",
+)
+OPTIONAL = ("premise", "settings", "unknown", "history", "note", "volatile")
+WHOSE = ("paper", "ours", "pilot")
+EXACT = "exact"
+"""The unit of a quantity that varies with nothing: no images, networks or draws. It needs no interval."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +43,27 @@ class Claim:
     """
 
     id: str
+    whose: str
     paper: str
     where: str
     statement: str
     paper_value: str | float
     measured: str
+    unit: str
     rule: Rule
     profiles: tuple[str, ...]
     rule_spec: dict[str, Any]
-    partly: Rule | None = None
+    premise: str = ""
+    settings: tuple[str, ...] = ()
+    unknown: str = ""
+    history: tuple[str, ...] = ()
     note: str = ""
     volatile: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether the quantity varies with nothing, so that it needs no interval."""
+        return self.unit == EXACT
 
     @property
     def chapter(self) -> str:
@@ -104,7 +128,9 @@ def _entry(entry: Any, *, chapter: str, file: str) -> Claim:
         raise ValueError(f"{where}: missing {missing}, unknown {unknown}.")
     if not re.fullmatch(rf"{re.escape(str(chapter))}\.[a-z0-9_]+", str(entry["id"])):
         raise ValueError(f'{where}: an id looks like "{chapter}.some_name".')
-    for key in ("paper", "where", "statement", "measured", "note"):
+    if entry["whose"] not in WHOSE:
+        raise ValueError(f"{where}: whose must be one of {', '.join(WHOSE)}, got {entry['whose']!r}.")
+    for key in ("paper", "where", "statement", "measured", "unit", "premise", "unknown", "note"):
         if key in entry and not (isinstance(entry[key], str) and entry[key].strip()):
             raise ValueError(f"{where}: {key} must be text.")
     if isinstance(entry["paper_value"], bool) or not isinstance(entry["paper_value"], str | int | float):
@@ -116,18 +142,34 @@ def _entry(entry: Any, *, chapter: str, file: str) -> Claim:
         raise ValueError(f"{where}: volatile must be true or false.")
     try:
         rule = parse(entry["rule"])
-        partly = parse(entry["partly"]) if "partly" in entry else None
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
-    text = {key: " ".join(str(entry[key]).split()) for key in ("paper", "where", "statement", "measured")}
+    settings, history = (_texts(entry, key, where) for key in ("settings", "history"))
+    if settings and (rule.named or len(settings) < 2):
+        raise ValueError(f"{where}: settings are two or more names, for a rule on one number.")
+    if "unknown" in entry and not settings:
+        raise ValueError(f"{where}: unknown says what the paper does not, and settings names the choices.")
+    words = ("paper", "where", "statement", "measured", "unit", "premise", "unknown", "note")
+    text = {key: " ".join(str(entry.get(key, "")).split()) for key in words}
     return Claim(
         id=entry["id"],
+        whose=entry["whose"],
+        settings=settings,
+        history=history,
         paper_value=entry["paper_value"],
         rule=rule,
-        partly=partly,
         rule_spec=dict(entry["rule"]),
         profiles=tuple(profiles),
-        note=" ".join(entry.get("note", "").split()),
         volatile=entry.get("volatile", False),
         **text,
     )
+
+
+def _texts(entry: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+    """A list of different texts; none where the entry has no such key."""
+    found = entry.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(one, str) and one.strip() for one in found):
+        raise ValueError(f"{where}: {key} must be a list of texts.")
+    if len(set(found)) < len(found):
+        raise ValueError(f"{where}: {key} has the same text twice.")
+    return tuple(" ".join(one.split()) for one in found)

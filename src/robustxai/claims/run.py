@@ -18,12 +18,11 @@ import torch
 from robustxai import runtime
 from robustxai.checks import check_count
 from robustxai.claims.ledger import PROFILES, Claim, of_chapter
+from robustxai.claims.lines import as_answer, deciding, said
 from robustxai.claims.names import check_chapter, check_profile
-from robustxai.claims.rules import RatioAtLeast, judge
-from robustxai.claims.values import as_interval, as_value
-from robustxai.plots.numbers import interval as with_interval, number
-
-VERDICTS = ("reproduced", "partly", "contradicted", "not attempted")
+from robustxai.claims.values import by_setting
+from robustxai.claims.verdicts import VERDICTS, judge, needed, over_settings
+from robustxai.metrics.statistics import share_interval
 
 
 def results_path(chapter: str, profile: str) -> Path:
@@ -73,47 +72,67 @@ class Run:
         interval: Any = None,
         n: int | None = None,
         seeds: int | None = None,
+        premise: bool | None = None,
         **extra: Any,
     ) -> None:
-        """Judge one claim by its rule, print the line and keep the record; `extra` goes into the file as it
-        is. n: images, from 0; seeds: runs, from 0. Raises ValueError, as `claims.check`.
+        """Judge one claim by its rule, print the line and keep the record, as `claims.check` says; `extra` goes into
+        the file as it is.
         """
         claim = self._open(id)
         if self.profile not in claim.profiles:
             planned = ", ".join(claim.profiles)
             raise ValueError(f"{id} is for the profiles {planned}, not {self.profile}: leave it out there.")
-        value = as_value(claim.rule, value, f"value of {id}")
-        interval = as_interval(claim.rule, interval, f"interval of {id}")
+        if (premise is None) == bool(claim.premise):
+            states = "states one" if claim.premise else "states none"
+            raise ValueError(f"premise of {id} must be given where the ledger states one, which {states}")
+        if premise is not None and not premise:
+            self.skip(id, f"the premise does not hold here: {claim.premise}")
+            return
         n, seeds = (
             None if count is None else check_count(f"{name} of {id}", count, 0)
             for name, count in (("n", n), ("seeds", seeds))
         )
-        verdict = judge(claim.rule, value, interval=interval, partly=claim.partly)
-        ours = "volatile, see the results file" if claim.volatile else _ours(claim, value, interval)
-        counts = [f"{name}={count}" for name, count in (("n", n), ("seeds", seeds)) if count is not None]
-        self._print(claim, verdict, ", ".join([f"ours {ours}", *counts]), f"rule: {claim.rule.words()}")
-        self.done[id] = self._record(claim, verdict) | {
-            "value": value,
-            "interval": interval,
-            "n": n,
-            "seeds": seeds,
-            **extra,
+        values, intervals = by_setting(claim, value, interval)
+        verdicts = {
+            name: judge(claim.rule, v, interval=intervals[name], exact=claim.exact)
+            for name, v in values.items()
         }
+        verdict = over_settings(list(verdicts.values()), unknown=bool(claim.unknown))
+        samples = seeds if seeds is not None and seeds > 1 else n
+        more = {
+            name: needed(claim.rule, v, intervals[name], samples)
+            for name, v in values.items()
+            if verdicts[name] == "undecided"
+        }
+        needs = None if None in more.values() else max(more.values(), default=None)
+        self._print(
+            claim, verdict, *said(claim, values, intervals, n, seeds), *deciding(verdict, needs, seeds, claim)
+        )
+        found = (
+            {"value": values, "interval": intervals}
+            if claim.settings
+            else {"value": values[""], "interval": intervals[""]}
+        )
+        self.done[id] = self._record(claim, verdict) | found | {
+            "n": n, "seeds": seeds, "needs": needs, **({"settings": verdicts} if claim.settings else {}), **extra,
+        }  # fmt: skip
 
     def share(self, id: str, hits: Sequence[bool], *, seeds: int | None = None, reason: str) -> None:
-        """Judge the share of hits by the claim's rule, n is their number; not attempted for `reason` if there are
-        none. Raises ValueError for hits that are not yes or no.
+        """Judge the share of hits by the claim's rule, with its exact binomial interval (Clopper & Pearson), n is their
+        number; not attempted for `reason` if there are none. Raises ValueError for hits that are not yes or no.
         """
         try:
             given = list(hits)
         except TypeError:
             raise ValueError(f"hits of {id} must be a list of yes or no, got {hits!r:.80}") from None
-        answers = [_answer(hit) for hit in given]
+        answers = [as_answer(hit) for hit in given]
         if None in answers:
             wrong = given[answers.index(None)]
             raise ValueError(f"hits of {id} must be yes or no, True or False, got {wrong!r:.80}")
         if answers:
-            self.check(id, sum(map(bool, answers)) / len(answers), n=len(answers), seeds=seeds)
+            low, high = share_interval(sum(map(bool, answers)), len(answers))
+            share = sum(map(bool, answers)) / len(answers)
+            self.check(id, share, interval=(low, high), n=len(answers), seeds=seeds)
         else:
             self.skip(id, reason)
 
@@ -165,9 +184,12 @@ class Run:
         part = self.path.with_suffix(f".{os.getpid()}.part")
         part.write_text(text + "\n", encoding="utf-8")
         part.replace(self.path)
-        verdicts = [record["verdict"] for record in self.done.values()]
-        counts = ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS)
-        print(f"{len(verdicts)} claims: {counts} (results/{self.profile}/{self.chapter}.json)")
+        for words, whose in (("the paper's", ("paper",)), ("our own", ("ours", "pilot"))):
+            verdicts = [r["verdict"] for r in self.done.values() if r["whose"] in whose]
+            counts = ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts)
+            if verdicts:
+                print(f"{len(verdicts)} of {words} claims: {counts}")
+        print(f"(results/{self.profile}/{self.chapter}.json)")
 
     def _open(self, id: str) -> Claim:
         if id not in self.claims:
@@ -179,17 +201,18 @@ class Run:
         return self.claims[id]
 
     def _record(self, claim: Claim, verdict: str) -> dict[str, Any]:
-        return {"id": claim.id, "verdict": verdict, "rule": claim.rule_spec, "rule_text": claim.rule.words()}
+        return {
+            "id": claim.id,
+            "verdict": verdict,
+            "whose": claim.whose,
+            "unit": claim.unit,
+            "rule": claim.rule_spec,
+            "rule_text": claim.rule.words(),
+        }
 
     def _print(self, claim: Claim, verdict: str, *parts: str) -> None:
         name = claim.id.partition(".")[2]
         print(" | ".join([f"{verdict.upper():<12} {name}", claim.statement, *parts]))
-
-
-def _answer(hit: Any) -> bool | None:
-    """A yes or no as True or False, 1 and 0 among them; None for anything else."""
-    hit = hit.item() if getattr(hit, "ndim", None) == 0 else hit  # of NumPy and torch
-    return bool(hit) if isinstance(hit, int) and hit in (0, 1) else None
 
 
 def _device(device: torch.device | str) -> torch.device:
@@ -197,16 +220,6 @@ def _device(device: torch.device | str) -> torch.device:
         return torch.device(device)
     except (TypeError, RuntimeError):
         raise ValueError(f"device must be a device such as cpu or cuda, got {device!r}") from None
-
-
-def _ours(claim: Claim, value: Any, interval: Any) -> str:
-    if not isinstance(value, Mapping):
-        return with_interval(value, interval)
-    if isinstance(claim.rule, RatioAtLeast):
-        top, bottom = (value[name] for name in claim.rule.of)
-        return f"{with_interval(top / bottom, interval)} ({number(top)} / {number(bottom)})"
-    bounds = interval or {}
-    return ", ".join(f"{name} {with_interval(v, bounds.get(name))}" for name, v in value.items())
 
 
 def _plain(value: Any) -> Any:

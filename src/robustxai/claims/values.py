@@ -39,6 +39,32 @@ def as_interval(rule: Any, interval: Any, name: str = "interval") -> Interval:
     return _pair(name, interval)
 
 
+def by_setting(claim: Any, value: Any, interval: Any) -> tuple[dict[str, Value], dict[str, Interval]]:
+    """Values and intervals by setting of a claim, each checked; under "" where the ledger names no settings."""
+    if not claim.settings:
+        named = f"value of {claim.id}", f"interval of {claim.id}"
+        return {"": as_value(claim.rule, value, named[0])}, {"": as_interval(claim.rule, interval, named[1])}
+    for name, given in (("value", value), ("interval", {} if interval is None else interval)):
+        if (
+            not isinstance(given, Mapping)
+            or not set(given) <= set(claim.settings)
+            or (name == "value" and not given)
+        ):
+            raise ValueError(
+                f"{name} of {claim.id} must map settings among these: {', '.join(claim.settings)}."
+            )
+    if missing := [s for s in claim.settings if s not in value]:
+        raise ValueError(f"value of {claim.id} must map every setting, {missing[0]} is missing.")
+    intervals = interval or {}
+    return (
+        {s: as_value(claim.rule, value[s], f"value of {claim.id}, {s}") for s in claim.settings},
+        {
+            s: as_interval(claim.rule, intervals.get(s), f"interval of {claim.id}, {s}")
+            for s in claim.settings
+        },
+    )
+
+
 def _pair(name: str, interval: Any) -> tuple[float, float]:
     try:
         pair = tuple(finite(name, end) for end in interval)

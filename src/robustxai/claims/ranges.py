@@ -1,0 +1,175 @@
+"""What every rule can say, and the rules that accept a range of numbers.
+
+Knows nothing about papers, ledgers or files.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from robustxai.plots.numbers import number
+
+
+class Rule:
+    """What every rule can say: whether a value satisfies it, whether a whole interval does or none of it, and itself
+    in words.
+    """
+
+    kind: ClassVar[str]
+    named: ClassVar[bool] = False  # True: takes a mapping of names to numbers
+    intervals: ClassVar[bool] = False  # True: takes a mapping of names to intervals
+
+    def holds(self, value: Any) -> bool:
+        """Whether the value satisfies the rule."""
+        raise NotImplementedError
+
+    def certain(self, interval: Any) -> bool:
+        """Whether every value of the interval satisfies the rule."""
+        raise NotImplementedError
+
+    def excluded(self, interval: Any) -> bool:
+        """Whether no value of the interval satisfies the rule."""
+        raise NotImplementedError
+
+    def distance(self, value: Any) -> float:
+        """How far the value is from the nearest bound of the rule, 0 on it; nan for rules without one number."""
+        return math.nan
+
+    def words(self) -> str:
+        """The rule as a reader sees it."""
+        raise NotImplementedError
+
+
+class Range(Rule):
+    """A rule that accepts the numbers from `low` to `high`, with its ends unless it is `open`."""
+
+    open: ClassVar[bool] = False
+
+    @property
+    def accepted(self) -> tuple[float, float]:
+        """(low, high)."""
+        raise NotImplementedError
+
+    def holds(self, value: float | int) -> bool:
+        low, high = self.accepted
+        return low < value < high if self.open else low <= value <= high
+
+    def certain(self, interval: tuple[float, float]) -> bool:
+        return all(map(self.holds, interval))
+
+    def excluded(self, interval: tuple[float, float]) -> bool:
+        low, high = self.accepted
+        below, above = interval
+        return above <= low or below >= high if self.open else above < low or below > high
+
+    def distance(self, value: float | int) -> float:
+        return min(abs(value - bound) for bound in self.accepted if math.isfinite(bound))
+
+
+@dataclass(frozen=True)
+class AtLeast(Range):
+    """value >= `value`."""
+
+    kind = "at_least"
+    value: float
+
+    @property
+    def accepted(self) -> tuple[float, float]:
+        return self.value, math.inf
+
+    def words(self) -> str:
+        return f"at least {number(self.value)}"
+
+
+@dataclass(frozen=True)
+class AtMost(Range):
+    """value <= `value`."""
+
+    kind = "at_most"
+    value: float
+
+    @property
+    def accepted(self) -> tuple[float, float]:
+        return -math.inf, self.value
+
+    def words(self) -> str:
+        return f"at most {number(self.value)}"
+
+
+@dataclass(frozen=True)
+class Between(Range):
+    """low <= value <= high."""
+
+    kind = "between"
+    low: float
+    high: float
+
+    def __post_init__(self):
+        if not self.low <= self.high:
+            raise ValueError(f"low must be at most high={self.high:g}, got {self.low:g}")
+
+    @property
+    def accepted(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def words(self) -> str:
+        return f"between {number(self.low)} and {number(self.high)}"
+
+
+@dataclass(frozen=True)
+class Within(Range):
+    """|value - target| <= tol: close to a number that was measured elsewhere, for instance the paper's."""
+
+    kind = "within"
+    target: float
+    tol: float
+
+    def __post_init__(self):
+        _check_tolerance(self.tol)
+
+    @property
+    def accepted(self) -> tuple[float, float]:
+        return self.target - self.tol, self.target + self.tol
+
+    def words(self) -> str:
+        return f"within {number(self.tol)} of {number(self.target)}"
+
+
+@dataclass(frozen=True)
+class Equal(Within):
+    """|value - target| <= tol * max(1, |target|): the same number, where `tol` only covers rounding."""
+
+    kind = "equal"
+
+    @property
+    def accepted(self) -> tuple[float, float]:
+        reach = self.tol * max(1.0, abs(self.target))
+        return self.target - reach, self.target + reach
+
+    def words(self) -> str:
+        return f"equal to {number(self.target)} up to rounding ({number(self.tol)})"
+
+
+@dataclass(frozen=True)
+class Sign(Range):
+    """The value is strictly positive or strictly negative."""
+
+    kind = "sign"
+    open = True
+    sign: str
+
+    def __post_init__(self):
+        if self.sign not in ("positive", "negative"):
+            raise ValueError(f"sign must be one of positive, negative, got {self.sign!r}")
+
+    @property
+    def accepted(self) -> tuple[float, float]:
+        return (0.0, math.inf) if self.sign == "positive" else (-math.inf, 0.0)
+
+    def words(self) -> str:
+        return self.sign
+
+
+def _check_tolerance(tol: float) -> None:
+    if not tol >= 0:
+        raise ValueError(f"tol must be a number from 0, got {tol:g}")
