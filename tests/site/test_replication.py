@@ -14,37 +14,59 @@ from robustxai.claims import Run, ledger
 LEDGER = """
 diffgradcam:
   - id: diffgradcam.accuracy
+    whose: paper
     paper: A. Author (2025)
     where: abstract
     statement: Fooling costs no accuracy | not *much*.
     paper_value: not stated
     measured: accuracy after minus before
+    unit: images
     rule: {kind: at_least, value: -0.02}
     profiles: [quick]
   - id: diffgradcam.order
+    whose: paper
     paper: A. Author (2025)
     where: Table 1
     statement: a beats b.
     paper_value: 0.9
     measured: Pearson r
+    unit: exact
     rule: {kind: ordering, order: [a, b]}
     profiles: [quick]
     note: Holds for `lse` and $\\lambda > 1$ only.
   - id: diffgradcam.cost
+    whose: paper
     paper: A. Author (2025)
     where: abstract
     statement: It costs the same.
     paper_value: not stated
     measured: ratio of times
+    unit: exact
     rule: {kind: ratio_at_least, of: [slow, fast], value: 2}
     profiles: [quick, gpu]
   - id: diffgradcam.people
+    whose: paper
     paper: A. Author (2025)
     where: abstract
     statement: People prefer it.
     paper_value: not stated
     measured: nothing
+    unit: people
+    premise: people can tell
     rule: {kind: sign, sign: positive}
+    profiles: [quick]
+  - id: diffgradcam.agree
+    whose: ours
+    paper: A. Author (2025)
+    where: abstract
+    statement: Both agree.
+    paper_value: not stated
+    measured: Pearson r
+    unit: images
+    settings: [mean, lse]
+    unknown: which contrast it means
+    history: ["Until version 1 only lse was measured; the paper does not say which."]
+    rule: {kind: at_least, value: 0.9}
     profiles: [quick]
 """
 TODAY = datetime.date(2026, 6, 1)
@@ -62,6 +84,12 @@ def book(tmp_path: Path) -> Path:
     run.check("diffgradcam.order", {"a": 0.2, "b": 0.8}, n=500)
     run.check("diffgradcam.cost", {"slow": 3.0, "fast": 1.0})
     run.skip("diffgradcam.people", "needs people")
+    run.check(
+        "diffgradcam.agree",
+        {"mean": 0.95, "lse": 0.8},
+        interval={"mean": (0.92, 0.98), "lse": (0.7, 0.85)},
+        n=9,
+    )
     run.table(
         "by_class_count",
         [
@@ -97,8 +125,11 @@ def test_a_claim_shows_statement_paper_rule_value_interval_counts_and_verdict(bo
     assert "**Fooling costs no accuracy \\| not \\*much\\*.**" in text
     assert "Paper’s value: not stated" in text
     assert "Rule: at least −0.0200" in text
-    assert "| quick | −0.0100 \\[−0.0300, 0.0100\\] | 500 images, 3 seeds |" in text
-    assert chapters.badge("partly") in text
+    assert (
+        "| quick | −0.0100 \\[−0.0300, 0.0100\\] | 500 images, 3 seeds; about 5 seeds would decide |" in text
+    )
+    assert "Whose claim: the paper’s" in text
+    assert chapters.badge("undecided") in text
     assert "ceiling 0.931" in text
 
 
@@ -116,8 +147,20 @@ def test_what_was_not_attempted_says_why(book: Path):
     assert chapters.badge("not attempted") in text
 
 
-def test_the_summary_counts_the_verdicts(book: Path):
-    assert "| {chapter}`diffgradcam` | quick | 1 | 1 | 1 | 1 |" in report(book)
+def test_a_claim_that_depends_on_an_unknown_shows_every_choice(book: Path):
+    text = block(report(book), "agree")
+    assert "Choices, as the paper does not say which contrast it means: mean, lse" in text
+    assert "mean 0.950 \\[0.920, 0.980\\]<br>lse 0.800 \\[0.700, 0.850\\]" in text
+    assert chapters.badge("depends on an unknown") in text and "Whose claim: ours" in text
+    assert "Until version 1 only lse was measured; the paper does not say which." in text
+    assert "Premise, checked first: people can tell" in block(report(book), "people")
+
+
+def test_the_summary_counts_the_verdicts_of_the_paper_and_ours_apart(book: Path):
+    text = report(book)
+    papers, ours = text.index("**The papers’ claims**"), text.index("**Claims of our own**")
+    assert "| {chapter}`diffgradcam` | quick | 1 | 0 | 1 | 0 | 1 | 1 |" in text[papers:ours]
+    assert "| {chapter}`diffgradcam` | quick | 0 | 0 | 0 | 1 | 0 | 0 |" in text[ours:]
 
 
 def test_a_table_puts_words_first_and_counts_numbers_naturally(book: Path):
@@ -140,7 +183,7 @@ def test_a_record_without_a_ledger_entry_stops_the_build(book: Path):
     short = LEDGER[: LEDGER.index("  - id: diffgradcam.people")]
     (book / "claims.yml").write_text(short, encoding="utf-8")
     with pytest.raises(
-        Exception, match=r"results/quick/diffgradcam.json judges diffgradcam.people, not in claims.yml"
+        Exception, match=r"results/quick/diffgradcam.json judges diffgradcam.agree, diffgradcam.people, not in claims.yml"
     ):
         report(book)
 
