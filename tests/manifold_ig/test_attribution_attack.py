@@ -109,7 +109,7 @@ def test_the_loss_is_the_released_one_up_to_a_factor():
     assert RELEASED_WEIGHT == pytest.approx(1 / 73.6, rel=1e-3)
     x = images(1)
     attack = AttributionAttack.released(x)
-    assert attack.eps is None and attack.keep == "stop" and attack.steps == 3000
+    assert attack.budget.eps is None and attack.keep == "stop" and attack.steps == 3000
 
 
 def test_stopping_at_a_flip_and_weighing_both_keep_the_prediction():

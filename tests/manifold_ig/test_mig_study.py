@@ -219,7 +219,7 @@ def test_a_campaign_judges_as_often_as_it_solves_geodesics_again(surveyed):
     wanted = surveyed.samples(1).x
     for steps, every in ((12, 3), (3, 1)):
         attack = Campaign(pairs=1, steps=steps, skip=0, eps=0.1).attack(wanted)
-        assert (attack.steps, attack.refresh, attack.look, attack.eps) == (steps, every, every, 0.1)
+        assert (attack.steps, attack.refresh, attack.look, attack.budget.eps) == (steps, every, every, 0.1)
 
 
 def test_pairs_are_the_same_images_one_by_one_and_together(surveyed):

@@ -13,7 +13,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from robustxai.attacks.budget import draw
-from robustxai.attacks.descent import GradientAttack, Objective
+from robustxai.attacks.descent import Objective
+from robustxai.attacks.map_attack import GradientAttack
 from robustxai.checks import check_count, check_k, check_positive
 from robustxai.explainers.reduce import shares
 

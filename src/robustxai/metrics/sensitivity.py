@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import ROUNDING, check_batch, check_callable, check_count, check_number, check_positive
+from robustxai.perturbation import in_box, per_sample, slope
 from robustxai.shapes import Inputs
 
 from .explained import asking
@@ -73,7 +74,7 @@ def max_sensitivity(
         best = Sensitivity(x.new_zeros(len(x)), x)
         for _ in range(draws):
             u = (2 * torch.rand(x.shape[1:], generator=g, device=g.device) - 1).to(x)
-            best = _better(best, ask, _inside(x + radius * u, x, radius, low_high), clean)
+            best = _better(best, ask, in_box(x + radius * u, x, radius, low_high), clean)
     return _judged(best, clean)
 
 
@@ -117,12 +118,10 @@ def optimised_sensitivity(
     followed = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     for _ in range(steps):
         uphill = ask if guide is None else asking(guide(current), x, target, "guide")
-        with torch.inference_mode(False), torch.enable_grad():
-            v = current.detach().clone().requires_grad_()
-            gradient = _gradient((uphill(v) - clean).flatten(1).square().sum(), v)
-        followed |= (gradient.isfinite() & (gradient != 0)).flatten(1).any(1)
+        found = slope(lambda v: (uphill(v) - clean).flatten(1).square().sum(1), current)  # noqa: B023
+        followed |= found.followed
         with torch.no_grad():
-            current = _inside(current + length * gradient.nan_to_num(0).sign(), x, radius, clip)
+            current = in_box(current + length * found.gradient.sign(), x, radius, clip)
             best = _better(best, ask, current, clean)
     found = _judged(best, clean)
     lost = ~followed & ~found.value.isnan()
@@ -133,14 +132,6 @@ def optimised_sensitivity(
             stacklevel=2,
         )
     return Sensitivity(nan_where(found.value, lost), found.x)
-
-
-def _gradient(far: Tensor, v: Tensor) -> Tensor:
-    """The derivative of `far` in v, zero where there is no graph between them."""
-    if not far.requires_grad:
-        return torch.zeros_like(v)
-    (gradient,) = torch.autograd.grad(far, v, allow_unused=True)
-    return torch.zeros_like(v) if gradient is None else gradient
 
 
 def _range(x: Tensor, clip: Range) -> Range:
@@ -158,19 +149,13 @@ def _range(x: Tensor, clip: Range) -> Range:
     return clip
 
 
-def _inside(y: Tensor, x: Tensor, radius: float | int, clip: Range) -> Tensor:
-    y = torch.clamp(y, x - radius, x + radius)
-    return y if clip is None else y.clamp(*clip)
-
-
 def _better(best: Sensitivity, ask: Ask, y: Tensor, clean: Tensor) -> Sensitivity:
     """The better of two; a value that is nan stays nan."""
     norm = clean.flatten(1).norm(dim=1)
     value = (ask(y) - clean).flatten(1).norm(dim=1) / torch.where(norm > 0, norm, 1)
     higher = (value > best.value) | ~value.isfinite()
     kept = value.masked_fill(~value.isfinite(), torch.nan).to(best.value)
-    rows = higher.view(-1, *[1] * (y.ndim - 1))
-    return Sensitivity(torch.where(higher, kept, best.value), torch.where(rows, y, best.x))
+    return Sensitivity(torch.where(higher, kept, best.value), torch.where(per_sample(higher, y), y, best.x))
 
 
 def _judged(best: Sensitivity, clean: Tensor) -> Sensitivity:

@@ -6,14 +6,14 @@ from robustxai.attacks.budget import NORMS as NORMS
 # controls: changes of an attack's size that know nothing
 from robustxai.attacks.controls import RandomDirections
 
-# the base of gradient attacks
-from robustxai.attacks.descent import GradientAttack
-
 # attacks of Ghorbani et al.: top k, region, centre of mass
 from robustxai.attacks.ghorbani import MassCentreAttack, TargetRegionAttack, TopKAttack
 
 # how a prediction is kept
 from robustxai.attacks.keep_prediction import KEEP as KEEP
+
+# the base of gradient attacks
+from robustxai.attacks.map_attack import GradientAttack
 
 # what an attack found
 from robustxai.attacks.result import Attacked

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from robustxai.attacks.budget import per_sample, unit
 from robustxai.attacks.following import warn_unfollowed
 from robustxai.checks import (
     as_target,
@@ -29,6 +28,7 @@ from robustxai.explainers.input_gradient import same_class
 from robustxai.explainers.reduce import read
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
+from robustxai.perturbation import per_sample, slope, unit
 from robustxai.ranking.certified import score_rows
 from robustxai.ranking.gaps import pair_weights
 from robustxai.ranking.stability import precision_at_k
@@ -175,9 +175,8 @@ def iterations_to_break(
         broken, stuck = torch.zeros_like(t, dtype=torch.bool), ~ordered(clean)
         for _ in range(max_steps):
             if direction == "sum":
-                pull = _pull(scores, x, t, weights)
-                linked = linked or pull is not None
-                d = torch.zeros_like(x) if pull is None else -pull
+                found = slope(lambda v: (scores(v, t).flatten(1) * weights).sum(1), x)
+                linked, d = linked or found.linked, -found.gradient
             else:
                 d = common_descent(explain, x, t, first, second)
             d = torch.where(torch.isfinite(d), d, 0)
@@ -223,11 +222,3 @@ def _border_pairs(clean: Tensor, k: int, m: int) -> tuple[Tensor, Tensor]:
     order = clean.topk(k + m).indices
     top, rest = order[:, k - m : k], order[:, k:]
     return top.repeat_interleave(m, 1), rest.repeat(1, m)
-
-
-def _pull(explain: Explain, x: Tensor, t: Tensor, weights: Tensor) -> Tensor | None:
-    """Gradient of the weighted sum of scores; None where they have no graph to x."""
-    with torch.enable_grad():
-        v = x.detach().requires_grad_()
-        total = (explain(v, t).flatten(1) * weights).sum()
-        return torch.autograd.grad(total, v, allow_unused=True)[0] if total.requires_grad else None

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.attacks.budget import unit
 from robustxai.checks import check_count, check_k, check_name, check_positive
 from robustxai.explainers.input_gradient import ranked
+from robustxai.perturbation import unit
 from robustxai.ranking.gaps import pair_weights
 from robustxai.ranking.regularisers.base import Cache, Labels, Regulariser, Scalar
 from robustxai.ranking.regularisers.gap import spread
