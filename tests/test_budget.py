@@ -59,7 +59,9 @@ def test_attacks_on_maps(name: str, drawn: tuple[Any, ...], seed: int) -> None:
     scores = R.Saliency(model)
 
     def explain(v: Tensor, t: Tensor) -> Tensor:
-        seen.extend([v.detach().clone()] if len(v) == len(x) else [])  # the size of a map is asked of one image
+        seen.extend(
+            [v.detach().clone()] if len(v) == len(x) else []
+        )  # the size of a map is asked of one image
         return scores(v, t)
 
     def twin(v: Tensor) -> Tensor:
