@@ -39,7 +39,7 @@ def in_box(
 
 
 class Slope(NamedTuple):
-    """Values of a function at x and the `gradient` of their sum. `linked`: a graph gave it, and finite numbers."""
+    """Values of a function at x, the `gradient` of their sum, and whether a graph links the two (`linked`)."""
 
     values: Tensor
     gradient: Tensor
@@ -65,4 +65,4 @@ def slope(f: Callable[[Tensor], Tensor], x: Inputs) -> Slope:
         if values.requires_grad:
             (g,) = torch.autograd.grad(values.sum(), v, allow_unused=True)
     found = torch.zeros_like(v) if g is None else torch.where(torch.isfinite(g), g, 0)
-    return Slope(values.detach(), found.detach(), g is not None and bool(g.isfinite().any()))
+    return Slope(values.detach(), found.detach(), g is not None)

@@ -62,7 +62,7 @@ class Path:
     def follow(self, found: Slope) -> None:
         """Record that a gradient was there to follow."""
         self.followed = self.followed | found.followed
-        self.linked = self.linked or found.linked
+        self.linked = self.linked or (found.linked and not bool(found.values.isnan().all()))
 
     def result(self, t: Tensor, predictions: Predictions, budget: Budget) -> Attacked:
         """The best iterates; the clean input where nothing was followed, since a jittered start is not a step."""
@@ -107,7 +107,7 @@ class Descent:
         self.refresh = check_count("refresh", refresh)
 
     def descend(self, task: Task) -> tuple[Attacked, bool]:
-        """What was found, and whether anything that was followed had a graph to the inputs."""
+        """What was found, and whether anything that was followed had numbers and a graph to the inputs."""
         x, t = task.x, task.target
         predictions = Predictions(task.networks, x, t, drift=self.drift, weight=self.weights[1])
         keeper, step = Keeper(self.keep, x, self.weights[0]), self.rule(x)
