@@ -7,7 +7,7 @@ from torch import nn
 
 from robustxai.attacks.budget import Budget
 from robustxai.metrics import mean_ignoring_nan
-from robustxai.perturbation import unit
+from robustxai.metrics.perturbation import unit
 from robustxai.ranking import (
     KEEP,
     ERAttack,

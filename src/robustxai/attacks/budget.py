@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from robustxai.checks import ROUNDING, check_count, check_name, check_number
-from robustxai.perturbation import in_box, per_sample, unit
+from robustxai.metrics.perturbation import in_box, per_sample, unit
 from robustxai.shapes import Inputs, PerSample
 
 NORMS = ("l2", "linf-box", "linf")

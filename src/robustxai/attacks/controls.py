@@ -10,8 +10,8 @@ from robustxai.attacks.keep_prediction import Predictions
 from robustxai.attacks.result import Attacked
 from robustxai.attacks.validation import Also, check_perturb
 from robustxai.checks import as_target, check_batch, check_count, check_name, check_positive
+from robustxai.metrics.perturbation import per_sample, unit
 from robustxai.models import Network, logits_of
-from robustxai.perturbation import per_sample, unit
 from robustxai.shapes import Inputs, Target
 
 

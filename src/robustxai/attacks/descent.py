@@ -15,8 +15,8 @@ from robustxai.attacks.keep_prediction import Keeper, Predictions
 from robustxai.attacks.result import Attacked
 from robustxai.attacks.steps import Step
 from robustxai.checks import check_count
+from robustxai.metrics.perturbation import Derivative, derivative, per_sample
 from robustxai.models import Network
-from robustxai.perturbation import Slope, per_sample, slope
 from robustxai.shapes import Explain
 
 Objective = Callable[[Tensor], Tensor]
@@ -59,7 +59,7 @@ class Path:
         self.best_x = torch.where(per_sample(better, x), x, self.best_x)
         self.best = torch.where(better, loss, self.best)
 
-    def follow(self, found: Slope) -> None:
+    def follow(self, found: Derivative) -> None:
         """Record that a gradient was there to follow."""
         self.followed = self.followed | found.followed
         self.linked = self.linked or (found.linked and not bool(found.values.isnan().all()))
@@ -122,7 +122,7 @@ class Descent:
             last = i == self.steps
             if task.guide is not None and not last and i % task.refresh == 0:
                 ahead = task.guide(current)
-            found = None if last else self._slope(objective, ahead, current, t)
+            found = None if last else self._derivative(objective, ahead, current, t)
             if keeper.weighs:
                 same, drift = (predictions.kept(current), None) if last else predictions.drifted(current)
             if last or i % every == 0:
@@ -153,11 +153,11 @@ class Descent:
         first = self.budget.project(task.first, task.x)
         return torch.where(per_sample(predictions.kept(first), first), first, task.x)
 
-    def _slope(self, objective: Objective, explain: Explain, x: Tensor, t: Tensor) -> Slope:
+    def _derivative(self, objective: Objective, explain: Explain, x: Tensor, t: Tensor) -> Derivative:
         """The loss at x and its gradient, zero where the whole budget would change the loss by less than its rounding.
 
         So it is for a share of the saliency of a two-class ReLU network: its scale cancels, and nothing else bends.
         """
-        found = slope(lambda v: objective(explain(v, t)), x)
+        found = derivative(lambda v: objective(explain(v, t)), x)
         rounding = self.budget.reach(found.gradient) <= 100 * torch.finfo(x.dtype).eps * found.values.abs()
         return found._replace(gradient=torch.where(per_sample(rounding, x), 0, found.gradient))

@@ -12,9 +12,9 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from robustxai.explainers.input_gradient import same_class
+from robustxai.metrics.perturbation import Derivative, derivative, per_sample
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
-from robustxai.perturbation import Slope, per_sample, slope
 from robustxai.scores.explained import two_columns
 from robustxai.shapes import Inputs, Logits, PerSample
 
@@ -103,7 +103,7 @@ class Predictions:
         with torch.no_grad():
             return self._same([logits_of(network, x) for network in self.networks])
 
-    def drifted(self, x: Inputs) -> tuple[Bool[Tensor, " n"], Slope]:
+    def drifted(self, x: Inputs) -> tuple[Bool[Tensor, " n"], Derivative]:
         """`kept`, and the weighted drift (n,) with its gradient."""
         same = []
 
@@ -114,7 +114,7 @@ class Predictions:
             far = [self.drift(_probabilities(logits), clean, self.t) for logits, clean in pairs]
             return self.weight * torch.stack(far).sum(0)
 
-        found = slope(drift, x)
+        found = derivative(drift, x)
         return same[0], found
 
     def _same(self, outputs: Sequence[Logits]) -> Bool[Tensor, " n"]:

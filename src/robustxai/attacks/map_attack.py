@@ -117,7 +117,7 @@ class GradientAttack(MapAttack):
     """Move each input within its budget so that `objective` falls and the prediction stays. White box: the
     attacker changes the input only and knows the network and the explainer.
 
-    Nine arguments: each is a choice that papers make differently, and has the default of most.
+    9 parameters, as papers make each of these choices differently.
 
     Args:
         eps: budget, above 0, in units of the input: l2 length, or half the side of the box.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.attacks.budget import Budget
-from robustxai.perturbation import per_sample
+from robustxai.metrics.perturbation import per_sample
 
 
 class Step(Protocol):

@@ -26,7 +26,7 @@ class TargetMapAttack(MapAttack):
     """Minimise map_weight * MSE(explanation, goal) + output_weight * MSE(probabilities) by Adam (spec 4.6).
 
     Wants the explanation, as shares of its sum, to look like `goal`; `loss` is their MSE. White box; changes the input
-    only. Ten arguments: the original's, with a budget.
+    only. 10 parameters, as the original has them, and a budget.
 
     Args:
         goal: the wanted scores, non-negative: one map for all inputs, or one for each (n, ...).

@@ -35,8 +35,8 @@ class AttributionAttack(MapAttack):
     """Minimise d^2 MSE(map, goal) + `output_weight` (p_c - p_c of the clean input)^2 by Adam (spec 4.2).
 
     Maps are |A| summed over channels as shares of their sum, d their size. The form does not depend on the
-    size of the image. Attacked by default are Integrated Gradients of the model as released (20 left steps). Eleven
-    arguments: those of the released attack, with a budget.
+    size of the image. Attacked by default are Integrated Gradients of the model as released (20 left steps). 11
+    parameters, as the released attack has them, and a budget.
 
     Args:
         images: whose maps are the goal, one for all or one for each input; explained by the explainer under attack

@@ -15,12 +15,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import ROUNDING, check_batch, check_callable, check_count, check_number, check_positive
-from robustxai.perturbation import in_box, per_sample, slope
 from robustxai.shapes import Inputs
 
 from .explained import asking
 from .inputs import as_generator
 from .maps import nan_where, unusable
+from .perturbation import derivative, in_box, per_sample
 
 Target = Any  # an int, integers (n,), or None
 Explain = Any  # explain(x, target) -> attributions (n, ...), or an object with such an `.attribute`
@@ -118,7 +118,7 @@ def optimised_sensitivity(
     followed = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     for _ in range(steps):
         uphill = ask if guide is None else asking(guide(current), x, target, "guide")
-        found = slope(lambda v: (uphill(v) - clean).flatten(1).square().sum(1), current)  # noqa: B023
+        found = derivative(lambda v: (uphill(v) - clean).flatten(1).square().sum(1), current)  # noqa: B023
         followed |= found.followed
         with torch.no_grad():
             current = in_box(current + length * found.gradient.sign(), x, radius, clip)

@@ -27,9 +27,9 @@ from robustxai.checks import (
 from robustxai.explainers.gradient import Saliency
 from robustxai.explainers.input_gradient import same_class
 from robustxai.explainers.reduce import read
+from robustxai.metrics.perturbation import derivative, per_sample, unit
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
-from robustxai.perturbation import per_sample, slope, unit
 from robustxai.ranking.certified import score_rows
 from robustxai.ranking.gaps import pair_weights
 from robustxai.ranking.stability import precision_at_k
@@ -219,7 +219,7 @@ def _sum_of_gaps(explain: Explain, t: Tensor, clean: Tensor, k: int, n_pairs: in
     scores, weights = read(explain), pair_weights(clean, k=k)
 
     def pull(x: Tensor) -> tuple[Tensor, bool]:
-        found = slope(lambda v: (scores(v, t).flatten(1) * weights).sum(1), x)
+        found = derivative(lambda v: (scores(v, t).flatten(1) * weights).sum(1), x)
         return -found.gradient, found.linked
 
     return pull

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from robustxai.attacks.budget import Budget
 from robustxai.checks import ROUNDING, check_count, check_generator, check_images, check_name, check_positive
-from robustxai.perturbation import slope
+from robustxai.metrics.perturbation import derivative
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """objective(images, rows) -> (n,), lower is better for the attacker; rows say which exemplars these are."""
@@ -186,7 +186,7 @@ def pgd(
             delta = (clean + (2 * u - 1) * e).clamp(0, 1) - clean
         led = torch.zeros(len(part), dtype=torch.bool, device=x.device)
         for _ in range(steps if float(e.max()) > 0 else 0):
-            g = slope(lambda v: objective(v, rows), clean + delta)  # noqa: B023
+            g = derivative(lambda v: objective(v, rows), clean + delta)  # noqa: B023
             led |= g.followed
             move = (e / 4 if step is None else step) * budget.steepest(g.gradient)
             delta = (clean + budget.within(delta - move)).clamp(0, 1) - clean

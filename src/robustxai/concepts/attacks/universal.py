@@ -24,7 +24,7 @@ from robustxai.concepts.attacks.base import (
     warn_unled,
 )
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
-from robustxai.perturbation import slope
+from robustxai.metrics.perturbation import derivative
 from robustxai.shapes import Images
 
 Goal = Float[Tensor, "m channel height width"]
@@ -111,7 +111,7 @@ class UniversalPushing(Attack):
             for _ in range(self.steps):
                 g = torch.zeros_like(delta)
                 for part in order.split(self.batch_size):
-                    found = slope(lambda v: objective(v, part), (x[part] + delta).clamp(0, 1))  # noqa: B023
+                    found = derivative(lambda v: objective(v, part), (x[part] + delta).clamp(0, 1))  # noqa: B023
                     g += found.gradient.sum(0, keepdim=True)
                 led |= (g != 0).any() & (e > 0)
                 delta = budget.within(

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from robustxai.attacks.budget import Budget
 from robustxai.concepts.attacks.base import pgd
+from robustxai.metrics.perturbation import derivative
 from robustxai.models import logits_of
 from robustxai.nets import accuracy
-from robustxai.perturbation import slope
 from robustxai.scores.explained import two_columns
 
 EPS = 8 / 255
@@ -26,7 +26,7 @@ def adversarial(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     Draws the start from torch's default generator.
     """
     start = (x + (2 * torch.rand_like(x) - 1) * EPS).clamp(0, 1)
-    found = slope(lambda v: _loss(model, v, y), start)
+    found = derivative(lambda v: _loss(model, v, y), start)
     return _loss(model, BOX.project(start + STRIDE * EPS * found.gradient.sign(), x), y)
 
 

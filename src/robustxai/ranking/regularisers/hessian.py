@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from robustxai.checks import check_count, check_k, check_name, check_positive
 from robustxai.explainers.input_gradient import ranked
-from robustxai.perturbation import unit
+from robustxai.metrics.perturbation import unit
 from robustxai.ranking.gaps import pair_weights
 from robustxai.ranking.regularisers.base import Cache, Labels, Regulariser, Scalar
 from robustxai.ranking.regularisers.gap import spread

@@ -1,6 +1,6 @@
 """Small changes of inputs: unit steps, the box around a point, and the gradient of what may have none.
 
-Below all rooms, so that metrics and attacks move inputs alike. Knows tensors only.
+Metrics and attacks move inputs alike. Knows tensors only.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def in_box(
     return x if clip is None else x.clamp(*clip)
 
 
-class Slope(NamedTuple):
+class Derivative(NamedTuple):
     """Values of a function at x, the `gradient` of their sum, and whether a graph links the two (`linked`)."""
 
     values: Tensor
@@ -51,12 +51,12 @@ class Slope(NamedTuple):
         return (self.gradient != 0).flatten(1).any(1)
 
 
-def slope(f: Callable[[Tensor], Tensor], x: Inputs) -> Slope:
+def derivative(f: Callable[[Tensor], Tensor], x: Inputs) -> Derivative:
     """`f` at x and the gradient of the sum of its values: zero where there is none, or where it is not finite.
 
-    >>> slope(lambda v: v.square().sum(1), torch.tensor([[1.0, 2.0]])).gradient
+    >>> derivative(lambda v: v.square().sum(1), torch.tensor([[1.0, 2.0]])).gradient
     tensor([[2., 4.]])
-    >>> slope(lambda v: v.detach().sum(1), torch.tensor([[1.0, 2.0]])).linked
+    >>> derivative(lambda v: v.detach().sum(1), torch.tensor([[1.0, 2.0]])).linked
     False
     """
     with torch.inference_mode(False), torch.enable_grad():
@@ -65,4 +65,4 @@ def slope(f: Callable[[Tensor], Tensor], x: Inputs) -> Slope:
         if values.requires_grad:
             (g,) = torch.autograd.grad(values.sum(), v, allow_unused=True)
     found = torch.zeros_like(v) if g is None else torch.where(torch.isfinite(g), g, 0)
-    return Slope(values.detach(), found.detach(), g is not None)
+    return Derivative(values.detach(), found.detach(), g is not None)
