@@ -22,7 +22,7 @@ from robustxai.manifold_ig import (
 )
 from robustxai.manifold_ig.attribution_attack import RELEASED_WEIGHT
 from robustxai.metrics import pearson
-from robustxai.ranking import TargetMapAttack, TopKAttack
+from robustxai.ranking import Saliency, TargetMapAttack, TopKAttack
 
 EPS = 0.06
 OPTIONS = dict(eps=EPS, steps=20, lr=0.01)
@@ -178,6 +178,16 @@ def test_no_derivative_is_reported_and_bpda_has_one(classifier):
     )
     assert not BPDA(guided, ig)(x, 1).requires_grad
     assert torch.equal(BPDA(guided, ig)(x, 1), guided(x, 1))
+
+
+def test_a_gradient_that_is_rounding_is_not_followed():
+    """The saliency of a two-class ReLU network changes by one factor only: its shares are constant, up to rounding."""
+    model = module(3, lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 12), nn.ReLU(), nn.Linear(12, 2)))
+    attack = AttributionAttack(images(1, 9), **dict(OPTIONS, steps=4))
+    found = attack.perturb(model, images(), explain=Saliency(model))
+    assert found.stuck.all() and torch.equal(found.x, images()) and found.loss.isnan().all()
+    curved = attack.perturb(model, images(), explain=IntegratedGradients(model, n_steps=4))
+    assert curved.followed.all()
 
 
 def test_a_borrowed_derivative_moves_from_the_right_value(classifier):

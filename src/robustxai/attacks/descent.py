@@ -110,7 +110,7 @@ class Descent:
         """What was found, and whether anything that was followed had numbers and a graph to the inputs."""
         x, t = task.x, task.target
         predictions = Predictions(task.networks, x, t, drift=self.drift, weight=self.weights[1])
-        keeper, step = Keeper(self.keep, x, self.weights[0]), self.rule(x)
+        keeper, step = Keeper(self.keep, x), self.rule(x)
         with torch.no_grad():
             clean = task.scores(x, t).detach()
             objective = task.objective(clean)
@@ -158,6 +158,8 @@ class Descent:
 
         So it is for a share of the saliency of a two-class ReLU network: its scale cancels, and nothing else bends.
         """
-        found = derivative(lambda v: objective(explain(v, t)), x)
-        rounding = self.budget.reach(found.gradient) <= 100 * torch.finfo(x.dtype).eps * found.values.abs()
+        weight = self.weights[0]
+        found = derivative(lambda v: objective(explain(v, t)), x, weight=weight)
+        least = 100 * torch.finfo(x.dtype).eps * weight * found.values.abs()
+        rounding = self.budget.reach(found.gradient) <= least
         return found._replace(gradient=torch.where(per_sample(rounding, x), 0, found.gradient))

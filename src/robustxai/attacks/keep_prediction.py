@@ -51,12 +51,12 @@ DRIFTS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 class Keeper:
     """The state of one rule over a batch of n samples: which still move, how far, and the two weights."""
 
-    def __init__(self, name: str, like: Tensor, weight: float = 1.0):
+    def __init__(self, name: str, like: Tensor):
         n = len(like)
         self.name, self.weighs, self.refuses = name, *RULES[name]
         self.scale = like.new_ones(n)
         self.alive = torch.ones(n, dtype=torch.bool, device=like.device)
-        self.weights = like.new_tensor([0.5, 0.5] if name == "hedge" else [weight, 1.0]).expand(n, 2)
+        self.weights = like.new_full((n, 2), 0.5 if name == "hedge" else 1.0)
 
     def combine(self, g: Tensor, drift_g: Tensor) -> Tensor:
         """Gradient of the weighted sum of the attack loss and the drift of the prediction."""
@@ -86,7 +86,8 @@ class Keeper:
 class Predictions:
     """The predictions of networks on clean inputs x (n, ...): who keeps all of them, and how far they have drifted.
 
-    drift: one of `DRIFTS`, times `weight`, summed over networks. Logits with NaN predict nothing, and nothing is kept.
+    drift: one of `DRIFTS`, summed over networks; its gradient is times `weight`. Logits with NaN predict nothing, and
+    nothing is kept.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Predictions:
             return self._same([logits_of(network, x) for network in self.networks])
 
     def drifted(self, x: Inputs) -> tuple[Bool[Tensor, " n"], Derivative]:
-        """`kept`, and the weighted drift (n,) with its gradient."""
+        """`kept`, and the drift (n,) with its weighted gradient."""
         same = []
 
         def drift(v: Tensor) -> PerSample:
@@ -112,9 +113,9 @@ class Predictions:
             same.append(self._same(outputs))
             pairs = zip(outputs, self.clean, strict=True)
             far = [self.drift(_probabilities(logits), clean, self.t) for logits, clean in pairs]
-            return self.weight * torch.stack(far).sum(0)
+            return torch.stack(far).sum(0)
 
-        found = derivative(drift, x)
+        found = derivative(drift, x, weight=self.weight)
         return same[0], found
 
     def _same(self, outputs: Sequence[Logits]) -> Bool[Tensor, " n"]:

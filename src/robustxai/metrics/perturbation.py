@@ -39,7 +39,7 @@ def in_box(
 
 
 class Derivative(NamedTuple):
-    """Values of a function at x, the `gradient` of their sum, and whether a graph links the two (`linked`)."""
+    """Values of a function at x, the `gradient` of their weighted sum, and whether a graph links the two (`linked`)."""
 
     values: Tensor
     gradient: Tensor
@@ -51,8 +51,9 @@ class Derivative(NamedTuple):
         return (self.gradient != 0).flatten(1).any(1)
 
 
-def derivative(f: Callable[[Tensor], Tensor], x: Inputs) -> Derivative:
-    """`f` at x and the gradient of the sum of its values: zero where there is none, or where it is not finite.
+def derivative(f: Callable[[Tensor], Tensor], x: Inputs, *, weight: float = 1.0) -> Derivative:
+    """`f` at x and the gradient of `weight` times the sum of its values: zero where there is none or none that is
+    finite.
 
     >>> derivative(lambda v: v.square().sum(1), torch.tensor([[1.0, 2.0]])).gradient
     tensor([[2., 4.]])
@@ -63,6 +64,6 @@ def derivative(f: Callable[[Tensor], Tensor], x: Inputs) -> Derivative:
         v = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
         values, g = f(v), None
         if values.requires_grad:
-            (g,) = torch.autograd.grad(values.sum(), v, allow_unused=True)
+            (g,) = torch.autograd.grad((weight * values).sum(), v, allow_unused=True)
     found = torch.zeros_like(v) if g is None else torch.where(torch.isfinite(g), g, 0)
     return Derivative(values.detach(), found.detach(), g is not None)
