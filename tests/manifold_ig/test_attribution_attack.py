@@ -15,7 +15,7 @@ from robustxai.manifold_ig import (
     ManifoldIG,
     SaliencyOf,
     ShuffledChange,
-    borrowed,
+    bpda_guide,
     frozen,
     saliency,
     shares,
@@ -193,7 +193,7 @@ def test_a_gradient_that_is_rounding_is_not_followed():
 def test_a_borrowed_derivative_moves_from_the_right_value(classifier):
     x, target = images(), torch.tensor([0, 3, 2, 1])
     guided, behind = GuidedIG(classifier, n_steps=8), IntegratedGradients(classifier, n_steps=8)
-    shifted = borrowed(guided, behind)(x)
+    shifted = bpda_guide(guided, behind)(x)
     v = x.clone().requires_grad_()
     value = shifted(v, target)
     torch.testing.assert_close(value.detach(), guided.attribute(x, target))
@@ -208,7 +208,7 @@ def test_a_borrowed_derivative_moves_from_the_right_value(classifier):
     wanted = images(seed=5)
     goal = shares(guided(wanted, target))
     attack = AttributionAttack(maps=goal, eps=0.1, steps=10, lr=0.02, refresh=2)
-    found = attack.perturb(classifier, x, target, explain=guided, guide=borrowed(guided, behind))
+    found = attack.perturb(classifier, x, target, explain=guided, guide=bpda_guide(guided, behind))
     assert (found.loss <= found.clean_loss).all() and found.moved.any() and found.kept.all()
 
 

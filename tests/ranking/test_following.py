@@ -326,7 +326,7 @@ ADAM = pytest.mark.skipif(not adam_stays_on_its_device(), reason="torch's Adam i
 @pytest.mark.parametrize("what", ["explainers", pytest.param("attacks", marks=ADAM), "measures", "tables"])
 def test_another_default_device_changes_nothing(what):
     """G10: what is made inside is made where its tensors are; 'meta' stands for a device that is not here."""
-    from robustxai.ranking import adult_like, dffot, prepare, random_control, table
+    from robustxai.ranking import adult_like, dffot, load_table, prepare, random_control
 
     def run():
         model, x = cnn(), images(3)
@@ -347,7 +347,7 @@ def test_another_default_device_changes_nothing(what):
         return [
             adult_like(60).x,
             prepare(adult_like(60)).train[0],
-            table("synth", limit=60).test[0],
+            load_table("synth", limit=60).test[0],
             prepare((np.arange(80.0).reshape(40, 2), [i % 2 for i in range(40)])).train[0],
         ]
 

@@ -16,18 +16,18 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from robustxai.ace.attack_state import Count, State
+from robustxai.ace.attack_state import State
 from robustxai.ace.checks import classify, target_class
 from robustxai.ace.chunks import Chunks
 from robustxai.ace.diffusion_filter import DiffusionFilter, check_filter
 from robustxai.ace.filter_gradients import ROUTES, class_gradient, passes
-from robustxai.ace.image_noise import Seeds, draw, image_generators
+from robustxai.ace.image_noise import Seeds, draw_noise, image_generators
 from robustxai.ace.losses import DISTANCES, SCHEDULES, distance_gradient, distance_weight
 from robustxai.attacks.budget import Budget
 from robustxai.checks import check_count, check_images, check_name, check_number
 from robustxai.eval_mode import check_calm
 from robustxai.models import Network
-from robustxai.shapes import Images, Logits
+from robustxai.shapes import Count, Images, Logits
 
 Watch = Callable[[Count, Count, Images], object]
 CW_SHIFT = 1e-5
@@ -105,7 +105,7 @@ class Attack:
         tau = 0 if filter is None else filter.tau
         gradients, answers = [], []
         for _ in range(self.draws if tau else 1):
-            noise = draw(image, state.generators, tau)
+            noise = draw_noise(image, state.generators, tau)
 
             def part(rows: slice, noise: Tensor = noise) -> tuple[Tensor, ...]:
                 return class_gradient(

@@ -23,7 +23,7 @@ Objective = Callable[[Tensor], Tensor]
 """From scores (n, ...) to the loss (n,) of the attacker, lower is better."""
 
 
-class Task(NamedTuple):
+class DescentTask(NamedTuple):
     """One batch under attack.
 
     x: clean inputs (n, ...). first: where the search begins. target: explained classes (n,). networks: whose prediction
@@ -41,7 +41,7 @@ class Task(NamedTuple):
     refresh: int
 
 
-class Path:
+class DescentTrace:
     """What a batch has come past: the best iterate with the clean prediction, the losses, the counts."""
 
     def __init__(self, x: Tensor, clean_loss: Tensor):
@@ -106,7 +106,7 @@ class Descent:
         self.look = None if look is None else check_count("look", look)
         self.refresh = check_count("refresh", refresh)
 
-    def descend(self, task: Task) -> tuple[Attacked, bool]:
+    def descend(self, task: DescentTask) -> tuple[Attacked, bool]:
         """What was found, and whether anything that was followed had numbers and a graph to the inputs."""
         x, t = task.x, task.target
         predictions = Predictions(task.networks, x, t, drift=self.drift, weight=self.weights[1])
@@ -115,7 +115,7 @@ class Descent:
             clean = task.scores(x, t).detach()
             objective = task.objective(clean)
             current = self._beginning(task, predictions)
-            path = Path(x, objective(clean))
+            path = DescentTrace(x, objective(clean))
         every = self.look or (1 if task.guide is None else task.refresh)
         same, drift, ahead = torch.ones_like(t, dtype=torch.bool), None, task.scores
         for i in range(self.steps + 1):
@@ -148,7 +148,7 @@ class Descent:
                 path.steps += (current != before).flatten(1).any(1)
         return path.result(t, predictions, self.budget), path.linked
 
-    def _beginning(self, task: Task, predictions: Predictions) -> Tensor:
+    def _beginning(self, task: DescentTask, predictions: Predictions) -> Tensor:
         """Where the search begins: `first` inside the budget, where it keeps the prediction."""
         first = self.budget.project(task.first, task.x)
         return torch.where(per_sample(predictions.kept(first), first), first, task.x)

@@ -6,14 +6,11 @@ A guide is a function from the current inputs to an explainer, such as `explain.
 import inspect
 import itertools
 import warnings
-from collections.abc import Callable
 
 from torch import Tensor, nn
 
 from robustxai.nets.softplus import set_beta, softplus_copy
-from robustxai.shapes import Explain
-
-Guide = Callable[[Tensor], Explain]
+from robustxai.shapes import Explain, Guide
 
 
 def softened(explain: Explain, beta: float) -> tuple[nn.Module, Explain] | None:

@@ -27,16 +27,17 @@ RATE = 1e-4
 """Learning rate of the second objective's weight, as released."""
 
 
-class Rule(NamedTuple):
+class KeepRule(NamedTuple):
     """weighs: the drift of the prediction is a second objective. refuses: a step that flips it is undone."""
 
     weighs: bool
     refuses: bool
 
 
-RULES = {
-    "reject": Rule(False, True), "early_stop": Rule(False, True), "gda": Rule(True, False), "hedge": Rule(True, False),
-    "weigh": Rule(True, False), "stop": Rule(True, True),
+RULES_BY_NAME = {
+    "reject": KeepRule(False, True), "early_stop": KeepRule(False, True),
+    "gda": KeepRule(True, False), "hedge": KeepRule(True, False),
+    "weigh": KeepRule(True, False), "stop": KeepRule(True, True),
 }  # fmt: skip
 """Those of `KEEP`; "weigh" gives the drift a fixed weight, and "stop" also stops at a flip."""
 
@@ -53,7 +54,7 @@ class Keeper:
 
     def __init__(self, name: str, like: Tensor):
         n = len(like)
-        self.name, self.weighs, self.refuses = name, *RULES[name]
+        self.name, self.weighs, self.refuses = name, *RULES_BY_NAME[name]
         self.scale = like.new_ones(n)
         self.alive = torch.ones(n, dtype=torch.bool, device=like.device)
         self.weights = like.new_full((n, 2), 0.5 if name == "hedge" else 1.0)

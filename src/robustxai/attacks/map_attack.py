@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from robustxai.attacks.budget import NORMS, Budget
-from robustxai.attacks.descent import Descent, Objective, Task
-from robustxai.attacks.following import Guide, surrogate, warn_unfollowed
+from robustxai.attacks.descent import Descent, DescentTask, Objective
+from robustxai.attacks.following import surrogate, warn_unfollowed
 from robustxai.attacks.keep_prediction import KEEP
 from robustxai.attacks.result import Attacked, joined
 from robustxai.attacks.steps import Steepest
@@ -22,7 +22,7 @@ from robustxai.checks import as_target, check_count, check_name, check_positive
 from robustxai.explainers.gradient import Saliency
 from robustxai.explainers.reduce import read
 from robustxai.models import Network, logits_of
-from robustxai.shapes import Explain, Inputs, Target
+from robustxai.shapes import Explain, Guide, Inputs, Target
 
 
 class MapAttack(Descent):
@@ -77,7 +77,7 @@ class MapAttack(Descent):
             for i in range(0, len(x), self.batch_size):
                 rows = slice(i, i + self.batch_size)
                 part = x[rows], first[rows], t[rows], networks, scores, partial(objectives, rows)
-                found.append(self.descend(Task(*part, ahead, refresh)))
+                found.append(self.descend(DescentTask(*part, ahead, refresh)))
         if not any(linked for _, linked in found):
             warn_unfollowed()
         return joined([one for one, _ in found])

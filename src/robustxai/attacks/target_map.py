@@ -13,13 +13,13 @@ from torch import Tensor
 
 from robustxai.attacks.budget import Budget
 from robustxai.attacks.descent import Objective
-from robustxai.attacks.following import Guide, annealed, softened
+from robustxai.attacks.following import annealed, softened
 from robustxai.attacks.map_attack import MapAttack
 from robustxai.attacks.steps import Adam
 from robustxai.checks import check_count, check_positive, shown
 from robustxai.explainers.reduce import shares
 from robustxai.models import Network
-from robustxai.shapes import Explain
+from robustxai.shapes import Explain, Guide
 
 
 class TargetMapAttack(MapAttack):

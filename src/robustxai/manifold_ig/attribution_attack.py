@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from robustxai import checks
 from robustxai.attacks.budget import Budget
-from robustxai.attacks.descent import Objective, Task
+from robustxai.attacks.descent import DescentTask, Objective
 from robustxai.attacks.map_attack import MapAttack
 from robustxai.attacks.result import Attacked
 from robustxai.attacks.steps import Adam
@@ -26,7 +26,7 @@ from robustxai.explainers.reduce import shares
 from robustxai.models import Network
 from robustxai.shapes import Explain, Inputs
 
-KEEP = ("weigh", "stop")
+KEEP_RULES = ("weigh", "stop")
 RELEASED_WEIGHT = 192**4 * 1e6 / 1e17
 """1 / 73.6: the released weight of the output term beside d^2 * MSE of the maps, d = 192^2 (spec 4.2)."""
 
@@ -85,7 +85,7 @@ class AttributionAttack(MapAttack):
             checks.check_batch("images", images)
         if maps is not None:
             checks.check_finite("maps", torch.as_tensor(maps), "maps")
-        checks.check_name("keep", keep, KEEP)
+        checks.check_name("keep", keep, KEEP_RULES)
         super().__init__(
             Budget(None if eps is None else check_positive("eps", eps), "linf", clip),
             partial(Adam, lr=check_positive("lr", lr)),
@@ -117,7 +117,7 @@ class AttributionAttack(MapAttack):
 
         return objective
 
-    def descend(self, task: Task) -> tuple[Attacked, bool]:
+    def descend(self, task: DescentTask) -> tuple[Attacked, bool]:
         """As of every descent; the losses of what was not attacked are NaN."""
         found, linked = super().descend(task)
         lost = found.stuck

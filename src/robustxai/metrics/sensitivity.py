@@ -15,18 +15,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import ROUNDING, check_batch, check_callable, check_count, check_number, check_positive
-from robustxai.shapes import Inputs
+from robustxai.shapes import Guide, Inputs
 
 from .explained import asking
 from .inputs import as_generator
 from .maps import nan_where, unusable
 from .perturbation import derivative, in_box, per_sample
 
-Target = Any  # an int, integers (n,), or None
-Explain = Any  # explain(x, target) -> attributions (n, ...), or an object with such an `.attribute`
+AnyExplainer = Any  # explain(x, target) -> attributions (n, ...), or an object with such an `.attribute`
 Ask = Callable[[Tensor], Tensor]
-Guide = Callable[[Tensor], Explain]
-Range = tuple[float | int, float | int] | None
+Clip = tuple[float | int, float | int] | None
 
 
 class Sensitivity(NamedTuple):
@@ -44,13 +42,13 @@ class Sensitivity(NamedTuple):
 
 
 def max_sensitivity(
-    explain: Explain,
+    explain: AnyExplainer,
     x: Inputs,
-    target: Target = None,
+    target: Any = None,
     *,
     radius: float | int = 0.02,
     draws: int = 10,
-    clip: Range = None,
+    clip: Clip = None,
     generator: torch.Generator | None = None,
 ) -> Sensitivity:
     """The largest of `draws` uniform changes in the box of half side `radius` (Captum's definition).
@@ -79,16 +77,16 @@ def max_sensitivity(
 
 
 def optimised_sensitivity(
-    explain: Explain,
+    explain: AnyExplainer,
     x: Inputs,
-    target: Target = None,
+    target: Any = None,
     *,
     radius: float | int = 0.02,
     steps: int = 20,
     step: float | int | None = None,
     draws: int = 10,
     guide: Guide | None = None,
-    clip: Range = None,
+    clip: Clip = None,
     generator: torch.Generator | None = None,
 ) -> Sensitivity:
     """`max_sensitivity`, and from its best change on `steps` sign steps uphill: never below the random value.
@@ -134,7 +132,7 @@ def optimised_sensitivity(
     return Sensitivity(nan_where(found.value, lost), found.x)
 
 
-def _range(x: Tensor, clip: Range) -> Range:
+def _range(x: Tensor, clip: Clip) -> Clip:
     """The clip as it is: None, or (low, high) around x."""
     if clip is None:
         return None

@@ -50,9 +50,6 @@ class RankingAttack(GradientAttack):
         return lambda scores: (weights * read(scores)).sum(1)
 
 
-ERAttack = RankingAttack
-
-
 class MSEAttack(GradientAttack):
     """The MSE attack (spec 4.3): maximise the squared distance between explanation and clean explanation.
 

@@ -36,7 +36,7 @@ from robustxai.ranking.stability import precision_at_k
 from robustxai.ranking.thickness import ordered
 from robustxai.shapes import Explain, Inputs, PerSample, Target
 
-DIRECTIONS = ("sum", "common")
+BREAK_DIRECTIONS = ("sum", "common")
 
 
 class Break(NamedTuple):
@@ -156,7 +156,7 @@ def iterations_to_break(
     torch.Size([3])
     """
     check_perturb(model, x, None)
-    check_name("direction", direction, DIRECTIONS)
+    check_name("direction", direction, BREAK_DIRECTIONS)
     size, max_steps = check_positive("step", step), check_count("max_steps", max_steps)
     explain = Saliency(model) if explain is None else explain  # pyright: ignore[reportArgumentType]
     scores, linked = read(explain), False

@@ -19,7 +19,7 @@ from robustxai.attacks.budget import Budget
 from robustxai.checks import ROUNDING, check_count, check_generator, check_images, check_name, check_positive
 from robustxai.metrics.perturbation import derivative
 
-Objective = Callable[[Tensor, Tensor], Tensor]
+RowObjective = Callable[[Tensor, Tensor], Tensor]
 """objective(images, rows) -> (n,), lower is better for the attacker; rows say which exemplars these are."""
 LEVELS = 255
 STARTS = ("zero", "uniform")
@@ -101,7 +101,7 @@ def level_of(eps: float | int) -> float:
     return levels_of(eps)[0]
 
 
-def check(x: Tensor) -> None:
+def check_exemplars(x: Tensor) -> None:
     """What every attack takes for exemplars: images on the uint8 grid. Raises ValueError."""
     check_images("x", x)
     if not on_grid(x):
@@ -110,7 +110,7 @@ def check(x: Tensor) -> None:
         )
 
 
-def check_options(step: float | None, steps: int, start: str, batch_size: int) -> tuple[int, int]:
+def check_attack_options(step: float | None, steps: int, start: str, batch_size: int) -> tuple[int, int]:
     """`steps` and `batch_size` as integers. Raises ValueError for what no attack can run with."""
     check_name("start", start, STARTS)
     if step is not None:
@@ -118,7 +118,7 @@ def check_options(step: float | None, steps: int, start: str, batch_size: int) -
     return check_count("steps", steps), check_count("batch_size", batch_size)
 
 
-class Attack:
+class ExemplarAttack:
     """The options that all attacks have.
 
     eps: budget in [0, 1] of the largest change of a pixel; step: of every iteration, a quarter of eps by default
@@ -136,13 +136,13 @@ class Attack:
         batch_size: int = 128,
     ) -> None:
         levels_of(eps)
-        self.steps, self.batch_size = check_options(step, steps, start, batch_size)
+        self.steps, self.batch_size = check_attack_options(step, steps, start, batch_size)
         self.eps, self.step, self.start = eps, step, start
 
     def minimise(
         self,
         x: Float[Tensor, "n channel height width"],
-        objective: Objective,
+        objective: RowObjective,
         eps: float | int | Sequence[float] | None = None,
         generator: torch.Generator | None = None,
     ) -> Perturbed:
@@ -155,7 +155,7 @@ class Attack:
 
 def pgd(
     x: Float[Tensor, "n channel height width"],
-    objective: Objective,
+    objective: RowObjective,
     *,
     eps: float | int | Sequence[float],
     step: float | None = None,
@@ -166,11 +166,11 @@ def pgd(
 ) -> Perturbed:
     """Signed gradient steps inside the box, rounding at the end; a sweep of eps runs in the batch (spec 4.1).
 
-    Options as in `Attack`. Warns where the objective has no gradient at all: then nothing was attacked.
+    Options as in `ExemplarAttack`. Warns where the objective has no gradient at all: then nothing was attacked.
     """
-    check(x)
+    check_exemplars(x)
     check_generator("generator", generator)
-    steps, batch_size = check_options(step, steps, start, batch_size)
+    steps, batch_size = check_attack_options(step, steps, start, batch_size)
     x, levels = x.detach(), levels_of(eps)
     n = len(x)
     which = torch.arange(n, device=x.device).repeat(len(levels))
@@ -231,6 +231,6 @@ def packed(
 
 
 @torch.no_grad()
-def values(images: Tensor, rows: Tensor, objective: Objective) -> Float[Tensor, " n"]:
+def values(images: Tensor, rows: Tensor, objective: RowObjective) -> Float[Tensor, " n"]:
     """The objective without a graph."""
     return objective(images, rows)

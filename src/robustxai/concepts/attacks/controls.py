@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robustxai.attacks.budget import Budget
 from robustxai.checks import check_count, check_generator
-from robustxai.concepts.attacks.base import Perturbed, check, in_bytes, level_of
+from robustxai.concepts.attacks.base import Perturbed, check_exemplars, in_bytes, level_of
 from robustxai.shapes import Images
 
 CONTROLS = ("sign noise", "permuted", "shuffled", "negated")
@@ -26,7 +26,7 @@ def sign_noise(x: Images, eps: float | int, *, generator: torch.Generator) -> Im
     >>> (255 * (moved - x)).round().abs().unique()
     tensor([8.])
     """
-    check(x)
+    check_exemplars(x)
     check_generator("generator", generator)
     eps = level_of(eps)
     signs = torch.randint(2, x.shape, generator=generator, device=generator.device).to(x) * 2 - 1

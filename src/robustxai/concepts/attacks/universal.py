@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from robustxai.checks import check_images
 from robustxai.concepts.activations import check_model, check_runs, check_size
 from robustxai.concepts.attacks.base import (
-    Attack,
+    ExemplarAttack,
     Perturbed,
-    check,
+    check_exemplars,
     in_bytes,
     levels_of,
     packed,
@@ -25,7 +25,7 @@ from robustxai.concepts.attacks.base import (
 )
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
 from robustxai.metrics.perturbation import derivative
-from robustxai.shapes import Images
+from robustxai.shapes import Images, OtherImages
 
 Goal = Float[Tensor, "m channel height width"]
 
@@ -44,7 +44,7 @@ class Universal(Perturbed):
 
     def apply(self, x: Images) -> Float[Tensor, "*sweep n channel height width"]:
         """Other exemplars of the same size with the perturbation added, within eps, on the uint8 grid."""
-        check(x)
+        check_exemplars(x)
         check_size("x", x, "the perturbation", self.clean)
         if not isinstance(self.eps, tuple):
             return in_bytes(self.eps).project(x + self.shared, x)
@@ -53,7 +53,7 @@ class Universal(Perturbed):
         )
 
 
-class UniversalPushing(Attack):
+class UniversalPushing(ExemplarAttack):
     """Minimise the mean pushing distance over exemplars with one shared delta: mean gradient, sign step, projection.
 
     Other arguments as in `TokenPushing`.
@@ -85,13 +85,13 @@ class UniversalPushing(Attack):
         self,
         model: nn.Module,
         x: Images,
-        towards: Goal,
+        towards: OtherImages,
         *,
         eps: float | int | Sequence[float] | None = None,
     ) -> Universal:
         """Find the perturbation on exemplars `x`, pixels k/255; apply it to others with the result's `apply`."""
         check_model(model, [self.layer])
-        check(x)
+        check_exemplars(x)
         check_images("towards", towards)
         check_size("towards", towards, "x", x)
         check_runs(model, x, [self.layer])

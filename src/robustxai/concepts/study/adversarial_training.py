@@ -12,7 +12,7 @@ from robustxai.attacks.budget import Budget
 from robustxai.concepts.attacks.base import pgd
 from robustxai.metrics.perturbation import derivative
 from robustxai.models import logits_of
-from robustxai.nets import accuracy
+from robustxai.nets import accuracy_of
 from robustxai.scores.explained import two_columns
 
 EPS = 8 / 255
@@ -42,4 +42,4 @@ def attacked_accuracy(model: nn.Module, x: Tensor, y: Tensor, *, steps: int = 20
         return -_loss(model, images, y[rows], "none")
 
     found = pgd(x, objective, eps=EPS, steps=steps)
-    return accuracy(model, found.x, y) if bool(found.followed.any()) else float("nan")
+    return accuracy_of(model, found.x, y) if bool(found.followed.any()) else float("nan")

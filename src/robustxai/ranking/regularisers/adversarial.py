@@ -8,8 +8,9 @@ from torch import nn
 from robustxai.attacks.budget import Budget
 from robustxai.checks import check_count, check_positive
 from robustxai.explainers.input_gradient import ranked
-from robustxai.ranking.regularisers.base import Cache, Labels, Regulariser, Scalar
+from robustxai.ranking.regularisers.base import CachedBatch, Labels, Regulariser
 from robustxai.ranking.regularisers.gap import Gap
+from robustxai.ranking.regularisers.weighting import Scalar
 from robustxai.shapes import Inputs
 
 
@@ -55,17 +56,17 @@ class AdversarialTraining(Regulariser):
         """ValueError unless 1 <= k < d and the pairs exist."""
         self.gap.check(model, x, y)
 
-    def term(self, cache: Cache) -> Scalar:
+    def term(self, cache: CachedBatch) -> Scalar:
         """Cross-entropy at the moved inputs."""
-        return Cache(cache.model, self.moved(cache), cache.y).ce
+        return CachedBatch(cache.model, self.moved(cache), cache.y).ce
 
-    def moved(self, cache: Cache) -> Inputs:
+    def moved(self, cache: CachedBatch) -> Inputs:
         """The attacked inputs; the ranking of the clean input decides the pairs."""
         x = centre = cache.x.detach()
         clean = cache.gradient(self.score, self.target)
         weights = self.gap.weights(ranked(clean.detach()), clean)
         for step in range(self.steps):
-            now = Cache(cache.model, x, cache.y) if step else cache
+            now = CachedBatch(cache.model, x, cache.y) if step else cache
             gaps = (weights * now.gradient(self.score, self.target).abs()).sum()
             (g,) = torch.autograd.grad(gaps, now.x, retain_graph=now is cache)
             x = self.budget.project(x - self.length * self.budget.steepest(g), centre)
