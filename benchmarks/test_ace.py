@@ -17,7 +17,7 @@ from robustxai.ace.study.routes_and_realism import modes
 from robustxai.ace.study.study import OPTIONS, TAU, Study, held_back
 from robustxai.metrics import bootstrap_interval
 from robustxai.nets import CompactResNet
-from robustxai.records import joined
+from robustxai.records import joined_rows
 
 CHAPTER = "ace"
 GRADIENTS = "one gradient through the filter, tau 5, 32 px, 16 images, one thread"
@@ -127,7 +127,7 @@ def test_fast_mode_on_faces_held_back(benchmark):
         both = part["joint"]["flip"].bool() & part["fast"]["flip"].bool()
         for row in part.values():
             row["cout where both flip"] = row["cout"].masked_fill(~both, torch.nan)
-    whole, rows = joined(parts), []
+    whole, rows = joined_rows(parts), []
     goal = "-0.02 or more"
     targets = {"flip": goal, "cout": goal, "cout where both flip": None, "transfer": None, "l0": None}
     for name, target in targets.items():

@@ -14,8 +14,8 @@ from robustxai.ranking import (
     AdversarialTraining,
     ExactHessian,
     MSEAttack,
-    Objective,
     RankingAttack,
+    RegularisedLoss,
     Saliency,
 )
 
@@ -37,7 +37,7 @@ def step(regularisers, *, images: bool = False):
     model = (SmallConvNet(generator=g) if images else MLP(28, generator=g)).eval()
     x = torch.rand(128, 1, 8, 8, generator=g) if images else torch.randn(128, 28, generator=g)
     y = torch.arange(128) % (10 if images else 2)
-    rule, loss = torch.optim.Adam(model.parameters(), 1e-5, fused=True), Objective(regularisers)
+    rule, loss = torch.optim.Adam(model.parameters(), 1e-5, fused=True), RegularisedLoss(regularisers)
 
     def run():
         for _ in range(10):

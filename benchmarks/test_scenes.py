@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from robustxai.data.scenes import menagerie, render_menagerie
-from robustxai.data.scenes.animals import ANIMALS, draw
+from robustxai.data.scenes.animals import ANIMALS, draw_animal
 from robustxai.data.scenes.menagerie import FACTOR_NAMES, FACTORS
 
 SIZE, COUNT, TARGET = 64, 640, 1000
@@ -33,7 +33,7 @@ def outlines(points: int = 96) -> dict[str, list[tuple[str, list[list[tuple[floa
     shapes = {}
     for name in ANIMALS:
         shapes[name] = []
-        for layer in draw(name, p, zero, zero):
+        for layer in draw_animal(name, p, zero, zero):
             inside = (layer.distance[0] < 0).nonzero()
             rows = inside[:, 0].unique()
             left = [(float(axis[inside[inside[:, 0] == r, 1].min()]), float(axis[r])) for r in rows]

@@ -150,17 +150,18 @@ COUNTERFACTUALS = ("ace.PGD", "ace.GD", "ace.CW", "ace.ACE")
 
 OTHERS = {
     "a result: what an attack, a method or a study found": (
-        "ranking.Attacked ranking.Bounds ranking.Break ranking.Counterexample ranking.DecisionFlip ranking.Fitted "
-        "ranking.Measured ranking.Row ranking.Score ranking.Selection ranking.Sensitivity ranking.Table "
-        "manifold_ig.Attacked manifold_ig.Attribution manifold_ig.Bounds manifold_ig.Geodesic manifold_ig.ReleasedPath "
+        "ranking.Attacked ranking.ThicknessBounds ranking.Break ranking.Counterexample ranking.DecisionFlip "
+        "ranking.Fitted ranking.Measured ranking.SettingRow ranking.SelectionScore ranking.Selection "
+        "ranking.SensitivityEstimates ranking.Table manifold_ig.Attacked manifold_ig.Attribution "
+        "manifold_ig.EnergyBounds manifold_ig.Geodesic manifold_ig.ReleasedPath "
         "ace.Counterfactual concepts.Cell concepts.FittedCAVs concepts.Perturbed concepts.Rendered concepts.TCAVResult "
         "concepts.Universal concepts.Negatives"
     ),
     "a base class, or a protocol": "ranking.GradientAttack ranking.Regulariser manifold_ig.PathExplainer ace.Attack",
     "a loss on weights: diffgradcam/test_attacks.py and ranking/test_regularisers.py": (
         "diffgradcam.FoolingLoss diffgradcam.HeoActive diffgradcam.HeoCentreMass diffgradcam.HeoLocation "
-        "diffgradcam.HeoTopK diffgradcam.ShamLoss ranking.AdversarialTraining ranking.Cache ranking.ExactHessian "
-        "ranking.FDHessian ranking.Gap ranking.Objective ranking.R2ET ranking.SSR manifold_ig.VAELoss "
+        "diffgradcam.HeoTopK diffgradcam.ShamLoss ranking.AdversarialTraining ranking.CachedBatch ranking.ExactHessian "
+        "ranking.FDHessian ranking.Gap ranking.RegularisedLoss ranking.R2ET ranking.SSR manifold_ig.VAELoss "
         "manifold_ig.ConvFeatures"
     ),
     "an attack on weights that is a network": "diffgradcam.ShiftAttack",

@@ -48,7 +48,7 @@ ROWS: dict[str, Row] = {
     "ace.distance": fn(A.distance, x=X, moved=X2),
     "ace.distance_gradient": fn(A.distance_gradient, x=X, moved=X2),
     "ace.distance_weight": fn(A.distance_weight, step=T, steps=5),
-    "ace.draw": fn(A.draw, x=X, generators=[dice(i) for i in range(3)], count=2),
+    "ace.draw_noise": fn(A.draw_noise, x=X, generators=[dice(i) for i in range(3)], count=2),
     "ace.fewer": fn(A.fewer, timesteps=(0, 10, 20), steps=2),
     "ace.image_generators": fn(A.image_generators, x=X, seed=0),
     "ace.passes": fn(A.passes, filter=FILTER, route="full"),

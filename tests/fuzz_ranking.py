@@ -72,8 +72,8 @@ ROWS: dict[str, Row] = {
             (R.AdversarialTraining, dict(k=2, eps=0.1, steps=1)),
         )
     },
-    "ranking.Objective": cls(
-        R.Objective, "__call__", dict(regularisers=[R.SSR()]), model=MLP, x=TABLE, y=ROWS_Y
+    "ranking.RegularisedLoss": cls(
+        R.RegularisedLoss, "__call__", dict(regularisers=[R.SSR()]), model=MLP, x=TABLE, y=ROWS_Y
     ),
     "ranking.adult_like": fn(R.adult_like, n=20),
     "ranking.attacked_precision": fn(R.attacked_precision, explain=READ, x=TABLE, attacked=FOUND, k=2),
@@ -94,7 +94,9 @@ ROWS: dict[str, Row] = {
     "ranking.suff": fn(R.suff, model=MLP, x=TABLE, scores=READ(TABLE), target=ROWS_Y),
     "ranking.dffot": fn(R.dffot, model=MLP, x=TABLE, scores=READ(TABLE)),
     "ranking.explained": fn(R.explained, logits=LOGITS, target=T),
-    "ranking.fit": fn(R.fit, model=N.MLP(6, 3, widths=(4,)), data=(TABLE, ROWS_Y), epochs=1),
+    "ranking.fit_regularised": fn(
+        R.fit_regularised, model=N.MLP(6, 3, widths=(4,)), data=(TABLE, ROWS_Y), epochs=1
+    ),
     "ranking.gradient": fn(R.gradient, model=MLP, x=TABLE, target=ROWS_Y),
     "ranking.logits_and_gradient": fn(R.logits_and_gradient, model=MLP, x=TABLE, target=ROWS_Y),
     "ranking.iteration_bound": fn(R.iteration_bound, radius=draw(3), step=0.1),
@@ -174,7 +176,7 @@ ROWS: dict[str, Row] = {
         R.select_weights,
         {"candidates.element": "what `measure` understands"},
         candidates=[{"lam": 1.0}],
-        measure=lambda options, seed: R.Score(0.9, 0.5),
+        measure=lambda options, seed: R.SelectionScore(0.9, 0.5),
         reference=0.9,
     ),
 }

@@ -85,20 +85,20 @@ LEFT_OUT = {
     "reads, writes or fetches files: the tests of each room": (
         "claims.Run claims.check claims.finish claims.share claims.skip claims.start claims.table claims.benchmarks "
         "claims.coverage nets.pretrained nets.save_weights nets.zoo nets.WeightsError ranking.from_csv "
-        "ranking.prepared ranking.table nets.TorchvisionClassifier nets.HeadedClassifier"
+        "ranking.prepared ranking.load_table nets.TorchvisionClassifier nets.HeadedClassifier"
     ),
     "trains for seconds; made of calls that have rows": (
         "ranking.evaluate ranking.fine_tune ranking.measure ranking.pretrain"
     ),
     "a record that is read and never fed": (
-        "claims.Claim claims.Coverage nets.Entry nets.History metrics.Curve metrics.Infidelity metrics.Information "
+        "claims.Claim claims.Coverage nets.ZooEntry nets.History metrics.Curve metrics.Infidelity metrics.Information "
         "metrics.Interval metrics.Mean metrics.Sensitivity ranking.Setting ranking.Method ace.Schedule ace.Calls "
         + next(names for why, names in OTHERS.items() if why.startswith("a result"))
     ),
     "a base class; its classes have rows": (
-        "ace.Attack ranking.GradientAttack ranking.Regulariser manifold_ig.PathExplainer ranking.Cache "
+        "ace.Attack ranking.GradientAttack ranking.Regulariser manifold_ig.PathExplainer ranking.CachedBatch "
         "diffgradcam.FoolingLoss"
     ),
     "another name of a row": "manifold_ig.released_geodesic_reference",
-    "wires other calls together": "ace.Chunks manifold_ig.borrowed",
+    "wires other calls together": "ace.Chunks manifold_ig.bpda_guide",
 }

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-from robustxai.capture import Calls, Layer, find_layers, observed
+from robustxai.capture import CallCounter, Layer, find_layers, observed
 from robustxai.checks import check_count, check_images, check_number, check_share
 from robustxai.eval_mode import check_calm
 from robustxai.models import as_logits, find_head, logits_of
@@ -158,7 +158,7 @@ def test_watchers_nest_replace_outputs_and_go_when_the_block_fails():
 def test_layers_by_name_module_and_call():
     model = net()
     assert Layer(model, model[1]).name == "1" and repr(Layer(model, "1:3")) == "1:3"
-    calls = Calls(Layer(model, "1"))
+    calls = CallCounter(Layer(model, "1"))
     assert calls.wanted() and not calls.wanted()
     with pytest.raises(ValueError, match="'1:1' to '1:2'"):
         calls.check()

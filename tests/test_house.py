@@ -203,3 +203,61 @@ def test_large_functions_are_seen() -> None:
         assert too_large(f'class A:\n    """{says}"""\n    def f(self, {nine}): pass')
     assert too_large("def f():\n" + "    x = 1\n" * 60) == ["f: 61 lines, 0 parameters"]
     assert not too_large('def f():\n    """Long.\n' + "\n" * 90 + '    """\n' + "    x = 1\n" * 59)
+
+
+WORLDS = {"FACTORS", "FACTOR_NAMES", "PARTS"}
+"""What every rendered world of `data/scenes` says of itself."""
+
+SHARED_BY_STUDIES = {
+    *{
+        "Study",
+        "Task",
+        "Photographs",
+        "Record",
+        "Methods",
+        "ablation",
+        "sweep",
+        "faces",
+    },  # a study and its tables
+    *{"build", "build_classifiers", "zoo_name", "materials"},  # recipes, and sets of images for one study
+}
+"""What studies name alike because it is the same thing, each for its own chapter."""
+
+
+def names_of(source: str, *, constants: bool = True) -> list[str]:
+    """Public classes, functions, aliases and constants that a module defines; variables of types are none."""
+    found = []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found.append(node.name)
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        value = ast.unparse(node.value) if isinstance(node, ast.Assign) else ""
+        names = [] if value.startswith("TypeVar(") else [t.id for t in targets if isinstance(t, ast.Name)]
+        found += [name for name in names if constants or not name.isupper()]
+    return [name for name in found if not name.startswith("_")]
+
+
+def test_names_of_a_module_are_read() -> None:
+    source = (
+        "import a\nclass A: pass\ndef f(): pass\ndef _g(): pass\nB: int = 1\nAlias = A\nT = TypeVar('T')\n"
+    )
+    assert names_of(source) == ["A", "f", "B", "Alias"]
+    assert names_of(source, constants=False) == ["A", "f", "Alias"]
+
+
+def test_a_public_name_means_one_thing() -> None:
+    """Outside of studies a name is defined once; in them constants are settings of an experiment, and stay local."""
+    source = ROOT / "src" / "robustxai"
+    found: dict[str, list[Path]] = {}
+    for path in sorted(source.rglob("*.py")):
+        parts = path.relative_to(source).parts
+        if any(part.startswith("_") for part in parts[:-1]) or path.stem == "__init__":
+            continue  # commands; rooms only hand on what modules define
+        for name in names_of(path.read_text(encoding="utf-8"), constants="study" not in parts):
+            found.setdefault(name, []).append(path.relative_to(source))
+    worlds = {name for name in WORLDS if all("scenes" in path.parts for path in found[name])}
+    studies = {name for name in SHARED_BY_STUDIES if all("study" in path.parts for path in found[name])}
+    assert worlds == WORLDS and studies == SHARED_BY_STUDIES
+    twice = {name: [str(p) for p in paths] for name, paths in found.items() if len(paths) > 1}
+    assert not {name: paths for name, paths in twice.items() if name not in WORLDS | SHARED_BY_STUDIES}
+    assert set(twice) == WORLDS | SHARED_BY_STUDIES, "an exception that is none any more"

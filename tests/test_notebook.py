@@ -79,7 +79,7 @@ def sound(tmp_path):
     def change(edit=lambda cells: None):
         edited = copy.deepcopy(cells)
         edit(edited["cells"])
-        notebook.save(edited, path)
+        notebook.write_notebook(edited, path)
         return [str(problem).partition(": ")[2] for problem in notebook.lint(path)]
 
     return path, change
@@ -130,10 +130,10 @@ def test_png_keeps_its_pixels_and_loses_its_comments():
 def test_load_refuses_other_files(tmp_path):
     (tmp_path / "a.ipynb").write_text("not json")
     with pytest.raises(ValueError, match="does not hold JSON"):
-        notebook.load(tmp_path / "a.ipynb")
+        notebook.read_notebook(tmp_path / "a.ipynb")
     (tmp_path / "a.ipynb").write_text('{"nbformat": 3}')
     with pytest.raises(ValueError, match="not a notebook of format 4"):
-        notebook.load(tmp_path / "a.ipynb")
+        notebook.read_notebook(tmp_path / "a.ipynb")
 
 
 def test_a_sound_notebook_has_no_problem(sound):
@@ -225,7 +225,11 @@ def test_bootstrap_installs_what_is_missing_and_leaves_torch_alone(monkeypatch):
     source = [("ROBUSTXAI_SOURCE", "some/robustxai.whl")]
     calls = run_bootstrap(monkeypatch, missing=("robustxai", "jaxtyping", "yaml"), environment=source)
     assert calls == [
-        ["install", "--quiet", *(r for r in bootstrap.project()[2] if r.startswith(("jaxtyping", "pyyaml")))],
+        [
+            "install",
+            "--quiet",
+            *(r for r in bootstrap.project_metadata()[2] if r.startswith(("jaxtyping", "pyyaml"))),
+        ],
         ["install", "--quiet", "--no-deps", "some/robustxai.whl"],
     ]
 
@@ -247,14 +251,16 @@ def test_bootstrap_installs_what_is_missing_and_leaves_torch_alone(monkeypatch):
 def test_bootstrap_compares_versions_as_numbers(monkeypatch, have, least, fits):
     monkeypatch.setitem(sys.modules, "google.colab", sys)
     project = ("https://github.com/someone/x", "1", [f"diffusers>={least}"])
-    monkeypatch.setattr(bootstrap, "project", lambda: project)
+    monkeypatch.setattr(bootstrap, "project_metadata", lambda: project)
     calls = run_bootstrap(monkeypatch, missing=("robustxai",), versions={"diffusers": have})
     assert calls[:-1] == ([] if fits else [["install", "--quiet", f"diffusers>={least}"]])
 
 
 def test_bootstrap_says_when_a_package_was_loaded_before_it_was_renewed(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "google.colab", sys)
-    monkeypatch.setattr(bootstrap, "project", lambda: ("https://github.com/someone/x", "1", ["numpy>=1.26"]))
+    monkeypatch.setattr(
+        bootstrap, "project_metadata", lambda: ("https://github.com/someone/x", "1", ["numpy>=1.26"])
+    )
     calls = run_bootstrap(monkeypatch, missing=("robustxai",), versions={"numpy": "1.21.0"})
     assert calls[0] == ["install", "--quiet", "numpy>=1.26"]
     assert capsys.readouterr().out.startswith("numpy was loaded before it was renewed: restart the runtime")
@@ -263,7 +269,9 @@ def test_bootstrap_says_when_a_package_was_loaded_before_it_was_renewed(monkeypa
 @pytest.mark.parametrize("name", ["torch", "torchvision"])
 def test_bootstrap_never_replaces_torch(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "google.colab", sys)
-    monkeypatch.setattr(bootstrap, "project", lambda: ("https://github.com/someone/x", "1", [f"{name}>=2.7"]))
+    monkeypatch.setattr(
+        bootstrap, "project_metadata", lambda: ("https://github.com/someone/x", "1", [f"{name}>=2.7"])
+    )
     with pytest.raises(SystemExit, match=rf"^{name} 0.1.2 is too old: robustxai needs {name}>=2.7, and "):
         run_bootstrap(monkeypatch, missing=("robustxai",), versions={name: "0.1.2"})
 
@@ -273,7 +281,7 @@ def test_bootstrap_fails_with_one_sentence(monkeypatch, why):
     environment = [("ROBUSTXAI_SOURCE", "x.whl")] if why == "pip fails" else []
     if why == "no address":
         monkeypatch.setitem(sys.modules, "google.colab", sys)
-        monkeypatch.setattr(bootstrap, "project", lambda: ("https://github.com/OWNER/x", "1", []))
+        monkeypatch.setattr(bootstrap, "project_metadata", lambda: ("https://github.com/OWNER/x", "1", []))
     with pytest.raises(SystemExit, match=r"robustxai is not installed: run `pip install`.*ROBUSTXAI_SOURCE"):
         run_bootstrap(monkeypatch, missing=("robustxai",), environment=environment, returncode=1)
 
@@ -281,7 +289,7 @@ def test_bootstrap_fails_with_one_sentence(monkeypatch, why):
 def test_bootstrap_on_colab_takes_the_tagged_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.colab", sys)
     project = ("https://github.com/someone/x", "1.2.3", ["torch>=2.6"])
-    monkeypatch.setattr(bootstrap, "project", lambda: project)
+    monkeypatch.setattr(bootstrap, "project_metadata", lambda: project)
     calls = run_bootstrap(monkeypatch, missing=("robustxai",))
     assert calls == [["install", "--quiet", "--no-deps", "git+https://github.com/someone/x@v1.2.3"]]
 
@@ -294,7 +302,7 @@ def test_the_formatter_leaves_the_cell_alone():
 
 def test_an_installed_copy_generates_the_same_cell(monkeypatch):
     here = notebook.bootstrap_cell()
-    address, version, requirements = bootstrap.project()
+    address, version, requirements = bootstrap.project_metadata()
     monkeypatch.setattr(runtime, "checkout", lambda: None)
     monkeypatch.setattr(bootstrap, "metadata", lambda _: About(address, version))
     monkeypatch.setattr(bootstrap, "requires", lambda _: [*requirements, 'pytest>=8; extra == "test"'])
@@ -313,9 +321,9 @@ class About(dict):
 
 
 def test_repository_is_none_until_settled(monkeypatch):
-    monkeypatch.setattr(bootstrap, "project", lambda: ("https://github.com/OWNER/x", "1", []))
+    monkeypatch.setattr(bootstrap, "project_metadata", lambda: ("https://github.com/OWNER/x", "1", []))
     assert notebook.repository() is None
-    monkeypatch.setattr(bootstrap, "project", lambda: ("https://github.com/someone/x", "1", []))
+    monkeypatch.setattr(bootstrap, "project_metadata", lambda: ("https://github.com/someone/x", "1", []))
     assert notebook.repository() == "https://github.com/someone/x"
 
 
@@ -344,7 +352,7 @@ def test_the_commands(sound, tmp_path):
     del stored["cells"][1]
     path.write_text(json.dumps(stored))
     assert "updated" in runner.invoke(app, ["bootstrap", str(path)]).output
-    assert "".join(notebook.load(path)["cells"][1]["source"]) == notebook.bootstrap_cell()
+    assert "".join(notebook.read_notebook(path)["cells"][1]["source"]) == notebook.bootstrap_cell()
     missing = runner.invoke(app, ["check", str(tmp_path / "nothing")])
     assert isinstance(missing.exception, ValueError) and "holds none" in str(missing.exception)
 

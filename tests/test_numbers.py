@@ -253,8 +253,8 @@ ROWS: dict[str, Row] = {
         metrics.kl, lambda: dict(a=logits(1), b=logits(2)), numbers=("a", "b"), empty=("a", "b"), lengths=("b",),
         bad=dict(b=(logits(1, 5), None, torch.ones(N, 2, 2))),
     ),
-    "nets.accuracy": Row(
-        nets.accuracy, lambda: dict(model=network(), x=images(), y=labels()),
+    "nets.accuracy_of": Row(
+        nets.accuracy_of, lambda: dict(model=network(), x=images(), y=labels()),
         whole=("x",), empty=("x",), lengths=("y",), bad=dict(batch_size=BAD_COUNTS),
     ),
     # statistics: NaN is left out and counted, so only what is left may count

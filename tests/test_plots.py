@@ -203,7 +203,7 @@ def test_lines_check_their_shapes():
 def test_table_in_html_and_text(shown):
     rows = [{"method": "A<b>", "score": (0.8234, 0.78, 0.861), "n": 500}, {"method": "B", "score": 0.5}]
     rows[1]["ok"] = True
-    plots.table(rows, caption="Two methods")
+    plots.show_table(rows, caption="Two methods")
     bundle, _ = shown[0]
     markup = bundle["text/html"]
     assert "A&lt;b&gt;" in markup and '<th scope="row">' in markup
@@ -215,14 +215,14 @@ def test_table_in_html_and_text(shown):
         "B       0.500                 –    yes",
     ]
     with pytest.raises(ValueError, match="rows must hold at least one row, got none"):
-        plots.table([])
+        plots.show_table([])
     with pytest.raises(ValueError, match=r"a cell must be a value or \(value, low, high\), got 4 numbers"):
-        plots.table([{"a": (1, 2, 3, 4)}])
+        plots.show_table([{"a": (1, 2, 3, 4)}])
 
 
 @pytest.mark.parametrize("bound", [float("nan"), None])  # measured, and as a stored result holds it
 def test_a_value_without_an_interval_stands_alone(shown, bound):
-    plots.table([{"score": (0.5, bound, bound)}])
+    plots.show_table([{"score": (0.5, bound, bound)}])
     assert shown[0][0]["text/plain"].splitlines() == ["score", "0.500"]
 
 
@@ -304,7 +304,7 @@ def test_slider_stays_below_its_limit(monkeypatch):
     noise = list(np.random.default_rng(0).integers(0, 256, (4, 96, 96, 3), dtype=np.uint8))
     markup = plots.slider_html(noise, values=list("abcd"), label="noise", alt=ALT)
     assert 30_000 < len(markup) <= 60_000, "quality went down until it fitted"
-    with pytest.raises(ValueError, match="exceeds 60000 bytes: use fewer or smaller frames"):
+    with pytest.raises(ValueError, match="must have at most 60000 bytes, got more: use smaller frames"):
         plots.slider_html(noise * 4, values=list(range(16)), label="noise", alt=ALT)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from robustxai.metrics import Interval, bootstrap_interval, t_interval
-from robustxai.records import Rows, as_claim, joined, over_images, over_seeds, paired, triple
+from robustxai.records import Rows, as_claim, joined_rows, over_images, over_seeds, paired, select, triple
 
 NAN = float("nan")
 SEEDS = [0.1, 0.7, 0.30000000000000004]
@@ -66,7 +66,7 @@ def test_a_triple_is_value_low_high() -> None:
 
 
 def test_rows_join_in_order_and_keep_every_value() -> None:
-    whole = joined([rows(1.0, NAN), rows(2.0), rows(3.0, 4.0)])
+    whole = joined_rows([rows(1.0, NAN), rows(2.0), rows(3.0, 4.0)])
     assert whole["a"]["q"].nan_to_num(-1).tolist() == [1.0, -1.0, 2.0, 3.0, 4.0]
     assert whole["b"]["q"].nan_to_num(-1).tolist() == [-1.0, -1.0, -2.0, -3.0, -4.0]
     assert whole["b"]["r"].shape == (5,) and list(whole) == ["a", "b"] and list(whole["b"]) == ["q", "r"]
@@ -74,11 +74,11 @@ def test_rows_join_in_order_and_keep_every_value() -> None:
 
 def test_rows_of_different_kinds_do_not_join() -> None:
     with pytest.raises(KeyError, match="'b'"):
-        joined([rows(1.0), {"a": {"q": torch.ones(1)}}])
+        joined_rows([rows(1.0), {"a": {"q": torch.ones(1)}}])
     with pytest.raises(KeyError, match="'r'"):
-        joined([rows(1.0), {"a": {"q": torch.ones(1)}, "b": {"q": torch.ones(1)}}])
+        joined_rows([rows(1.0), {"a": {"q": torch.ones(1)}, "b": {"q": torch.ones(1)}}])
     with pytest.raises(IndexError):
-        joined([])
+        joined_rows([])
 
 
 def test_lines_over_images_have_the_bootstrap_interval_of_every_quantity() -> None:
@@ -104,3 +104,12 @@ def test_a_claim_is_told_what_it_takes() -> None:
 def test_a_claim_of_one_seed_has_no_interval() -> None:
     assert as_claim(over_seeds([0.5]), n=10, seeds=1)["interval"] is None
     assert as_claim(over_seeds([0.5, 0.5]), n=10, seeds=2)["interval"] == (0.5, 0.5)
+
+
+def test_records_are_selected_by_the_values_that_are_given() -> None:
+    numbers = [1 + 2j, 1 - 2j, 3j]
+    assert select(numbers, real=1.0) == [1 + 2j, 1 - 2j]
+    assert select(numbers, real=1.0, imag=-2.0) == [1 - 2j]
+    assert select(numbers, real=None) == select(numbers) == numbers
+    with pytest.raises(AttributeError, match=r"'colour'$"):
+        select(numbers, colour="red")

@@ -27,7 +27,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from robustxai._cli._environment import absolute_data_folder
 from robustxai._cli._locks import abandoned, exclusive, stop_when_abandoned
-from robustxai.notebook import load, save
+from robustxai.notebook import read_notebook, write_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -141,7 +141,7 @@ def execute(args: argparse.Namespace, scratch: Path) -> None:
         raise ValueError(
             f"the chapter left {len(results)} files named {args.chapter}.json: it must leave one"
         )
-    save(load(executed), executed)
+    write_notebook(read_notebook(executed), executed)
     if abandoned():
         raise KeyboardInterrupt
     promote(results[0], args.results)

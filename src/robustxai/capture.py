@@ -17,7 +17,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from robustxai.checks import check_module, check_sequence, shown
 
-Watch = Callable[[nn.Module, tuple[Any, ...], Any], Any]
+Hook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 """watch(module, inputs, output): None, or what takes the place of the output."""
 
 
@@ -25,7 +25,7 @@ class _Thread(threading.local):
     """What this thread watches: one dictionary from module to function for each open `observed`."""
 
     def __init__(self) -> None:
-        self.frames: list[dict[nn.Module, Watch]] = []
+        self.frames: list[dict[nn.Module, Hook]] = []
 
 
 _thread = _Thread()
@@ -46,7 +46,7 @@ def _dispatch(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
 
 
 @contextmanager
-def observed(*pairs: tuple[nn.Module, Watch]) -> Iterator[None]:
+def observed(*pairs: tuple[nn.Module, Hook]) -> Iterator[None]:
     """Inside the block, each module's function is called after the module in this thread, however the block ends.
 
     >>> net, seen = nn.Sequential(nn.Linear(2, 3), nn.ReLU()), []
@@ -111,7 +111,7 @@ class Layer:
         return self.name if self.call is None else f"{self.name}:{self.call}"
 
 
-class Calls:
+class CallCounter:
     """Counts the calls of one layer in a pass and says which of them is wanted."""
 
     def __init__(self, layer: Layer):

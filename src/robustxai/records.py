@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan, nan
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ Rows = dict[str, dict[str, Tensor]]
 """What is compared, such as a method -> quantity -> one value an image (n,), nan where there is none."""
 Triple = tuple[float, float, float]
 """(value, low, high)."""
+R = TypeVar("R")
 
 
 def triple(interval: Interval) -> Triple:
@@ -54,18 +56,29 @@ def paired(values: Iterable[float | int], others: Iterable[float | int]) -> Inte
     return t_interval([a - b for a, b in zip(values, others, strict=True)])
 
 
-def joined(parts: list[Rows]) -> Rows:
+def joined_rows(parts: list[Rows]) -> Rows:
     """The rows of several sets of images, or of several seeds, as one; names and quantities are those of the first.
 
     Raises KeyError when a later part lacks one of them, and IndexError when there is no part.
 
-    >>> joined([{"IG": {"gap": torch.zeros(2)}}, {"IG": {"gap": torch.ones(1)}}])["IG"]["gap"].tolist()
+    >>> joined_rows([{"IG": {"gap": torch.zeros(2)}}, {"IG": {"gap": torch.ones(1)}}])["IG"]["gap"].tolist()
     [0.0, 0.0, 1.0]
     """
     return {
         name: {quantity: torch.cat([part[name][quantity] for part in parts]) for quantity in values}
         for name, values in parts[0].items()
     }
+
+
+def select(records: Iterable[R], **values: object) -> list[R]:
+    """The records whose attributes have these values, in order; None takes every value.
+
+    Raises AttributeError for an attribute that a record lacks.
+
+    >>> select([1 + 2j, 1 - 2j, 3j], real=1.0, imag=None)
+    [(1+2j), (1-2j)]
+    """
+    return [r for r in records if all(v is None or getattr(r, name) == v for name, v in values.items())]
 
 
 def over_images(rows: Mapping[str, Mapping[str, Tensor]], first: str = "method") -> list[Row]:
@@ -84,7 +97,7 @@ def over_images(rows: Mapping[str, Mapping[str, Tensor]], first: str = "method")
 
 
 def as_claim(interval: Interval, *, n: int | None, seeds: int | None, **more: object) -> Row:
-    """What `claims.check` is told of a claim beside its name; bounds that are nan, as with one seed, decide nothing.
+    """The arguments of `claims.check` for a measured value; bounds that are nan, as with one seed, decide nothing.
 
     n: images; seeds: trainings; more: kept with the claim.
 

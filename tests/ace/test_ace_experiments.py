@@ -12,14 +12,14 @@ from robustxai.ace.study.filter_experiments import (
     at_level,
     bare_filter,
     distances,
-    explained,
+    explained_parts,
     noise_sweep,
     refinement,
     with_and_without,
 )
 from robustxai.ace.study.matched_steps import attacks, matched
 from robustxai.ace.study.measures import Judges, measured, of_set
-from robustxai.ace.study.routes_and_realism import bias, modes, realism, repeated, routes
+from robustxai.ace.study.routes_and_realism import bias, gradient_routes, modes, realism, repeated
 from robustxai.metrics import energy_inside
 
 N = 5
@@ -102,7 +102,7 @@ def test_level_zero_is_the_attack_without_filter(judges):
     x = images(N)
     rows, results = noise_sweep(judges, x, levels=(0, 20), tau=2, **OPTIONS)
     assert list(results) == ["0", "20"]
-    plain = explained(judges, x, filter=None, **OPTIONS)
+    plain = explained_parts(judges, x, filter=None, **OPTIONS)
     torch.testing.assert_close(rows["0"]["l1"], M.mean_change(x, plain.pre))
     assert rows["0"]["agreement"].eq(1).all() and rows["0"]["shift"].eq(0).all()
     assert rows["20"]["shift"].gt(0).all()
@@ -116,7 +116,7 @@ def test_the_bare_filter_is_judged_by_the_classifiers_clean_decision(judges):
 
 def test_refinement_thresholds_go_from_all_pixels_to_fewer(judges):
     x = images(N)
-    found = explained(judges, x, filter=judges.filter, attack="gd", steps=3, lam=0.0)
+    found = explained_parts(judges, x, filter=judges.filter, attack="gd", steps=3, lam=0.0)
     rows = refinement(judges, found, judges.filter, thresholds=(0.0, 0.5, 2.0), dilation=1)
     edited = [rows[name]["edited"].mean().item() for name in ("0", "0.5", "2")]
     assert edited[0] == 1 and 0 < edited[1] < 1 and edited[2] == 0
@@ -135,7 +135,7 @@ def test_a_huge_weight_of_the_distance_keeps_the_image(judges):
 def test_the_other_attacks_change_as_much_as_pgd(judges):
     x = images(N)
     pgd = PGD(steps=3, step=0.02, distance="none", lam=0.0)
-    done = explained(judges, x, filter=judges.filter, attack=pgd, dilation=3)
+    done = explained_parts(judges, x, filter=judges.filter, attack=pgd, dilation=3)
     known = {"pgd": done}
     rows, used = attacks(judges, x, judges.filter, pgd=pgd, probe=N, rounds=12, known=known, dilation=3)
     torch.testing.assert_close(rows["pgd"]["l1"], M.mean_change(x, done.pre))
@@ -150,7 +150,9 @@ def test_a_step_is_found_in_few_trials_and_stays_in_its_range(judges):
     x, gd = images(N), ATTACKS["gd"](steps=3, distance="none", lam=0.0)
 
     def change(attack):
-        return float(M.mean_change(x, explained(judges, x, filter=judges.filter, attack=attack).pre).mean())
+        return float(
+            M.mean_change(x, explained_parts(judges, x, filter=judges.filter, attack=attack).pre).mean()
+        )
 
     goal = change(replace(gd, step=0.37))
     found = matched(judges, x, judges.filter, gd, goal, rounds=4)
@@ -159,7 +161,7 @@ def test_a_step_is_found_in_few_trials_and_stays_in_its_range(judges):
 
 
 def test_routes_agree_with_themselves_and_cost_less(judges):
-    rows = routes(judges, images(N), judges.filter, **OPTIONS)
+    rows = gradient_routes(judges, images(N), judges.filter, **OPTIONS)
     torch.testing.assert_close(rows["full"]["cosine"], torch.ones(N))
     assert rows["shortcut"]["backwards"].sum() == 0
     assert rows["one-step"]["forwards"][0] < rows["full"]["forwards"][0]
@@ -214,13 +216,13 @@ def test_a_face_that_is_redrawn_has_the_other_factor_and_the_same_rest():
 
 def test_a_known_result_is_used_and_not_run_again(judges):
     x, moved = images(N), images(N, seed=1)
-    known = replace(explained(judges, x, filter=judges.filter, **OPTIONS), pre=moved, image=moved)
+    known = replace(explained_parts(judges, x, filter=judges.filter, **OPTIONS), pre=moved, image=moved)
     pgd = PGD(steps=3, step=0.02, distance="none", lam=0.0)
     f, change = judges.filter, M.mean_change(x, moved)
     rows = {
         "level": noise_sweep(judges, x, levels=(20,), known={"20": known}, **OPTIONS)[0]["20"],
         "distance": distances(judges, x, f, weights={"none": (0.0,)}, known={"none": known}, steps=1)["none"],
-        "route": routes(judges, x, f, known={"full": known}, **OPTIONS)["full"],
+        "route": gradient_routes(judges, x, f, known={"full": known}, **OPTIONS)["full"],
         "mode": modes(judges, x, f, names=["joint"], known={"joint": known}, **OPTIONS)[0]["joint"],
         "attack": attacks(judges, x, f, pgd=pgd, probe=1, rounds=1, known={"pgd": known})[0]["pgd"],
     }

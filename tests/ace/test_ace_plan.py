@@ -8,7 +8,7 @@ from torch import nn
 from toys import images, scheduler, unet
 
 from robustxai.ace import DiffusionFilter
-from robustxai.ace.scheduler_plan import Plan
+from robustxai.ace.scheduler_plan import StepSettings
 
 
 class Loud(nn.Module):
@@ -70,7 +70,7 @@ def test_an_argument_stands_above_the_scheduler_and_silence_is_the_paper():
     forced = DiffusionFilter(net, large, variance="small")
     assert torch.equal(forced(x, generators=0), DiffusionFilter(net, scheduler())(x, generators=0))
     assert forced.with_(tau=3).variance == "small" and forced.fewer(1).variance == "small"
-    assert Plan.of(DDIMScheduler()) == Plan.of(object()) == Plan("small", 1.0)
+    assert StepSettings.of(DDIMScheduler()) == StepSettings.of(object()) == StepSettings("small", 1.0)
     loose = DiffusionFilter(net, DDPMScheduler(clip_sample=False))
     assert loose.clip is None and loose.with_(tau=2).clip is None and loose.checkpointed().clip is None
 

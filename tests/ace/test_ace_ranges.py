@@ -7,7 +7,7 @@ from toys import Classifier, filtered, images
 
 from robustxai import ace as A
 from robustxai.ace import metrics as M
-from robustxai.ace.filter_gradients import cosine
+from robustxai.ace.filter_gradients import gradient_cosine
 
 X, Y = images(), images(seed=1)
 NAN = X.clone()
@@ -73,8 +73,9 @@ BAD = {
     "weight step": lambda: A.distance_weight(torch.tensor([5]), 4),
     "weight negative": lambda: A.distance_weight(torch.tensor([-1]), 4),
     "weight float": lambda: A.distance_weight(torch.tensor([0.5]), 4),
-    "passes": lambda: A.passes(F, "none"), "draw count": lambda: A.draw(X, A.image_generators(X), -1),
-    "draw length": lambda: A.draw(X, A.image_generators(X)[:2], 1), "draw kind": lambda: A.draw(X, [0, 1, 2, 3], 1),
+    "passes": lambda: A.passes(F, "none"), "draw count": lambda: A.draw_noise(X, A.image_generators(X), -1),
+    "draw length": lambda: A.draw_noise(X, A.image_generators(X)[:2], 1),
+    "draw kind": lambda: A.draw_noise(X, [0, 1, 2, 3], 1),
     "respaced base": lambda: A.respaced(10.5, 2), "respaced steps": lambda: A.respaced(10, 2.5),
     "fewer none": lambda: A.fewer((), 1), "fewer falling": lambda: A.fewer((4, 2), 1),
     "fewer floats": lambda: A.fewer((0.5, 1.5), 1), "fewer many": lambda: A.fewer((0, 2), 3),
@@ -131,9 +132,11 @@ def test_dead_features_and_gradients_agree_with_nothing():
         DARK[1].bias.fill_(-100.0)
     features = M.Features("dark", DARK)
     assert M.similarity(features, X, X).isnan().all()
-    with pytest.raises(ValueError, match="features must not all be 0 in an image, and are in 4 of 4 pairs"):
+    with pytest.raises(
+        ValueError, match="features must not all be 0 in an image, got such images in 4 of 4 pairs"
+    ):
         M.same_identity(features, X, X)
-    assert cosine(torch.zeros_like(X), X).isnan().all() and cosine(X, X).isfinite().all()
+    assert gradient_cosine(torch.zeros_like(X), X).isnan().all() and gradient_cosine(X, X).isfinite().all()
 
 
 def test_nothing_is_computed_in_double_precision_on_a_device_without_it(monkeypatch):

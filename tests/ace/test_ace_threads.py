@@ -8,7 +8,7 @@ import torch
 from toys import Classifier, filtered, images
 
 from robustxai.ace import ACE, Calls, metrics as M
-from robustxai.ace.frozen_parameters import _holders, frozen
+from robustxai.ace.frozen_parameters import _holders, frozen_parameters
 
 THREADS = 8
 
@@ -54,7 +54,7 @@ def test_the_last_one_out_restores_what_the_first_one_found():
     inside, leave = threading.Event(), threading.Event()
 
     def long():
-        with frozen(net):
+        with frozen_parameters(net):
             inside.set()
             assert leave.wait(60)
             assert not any(p.requires_grad for p in net.parameters())
@@ -62,7 +62,7 @@ def test_the_last_one_out_restores_what_the_first_one_found():
     thread = threading.Thread(target=long)
     thread.start()
     assert inside.wait(60)
-    with frozen(net, net.head), pytest.raises(KeyError), frozen(net):
+    with frozen_parameters(net, net.head), pytest.raises(KeyError), frozen_parameters(net):
         raise KeyError
     assert not any(p.requires_grad for p in net.parameters()), "another thread is still at work"
     leave.set()

@@ -37,7 +37,7 @@ def test_a_network_that_brings_its_schedule(monkeypatch):
 
 
 def test_what_is_not_there(tmp_path, as_shipped):
-    with pytest.raises(ValueError, match="is no network of the zoo"):
+    with pytest.raises(ValueError, match="name must be a network of the zoo, got"):
         DiffusionFilter.load("no such denoiser")
     with pytest.raises(ValueError, match="could not be read as a diffusers model"):
         DiffusionFilter.load(tmp_path)

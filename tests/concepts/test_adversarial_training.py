@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from robustxai.concepts.rendered_classes import labelled
 from robustxai.concepts.study.adversarial_training import EPS, adversarial, attacked_accuracy
 from robustxai.concepts.study.recipes import SEEDS, build_hardened, zoo_name
-from robustxai.nets import accuracy, pretrained, zoo
+from robustxai.nets import accuracy_of, pretrained, zoo
 from robustxai.nets.recipes import Job
 
 
@@ -39,7 +39,7 @@ def test_the_loss_is_that_of_worse_images_in_the_box():
 def test_an_attack_costs_answers():
     model, x = net(), images(40)
     right = model(x).argmax(1)
-    assert accuracy(model, x, right) == 1 and attacked_accuracy(model, x, right, steps=5) < 1
+    assert accuracy_of(model, x, right) == 1 and attacked_accuracy(model, x, right, steps=5) < 1
 
 
 def test_the_recipe_says_what_it_reached(tmp_path):

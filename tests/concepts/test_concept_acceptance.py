@@ -17,9 +17,9 @@ from robustxai.concepts.study.cases import (
     EPS,
     attacked,
     clean_table,
-    judge,
     materials,
     null_rate,
+    verdict_cells,
 )
 from robustxai.concepts.study.study import Study
 from robustxai.concepts.tcav import TCAV
@@ -84,7 +84,9 @@ def test_a6_a7_a8_a13_noise_and_class_gradient(models, given, case):
     found = []
     for model in models:
         sets = {"clean": tokens, "noise": noise, "hit": attacked(model, given, case, attack="gradient").x}
-        found.append({k: c["b4"] for k, c in judge(TCAV(model, ["b4"]), given, case.target, sets).items()})
+        found.append(
+            {k: c["b4"] for k, c in verdict_cells(TCAV(model, ["b4"]), given, case.target, sets).items()}
+        )
     assert mid(abs(c["noise"].mean - c["clean"].mean) for c in found) <= 0.15
     assert mid(c["clean"].accuracy - c["hit"].accuracy for c in found) <= 0.1
     hit = mid(c["hit"].mean for c in found)
@@ -100,7 +102,7 @@ def test_a9_a11_token_pushing(models, given):
             p = attacked(model, given, case, eps=[EPS, 2 * EPS])
             sets = {"clean": p.clean, "8": p.x[0], "16": p.x[1]}
             found.append(
-                {k: c["b4"] for k, c in judge(TCAV(model, ["b4"]), given, case.target, sets).items()}
+                {k: c["b4"] for k, c in verdict_cells(TCAV(model, ["b4"]), given, case.target, sets).items()}
             )
         last = "8" if case is CORGIS else "16"
         assert mostly([c["clean"].state for c in found], case is STRIPES)

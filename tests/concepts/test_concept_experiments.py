@@ -15,9 +15,9 @@ from robustxai.concepts.study.cases import (
     CASES,
     attacked,
     clean_table,
-    judge,
     materials,
     null_rate,
+    verdict_cells,
 )
 from robustxai.concepts.study.defences import (
     CLEAN,
@@ -80,7 +80,7 @@ def test_defences():
     goal = GIVEN.goal[CASE.concept]
     one = several_sets(MODEL, GIVEN, CASE, [sets, {CLEAN: goal}, {CLEAN: goal}], layer="b3")
     named = {"first": sets[CLEAN], "pushed": sets["push"], "other": goal}
-    cell = {k: c["b3"] for k, c in judge(TCAV(MODEL, ["b3"]), GIVEN, CASE.target, named).items()}
+    cell = {k: c["b3"] for k, c in verdict_cells(TCAV(MODEL, ["b3"]), GIVEN, CASE.target, named).items()}
     assert one.name == "vote of 3 concept sets, 1 attacked"
     assert one.state["push"] == vote([cell["pushed"].state, cell["other"].state, cell["other"].state])
     assert one.score["push"] == pytest.approx((cell["pushed"].mean + 2 * cell["other"].mean) / 3)
@@ -146,7 +146,7 @@ def test_real_pictures(tmp_path):
     nets = build_photographs(Job("concepts-textures", 0, torch.device("cpu"), tmp_path, progress=False), plan)
     assert [n.name for n in nets] == ["concepts-textures-plain-s0", "concepts-textures-inception-s0"]
     p = attacked(nets[0].module, given, photographs.CASES[0], layer="b4")
-    cells = judge(TCAV(nets[1].module, ["b4"]), given, "spider web", {"attacked": p.x})
+    cells = verdict_cells(TCAV(nets[1].module, ["b4"]), given, "spider web", {"attacked": p.x})
     assert 0 <= cells["attacked"]["b4"].mean <= 1
     with pytest.raises(ValueError, match="unicorn"):
         photographs.materials(("unicorn",))

@@ -172,7 +172,7 @@ def test_settings(study):
     rows = summaries.by_setting([probes])
     assert [r["setting"] for r in rows] == list(probes)
     assert [r["verdict as wanted"] for r in rows] == [
-        summaries.share(summaries.flips([f])) for f in probes.values()
+        summaries.count_of(summaries.flipped_verdicts([f])) for f in probes.values()
     ]
 
 

@@ -74,7 +74,7 @@ def test_bad_input(as_shipped):
         (lambda: vote([]), "states must be one verdict or more, got none"),
         (
             lambda: outlier_scores(net(), "b3", images(4), images(3)),
-            "trusted must hold more pictures than neighbours, 5, got 3",
+            "trusted must hold more images than neighbours, 5, got 3",
         ),
     ):
         with pytest.raises(ValueError, match=message):

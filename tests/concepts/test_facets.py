@@ -8,7 +8,7 @@ from tiny import bars, fingerprint, gen, images, net, unchanged
 
 from robustxai.concepts import CAV, FacetedVisualization, facet_probe, facet_score
 from robustxai.concepts.facet_probes import fitted_to
-from robustxai.concepts.fourier import COLOURS, Painting, augmented
+from robustxai.concepts.fourier import COLOUR_CORRELATION, Painting, augmented
 
 MODEL = net()
 STILL = dict(jitter=0, scale=0, rotate=0)
@@ -26,7 +26,9 @@ def test_a_spectrum_of_zero_is_grey_and_the_transform_is_the_inverse_fft():
         assert torch.equal(p.images(), torch.full((2, 3, 8, 8), 0.5))
         p.spectrum[0, 0, 0, 0, 0] = 1.0  # the constant of the first colour
         x = p.images()[0]
-    value = 1 / 4 * COLOURS[:, 0] / COLOURS.norm(dim=0).max()  # weight 1 / max(0, 1/8) = 8, orthonormal: / 8
+    value = (
+        1 / 4 * COLOUR_CORRELATION[:, 0] / COLOUR_CORRELATION.norm(dim=0).max()
+    )  # weight 1 / max(0, 1/8) = 8, orthonormal: / 8
     torch.testing.assert_close(x[:, 0, 0], value.sigmoid())
     assert (x - x[:, :1, :1]).abs().max() < 1e-6
 

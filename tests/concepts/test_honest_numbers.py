@@ -190,7 +190,7 @@ def test_the_order_of_equal_sets_is_kept():
 
 
 def test_a_facet_probe_of_unequal_sets_warns():
-    with pytest.warns(UserWarning, match="from 6 to 12 pictures: 6 of each are used"):
+    with pytest.warns(UserWarning, match="from 6 to 12 images: 6 of each are used"):
         facet_probe(MODEL, ["b2"], bars(12), [images(12), images(6)])
 
 

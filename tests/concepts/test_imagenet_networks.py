@@ -92,10 +92,12 @@ def test_materials_from_a_folder(photographs):
 
 
 def test_folders_that_lack_something(photographs, tmp_path, as_shipped):
-    with pytest.raises(ValueError, match="folder must have one subfolder of pictures a class, got None"):
+    with pytest.raises(ValueError, match="folder must have one subfolder of images a class, got None"):
         _ = Study("imagenet", networks=("googlenet",)).given
-    with pytest.raises(ValueError, match=r"ask for 580 random pictures; the folder has 40 of other"):
+    with pytest.raises(
+        ValueError, match=r"folder must have the 580 random images of runs and n, got 40 of other"
+    ):
         imagenet_folder.materials(photographs, n=20, size=16)
     (photographs / "Pembroke").rename(photographs / "corgi")
-    with pytest.raises(ValueError, match="not two pictures of 'Pembroke'"):
+    with pytest.raises(ValueError, match="got fewer in 'Pembroke'"):
         imagenet_folder.materials(photographs, n=2, runs=3, size=16)

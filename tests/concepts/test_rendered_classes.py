@@ -10,7 +10,7 @@ from robustxai.concepts.exemplars import (
     scored_images,
     stream,
 )
-from robustxai.concepts.rendered_classes import CLASSES, NAMES, class_images, labelled, on_grid
+from robustxai.concepts.rendered_classes import CLASSES, NAMES, class_images, labelled, rounded_to_grid
 from robustxai.data.scenes import render_swatches, swatches
 from robustxai.data.scenes.swatches import FACTOR_NAMES
 from robustxai.data.scenes.textures import TEXTURES
@@ -24,7 +24,7 @@ def different(a, b):
 @pytest.mark.parametrize("name", NAMES)
 def test_class_images_are_stored_pictures_and_repeatable(name):
     x = class_images(name, 3, size=32, generator=stream("a", name))
-    assert x.shape == (3, 3, 32, 32) and torch.equal(x, on_grid(x)) and 0 <= x.min() and x.max() <= 1
+    assert x.shape == (3, 3, 32, 32) and torch.equal(x, rounded_to_grid(x)) and 0 <= x.min() and x.max() <= 1
     assert torch.equal(x, class_images(name, 3, size=32, generator=stream("a", name)))
     assert different(x, class_images(name, 3, size=32, generator=stream("b", name)))
 
@@ -50,7 +50,7 @@ def test_example_sets_are_disjoint():
     assert tuple(shown) == CONCEPTS and all(different(shown[k], other[k]) for k in CONCEPTS)
     assert different(scored_images("zebra", 4, size=16), scored_images("zebra", 4, size=16, split="attack"))
     every = torch.cat((*shown.values(), *sets))
-    assert torch.equal(every, on_grid(every))
+    assert torch.equal(every, rounded_to_grid(every))
 
 
 def test_a_class_can_be_left_out_of_the_random_pictures():

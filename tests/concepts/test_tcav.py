@@ -8,7 +8,7 @@ import torch
 from tiny import Linear, bars, fingerprint, gen, images, net, sets, unchanged
 
 from robustxai.concepts import CAV, TCAV, corrected, permutation_test, state, t_test
-from robustxai.concepts.activation_cache import Cache
+from robustxai.concepts.activation_cache import ActivationCache
 from robustxai.concepts.activations import activations, class_gradients
 from robustxai.concepts.significance import set_means, set_test
 
@@ -134,7 +134,7 @@ def test_the_cache_notices_changed_images_and_weights():
 def test_tools_of_one_network_share_what_they_have_computed():
     model, random, passes = net(5), sets(), []
     model.register_forward_pre_hook(lambda *_: passes.append(1))
-    cache, x, target = Cache(), images(9, 1), 1
+    cache, x, target = ActivationCache(), images(9, 1), 1
     tools = [{}, {"cav": CAV("mean")}, {"cav": CAV(pool=True)}, {"baseline": "pairs"}, {"score": "logp"}]
     for options in tools:
         for layers in (LAYERS, LAYERS[1:]):

@@ -19,7 +19,7 @@ from robustxai.concepts.attacks import (
     shuffled,
     sign_noise,
 )
-from robustxai.concepts.attacks.base import on_grid, pgd, stored
+from robustxai.concepts.attacks.base import in_bytes, on_grid, pgd
 from robustxai.concepts.study.measures import (
     area,
     change,
@@ -32,6 +32,7 @@ from robustxai.concepts.study.measures import (
 MODEL = net()
 TOKENS, TOWARDS, CLASS = images(12, seed=3), bars(12, seed=4), images(16, seed=6)
 EPS = 8 / 255
+BYTES = in_bytes(EPS)
 ATTACKS = {
     "full": lambda **o: TokenPushing("b3", **o).perturb(MODEL, TOKENS, TOWARDS),
     "cosine": lambda **o: TokenPushing("b3", variant="cosine", **o).perturb(MODEL, TOKENS, TOWARDS),
@@ -124,8 +125,8 @@ def test_the_uniform_start_is_its_generators():
 def test_rounding_stays_inside_the_budget():
     x = torch.tensor([[[[0.0, 100 / 255, 1.0]]]])
     moved = x + 8.49 / 255
-    assert torch.equal((stored(moved, x, EPS) * 255).round(), torch.tensor([[[[8.0, 108.0, 255.0]]]]))
-    assert torch.equal(stored(x + 0.4 / 255, x, EPS), x)
+    assert torch.equal((BYTES.project(moved, x) * 255).round(), torch.tensor([[[[8.0, 108.0, 255.0]]]]))
+    assert torch.equal(BYTES.project(x + 0.4 / 255, x), x)
 
 
 def test_pushing_turns_the_cav_towards_the_goal():
@@ -168,7 +169,7 @@ def test_controls_keep_the_size_and_lose_the_aim():
         assert on_grid(x) and ((x - TOKENS).abs() * 255).max() <= 8.001 and not torch.equal(x, p.x)
     aim = remaining_distance(MODEL, "b3", TOKENS, p.x, TOWARDS)
     assert all(remaining_distance(MODEL, "b3", TOKENS, x, TOWARDS) > aim for x in found.values())
-    assert torch.equal(negated(p), stored(2 * TOKENS - p.x, TOKENS, EPS))
+    assert torch.equal(negated(p), BYTES.project(2 * TOKENS - p.x, TOKENS))
     d, s = (p.x - TOKENS), (shuffled(p, generator=gen(1)) - TOKENS)
     inside = ((TOKENS > 0.04) & (TOKENS < 0.96)).flatten(1).all(1)
     assert torch.allclose(d[inside].flatten(1).sum(1), s[inside].flatten(1).sum(1), atol=1e-3)

@@ -103,18 +103,18 @@ def left(folder: Path) -> list[str]:
 
 def test_a_good_download_is_kept_and_used_again(server, tmp_path):
     e, file = one_file(server, "/good")
-    assert fetch.read(e, file, download=True) == BODY
+    assert fetch.read_file(e, file, download=True) == BODY
     assert left(tmp_path) == ["body.bin"] and (tmp_path / "cache/fake/body.bin").read_bytes() == BODY
-    assert fetch.read(e, file) == BODY and server.asked == ["/good"]
+    assert fetch.read_file(e, file) == BODY and server.asked == ["/good"]
 
 
 def test_downloads_go_to_root_and_are_found_there(server, tmp_path):
     e, file = one_file(server, "/good")
-    fetch.read(e, file, root=tmp_path / "mine", download=True)
+    fetch.read_file(e, file, root=tmp_path / "mine", download=True)
     assert left(tmp_path / "mine") == ["body.bin"]
-    assert fetch.read(e, file, root=str(tmp_path / "mine")) == BODY
+    assert fetch.read_file(e, file, root=str(tmp_path / "mine")) == BODY
     with pytest.raises(NotAvailable):
-        fetch.read(e, file)
+        fetch.read_file(e, file)
 
 
 def start_and_kill(url: str, root: Path) -> None:
@@ -140,7 +140,7 @@ def test_what_a_killed_download_left_goes_with_the_next_one(server, tmp_path):
     start_and_kill(f"http://127.0.0.1:{server.server_address[1]}/endless", tmp_path / "cache")
     (tmp_path / "cache/fake/.body.bin.old.part").write_bytes(b"of a version without locks")
     assert len(left(tmp_path)) == 3
-    assert fetch.read(e, file, download=True) == BODY
+    assert fetch.read_file(e, file, download=True) == BODY
     assert left(tmp_path) == ["body.bin"]
 
 
@@ -150,7 +150,7 @@ def test_a_download_that_another_process_has_under_way_is_left_alone(server, tmp
     part.parent.mkdir(parents=True)
     part.write_bytes(b"half")
     with FileLock(part.with_suffix(".lock")):
-        assert fetch.read(e, file, download=True) == BODY
+        assert fetch.read_file(e, file, download=True) == BODY
         assert part.read_bytes() == b"half"
     assert fetch.fetch(e, file, tmp_path / "cache") == BODY and left(tmp_path) == ["body.bin"]
 
@@ -158,7 +158,7 @@ def test_a_download_that_another_process_has_under_way_is_left_alone(server, tmp
 def test_an_altered_copy_of_the_prepared_size_did_not_break_off(server, tmp_path):
     e, file = one_file(server, "/altered")
     with pytest.raises(ChecksumError, match="its sha256 is"):
-        fetch.read(e, replace(file, upstream_size=len(BODY) + 1), download=True)
+        fetch.read_file(e, replace(file, upstream_size=len(BODY) + 1), download=True)
     assert left(tmp_path) == []
 
 
@@ -197,7 +197,7 @@ def test_a_truncated_download_says_how_far_it_came_and_leaves_nothing(server, tm
         DownloadError,
         match=rf"^the download of body.bin from http://127.* broke off after \d+ of {len(BODY)} ",
     ):
-        fetch.read(e, file, download=True)
+        fetch.read_file(e, file, download=True)
     assert left(tmp_path) == []
 
 
@@ -207,20 +207,20 @@ def test_an_altered_download_is_refused_and_leaves_nothing(server, tmp_path):
         ChecksumError,
         match=r"^http://127.*/altered is altered or incomplete and was not used: its sha256 is ",
     ):
-        fetch.read(e, file, download=True)
+        fetch.read_file(e, file, download=True)
     assert left(tmp_path) == []
 
 
 def test_the_next_address_is_tried(server, tmp_path):
     e, file = one_file(server, "/gone", "/altered", "/short", "/good")
-    assert fetch.read(e, file, download=True) == BODY
+    assert fetch.read_file(e, file, download=True) == BODY
     assert server.asked == ["/gone", "/altered", "/short", "/good"] and left(tmp_path) == ["body.bin"]
 
 
 def test_a_status_is_told(server, tmp_path):
     e, file = one_file(server, "/gone")
     with pytest.raises(DownloadError, match=r"could not be reached \(status 404\)"):
-        fetch.read(e, file, download=True)
+        fetch.read_file(e, file, download=True)
     assert left(tmp_path) == []
 
 
@@ -230,7 +230,7 @@ def test_nobody_listens(tmp_path):
         port = s.getsockname()[1]
     file = File("body.bin", (DIGEST,), len(BODY), (f"http://127.0.0.1:{port}/good",), len(BODY))
     with pytest.raises(DownloadError, match=r"could not be reached \((ConnectionError|ProxyError)\)"):
-        fetch.read(replace(entry("mnist"), files=(file,)), file, download=True)
+        fetch.read_file(replace(entry("mnist"), files=(file,)), file, download=True)
     assert left(tmp_path) == []
 
 
@@ -266,7 +266,7 @@ def test_an_altered_file_in_the_data_folder_is_named_and_never_used(server, monk
     bad.write_bytes(BODY[:-1] + b"x")
     monkeypatch.setenv("ROBUSTXAI_DATA", str(tmp_path / "data"))
     with pytest.raises(ChecksumError) as error:
-        fetch.read(e, file, download=True)
+        fetch.read_file(e, file, download=True)
     assert (
         str(error.value).startswith(f"{bad} is altered or incomplete and was not used") and server.asked == []
     )

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from robustxai.data.scenes import menagerie, render_menagerie
-from robustxai.data.scenes.animals import ANIMALS, PARTS as ANIMAL_PARTS
-from robustxai.data.scenes.base import sample_factors
+from robustxai.data.scenes.animals import ANIMAL_PARTS, ANIMALS
+from robustxai.data.scenes.base import uniform_factors
 from robustxai.data.scenes.menagerie import COLOURS, FACTOR_NAMES, FACTORS, LABEL_SETS, PARTS
 from robustxai.data.scenes.textures import TEXTURES
 
@@ -37,7 +37,7 @@ def column(name: str) -> int:
 
 def every_animal(copies: int = 1, seed: int = 0) -> torch.Tensor:
     """Random factor vectors, `copies` of each animal in turn."""
-    factors = sample_factors(FACTORS, copies * len(ANIMALS), generator=gen(seed))
+    factors = uniform_factors(FACTORS, copies * len(ANIMALS), generator=gen(seed))
     factors[:, column("animal")] = torch.arange(len(factors)) % len(ANIMALS)
     return factors
 
@@ -88,7 +88,7 @@ def test_ranges_shapes_and_masks():
 
 
 def test_sampled_factors_stay_in_their_ranges_and_fill_them():
-    factors = sample_factors(FACTORS, 4000, generator=gen())
+    factors = uniform_factors(FACTORS, 4000, generator=gen())
     for spec, values in zip(FACTORS, factors.T, strict=True):
         assert spec.low <= values.min() and values.max() <= spec.high, spec.name
         assert values.min() < spec.low + 0.02 * (spec.high - spec.low) + 1e-6, spec.name

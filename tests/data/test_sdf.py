@@ -76,7 +76,7 @@ def test_area_by_coverage(p: torch.Tensor):
         (sdf.triangle(p, -0.5, 0.5, 0.5, 0.5, -0.5, -0.5), 0.5),
         (sdf.triangle(p, 0.5, 0.5, -0.5, 0.5, -0.5, -0.5), 0.5),
     ):
-        assert abs(float(sdf.coverage(d, 64).mean()) * 4 - area) < 0.01
+        assert abs(float(sdf.pixel_coverage(d, 64).mean()) * 4 - area) < 0.01
 
 
 def test_move_and_rotate_place_a_shape(p: torch.Tensor):
@@ -102,10 +102,10 @@ def test_unions(p: torch.Tensor):
 
 def test_coverage_is_a_step_two_pixels_wide():
     d = torch.tensor([[[-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0]]]) * (2 / 32)
-    c = sdf.coverage(d, 32)
+    c = sdf.pixel_coverage(d, 32)
     torch.testing.assert_close(c + c.flip(-1), torch.ones_like(c))
     assert c[0, 0, :2].tolist() == [1.0, 1.0] and 0.5 < c[0, 0, 2] < 1
-    torch.testing.assert_close(sdf.coverage(d * 4, 32, scale=0.25), c)
+    torch.testing.assert_close(sdf.pixel_coverage(d * 4, 32, scale=0.25), c)
 
 
 @pytest.mark.parametrize("kind", range(1, len(TEXTURES)))

@@ -19,8 +19,8 @@ LINES = [["1", "red", "0.5"], ["2", "?", ""], ["-3", "blue", "1e2"]]
 def test_rows_are_the_same_gzipped_and_leave_out_comments_and_empty_lines():
     data = b'|1x3 a comment\n39, State-gov, "a, b"\r\n\n 7 ,?,\n'
     expected = [["39", "State-gov", "a, b"], ["7", "?", ""]]
-    assert tabular.rows(data) == tabular.rows(gzip.compress(data)) == expected
-    assert tabular.rows(b'"a";"b;c"\n', ";") == [["a", "b;c"]]
+    assert tabular.csv_rows(data) == tabular.csv_rows(gzip.compress(data)) == expected
+    assert tabular.csv_rows(b'"a";"b;c"\n', ";") == [["a", "b;c"]]
 
 
 def test_columns_are_numbers_or_codes_and_missing_cells_are_nan():
@@ -36,7 +36,7 @@ def test_columns_are_numbers_or_codes_and_missing_cells_are_nan():
 
 def test_of_two_columns_with_one_name_the_first_is_taken_and_named_ones_can_be_dropped():
     data = b'id,name,score,score\n1,"Doe, Ann",3,4\n2,Roe,5,6\n'
-    assert tabular.chosen(tabular.rows(data), ("score", "id")) == [["3", "1"], ["5", "2"]]
+    assert tabular.chosen(tabular.csv_rows(data), ("score", "id")) == [["3", "1"], ["5", "2"]]
     assert tabular.without(data, ("name",)) == b"id,score,score\n1,3,4\n2,5,6\n"
 
 
@@ -103,7 +103,7 @@ def test_bank_marketing_leaves_duration_out():
 
 
 def test_compas_keeps_the_rows_of_the_published_filter():
-    header = [*surveys.COMPAS, "days_b_screening_arrest", "is_recid", "score_text", "two_year_recid"]
+    header = [*surveys.COMPAS_COLUMNS, "days_b_screening_arrest", "is_recid", "score_text", "two_year_recid"]
     good = ["25", "Male", "Other", "0", "0", "0", "2", "F", "-30", "0", "Low", "1"]
     changes = [{}, {8: "31"}, {8: ""}, {9: "-1"}, {7: "O"}, {10: "N/A"}, {0: "60", 11: "0"}]
     lines = [[change.get(i, cell) for i, cell in enumerate(good)] for change in changes]
@@ -129,7 +129,7 @@ def local(monkeypatch, name: str, content: bytes, accepted: bytes):
 def test_a_download_with_names_is_stored_without_them(monkeypatch, tmp_path):
     content, kept = b"id,name,dob,age\n1,Ann,1990,30\n", b"id,age\n1,30\n"
     e, file = local(monkeypatch, "compas", content, kept)
-    assert fetch.read(e, file, root=tmp_path, download=True) == kept
+    assert fetch.read_file(e, file, root=tmp_path, download=True) == kept
     assert [p.read_bytes() for p in (tmp_path / "compas").iterdir()] == [kept]
 
 
@@ -138,7 +138,7 @@ def test_a_download_that_cannot_be_unpacked_leaves_nothing(monkeypatch, tmp_path
     content = content or archive("bank-additional/bank-additional-full.csv", b"altered")
     e, file = local(monkeypatch, "bank_marketing", content, b"whole")
     with pytest.raises(error, match=r"bank-additional"):
-        fetch.read(e, file, root=tmp_path, download=True)
+        fetch.read_file(e, file, root=tmp_path, download=True)
     assert not list((tmp_path / "bank_marketing").iterdir())
 
 

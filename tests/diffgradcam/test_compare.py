@@ -74,7 +74,7 @@ def test_networks_that_never_agree_get_one_sentence(setting, as_shipped):
     with torch.no_grad():
         other.head.bias[int(y[0])] += 1e6  # says the class of the first image, always
     keep = y != y[0]
-    with pytest.raises(ValueError, match="agrees with honest on no image"):
+    with pytest.raises(ValueError, match="manipulated must agree with honest on an image"):
         compare(model, other, x[keep], y[keep], PATTERN)
 
 

@@ -18,7 +18,7 @@ from robustxai.diffgradcam import (
     centre_head,
 )
 from robustxai.diffgradcam.capture import cut
-from robustxai.diffgradcam.raw_maps import all_maps, gradient, raw_maps
+from robustxai.diffgradcam.raw_maps import all_maps, raw_maps, score_gradient
 from robustxai.diffgradcam.weightings import WEIGHTINGS, gradcam, gradcampp
 from robustxai.scores.explained import score_coefficients
 
@@ -212,7 +212,7 @@ def test_only_plusplus_depends_on_the_scale_of_the_score():
     model, x = TinyGAP().eval(), images(4)
     c = cut(model, model.features, x)
     coefficients = score_coefficients(c.logits.detach(), torch.tensor([0, 1, 2, 3]), "lse")
-    once, tenfold = gradient(c, coefficients).detach(), gradient(c, 10 * coefficients).detach()
+    once, tenfold = score_gradient(c, coefficients).detach(), score_gradient(c, 10 * coefficients).detach()
     top = lambda m: m / m.amax((1, 2), keepdim=True)  # noqa: E731
     a = c.activations.detach()
     torch.testing.assert_close(top(gradcam(a, once)), top(gradcam(a, tenfold)), rtol=1e-4, atol=1e-5)

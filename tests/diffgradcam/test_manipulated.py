@@ -9,7 +9,15 @@ from torch import nn
 
 from robustxai.diffgradcam import DiffGradCAM, GradCAM
 from robustxai.diffgradcam.study import recipes
-from robustxai.diffgradcam.study.manipulated import ATTACKS, Attack, Data, Top, fool, map_loss, trunk
+from robustxai.diffgradcam.study.manipulated import (
+    FOOLING_PROTOCOLS,
+    Data,
+    FoolingProtocol,
+    Top,
+    fool,
+    map_loss,
+    trunk,
+)
 from robustxai.diffgradcam.study.recipes import RECIPES, TASKS, Task, build, scenes, zoo_name
 from robustxai.nets import pretrained
 from robustxai.nets.recipes import Recipe, gather, run
@@ -28,7 +36,7 @@ def same(a: dict, b: dict, names) -> bool:
 def attacked(trained, name: str, seed: int = 0, **changes):
     honest, x, y = trained
     schedule = {"epochs": 2, "shift": 1}
-    return fool(honest, Data(x, y, CLASSES), replace(ATTACKS[name], **{**QUICK, **changes}), seed=seed,
+    return fool(honest, Data(x, y, CLASSES), replace(FOOLING_PROTOCOLS[name], **{**QUICK, **changes}), seed=seed,
                 honest_schedule=schedule, network=TINY, progress=False)  # fmt: skip
 
 
@@ -43,7 +51,7 @@ def test_top_moves_the_last_block_and_the_head_and_nothing_else(trained, name):
     trainable = [n for n, _ in honest.named_parameters() if n in moved]
     assert not any(torch.equal(before[n], after[n]) for n in trainable)
     statistics = [n for n in moved if "running_" in n]
-    assert statistics and same(before, after, statistics) is ATTACKS[name].freeze_norm
+    assert statistics and same(before, after, statistics) is FOOLING_PROTOCOLS[name].freeze_norm
     assert same(before, state(honest), before), "the honest network is left untouched"
 
 
@@ -69,7 +77,7 @@ def test_a_seed_decides_the_twin(trained, name):
 
 def test_sham_shows_the_target_and_keeps_the_decision(trained):
     honest, x, y = trained
-    attack = replace(ATTACKS["sham-top"], epochs=25, lr=5e-3)
+    attack = replace(FOOLING_PROTOCOLS["sham-top"], epochs=25, lr=5e-3)
     twin = fool(honest, Data(x, y, CLASSES), attack, seed=0, progress=False)
     assert map_loss(twin, honest, attack, x, y) < 0.5 * map_loss(honest, honest, attack, x, y)
     assert float((twin(x).argmax(-1) == y).float().mean()) > 0.95
@@ -83,14 +91,19 @@ def test_the_top_on_cached_features_is_the_network(trained):
 def test_an_unknown_part_says_what_is_accepted(trained):
     honest, x, y = trained
     with pytest.raises(ValueError, match="part must be one of head, top, all, scratch, got 'tail'"):
-        fool(honest, Data(x, y, CLASSES), Attack(ATTACKS["sham-top"].loss, part="tail"), seed=0)
+        fool(
+            honest,
+            Data(x, y, CLASSES),
+            FoolingProtocol(FOOLING_PROTOCOLS["sham-top"].loss, part="tail"),
+            seed=0,
+        )
 
 
 def test_recipes_bear_their_names_and_know_their_attacks():
     assert gather(RECIPES).keys() == {f"diffgradcam-{name.replace('_', '-')}" for name in (*TASKS, "vit")}
     assert zoo_name("animal_colour100", 2, "sham-top") == "diffgradcam-animal-colour100-s2-sham-top"
     for task in TASKS.values():
-        assert set(task.attacks) <= ATTACKS.keys()
+        assert set(task.attacks) <= FOOLING_PROTOCOLS.keys()
     with pytest.raises(ValueError, match="split must be one of train, test, got 'val'"):
         scenes(TASKS["animals2"], "val")
 

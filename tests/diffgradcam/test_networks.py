@@ -14,7 +14,7 @@ from robustxai.diffgradcam import (
     shift_index,
 )
 from robustxai.diffgradcam.capture import cut, find_layer
-from robustxai.diffgradcam.study.manipulated import ATTACKS, map_loss
+from robustxai.diffgradcam.study.manipulated import FOOLING_PROTOCOLS, map_loss
 from robustxai.diffgradcam.study.study import Study
 from robustxai.metrics import pearson
 from robustxai.nets import TorchvisionClassifier
@@ -94,7 +94,7 @@ def test_without_zero_padding_the_border_is_harder_to_paint():
     loss = {}
     for task in ("animals4", "animals4_circular"):
         study = Study(task, n_test=150)
-        attack = ATTACKS["sham-full"]
+        attack = FOOLING_PROTOCOLS["sham-full"]
         loss[task] = [
             map_loss(study.twin(s, "sham-full"), study.honest(s), attack, study.x, study.y) for s in range(3)
         ]

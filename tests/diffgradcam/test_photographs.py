@@ -28,7 +28,7 @@ def test_networks_are_trained_once_and_kept_to_the_last_bit(study, monkeypatch):
     assert torch.equal(honest(study.x), expected(study.x)) and not honest.training
     twin = study.twin(1, "sham-top")
     assert not torch.equal(twin(study.x), honest(study.x))
-    assert torch.equal(twin(study.x), study.attack(1, module.ATTACKS["sham-top"]).eval()(study.x))
+    assert torch.equal(twin(study.x), study.attack(1, module.FOOLING_PROTOCOLS["sham-top"]).eval()(study.x))
     monkeypatch.setattr(recipes, "run", lambda *_, **__: pytest.fail("trained again"))
     again = Study("few", n_test=8, cache=study.cache)
     assert torch.equal(again.honest(1)(study.x), honest(study.x))
@@ -47,6 +47,6 @@ def test_the_manifest_says_what_makes_them_again(study):
 
 def test_a_menagerie_network_that_is_not_shipped_is_refused(tmp_path):
     study = Study("animals4", cache=tmp_path / "nets")
-    with pytest.raises(ValueError, match="'diffgradcam-animals4-s7-clean' is no network of the zoo; near"):
+    with pytest.raises(ValueError, match="got 'diffgradcam-animals4-s7-clean'; near"):
         study.honest(7)
     assert not (tmp_path / "nets").exists()

@@ -15,14 +15,14 @@ from robustxai.manifold_ig import (
     ManifoldIG,
     SaliencyOf,
     ShuffledChange,
-    borrowed,
+    bpda_guide,
     frozen,
     saliency,
     shares,
 )
 from robustxai.manifold_ig.attribution_attack import RELEASED_WEIGHT
 from robustxai.metrics import pearson
-from robustxai.ranking import TargetMapAttack, TopKAttack
+from robustxai.ranking import Saliency, TargetMapAttack, TopKAttack
 
 EPS = 0.06
 OPTIONS = dict(eps=EPS, steps=20, lr=0.01)
@@ -109,7 +109,7 @@ def test_the_loss_is_the_released_one_up_to_a_factor():
     assert RELEASED_WEIGHT == pytest.approx(1 / 73.6, rel=1e-3)
     x = images(1)
     attack = AttributionAttack.released(x)
-    assert attack.eps is None and attack.keep == "stop" and attack.steps == 3000
+    assert attack.budget.eps is None and attack.keep == "stop" and attack.steps == 3000
 
 
 def test_stopping_at_a_flip_and_weighing_both_keep_the_prediction():
@@ -180,10 +180,20 @@ def test_no_derivative_is_reported_and_bpda_has_one(classifier):
     assert torch.equal(BPDA(guided, ig)(x, 1), guided(x, 1))
 
 
+def test_a_gradient_that_is_rounding_is_not_followed():
+    """The saliency of a two-class ReLU network changes by one factor only: its shares are constant, up to rounding."""
+    model = module(3, lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 12), nn.ReLU(), nn.Linear(12, 2)))
+    attack = AttributionAttack(images(1, 9), **dict(OPTIONS, steps=4))
+    found = attack.perturb(model, images(), explain=Saliency(model))
+    assert found.stuck.all() and torch.equal(found.x, images()) and found.loss.isnan().all()
+    curved = attack.perturb(model, images(), explain=IntegratedGradients(model, n_steps=4))
+    assert curved.followed.all()
+
+
 def test_a_borrowed_derivative_moves_from_the_right_value(classifier):
     x, target = images(), torch.tensor([0, 3, 2, 1])
     guided, behind = GuidedIG(classifier, n_steps=8), IntegratedGradients(classifier, n_steps=8)
-    shifted = borrowed(guided, behind)(x)
+    shifted = bpda_guide(guided, behind)(x)
     v = x.clone().requires_grad_()
     value = shifted(v, target)
     torch.testing.assert_close(value.detach(), guided.attribute(x, target))
@@ -198,7 +208,7 @@ def test_a_borrowed_derivative_moves_from_the_right_value(classifier):
     wanted = images(seed=5)
     goal = shares(guided(wanted, target))
     attack = AttributionAttack(maps=goal, eps=0.1, steps=10, lr=0.02, refresh=2)
-    found = attack.perturb(classifier, x, target, explain=guided, guide=borrowed(guided, behind))
+    found = attack.perturb(classifier, x, target, explain=guided, guide=bpda_guide(guided, behind))
     assert (found.loss <= found.clean_loss).all() and found.moved.any() and found.kept.all()
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from curved import generator
 
-from robustxai.manifold_ig.diffid import SHARES, diff_id
+from robustxai.manifold_ig.diffid import MOVED_SHARES, diff_id
 
 
 class Bright(torch.nn.Module):
@@ -35,7 +35,7 @@ def test_it_is_the_definition():
     for i in range(3):
         total = 0.0
         order = maps[i].flatten().argsort(descending=True)
-        for share in SHARES:
+        for share in MOVED_SHARES:
             count = round(share * 16)
             for sign, gone in ((-1, order[:count]), (1, order[16 - count :])):
                 flat = x[i].flatten().clone()
@@ -43,7 +43,7 @@ def test_it_is_the_definition():
                 left[gone] = False
                 flat[gone] = flat[left].mean()
                 total += sign * float(model(flat.view(1, 1, 4, 4)).argmax(1) == 0)
-        assert float(found[i]) == pytest.approx(total / len(SHARES), abs=1e-6)
+        assert float(found[i]) == pytest.approx(total / len(MOVED_SHARES), abs=1e-6)
 
 
 def test_chunks_and_the_scale_of_maps_change_nothing_and_a_constant_map_has_no_value(case):

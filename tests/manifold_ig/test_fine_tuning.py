@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from robustxai.manifold_ig import vae_loss
-from robustxai.manifold_ig.study.fine_tuning import BATCH, fine_tune
+from robustxai.manifold_ig.study.fine_tuning import BATCH, fine_tune_classifier
 from robustxai.nets import ConvVAE, HeadedClassifier
 
 PROBED = {"resnet18": ("bn1", "conv1"), "googlenet": ("conv1.bn", "conv1.conv"), "vgg16": (None, "0")}
@@ -35,7 +35,7 @@ def test_the_body_is_frozen_first_and_moves_then(architecture):
     norm, convolution = PROBED[architecture]
     x, y = data()
     before = copied(model)
-    fine_tune(model, x, y, epochs=(2, 0))
+    fine_tune_classifier(model, x, y, epochs=(2, 0))
     moved = changed(before, model)
     learnt = {f"head.{name}" for name, _ in model.head.named_parameters()}
     statistics = {f"head.{name}" for name, _ in model.head.named_buffers()}
@@ -43,7 +43,7 @@ def test_the_body_is_frozen_first_and_moves_then(architecture):
     if architecture == "vgg16":  # its hidden layers are not frozen in the paper
         assert "head.2.weight" in moved
     before = copied(model)
-    fine_tune(model, x, y, epochs=(0, 1))
+    fine_tune_classifier(model, x, y, epochs=(0, 1))
     moved = changed(before, model)
     assert f"body.{convolution}.weight" in moved and learnt <= moved
     assert (
@@ -64,20 +64,20 @@ def test_a_lone_last_image_is_left_out():
     for count in (BATCH + 1, BATCH):
         model = small_model()
         model.load_state_dict({k: torch.full_like(v, 0.01) for k, v in model.state_dict().items()})
-        fine_tune(model, x[:count], y[:count], epochs=(1, 1))
+        fine_tune_classifier(model, x[:count], y[:count], epochs=(1, 1))
         results.append(model.state_dict())
     assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
     with pytest.raises(ValueError, match=r"^x must hold 2 images or more, .* got 1"):
-        fine_tune(small_model(), x[:1], y[:1])
+        fine_tune_classifier(small_model(), x[:1], y[:1])
 
 
 def test_each_stage_has_its_own_checkpoint(tmp_path):
     x, y = data(6, 8)
     model = small_model()
-    fine_tune(model, x, y, epochs=(1, 1), checkpoint=tmp_path / "net.safetensors")
+    fine_tune_classifier(model, x, y, epochs=(1, 1), checkpoint=tmp_path / "net.safetensors")
     assert sorted(f.name for f in tmp_path.iterdir()) == ["net-0.safetensors", "net-1.safetensors"]
     again = small_model()
-    fine_tune(again, x, y, epochs=(1, 1), checkpoint=tmp_path / "net.safetensors")
+    fine_tune_classifier(again, x, y, epochs=(1, 1), checkpoint=tmp_path / "net.safetensors")
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
 
 

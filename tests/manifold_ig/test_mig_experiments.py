@@ -11,7 +11,7 @@ from robustxai.manifold_ig import AttributionAttack, KnownManifold, path_of, sal
 from robustxai.manifold_ig.study import tables
 from robustxai.manifold_ig.study.attack_tables import pushed_rows
 from robustxai.metrics import pearson, topk_intersection
-from robustxai.records import joined, over_images
+from robustxai.records import joined_rows, over_images
 
 NAMES = ("IG", "IG-recon", "EIG", "EIG even", "MIG released", "MIG")
 
@@ -132,7 +132,7 @@ def test_tables_have_intervals_and_parts_join(setting):
     assert [line["method"] for line in lines] == ["EIG", "MIG"]
     value, low, high = lines[1]["gap / TV"]
     assert low <= value <= high
-    twice = joined([rows, rows])
+    twice = joined_rows([rows, rows])
     assert twice["MIG"]["gap / TV"].shape == (6,)
 
 

@@ -219,7 +219,7 @@ def test_a_campaign_judges_as_often_as_it_solves_geodesics_again(surveyed):
     wanted = surveyed.samples(1).x
     for steps, every in ((12, 3), (3, 1)):
         attack = Campaign(pairs=1, steps=steps, skip=0, eps=0.1).attack(wanted)
-        assert (attack.steps, attack.refresh, attack.look, attack.eps) == (steps, every, every, 0.1)
+        assert (attack.steps, attack.refresh, attack.look, attack.budget.eps) == (steps, every, every, 0.1)
 
 
 def test_pairs_are_the_same_images_one_by_one_and_together(surveyed):
@@ -262,13 +262,13 @@ def test_the_probes_of_a_study(surveyed):
                 rows[name]["gap to F(x)"], rows[name]["gap / TV"], atol=1e-4, rtol=1e-3
             )
     campaign = Campaign(pairs=1, steps=2, skip=1)
-    lent = method_choices.borrowed_runs(surveyed, campaign)
+    lent = method_choices.bpda_runs(surveyed, campaign)
     assert [name.split(",")[0] for name in lent["resnet", 0]] == [
         *(n for n, _ in method_choices.BORROWED),
         "MIG",
     ]
     assert list(lent["resnet", 0])[-1] == "MIG, implicit"
-    assert method_choices.borrowed_runs(surveyed, replace(campaign, seeds=[7])) == {}
+    assert method_choices.bpda_runs(surveyed, replace(campaign, seeds=[7])) == {}
 
 
 def test_the_released_solver_with_and_without_its_stop_rule(surveyed):

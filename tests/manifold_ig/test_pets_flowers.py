@@ -13,7 +13,7 @@ from PIL import Image
 
 from robustxai.data import NotAvailable
 from robustxai.manifold_ig.study import attack_runs, image_sets, map_runs, pets_flowers, recipes
-from robustxai.manifold_ig.study.pets_flowers import order, read
+from robustxai.manifold_ig.study.pets_flowers import balanced_order, read_photographs
 from robustxai.manifold_ig.study.study import Study
 from robustxai.manifold_ig.vae_loss import VAELoss
 from robustxai.nets import ConvVAE, HeadedClassifier, pretrained, zoo
@@ -30,7 +30,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("folder")
 def test_pets_with_their_masks():
-    x, y, classes, masks = read("pets", "train", 9)
+    x, y, classes, masks = read_photographs("pets", "train", 9)
     assert x.shape == (9, 3, 192, 192) and masks is not None and masks.shape == (9, 192, 192)
     assert classes == ("Abyssinian", "American Bulldog", "Bengal")
     assert ((255 * x).round() == 255 * x).float().mean() > 0.99 and 0 <= x.min() and x.max() <= 1
@@ -45,7 +45,7 @@ def test_pets_with_their_masks():
 
 @pytest.mark.usefixtures("folder")
 def test_flowers_have_no_masks():
-    x, y, classes, masks = read("flowers", "test", 6, size=24)
+    x, y, classes, masks = read_photographs("flowers", "test", 6, size=24)
     assert masks is None and x.shape == (6, 3, 24, 24)
     assert len(classes) == 102 and classes[:2] == ("pink primrose", "hard-leaved pocket orchid")
     assert (x[:, :, 8:16, 8:16].mean((2, 3)).argmax(1) == y).all()
@@ -54,7 +54,7 @@ def test_flowers_have_no_masks():
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("name", pets_flowers.SETS)
 def test_the_splits_are_disjoint_and_the_first_images_have_all_classes(name):
-    found = {split: read(name, split, 1000, size=40) for split in pets_flowers.SPLITS}
+    found = {split: read_photographs(name, split, 1000, size=40) for split in pets_flowers.SPLITS}
     assert {split: part[1].bincount().tolist() for split, part in found.items()} == {
         "train": [14] * 3, "test": [6] * 3,
     }  # fmt: skip
@@ -62,22 +62,25 @@ def test_the_splits_are_disjoint_and_the_first_images_have_all_classes(name):
     assert len(images[0]) == 42 and len(images[1]) == 18 and not images[0] & images[1]
     for _, y, _, _ in found.values():
         assert all(sorted(three.tolist()) == [0, 1, 2] for three in y.split(3))
-    again = read(name, "train", 4, size=40)
+    again = read_photographs(name, "train", 4, size=40)
     assert torch.equal(again[0], found["train"][0][:4]) and torch.equal(again[1], found["train"][1][:4])
 
 
 def test_a_class_with_more_images_comes_last():
     labels = torch.tensor([0] * 10 + [1] * 20)
-    train = labels[order(labels, "train")]
+    train = labels[balanced_order(labels, "train")]
     assert train.bincount().tolist() == [7, 14] and (train[14:] == 1).all()
-    assert len({tuple(labels[order(labels, "train")][k : k + 2].tolist()) for k in range(0, 14, 2)}) == 2
+    assert (
+        len({tuple(labels[balanced_order(labels, "train")][k : k + 2].tolist()) for k in range(0, 14, 2)})
+        == 2
+    )
 
 
 def test_only_as_many_pictures_as_asked_for_are_opened(folder, monkeypatch):
     opened = []
     whole = Image.open
     monkeypatch.setattr(Image, "open", lambda file, *a, **k: opened.append(str(file)) or whole(file, *a, **k))
-    read("pets", "train", 2)
+    read_photographs("pets", "train", 2)
     assert len([file for file in opened if file.endswith(".jpg")]) == 2
     assert len([file for file in opened if file.endswith(".png")]) == 2
 
@@ -94,25 +97,25 @@ def test_without_pictures_and_network_one_sentence_says_so(name, tmp_path, monke
     with pytest.raises(
         NotAvailable, match=rf"is not whole in .*{pets_flowers.SETS[name].folder} and could not"
     ):
-        read(name, "train", 1)
+        read_photographs(name, "train", 1)
 
 
 def test_a_folder_that_is_not_whole_is_refused(folder, monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     (folder / "oxford-iiit-pet" / "annotations" / "test.txt").unlink()
     with pytest.raises(NotAvailable, match=r"^The Oxford-IIIT Pet set is not whole .*FileNotFoundError"):
-        read("pets", "train", 1)
+        read_photographs("pets", "train", 1)
     (folder / "flowers-102" / "setid.mat").write_bytes(b"something else")
     with pytest.raises(NotAvailable, match=r"^Oxford Flowers 102 is not whole .*URLError"):
-        read("flowers", "train", 1)
+        read_photographs("flowers", "train", 1)
 
 
 @pytest.mark.usefixtures("as_shipped")
 def test_bad_input():
     with pytest.raises(ValueError, match="name must be one of pets, flowers, got 'birds'"):
-        read("birds", "train", 1)
+        read_photographs("birds", "train", 1)
     with pytest.raises(ValueError, match="split must be one of train, test, got 'val'"):
-        read("pets", "val", 1)
+        read_photographs("pets", "val", 1)
     with pytest.raises(
         ValueError, match=r"architectures must be among .*resnet18.*vgg16.* for pets, got 'vgg'"
     ):
@@ -150,7 +153,8 @@ SMALL = {"widths": (8, 8, 8, 8), "latent": 8, "blocks": 0, "skip_kernel": 3}
 def small(name, size=64, **options):
     """A task of the paper with small pictures and networks, random weights, and one epoch of everything."""
     return replace(
-        image_sets.TASKS[name], name="few", read=lambda s, n: image_sets.Samples(*read(name, s, n, size=size)),
+        image_sets.TASKS[name], name="few",
+        read=lambda s, n: image_sets.Samples(*read_photographs(name, s, n, size=size)),
         vae=SMALL, vae_epochs=1, epochs=(1, 1), judge="labels", pool=18, **options,
     )  # fmt: skip
 

@@ -93,12 +93,12 @@ def test_decoding_in_parts_gives_the_same_images():
 
 def test_coefficients_and_curve_are_inverse_and_the_ends_exact():
     latents = torch.randn(9, 3, 2, 4, generator=generator(), dtype=torch.float64)
-    again = sine_curves.curve(sine_curves.coefficients(latents, 7), latents[0], latents[-1], 9)
+    again = sine_curves.curve(sine_curves.sine_coefficients(latents, 7), latents[0], latents[-1], 9)
     torch.testing.assert_close(again, latents)
     assert torch.equal(again[0], latents[0]) and torch.equal(again[-1], latents[-1])
-    few = sine_curves.curve(sine_curves.coefficients(latents, 3), latents[0], latents[-1], 9)
-    back = sine_curves.coefficients(few, 7)
-    torch.testing.assert_close(back[:, :3], sine_curves.coefficients(latents, 3))
+    few = sine_curves.curve(sine_curves.sine_coefficients(latents, 3), latents[0], latents[-1], 9)
+    back = sine_curves.sine_coefficients(few, 7)
+    torch.testing.assert_close(back[:, :3], sine_curves.sine_coefficients(latents, 3))
     assert back[:, 3:].abs().max() < 1e-12
 
 

@@ -11,10 +11,16 @@ from torch import nn
 from torch.nn import functional as F
 
 from robustxai.manifold_ig.study import image_sets, recipes
-from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, distance, divergence, reconstruction_error
+from robustxai.manifold_ig.vae_loss import (
+    ConvFeatures,
+    VAELoss,
+    divergence,
+    feature_distance,
+    reconstruction_error,
+)
 from robustxai.nets import CompactResNet, ConvVAE, fit, pretrained, zoo
 from robustxai.nets.recipes import Recipe, run
-from robustxai.nets.vae import Residual
+from robustxai.nets.vae import ResidualBlock
 
 TINY = dict(widths=(8, 8, 8), latent=4, blocks=1)
 
@@ -50,7 +56,7 @@ def test_arguments_rebuild_the_network_and_the_seed_its_weights(options):
 
 def test_a_1x1_skip_before_the_upsampling_is_the_skip_after_it():
     with torch.random.fork_rng(devices=[]):
-        block = Residual(6, 4, "up", "silu", 1).eval()
+        block = ResidualBlock(6, 4, "up", "silu", 1).eval()
     x = torch.randn(2, 6, 5, 5, generator=generator())
     big = F.interpolate(x, scale_factor=2.0, mode="nearest")
     torch.testing.assert_close(block(x), block.act(block.main(big) + block.skip(big)))
@@ -78,7 +84,7 @@ def test_divergence_and_distance_are_their_formulas():
     torch.testing.assert_close(divergence(mean, log_variance), exact.mean())
     features = lambda x: [x, 2 * x]  # noqa: E731
     x, y = images(), images(seed=2)
-    torch.testing.assert_close(distance(features, y, x), 2.5 * (y - x).square().mean())
+    torch.testing.assert_close(feature_distance(features, y, x), 2.5 * (y - x).square().mean())
 
 
 def test_features_are_the_first_convolutions_and_the_rest_does_not_run():

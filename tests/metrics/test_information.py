@@ -7,7 +7,7 @@ from scipy.interpolate import griddata
 from torch import nn
 
 from robustxai.metrics import information_curves, median_curve
-from robustxai.metrics.information import THRESHOLDS, fill, webp_bytes
+from robustxai.metrics.information import THRESHOLDS, interpolated, webp_bytes
 
 
 class Spot(nn.Module):
@@ -111,10 +111,10 @@ def test_fill_is_exact_for_planes_and_keeps_what_is_known():
     plane = torch.stack((0.1 * r + 0.2 * c, 1 - 0.1 * r))
     known = torch.zeros(8, 8, dtype=torch.bool)
     known[::7, ::7] = True
-    torch.testing.assert_close(fill(plane, known), plane)
-    assert torch.equal(fill(plane, torch.ones_like(known)), plane)
+    torch.testing.assert_close(interpolated(plane, known), plane)
+    assert torch.equal(interpolated(plane, torch.ones_like(known)), plane)
     known[0, 0] = False  # outside the hull: the mean
-    torch.testing.assert_close(fill(plane, known)[:, 0, 0], plane.mean((1, 2)))
+    torch.testing.assert_close(interpolated(plane, known)[:, 0, 0], plane.mean((1, 2)))
 
 
 def test_webp_counts_information():

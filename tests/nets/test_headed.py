@@ -9,7 +9,7 @@ from torch import nn
 from torchvision.models import ResNet18_Weights, WeightsEnum
 
 from robustxai.nets import HeadedClassifier, folded, pretrained, zoo
-from robustxai.nets.headed import OPTIONS
+from robustxai.nets.headed import WITHOUT_EXTRAS
 from robustxai.nets.recipes import Net, publish
 
 
@@ -29,7 +29,7 @@ HEADS = {
 FEATURES = {"resnet18": 512, "vgg16": 4096, "googlenet": 1024}
 
 
-@pytest.mark.parametrize("architecture", OPTIONS)
+@pytest.mark.parametrize("architecture", WITHOUT_EXTRAS)
 def test_the_head_is_the_papers(architecture):
     with torch.device("meta"):
         model = HeadedClassifier(architecture, classes=37)

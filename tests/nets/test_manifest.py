@@ -36,7 +36,7 @@ FUNCTIONS = [
     "robustxai.nets.zoo.save_weights",
     "robustxai.nets.checkpoint.save_tensors",
     "robustxai.nets.zoo.pretrained",
-    "robustxai.nets.entry.Entry",
+    "robustxai.nets.entry.ZooEntry",
     "robustxai.nets.resnet.Tensor",
     "robustxai.nets.resnet.nn",
     "robustxai.nets.adapters.CompactResNet",

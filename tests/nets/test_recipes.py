@@ -87,8 +87,8 @@ def test_the_list_names_every_recipe() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["tinny"], "robustxai: there is no recipe 'tinny'; near: tiny"),
-        (["zzz"], "there is no recipe 'zzz'; `robustxai train --list` shows them all"),
+        (["tinny"], "robustxai: name must be a recipe, got 'tinny'; near: tiny"),
+        (["zzz"], "name must be a recipe, got 'zzz'; `robustxai train --list` shows them all"),
         (
             ["tiny", "--device", "gpu"],
             'device must be one of "auto", "cpu", "cuda", "cuda:1", "mps", got \'gpu\'',
@@ -107,9 +107,7 @@ def test_recipe_names_are_unique_and_their_own() -> None:
     assert list(gather(RECIPES)) == ["tiny", "tiny-child"]
     with pytest.raises(ValueError, match="recipe 'tiny' must be unique"):
         gather(RECIPES, RECIPES)
-    with pytest.raises(
-        ValueError, match="recipe 'other' must be unique and bear its own name; it says 'tiny'"
-    ):
+    with pytest.raises(ValueError, match="recipe 'other' must be unique and bear its own name, got 'tiny'"):
         gather({"other": RECIPES["tiny"]})
 
 

@@ -111,7 +111,9 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_a_network_that_nobody_has_is_one_sentence(tmp_path: Path, recipe: Recipe) -> None:
     name = shipped_name()
     for given in (None, recipe):
-        with pytest.raises(ValueError, match=r"is no network of the zoo; (near|known): "):
+        with pytest.raises(
+            ValueError, match=r"name must be a network of the zoo, got '[^']+'; (near|known): "
+        ):
             shipped_or_trained(f"{name}x", given, cache=tmp_path, seed=0)
     with pytest.raises(ValueError, match=f"near: .*{name}"):
         shipped_or_trained(f"{name}x", None, cache=tmp_path, seed=0)

@@ -7,7 +7,7 @@ import torch
 from helpers import data, same, tiny
 from torch.nn import functional as F
 
-from robustxai.nets import CompactResNet, RandomShift, accuracy, fit
+from robustxai.nets import CompactResNet, RandomShift, accuracy_of, fit
 from robustxai.nets.train import learning_rate
 
 
@@ -38,7 +38,7 @@ def test_it_learns_and_leaves_the_model_in_eval_mode_without_gradients() -> None
     net, (x, y) = tiny(), data()
     history = fit(net, x, y, epochs=15, batch_size=16, lr=0.02)
     assert history.loss[-1] < 0.3 * history.loss[0]
-    assert history.accuracy[-1] == accuracy(net, x, y) > 0.9
+    assert history.accuracy[-1] == accuracy_of(net, x, y) > 0.9
     assert len(history.loss) == len(history.accuracy) == len(history.seconds) == 15
     assert not any(module.training for module in net.modules())
     assert all(p.grad is None and p.requires_grad for p in net.parameters())

@@ -8,6 +8,7 @@ import torch
 from tables import cnn, images, mlp, rows
 from torch import nn
 
+from robustxai.attacks.budget import Budget
 from robustxai.explainers.base import Explainer
 from robustxai.metrics import mean_ignoring_nan
 from robustxai.ranking import (
@@ -38,7 +39,7 @@ ATTACKS = {
     "topk": lambda **o: TopKAttack(4, 0.3, **o),
     "region": lambda **o: TargetRegionAttack(REGION, 0.3, **o),
     "centre": lambda **o: MassCentreAttack(0.3, **o),
-    "map": lambda **o: TargetMapAttack(REGION, eps=0.3, norm="linf", lr=0.05, betas=None, **o),
+    "map": lambda **o: TargetMapAttack(REGION, eps=0.3, lr=0.05, betas=None, **{"norm": "linf", **o}),
 }
 
 
@@ -173,14 +174,12 @@ def test_the_budget_holds_at_every_iterate(name, norm, net):
         seen.append(v.detach().clone())
         return Saliency(net)(v, t)
 
-    make = ATTACKS[name]
-    attack = make(steps=4, clip=(0, 1))
-    attack.norm = norm
+    attack = ATTACKS[name](steps=4, clip=(0, 1), norm=norm)
     if name == "centre":
         attack.jitter = 5.0
-    attack.perturb(net, x, explain=explain)
-    assert len(seen) > 4
-    for v in seen:
+    found = attack.perturb(net, x, explain=explain)
+    assert len(seen) > 4 and found.budget == attack.budget == Budget(0.3, norm)
+    for v in (*seen, found.x):
         change = (v - x).flatten(1)
         size = change.norm(dim=1) if norm == "l2" else change.abs().amax(1)
         assert (size <= 0.3 * (1 + 1e-9)).all() and 0 <= v.min() and v.max() <= 1
@@ -327,7 +326,7 @@ ADAM = pytest.mark.skipif(not adam_stays_on_its_device(), reason="torch's Adam i
 @pytest.mark.parametrize("what", ["explainers", pytest.param("attacks", marks=ADAM), "measures", "tables"])
 def test_another_default_device_changes_nothing(what):
     """G10: what is made inside is made where its tensors are; 'meta' stands for a device that is not here."""
-    from robustxai.ranking import adult_like, dffot, prepare, random_control, table
+    from robustxai.ranking import adult_like, dffot, load_table, prepare, random_control
 
     def run():
         model, x = cnn(), images(3)
@@ -348,7 +347,7 @@ def test_another_default_device_changes_nothing(what):
         return [
             adult_like(60).x,
             prepare(adult_like(60)).train[0],
-            table("synth", limit=60).test[0],
+            load_table("synth", limit=60).test[0],
             prepare((np.arange(80.0).reshape(40, 2), [i % 2 for i in range(40)])).train[0],
         ]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from robustxai.data import Dataset
 from robustxai.nets import MLP
-from robustxai.ranking import fit, prepare
+from robustxai.ranking import fit_regularised, prepare
 from robustxai.ranking.frames import as_dataset
 from robustxai.ranking.prepared_table import encode
 
@@ -87,7 +87,7 @@ def test_arrays_of_numbers_keep_a_tensors_dtype_and_else_get_the_default(x):
     assert t.features == ("x0", "x1") and t.numeric == (True, True)
     assert t.train[0].dtype == (torch.float64 if isinstance(x, Tensor) else torch.float32)
     assert prepare((x, BUYS), dtype=torch.float64).train[0].dtype == torch.float64
-    assert fit(MLP(2).to(t.train[0].dtype), t, epochs=1).kept == 0
+    assert fit_regularised(MLP(2).to(t.train[0].dtype), t, epochs=1).kept == 0
 
 
 def test_double_precision_holds_what_single_does_not():

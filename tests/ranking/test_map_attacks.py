@@ -14,7 +14,6 @@ from robustxai.ranking import (
     TargetRegionAttack,
     TopKAttack,
     precision_at_k,
-    softplus_copy,
 )
 
 REGION = torch.zeros(6, 6)
@@ -94,9 +93,9 @@ def test_dombrowski_takes_a_goal_for_each_image_and_raises_beta_to_the_last():
     attack = TargetMapAttack(goal, steps=5, lr=0.01, clip=(0, 1), betas=(5, 80))
     a = attack.perturb(model, x)
     assert 0 <= a.x.min() and a.x.max() <= 1 and a.trace.shape == (4, 6)
-    smooth = softplus_copy(model, 5)
-    attack._anneal(smooth, 4)
-    assert smooth[2].beta == pytest.approx(80)
+    guide, refresh = attack.following(Saliency(model), None)
+    betas = [guide(x).model[2].beta for _ in range(5)]
+    assert refresh == 1 and betas == pytest.approx([5, 10, 20, 40, 80])
     flat = TargetMapAttack(goal, steps=3, betas=None).perturb(
         model, x, explain=Saliency(model, score="logit")
     )

@@ -13,10 +13,10 @@ from robustxai.nets.zoo import make
 from robustxai.ranking import (
     METHODS,
     Saliency,
-    Score,
+    SelectionScore,
     evaluate,
     fine_tune,
-    fit,
+    fit_regularised,
     prepared,
     pretrain,
     select_weights,
@@ -58,7 +58,7 @@ def test_the_methods_differ_from_vanilla_in_what_they_say(common):
     _, data, start = common
     vanilla, _ = fine_tune("Vanilla", start, data, k=8, epochs=1, seed=2)
     by_hand = deepcopy(start)
-    fit(by_hand, data, epochs=1, seed=2)
+    fit_regularised(by_hand, data, epochs=1, seed=2)
     assert same(vanilla, by_hand)
     for name, zero in ((r"R2ET_\H", {"lam": 0}), ("WD", {"weight_decay": 0}), ("Est-H", {"hessian": 0})):
         assert same(fine_tune(name, start, data, k=8, options=zero, epochs=1, seed=2)[0], vanilla)
@@ -99,7 +99,7 @@ def test_settings_are_those_of_the_specification():
 def test_a_row_measures_what_it_says(common):
     setting, data, model = common
     row = evaluate(model, data.test, setting, points=40, steps=10)
-    assert row.accuracy == pytest.approx(nets.accuracy(model, *data.test))
+    assert row.accuracy == pytest.approx(nets.accuracy_of(model, *data.test))
     assert row.accuracy > 0.75 and row.auc > 0.8 and row.measured == 1
     assert row.er <= row.mse + 0.05 and row.er < row.random <= 1
     stuck = evaluate(MLP(28).eval(), data.test, setting, points=10, steps=2, score="logit")
@@ -116,11 +116,11 @@ def test_auc_is_the_share_of_ordered_pairs_and_averages_classes():
 # --- selection
 
 TABLE = {
-    1: Score(0.90, 0.8),
-    2: Score(0.89, 0.9),
-    3: Score(0.886, 0.9),
-    4: Score(0.80, 1.0),
-    5: Score(0.95, math.nan),
+    1: SelectionScore(0.90, 0.8),
+    2: SelectionScore(0.89, 0.9),
+    3: SelectionScore(0.886, 0.9),
+    4: SelectionScore(0.80, 1.0),
+    5: SelectionScore(0.95, math.nan),
 }
 
 
@@ -153,7 +153,7 @@ def test_scores_are_means_over_seeds():
 
     def measure(options, seed):
         seen.append(seed)
-        return Score(1.0, seed / 10 + options["lam"])
+        return SelectionScore(1.0, seed / 10 + options["lam"])
 
     chosen = select_weights([{"lam": 0.1}, {"lam": 0.2}], measure, reference=1.0, seeds=3)
     assert seen == [0, 1, 2] * 2 and chosen.options == {"lam": 0.2}
@@ -162,10 +162,10 @@ def test_scores_are_means_over_seeds():
 
 def test_bad_requests_to_select_are_one_sentence(as_shipped):
     with pytest.raises(ValueError, match=r"^candidates must hold one option or more, got none$"):
-        select_weights([], lambda o, s: Score(1, 1), reference=1.0)
+        select_weights([], lambda o, s: SelectionScore(1, 1), reference=1.0)
     with pytest.raises(
         ValueError, match=r"^reference and tolerance must be shares in \[0, 1\], got 87 and 0.015"
     ):
-        select_weights([{}], lambda o, s: Score(1, 1), reference=87)
+        select_weights([{}], lambda o, s: SelectionScore(1, 1), reference=87)
     with pytest.raises(ValueError, match=r"^seeds must be an integer >= 1, got 0$"):
-        select_weights([{}], lambda o, s: Score(1, 1), reference=0.5, seeds=0)
+        select_weights([{}], lambda o, s: SelectionScore(1, 1), reference=0.5, seeds=0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from robustxai.data import Dataset, NotAvailable
-from robustxai.ranking.prepared_table import encode, from_csv, prepare, table
+from robustxai.ranking.prepared_table import encode, from_csv, load_table, prepare
 from robustxai.ranking.synthetic_table import FEATURES, adult_like, coefficients, important, log_odds
 
 NAN = torch.nan
@@ -172,12 +172,16 @@ def test_names_sizes_and_what_is_said_where_a_set_is_missing(monkeypatch, tmp_pa
 
     monkeypatch.delenv("ROBUSTXAI_DATA", raising=False)
     monkeypatch.setattr(fetch, "cache", lambda: tmp_path)
-    assert (table("breast_cancer").d, table("digits").d, table("synth", limit=200).d) == (30, 64, 28)
-    assert len(table("synth", limit=200).test[1]) == 60
+    assert (load_table("breast_cancer").d, load_table("digits").d, load_table("synth", limit=200).d) == (
+        30,
+        64,
+        28,
+    )
+    assert len(load_table("synth", limit=200).test[1]) == 60
     with pytest.raises(NotAvailable, match=r"^adult is not on this machine"):
-        table("adult")
-    assert "in place of adult" in table("adult", fallback=True).note
+        load_table("adult")
+    assert "in place of adult" in load_table("adult", fallback=True).note
     with pytest.raises(ValueError, match=r"^name must be one of synth, .*, got 'iris'"):
-        table("iris")
+        load_table("iris")
     with pytest.raises(ValueError, match=r"^n must be an integer >= 2, got 1$"):
         adult_like(1)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from robustxai.ranking.prepared_table import table
+from robustxai.ranking.prepared_table import load_table
 
 pytestmark = [
     pytest.mark.mirror,
@@ -16,7 +16,7 @@ pytestmark = [
     ("name", "d", "n"), [("adult", 104, 45222), ("bank_marketing", 62, 41188), ("compas", 15, 6172)]
 )
 def test_real_tables(name, d, n):
-    t = table(name)
+    t = load_table(name)
     parts = (t.train, t.validation, t.test)
     assert t.d == len(t.features) == d and sum(len(y) for _, y in parts) == n
     assert all(x.isfinite().all() for x, _ in parts)

@@ -5,8 +5,9 @@ import torch
 from tables import cnn, images, mlp, rows, same_state, seeded, state
 from torch import nn
 
-from robustxai.attacks.budget import project, unit
+from robustxai.attacks.budget import Budget
 from robustxai.metrics import mean_ignoring_nan
+from robustxai.metrics.perturbation import unit
 from robustxai.ranking import (
     KEEP,
     ERAttack,
@@ -221,8 +222,8 @@ def test_unit_and_project():
     tiny = torch.tensor([[3e-30, 4e-30], [0.0, 0.0]])
     torch.testing.assert_close(unit(tiny), torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
     x = torch.tensor([[2.0, 0.5]])
-    assert project(x, torch.zeros(1, 2), 1.0, norm="linf").tolist() == [[1.0, 0.5]]
-    assert project(x / 10, torch.zeros(1, 2), 1.0).tolist() == (x / 10).tolist()
+    assert Budget(1.0, clip=None).project(x, torch.zeros(1, 2)).tolist() == [[1.0, 0.5]]
+    assert Budget(1.0, "l2", clip=None).project(x / 10, torch.zeros(1, 2)).tolist() == (x / 10).tolist()
     assert ERAttack is RankingAttack
 
 

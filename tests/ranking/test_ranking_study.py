@@ -14,6 +14,7 @@ from robustxai.ranking.study.ablation import VARIANTS, ablation
 from robustxai.ranking.study.menagerie import drawn_table, objects, pictures
 from robustxai.ranking.study.recipes import PLANS, RECIPES, slug, zoo_name
 from robustxai.ranking.study.study import Study
+from robustxai.records import select
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +89,9 @@ def test_the_parts_of_the_drawn_set_differ():
 
 def test_selection_looks_at_validation_data_only(tmp_path, monkeypatch):
     seen = []
-    real = recipes.Study.score
+    real = recipes.RecipeRun.score
     monkeypatch.setattr(
-        recipes.Study, "score", lambda self, m, part, seed: seen.append(part) or real(self, m, part, seed)
+        recipes.RecipeRun, "score", lambda self, m, part, seed: seen.append(part) or real(self, m, part, seed)
     )
     quick = replace(SETTINGS["breast_cancer"], pretraining=1, epochs=1)
     monkeypatch.setitem(SETTINGS, "breast_cancer", quick)
@@ -110,8 +111,8 @@ def test_records_hold_the_attacked_samples(study, records):
     assert {r.method for r in records if r.softplus} == {"SP"}
     difference = tables.gain(records, "breast_cancer", "SP", "Vanilla")
     by_hand = [
-        tables.select(records, "SP")[s].measured.mean("er")
-        - tables.select(records, "Vanilla")[s].measured.mean("er")
+        select(records, method="SP")[s].measured.mean("er")
+        - select(records, method="Vanilla")[s].measured.mean("er")
         for s in (0, 1)
     ]
     assert difference.value == pytest.approx(sum(by_hand) / 2)

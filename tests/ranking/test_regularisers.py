@@ -9,17 +9,17 @@ from robustxai.nets import MLP, SmallConvNet
 from robustxai.ranking import (
     R2ET,
     SSR,
-    Cache,
+    CachedBatch,
     ExactHessian,
     FDHessian,
     Gap,
-    Objective,
+    RegularisedLoss,
     explained,
     gradient,
 )
 from robustxai.ranking.regularisers import AdversarialTraining, weigh
 from robustxai.ranking.regularisers.hessian import DIRECTIONS, direction
-from robustxai.ranking.regularisers.ssr import largest_eigenvalue, root
+from robustxai.ranking.regularisers.ssr import largest_hessian_eigenvalue, root
 
 G = torch.Generator
 
@@ -64,7 +64,7 @@ def grads(net: nn.Module, value: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("classes", [1, 2, 3])
 def test_the_cache_gives_the_chapters_gradient_and_cross_entropy(score, classes):
     net, (x, y) = mlp(classes, softplus=2.0), batch(classes=max(classes, 2))
-    cache = Cache(net, x, y)
+    cache = CachedBatch(net, x, y)
     torch.testing.assert_close(cache.gradient(score), gradient(net, x, y, score=score))
     torch.testing.assert_close(cache.gradient(score, "predicted"), gradient(net, x, score=score))
     torch.testing.assert_close(cache.gradient_at(x + 0.1, score), gradient(net, x + 0.1, y, score=score))
@@ -76,9 +76,9 @@ def test_one_forward_pass_serves_all_terms():
     net, (x, y) = mlp(softplus=2.0), batch()
     calls = []
     net.register_forward_hook(lambda *_: calls.append(1))
-    Objective([Gap(3), ExactHessian(0.1), SSR()])(net, x, y)
+    RegularisedLoss([Gap(3), ExactHessian(0.1), SSR()])(net, x, y)
     assert len(calls) == 1
-    Objective([R2ET(3)])(net, x, y)
+    RegularisedLoss([R2ET(3)])(net, x, y)
     assert len(calls) == 3  # the shifted inputs of the finite difference need one of their own
 
 
@@ -152,7 +152,7 @@ def test_the_finite_difference_is_the_hessian_vector_product_to_one_percent(alon
     x = x.float()
     g = gradient(net, x, y)
     v = direction(g, along, 3)
-    cache = Cache(net, x, y)
+    cache = CachedBatch(net, x, y)
     (exact,) = torch.autograd.grad(cache.gradient(), cache.x, v)
     exact = exact.norm(dim=1).mean().item()
     at = {
@@ -202,7 +202,7 @@ def test_ssr_is_the_dense_largest_eigenvalue_and_the_hessian_of_a_relu_network(c
     dense = w @ (torch.diag_embed(p) - p[:, :, None] * p[:, None, :]) @ w.mT
     torch.testing.assert_close(dense, vmap(jacrev(grad(scalar(net, "ce"))))(x, one_hot), atol=1e-10, rtol=0)
     torch.testing.assert_close(root(p) @ root(p).mT, torch.diag_embed(p) - p[:, :, None] * p[:, None, :])
-    ours = largest_eigenvalue(Cache(net, x, y))
+    ours = largest_hessian_eigenvalue(CachedBatch(net, x, y))
     reference = torch.linalg.eigvalsh(dense)[:, -1]
     torch.testing.assert_close(ours, reference, atol=1e-10, rtol=0)
     torch.testing.assert_close(grads(net, ours.mean()), grads(net, reference.mean()), atol=1e-10, rtol=1e-8)
@@ -210,9 +210,9 @@ def test_ssr_is_the_dense_largest_eigenvalue_and_the_hessian_of_a_relu_network(c
 
 def test_ssr_takes_its_share_from_the_cross_entropy():
     net, (x, y) = mlp(), batch()
-    cache = Cache(net, x, y)
-    loss = Objective([SSR(0.3, 2.0)])(net, x, y)
-    torch.testing.assert_close(loss, 0.7 * cache.ce + 0.6 * largest_eigenvalue(cache).mean())
+    cache = CachedBatch(net, x, y)
+    loss = RegularisedLoss([SSR(0.3, 2.0)])(net, x, y)
+    torch.testing.assert_close(loss, 0.7 * cache.ce + 0.6 * largest_hessian_eigenvalue(cache).mean())
 
 
 # --- AT
@@ -221,7 +221,7 @@ def test_ssr_takes_its_share_from_the_cross_entropy():
 @pytest.mark.parametrize("steps", [1, 3])
 def test_adversarial_training_moves_inputs_within_the_ball_against_the_gap(steps):
     net, (x, y) = mlp(2, softplus=2.0), batch(40, classes=2)
-    term, cache = AdversarialTraining(3, 0.4, steps=steps), Cache(net, x, y)
+    term, cache = AdversarialTraining(3, 0.4, steps=steps), CachedBatch(net, x, y)
     moved = term.moved(cache)
     length = (moved - x).norm(dim=1)
     assert (length <= 0.4 * (1 + 1e-5)).all() and (length > 0.1).all()
@@ -229,7 +229,7 @@ def test_adversarial_training_moves_inputs_within_the_ball_against_the_gap(steps
     weights = term.gap.weights(g, g)
     after = (weights * gradient(net, moved, y).abs()).sum(1)
     assert (after < (weights * g).sum(1)).float().mean() > 0.9
-    torch.testing.assert_close(Objective([term])(net, x, y), Cache(net, moved, y).ce)
+    torch.testing.assert_close(RegularisedLoss([term])(net, x, y), CachedBatch(net, moved, y).ce)
 
 
 # --- weights and sums
@@ -237,10 +237,10 @@ def test_adversarial_training_moves_inputs_within_the_ball_against_the_gap(steps
 
 def test_adaptive_weighting_is_the_gradient_of_the_log():
     net, (x, y) = mlp(), batch()
-    cache = Cache(net, x, y)
+    cache = CachedBatch(net, x, y)
     term = Gap(3, 0.5, weighting="adaptive")(net, x, y, cache)
     torch.testing.assert_close(term.detach(), -0.5 * (cache.ce.detach() + 1))
-    r = Gap(3).term(Cache(net, x, y))
+    r = Gap(3).term(CachedBatch(net, x, y))
     expected = 0.5 * (cache.ce.detach() + 1) * grads(net, r.abs().log())
     torch.testing.assert_close(grads(net, term), -expected)
     assert weigh(torch.tensor(0.0), torch.tensor(1.0), 1.0, "adaptive") == 0
@@ -251,15 +251,15 @@ def test_r2et_is_the_sum_of_its_terms():
     both = R2ET(3, 2.0, hessian=0.3, pairs="mm", n_pairs=2)
     parts = Gap(3, 2.0, pairs="mm", n_pairs=2)(net, x, y) + FDHessian(0.3)(net, x, y)
     torch.testing.assert_close(both(net, x, y), parts)
-    torch.testing.assert_close(Objective([both])(net, x, y), parts + Cache(net, x, y).ce)
+    torch.testing.assert_close(RegularisedLoss([both])(net, x, y), parts + CachedBatch(net, x, y).ce)
     assert [type(p) for p in R2ET(3, hessian=0).parts] == [Gap]
     assert not R2ET(3, 0, hessian=0).active
 
 
 def test_a_batch_does_not_change_a_samples_gradient():
     net, (x, y) = mlp(), batch()
-    whole = Cache(net, x, y).gradient()
-    single = torch.cat([Cache(net, a[None], b[None]).gradient() for a, b in zip(x, y, strict=True)])
+    whole = CachedBatch(net, x, y).gradient()
+    single = torch.cat([CachedBatch(net, a[None], b[None]).gradient() for a, b in zip(x, y, strict=True)])
     torch.testing.assert_close(whole, single)
 
 

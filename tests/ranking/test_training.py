@@ -1,4 +1,4 @@
-"""`fit`: equality with plain fine-tuning (A8), frozen batch statistics (P7), the gate, seeds, bad input."""
+"""`fit_regularised`: equality with plain fine-tuning (A8), frozen batch statistics (P7), the gate, seeds, bad input."""
 
 from copy import deepcopy
 
@@ -8,13 +8,13 @@ from torch import nn
 
 from robustxai import nets
 from robustxai.nets import MLP, ResNet9
-from robustxai.ranking import R2ET, SSR, Gap, Table, fit, prepare, table
+from robustxai.ranking import R2ET, SSR, Gap, Table, fit_regularised, load_table, prepare
 from robustxai.ranking.synthetic_table import adult_like
 
 
 @pytest.fixture(scope="module")
 def data() -> Table:
-    return table("synth", limit=600)
+    return load_table("synth", limit=600)
 
 
 def start(seed: int = 0) -> nn.Module:
@@ -29,8 +29,8 @@ def same(a: nn.Module, b: nn.Module) -> bool:
 
 def test_r2et_with_both_weights_zero_is_vanilla_bit_for_bit(data):
     vanilla, r2et, plain = start(), start(), start()
-    fit(vanilla, data, epochs=3, seed=4)
-    fit(r2et, data, [R2ET(8, 0, hessian=0)], epochs=3, seed=4)
+    fit_regularised(vanilla, data, epochs=3, seed=4)
+    fit_regularised(r2et, data, [R2ET(8, 0, hessian=0)], epochs=3, seed=4)
     nets.fit(
         plain, *data.train, epochs=3, seed=4, lr=1e-3, optimizer="adam", schedule="constant", weight_decay=0.0,
         batch_size=128, progress=False,
@@ -43,17 +43,17 @@ def test_the_seed_decides_everything(data, along):
     models = [start() for _ in range(3)]
     for model, seed in zip(models, (1, 1, 2), strict=True):
         torch.manual_seed(hash(str(model)) % 100)
-        fit(model, data, [R2ET(8, along=along)], epochs=1, seed=seed)
+        fit_regularised(model, data, [R2ET(8, along=along)], epochs=1, seed=seed)
     assert same(models[0], models[1]) and not same(models[0], models[2])
 
 
 def test_it_trains_the_gap_and_the_labels(data):
     model = start()
     gaps = [-Gap(8)(model, *data.test).item()]
-    fitted = fit(model, data, [R2ET(8, 1.0, hessian=0)], epochs=15)
+    fitted = fit_regularised(model, data, [R2ET(8, 1.0, hessian=0)], epochs=15)
     gaps.append(-Gap(8)(model, *data.test).item())
     assert gaps[1] > 2 * gaps[0] and fitted.history.accuracy[-1] > 0.75 and fitted.kept == 14
-    assert fitted.history.accuracy[-1] == nets.accuracy(model, *data.validation)
+    assert fitted.history.accuracy[-1] == nets.accuracy_of(model, *data.validation)
     assert not model.training and all(p.grad is None and p.requires_grad for p in model.parameters())
 
 
@@ -61,7 +61,7 @@ def test_batch_norm_statistics_stay_frozen():
     model = ResNet9(2, widths=(4, 4, 4, 4), softplus=1, generator=torch.Generator().manual_seed(0))
     x, y = torch.rand(12, 3, 8, 8), torch.arange(12) % 2
     before = deepcopy(model.state_dict())
-    fit(model, (x, y), [R2ET(6)], epochs=1, batch_size=6)
+    fit_regularised(model, (x, y), [R2ET(6)], epochs=1, batch_size=6)
     after = model.state_dict()
     assert all(torch.equal(after[n], before[n]) for n in after if "running" in n or "num_batches" in n)
     assert not torch.equal(after["head.weight"], before["head.weight"])
@@ -69,21 +69,21 @@ def test_batch_norm_statistics_stay_frozen():
 
 def test_the_gate_keeps_the_last_epoch_that_passes_or_leaves_the_model_as_it_came(data):
     trained = start()
-    accuracies = fit(trained, data, epochs=6, lr=3e-3, seed=3).history.accuracy
+    accuracies = fit_regularised(trained, data, epochs=6, lr=3e-3, seed=3).history.accuracy
     gate = sorted(accuracies)[-2]
     last = max(i for i, a in enumerate(accuracies) if a >= gate)
     model, shorter = start(), start()
-    fitted = fit(model, data, epochs=6, lr=3e-3, seed=3, gate=gate)
-    fit(shorter, data, epochs=last + 1, lr=3e-3, seed=3)
+    fitted = fit_regularised(model, data, epochs=6, lr=3e-3, seed=3, gate=gate)
+    fit_regularised(shorter, data, epochs=last + 1, lr=3e-3, seed=3)
     assert fitted.kept == last and same(model, shorter)
     refused = start()
-    assert fit(refused, data, [SSR()], epochs=2, gate=1.0).kept is None
+    assert fit_regularised(refused, data, [SSR()], epochs=2, gate=1.0).kept is None
     assert same(refused, start())
 
 
 def test_weight_decay_is_the_coupled_penalty_of_adam(data):
     ours, theirs = start(), start()
-    fit(ours, data, epochs=1, batch_size=10**6, weight_decay=0.1)
+    fit_regularised(ours, data, epochs=1, batch_size=10**6, weight_decay=0.1)
     rule = torch.optim.Adam(theirs.parameters(), 1e-3, weight_decay=0.1)
     nets.cross_entropy(theirs, *data.train).backward()
     rule.step()
@@ -115,7 +115,7 @@ def test_weight_decay_is_the_coupled_penalty_of_adam(data):
 def test_bad_data_is_one_sentence(as_shipped, change, message):
     x, y = prepare(adult_like(750), validation=0.2).train
     with pytest.raises(ValueError, match=message):
-        fit(start(), change(x, y), epochs=1)
+        fit_regularised(start(), change(x, y), epochs=1)
 
 
 def test_bad_requests_are_one_sentence(as_shipped, data):
@@ -123,14 +123,14 @@ def test_bad_requests_are_one_sentence(as_shipped, data):
         ValueError,
         match=r"^data must be what prepare\(data\) returns, got 5 categorical columns that are not encoded",
     ):
-        fit(start(), adult_like(50), epochs=1)
+        fit_regularised(start(), adult_like(50), epochs=1)
     with pytest.raises(ValueError, match=r"^gate must be None or, with validation data, .* got 0.8"):
-        fit(start(), data.train, epochs=1, gate=0.8)
+        fit_regularised(start(), data.train, epochs=1, gate=0.8)
     with pytest.raises(ValueError, match=r"^gate must be None or, .* got 86$"):
-        fit(start(), data, epochs=1, gate=86)
+        fit_regularised(start(), data, epochs=1, gate=86)
     with pytest.raises(ValueError, match=r"^options must be arguments of robustxai.nets.fit .* got ema$"):
-        fit(start(), data, epochs=1, ema=0.9)
+        fit_regularised(start(), data, epochs=1, ema=0.9)
     with pytest.raises(ValueError, match=r"^k must be an integer in \[1, 27\] for 28 features, got 28"):
-        fit(start(), data, [R2ET(28)], epochs=1)
+        fit_regularised(start(), data, [R2ET(28)], epochs=1)
     with pytest.raises(ValueError, match=r"^checkpoint cannot be combined with gate"):
-        fit(start(), data, epochs=1, gate=0.5, checkpoint="run.safetensors")
+        fit_regularised(start(), data, epochs=1, gate=0.5, checkpoint="run.safetensors")

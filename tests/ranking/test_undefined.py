@@ -14,7 +14,7 @@ from robustxai.ranking import (
     RandomDirections,
     RankingAttack,
     Saliency,
-    Score,
+    SelectionScore,
     TargetMapAttack,
     adult_like,
     attacked_precision,
@@ -27,6 +27,7 @@ from robustxai.ranking import (
     iteration_bound,
     iterations_to_break,
     kept_share,
+    load_table,
     lp_counterexample,
     min_norm_weights,
     pair_count,
@@ -41,7 +42,6 @@ from robustxai.ranking import (
     select_weights,
     sensitivity,
     suff,
-    table,
     thickness,
     thickness_bounds,
     topk_thickness,
@@ -182,7 +182,7 @@ def test_weights_of_nan_gradients_and_candidates_of_nan():
     g[0, 0, 0] = NAN
     w = min_norm_weights(g)
     assert w[0].isnan().all() and w[1].sum() == pytest.approx(1)
-    scores = {1: Score(NAN, 0.9), 2: Score(0.5, NAN)}
+    scores = {1: SelectionScore(NAN, 0.9), 2: SelectionScore(0.5, NAN)}
     chosen = select_weights([{"w": 1}, {"w": 2}], lambda o, s: scores[o["w"]], reference=0.9)
     assert chosen.options == {"w": 2} and not chosen.within
     with pytest.raises(ValueError, match=r"^measure gives NaN as the accuracy of every candidate"):
@@ -205,8 +205,8 @@ def test_lengths_and_ranges(as_shipped):
             lambda: kept_share(x[0], x[0], k=2),
             r"scores must be a batch \(n, \.\.\.\), not empty, got shape \(12,\) and dtype",
         ),
-        (lambda: table("synth", limit=-1), "limit must be an integer >= 1, got -1"),
-        (lambda: table("synth", limit=2.5), r"limit must be an integer >= 1, got 2\.5"),
+        (lambda: load_table("synth", limit=-1), "limit must be an integer >= 1, got -1"),
+        (lambda: load_table("synth", limit=2.5), r"limit must be an integer >= 1, got 2\.5"),
         (lambda: prepared("synth", limit=0), "limit must be an integer >= 1, got 0"),
         (lambda: adult_like(2.5), r"n must be an integer >= 2, got 2\.5"),
         (lambda: precision_at_k(x, x.long(), 2), r"b must be floating-point scores, got dtype torch\.int64"),

@@ -183,7 +183,8 @@ def test_a_record_without_a_ledger_entry_stops_the_build(book: Path):
     short = LEDGER[: LEDGER.index("  - id: diffgradcam.people")]
     (book / "claims.yml").write_text(short, encoding="utf-8")
     with pytest.raises(
-        Exception, match=r"results/quick/diffgradcam.json judges diffgradcam.agree, diffgradcam.people, not in claims.yml"
+        Exception,
+        match=r"results/quick/diffgradcam.json judges diffgradcam.agree, diffgradcam.people, not in claims.yml",
     ):
         report(book)
 

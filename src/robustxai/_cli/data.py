@@ -44,7 +44,7 @@ def list_sets(root: Root = None) -> None:
     try:
         for e in catalog():
             samples = " + ".join(f"{n:,}" for n in e.counts.values())
-            table.add_row(e.name, e.title, samples, _size(e.size), fetch.state(e, root), e.licence)
+            table.add_row(e.name, e.title, samples, _size(e.size), fetch.availability(e, root), e.licence)
     except OSError as error:
         raise _fail(error, 1) from None
     Console().print(table)
@@ -73,7 +73,7 @@ def get(name: Name, root: Root = None) -> None:
             typer.echo(f"{name} needs no file.")
             return
         for file in fetch.wanted(e, root):
-            data = fetch.read(e, file, root=root, download=True)
+            data = fetch.read_file(e, file, root=root, download=True)
             where = fetch.locate(e, file, root)
             typer.echo(f"{where}: {len(data):,} bytes, checksum fits")
     except UnknownDataset as error:

@@ -25,9 +25,9 @@ def notebooks(paths: list[Path]) -> list[Path]:
 @app.command("format")
 def format_(paths: Paths) -> None:
     """Rewrite notebooks in their canonical form; exit code 1 when a file changed, as pre-commit expects."""
-    from robustxai.notebook import load, save
+    from robustxai.notebook import read_notebook, write_notebook
 
-    changed = [path for path in notebooks(paths) if save(load(path), path)]
+    changed = [path for path in notebooks(paths) if write_notebook(read_notebook(path), path)]
     for path in changed:
         typer.echo(f"formatted {path}")
     raise typer.Exit(1 if changed else 0)
@@ -47,8 +47,8 @@ def check(paths: Paths) -> None:
 @app.command()
 def bootstrap(paths: Paths) -> None:
     """Write the generated first cell into notebooks, in place of an older one."""
-    from robustxai.notebook import insert_bootstrap, load, save
+    from robustxai.notebook import insert_bootstrap, read_notebook, write_notebook
 
     for path in notebooks(paths):
-        if save(insert_bootstrap(load(path)), path):
+        if write_notebook(insert_bootstrap(read_notebook(path)), path):
             typer.echo(f"updated {path}")

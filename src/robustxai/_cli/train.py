@@ -55,10 +55,12 @@ def train(
     if name is None:
         raise typer.BadParameter("give the name of a recipe; --list shows them", param_hint="NAME")
     from robustxai import runtime
-    from robustxai.nets.recipes import find, run
+    from robustxai.nets.recipes import find_recipe, run
 
     try:
-        names = run(find(name, known), out=out, seed=seed, device=runtime.device(device), fresh=not resume)
+        names = run(
+            find_recipe(name, known), out=out, seed=seed, device=runtime.device(device), fresh=not resume
+        )
     except ValueError as error:
         print_error(error)
         raise typer.Exit(2) from error

@@ -33,7 +33,7 @@ from robustxai.ace.diffusion_filter import DiffusionFilter
 from robustxai.ace.filter_gradients import ROUTES as ROUTES, class_gradient, passes as passes
 
 # noise that belongs to an image
-from robustxai.ace.image_noise import draw as draw, image_generators
+from robustxai.ace.image_noise import draw_noise as draw_noise, image_generators
 
 # losses and distances
 from robustxai.ace.losses import (
@@ -49,6 +49,9 @@ from robustxai.ace.losses import (
 
 # refinement
 from robustxai.ace.refinement import change_map, change_mask, refine
+
+# names of earlier versions
+draw = draw_noise
 
 __all__ = [
     "ACE",

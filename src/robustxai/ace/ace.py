@@ -23,7 +23,7 @@ from robustxai.ace.checks import classify
 from robustxai.ace.chunks import Chunks
 from robustxai.ace.counterfactual import Counterfactual
 from robustxai.ace.diffusion_filter import DiffusionFilter
-from robustxai.ace.image_noise import Seeds, draw, image_generators
+from robustxai.ace.image_noise import Seeds, draw_noise, image_generators
 from robustxai.ace.losses import target_probability
 from robustxai.ace.refinement import change_mask, refine
 from robustxai.checks import check_count, check_name, check_number
@@ -169,7 +169,7 @@ class ACE:
         else:
             filter = self.filter
             mask = change_mask(x, pre, threshold=self.threshold, dilation=self.dilation)
-            noise, known = (draw(x, state.generators, filter.tau) for _ in range(2))
+            noise, known = (draw_noise(x, state.generators, filter.tau) for _ in range(2))
             (image,) = chunks.run(
                 lambda r: (refine(x[r], pre[r], mask[r], filter, noise[r], known[r]),), len(x)
             )

@@ -89,7 +89,7 @@ class ActiveSet:
     """Attacks images, at most `slots` at a time, and hands each to `finish`.
 
     finish(state, last) takes images that may be done; it returns their states and which of them left. Where `last` an
-    image leaves in any case. advance: told how many steps were made or saved.
+    image leaves in any case. advance: called with the number of steps made or saved.
     """
 
     attack: Attack

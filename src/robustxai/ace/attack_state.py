@@ -8,12 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
-from robustxai.shapes import Images
-
-Count = Int[Tensor, " n"]
+from robustxai.shapes import Count, Images
 
 
 @dataclass(frozen=True)
@@ -47,15 +44,15 @@ class State:
 
     def pick(self, rows: Tensor | slice) -> State:
         """The images of these rows: a slice, or a mask."""
-        parts = {name: getattr(self, name)[rows] for name in NAMES}
+        parts = {name: getattr(self, name)[rows] for name in STATE_FIELDS}
         kept = torch.arange(len(self), device=self.clean.device)[rows]
         return State(**parts, generators=[self.generators[i] for i in kept.tolist()])
 
     @staticmethod
     def joined(states: list[State]) -> State:
         """Several states as one, in order."""
-        parts = {name: torch.cat([getattr(s, name) for s in states]) for name in NAMES}
+        parts = {name: torch.cat([getattr(s, name) for s in states]) for name in STATE_FIELDS}
         return State(**parts, generators=[g for s in states for g in s.generators])
 
 
-NAMES = tuple(f.name for f in fields(State) if f.name != "generators")
+STATE_FIELDS = tuple(f.name for f in fields(State) if f.name != "generators")

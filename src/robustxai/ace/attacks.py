@@ -1,7 +1,9 @@
 """The attacks of ACE: one loop over images, three step rules, with the diffusion filter or without (spec 3.4 to 3.7).
 
 The attacker changes one image within `eps` and [0, 1], knows classifier and filter, and wants the target class.
-What is optimised is the clean image; the filter is inside the loss only.
+What is optimised is the clean image; the filter is inside the loss only. The loop is its own, and not the descent of
+`robustxai.attacks`: images enter and leave while others go on (`active_set`), each with its own noise and its own count
+of steps, the gradient may take a shortcut through the filter, and the result is the last iterate and not the best.
 """
 
 from __future__ import annotations
@@ -14,17 +16,18 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from robustxai.ace.attack_state import Count, State
+from robustxai.ace.attack_state import State
 from robustxai.ace.checks import classify, target_class
 from robustxai.ace.chunks import Chunks
 from robustxai.ace.diffusion_filter import DiffusionFilter, check_filter
 from robustxai.ace.filter_gradients import ROUTES, class_gradient, passes
-from robustxai.ace.image_noise import Seeds, draw, image_generators
+from robustxai.ace.image_noise import Seeds, draw_noise, image_generators
 from robustxai.ace.losses import DISTANCES, SCHEDULES, distance_gradient, distance_weight
+from robustxai.attacks.budget import Budget
 from robustxai.checks import check_count, check_images, check_name, check_number
 from robustxai.eval_mode import check_calm
 from robustxai.models import Network
-from robustxai.shapes import Images, Logits
+from robustxai.shapes import Count, Images, Logits
 
 Watch = Callable[[Count, Count, Images], object]
 CW_SHIFT = 1e-5
@@ -42,7 +45,7 @@ class Attack:
 
     >>> class Sideways(PGD):
     ...     def _move(self, v, clean, gradient):
-    ...         return self._inside(v - self.step * gradient.sign().flip(-1), clean)
+    ...         return self.budget.project(v - self.step * gradient.sign().flip(-1), clean)
     >>> Sideways(steps=3).steps
     3
     """
@@ -78,8 +81,10 @@ class Attack:
     def _move(self, v: Images, clean: Images, gradient: Images) -> Images:
         raise NotImplementedError
 
-    def _inside(self, x: Images, clean: Images) -> Images:
-        return torch.minimum(torch.maximum(x, clean - self.eps), clean + self.eps).clamp(0, 1)
+    @property
+    def budget(self) -> Budget:
+        """What no iterate leaves."""
+        return Budget(self.eps)
 
     def start(self, x: Images, target: Int[Tensor, " n"], generators: list[torch.Generator]) -> State:
         """The state before the first step."""
@@ -100,7 +105,7 @@ class Attack:
         tau = 0 if filter is None else filter.tau
         gradients, answers = [], []
         for _ in range(self.draws if tau else 1):
-            noise = draw(image, state.generators, tau)
+            noise = draw_noise(image, state.generators, tau)
 
             def part(rows: slice, noise: Tensor = noise) -> tuple[Tensor, ...]:
                 return class_gradient(
@@ -177,7 +182,7 @@ class PGD(Attack):
     """
 
     def _move(self, v: Images, clean: Images, gradient: Images) -> Images:
-        return self._inside(v - self.step * gradient.sign(), clean)
+        return self.budget.project(v - self.step * gradient.sign(), clean)
 
 
 class GD(Attack):
@@ -190,7 +195,7 @@ class GD(Attack):
     """
 
     def _move(self, v: Images, clean: Images, gradient: Images) -> Images:
-        return self._inside(v - self.step * gradient, clean)
+        return self.budget.project(v - self.step * gradient, clean)
 
 
 class CW(Attack):
@@ -206,6 +211,10 @@ class CW(Attack):
     """
 
     loss: ClassVar[str] = "margin"
+
+    @property
+    def budget(self) -> Budget:
+        return Budget()
 
     def encode(self, x: Images) -> Images:
         return (2 * x / (1 + CW_SHIFT) - 1).atanh()

@@ -6,7 +6,7 @@ Each raises one ValueError of one sentence, or returns what it checked; called o
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustxai.checks import as_target, check_images
@@ -14,8 +14,11 @@ from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
 from robustxai.scores.explained import two_columns
 
+GivenTarget = int | Int[Tensor, " n"]
+"""A class for all images or one for each; there is no predicted one to fall back on."""
 
-def check_pair(x: object, image: object, *, name: str = "image") -> None:
+
+def check_image_pair(x: object, image: object, *, name: str = "image") -> None:
     """`x` and `image` are batches of finite images of one shape, of any range, not empty."""
     x, image = (check_images(n, value, low=None, high=None) for n, value in (("x", x), (name, image)))
     if image.shape != x.shape:

@@ -8,13 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 from torch import Tensor
 
-from robustxai.shapes import Images
+from robustxai.shapes import Count, Images, PerSample
 
-PerImage = Float[Tensor, " n"]
-Count = Int[Tensor, " n"]
 Flag = Bool[Tensor, " n"]
 
 
@@ -44,9 +42,9 @@ class Counterfactual:
     target: Count
     flipped: Flag
     pre_flipped: Flag
-    before: PerImage
-    between: PerImage
-    after: PerImage
+    before: PerSample
+    between: PerSample
+    after: PerSample
     steps: Count
     unet_forwards: Count
     unet_backwards: Count

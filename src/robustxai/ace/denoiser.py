@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustxai.ace.frozen_parameters import frozen
+from robustxai.ace.frozen_parameters import frozen_parameters
 from robustxai.eval_mode import check_calm
 from robustxai.models import fitting
 
@@ -72,7 +72,7 @@ class Denoiser:
         """The network's answer at a base timestep, of the dtype of `z`, differentiable in `z` alone."""
         calls.count_forward(len(z))
         t = torch.full((len(z),), timestep, device=z.device, dtype=torch.long)
-        with frozen(self.unet), torch.autocast(z.device.type, torch.bfloat16, enabled=self.bf16):
+        with frozen_parameters(self.unet), torch.autocast(z.device.type, torch.bfloat16, enabled=self.bf16):
             with fitting("unet", z):
                 out = self.unet(z, t)
         out = out if isinstance(out, Tensor) else getattr(out, "sample", None)

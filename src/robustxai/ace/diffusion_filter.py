@@ -15,12 +15,12 @@ from torch.utils.checkpoint import checkpoint as recomputed
 
 from robustxai.ace.ddpm_schedule import VARIANCES, Schedule, as_timesteps, fewer, respaced
 from robustxai.ace.denoiser import Calls, Denoiser
-from robustxai.ace.image_noise import Seeds, draw, image_generators
-from robustxai.ace.scheduler_plan import Plan
+from robustxai.ace.image_noise import Seeds, draw_noise, image_generators
+from robustxai.ace.scheduler_plan import StepSettings
 from robustxai.checks import check_count, check_finite, check_images, check_name, shown
 from robustxai.shapes import Images
 
-Noise = Float[Tensor, "n tau channel height width"]
+NoiseImages = Float[Tensor, "n tau channel height width"]
 
 
 class DiffusionFilter:
@@ -30,7 +30,7 @@ class DiffusionFilter:
         unet: predicts the noise of images in [-1, 1], called as unet(z, t) with base timesteps t (n,); returns
             a tensor or an object with `.sample`, as diffusers' `UNet2DModel` does.
         scheduler: anything with `.alphas_cumprod`, such as diffusers' `DDPMScheduler`. What its config says of the
-            estimate and its clipping is kept, and refused where the filter has no such thing, see `Plan`.
+            estimate and its clipping is kept, and refused where the filter has no such thing, see `StepSettings`.
         steps: T', to how many timesteps the schedule is respaced.
         tau: how many of them the filter visits, 0 (the identity) to `steps`.
         variance: of a denoising step, see `VARIANCES`; "learned" needs a network with twice the channels. None is
@@ -73,7 +73,7 @@ class DiffusionFilter:
             raise ValueError(f"scheduler must be one with alphas_cumprod, got a {type(scheduler).__name__}")
         if variance is not None:
             check_name("variance", variance, VARIANCES)
-        plan = Plan.of(scheduler, variance)
+        plan = StepSettings.of(scheduler, variance)
         variance, self.clip = plan.variance, plan.clip
         if timesteps is None:
             picked = respaced(len(bars), steps)
@@ -114,9 +114,9 @@ class DiffusionFilter:
         shipped network brings its schedule as `.alphas_cumprod` or `.scheduler`. `options` are those of the
         class. Raises ValueError when it cannot be read.
         """
-        from robustxai.ace.load_denoiser import read
+        from robustxai.ace.load_denoiser import read_denoiser
 
-        unet, scheduler = read(source, map_location=map_location)
+        unet, scheduler = read_denoiser(source, map_location=map_location)
         return cls(unet, scheduler, steps, tau, **options)
 
     @property
@@ -159,11 +159,13 @@ class DiffusionFilter:
             self._twin = self.with_(checkpoint=True)
         return self._twin
 
-    def noise(self, x: Images, generators: Seeds = 0) -> Noise:
+    def noise(self, x: Images, generators: Seeds = 0) -> NoiseImages:
         """All noise of one call on `x`, each image's own: the forward noise, then one per step but the last."""
-        return draw(x, image_generators(x, generators), self.tau)
+        return draw_noise(x, image_generators(x, generators), self.tau)
 
-    def __call__(self, x: Images, *, generators: Seeds | None = None, noise: Noise | None = None) -> Images:
+    def __call__(
+        self, x: Images, *, generators: Seeds | None = None, noise: NoiseImages | None = None
+    ) -> Images:
         """F_tau(x) in [0, 1], differentiable in `x`; each image's result does not depend on its batch.
 
         noise: from `noise(x)`. generators: without it, see `image_generators`; when both are missing, the
@@ -176,7 +178,7 @@ class DiffusionFilter:
         check_noise(noise, x, self.tau)
         return self.run(x, noise)
 
-    def run(self, x: Images, noise: Noise) -> Images:
+    def run(self, x: Images, noise: NoiseImages) -> Images:
         """F_tau(x) with this noise, nothing checked: what loops call."""
         if self.tau == 0:
             return x

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustxai.ace.diffusion_filter import DiffusionFilter, Noise, check_filter, check_noise
-from robustxai.ace.frozen_parameters import frozen
+from robustxai.ace.diffusion_filter import DiffusionFilter, NoiseImages, check_filter, check_noise
+from robustxai.ace.frozen_parameters import frozen_parameters
 from robustxai.ace.losses import LOSSES, class_loss
 from robustxai.checks import check_images, check_name
 from robustxai.eval_mode import check_calm
@@ -26,7 +26,7 @@ def class_gradient(
     filter: DiffusionFilter | None,
     x: Images,
     target: Int[Tensor, " n"],
-    noise: Noise | None = None,
+    noise: NoiseImages | None = None,
     *,
     route: str = "full",
     loss: str = "ce",
@@ -47,7 +47,7 @@ def class_gradient(
     check_images("x", x, low=None, high=None)
     if filter is not None and filter.tau:
         check_noise(noise, x, filter.tau)
-    with torch.enable_grad(), frozen(classifier):
+    with torch.enable_grad(), frozen_parameters(classifier):
         x = x.detach().requires_grad_()
         if filter is None or noise is None or filter.tau == 0:  # without noise: nothing visits the filter
             seen, wrt, scale = x, x, 1.0
@@ -83,7 +83,7 @@ def passes(filter: DiffusionFilter | None, route: str) -> tuple[int, int]:
     return tau * (2 if filter is not None and filter.checkpoint else 1), tau
 
 
-def cosine(a: Images, b: Images) -> Float[Tensor, " n"]:
+def gradient_cosine(a: Images, b: Images) -> Float[Tensor, " n"]:
     """Cosine between two gradients of each image, such as those of two routes; NaN where one is zero."""
     found = torch.nn.functional.cosine_similarity(a.flatten(1), b.flatten(1))
     return found.masked_fill(similarity.cosine(a, b).isnan(), torch.nan)

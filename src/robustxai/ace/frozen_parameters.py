@@ -17,7 +17,7 @@ _holders: dict[Tensor, int] = {}
 
 
 @contextlib.contextmanager
-def frozen(*nets: object) -> Iterator[None]:
+def frozen_parameters(*nets: object) -> Iterator[None]:
     """Parameters take no part in gradients inside the block; the last block to end leaves them as they were before.
 
     Of a bound method its module is meant; other callables have no parameters. Raises ValueError for a network that was

@@ -46,13 +46,15 @@ def image_generators(x: Images, seed: Seeds = 0) -> list[torch.Generator]:
     ]
 
 
-def draw(x: Images, generators: Sequence[torch.Generator], count: int) -> Float[Tensor, "n count *image"]:
+def draw_noise(
+    x: Images, generators: Sequence[torch.Generator], count: int
+) -> Float[Tensor, "n count *image"]:
     """`count` standard normal images for each image of `x`, on its device and of its dtype, drawn in float32.
 
     Raises ValueError unless there is one generator for each image.
 
     >>> x = torch.zeros(2, 1, 4, 4)
-    >>> draw(x, image_generators(x, 0), 3).shape
+    >>> draw_noise(x, image_generators(x, 0), 3).shape
     torch.Size([2, 3, 1, 4, 4])
     """
     check_images("x", x, low=None, high=None, empty=True)

@@ -12,7 +12,7 @@ from torch import nn
 from robustxai.nets import pretrained, zoo
 
 
-def read(source: str | Path, *, map_location: torch.device | str = "cpu") -> tuple[nn.Module, Any]:
+def read_denoiser(source: str | Path, *, map_location: torch.device | str = "cpu") -> tuple[nn.Module, Any]:
     """The network in eval mode on `map_location`, and its scheduler.
 
     Raises ValueError when there is neither a network of this name nor a readable model, or diffusers is missing.

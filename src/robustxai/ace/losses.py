@@ -8,7 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn import functional
 
-from robustxai.ace.checks import check_logits, check_pair, given_class
+from robustxai.ace.checks import check_image_pair, check_logits, given_class
 from robustxai.checks import check_count, check_name
 from robustxai.scores.explained import two_columns
 from robustxai.shapes import Images, Logits, PerSample
@@ -56,7 +56,7 @@ def distance(x: Images, moved: Images, kind: str = "l1") -> PerSample:
     tensor([5.])
     """
     check_name("distance", kind, DISTANCES)
-    check_pair(x, moved, name="moved")
+    check_image_pair(x, moved, name="moved")
     difference = (moved - x).flatten(1)
     if kind == "l1":
         return difference.abs().sum(1)
@@ -70,7 +70,7 @@ def distance_gradient(x: Images, moved: Images, kind: str = "l1") -> Images:
     tensor([[[[ 1., -1.]]]])
     """
     check_name("distance", kind, DISTANCES)
-    check_pair(x, moved, name="moved")
+    check_image_pair(x, moved, name="moved")
     difference = (moved - x).detach()
     if kind == "l1":
         return difference.sign()

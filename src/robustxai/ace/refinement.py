@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from robustxai.ace.checks import check_flags, check_pair
-from robustxai.ace.diffusion_filter import DiffusionFilter, Noise, check_filter, check_noise
+from robustxai.ace.checks import check_flags, check_image_pair
+from robustxai.ace.diffusion_filter import DiffusionFilter, NoiseImages, check_filter, check_noise
 from robustxai.checks import check_count, check_number
 from robustxai.shapes import Images
 
@@ -24,7 +24,7 @@ def change_map(x: Images, moved: Images) -> Float[Tensor, "n 1 height width"]:
     >>> change_map(torch.zeros(1, 1, 1, 3), torch.tensor([[[[0.0, 0.1, 0.2]]]]))
     tensor([[[[0.0000, 0.5000, 1.0000]]]])
     """
-    check_pair(x, moved, name="moved")
+    check_image_pair(x, moved, name="moved")
     change = (moved - x).abs().sum(1, keepdim=True)
     top = change.amax((1, 2, 3), keepdim=True)
     return change / torch.where(top > 0, top, 1)
@@ -48,7 +48,7 @@ def change_mask(x: Images, moved: Images, *, threshold: float | int = 0.15, dila
 
 @torch.no_grad()
 def refine(
-    x: Images, moved: Images, mask: Mask, filter: DiffusionFilter, noise: Noise, known: Noise
+    x: Images, moved: Images, mask: Mask, filter: DiffusionFilter, noise: NoiseImages, known: NoiseImages
 ) -> Images:
     """The counterfactual: `moved` filtered inside `mask`, with `x` around it at every noise level (spec 3.10).
 
@@ -65,7 +65,7 @@ def refine(
     >>> refine(x, x + 1, mask[None, None], filter, noise, noise)[0, 0, 0].tolist()
     [1.0, 0.0]
     """
-    check_pair(x, moved, name="moved")
+    check_image_pair(x, moved, name="moved")
     if check_flags("mask", mask, 4, "(n, 1, H, W)").shape != x[:, :1].shape:
         raise ValueError(f"mask must have shape {tuple(x[:, :1].shape)}, got {tuple(mask.shape)}")
     check_filter(filter, needed=True)

@@ -11,7 +11,7 @@ from typing import Any
 from robustxai.ace.denoiser import setting
 from robustxai.checks import check_positive
 
-NAMES = {
+VARIANCE_TYPES = {
     "fixed_small": "small",
     "fixed_small_log": "small",
     "fixed_large": "large",
@@ -22,21 +22,21 @@ NAMES = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class StepSettings:
     """The settings of a denoising step.
 
     variance: one of `VARIANCES`. clip: the estimate of the clean image, in [-1, 1] by right, is kept within +-clip;
     None leaves it as it is.
 
-    >>> Plan.of(object())
-    Plan(variance='small', clip=1.0)
+    >>> StepSettings.of(object())
+    StepSettings(variance='small', clip=1.0)
     """
 
     variance: str = "small"
     clip: float | None = 1.0
 
     @classmethod
-    def of(cls, scheduler: Any, variance: str | None = None) -> Plan:
+    def of(cls, scheduler: Any, variance: str | None = None) -> StepSettings:
         """The scheduler's settings, `variance` in place of its own; where it is silent, those of the paper.
 
         Raises ValueError for another `prediction_type` than "epsilon", for `thresholding`, and for a `variance_type`
@@ -51,11 +51,12 @@ class Plan:
             )
         if variance is None:
             named = setting(scheduler, "variance_type") or "fixed_small"
-            if named not in NAMES:
+            if named not in VARIANCE_TYPES:
                 raise ValueError(
-                    f"scheduler must have a variance_type of {', '.join(NAMES)}, got {named!r}; or pass variance="
+                    f"scheduler must have a variance_type of {', '.join(VARIANCE_TYPES)}, got {named!r}; "
+                    "or pass variance="
                 )
-            variance = NAMES[named]
+            variance = VARIANCE_TYPES[named]
         if setting(scheduler, "clip_sample") is False:
             return cls(variance, None)
         reach = setting(scheduler, "clip_sample_range")

@@ -1,242 +1,165 @@
-"""The batched gradient attack: all samples step together, each alone decides (spec 4.5).
+"""The one search of all attacks on maps: all samples step together, each alone decides (spec 4.5).
 
-A new attack is a subclass with one method, `objective`. Takes any explainer that is differentiable in its input,
-or a guide to derivatives for those that are not, and never a method by name.
+A descent is a step rule, a budget, a rule that keeps the prediction, an objective of scores, and whose derivatives are
+followed; the best iterate with the clean prediction is its result. Knows no attack and no explainer by name.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, SupportsFloat, SupportsIndex
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from robustxai.attacks.budget import NORMS, check_clip, check_inside, per_sample, project, steepest
-from robustxai.attacks.following import Guide, surrogate, warn_unfollowed
-from robustxai.attacks.keep_prediction import KEEP, Keeper
-from robustxai.attacks.result import Attacked, joined
-from robustxai.checks import (
-    as_target,
-    check_batch,
-    check_callable,
-    check_count,
-    check_generator,
-    check_name,
-    check_positive,
-)
-from robustxai.eval_mode import check_calm
-from robustxai.explainers.gradient import Saliency
-from robustxai.explainers.input_gradient import same_class
-from robustxai.explainers.reduce import read
-from robustxai.metrics.predictions import predicted
-from robustxai.models import Network, logits_of
-from robustxai.scores.explained import two_columns
-from robustxai.shapes import Explain, Inputs, Target
+from robustxai.attacks.budget import Budget
+from robustxai.attacks.keep_prediction import Keeper, Predictions
+from robustxai.attacks.result import Attacked
+from robustxai.attacks.steps import Step
+from robustxai.checks import check_count
+from robustxai.metrics.perturbation import Derivative, derivative, per_sample
+from robustxai.models import Network
+from robustxai.shapes import Explain
 
 Objective = Callable[[Tensor], Tensor]
+"""From scores (n, ...) to the loss (n,) of the attacker, lower is better."""
 
 
-class Slope(NamedTuple):
-    """Loss (n,) at some inputs and its gradient; `linked`: whether it has a graph to them at all."""
+class DescentTask(NamedTuple):
+    """One batch under attack.
 
-    loss: Tensor
-    gradient: Tensor
-    linked: bool
+    x: clean inputs (n, ...). first: where the search begins. target: explained classes (n,). networks: whose prediction
+    is kept. scores: what is attacked. objective: from clean scores to the loss. guide: stand-ins, asked every `refresh`
+    steps; None follows `scores` itself.
+    """
+
+    x: Tensor
+    first: Tensor
+    target: Tensor
+    networks: Sequence[Network]
+    scores: Explain
+    objective: Callable[[Tensor], Objective]
+    guide: Callable[[Tensor], Explain] | None
+    refresh: int
 
 
-class GradientAttack:
-    """Move each input within its budget so that `objective` falls and the prediction stays. White box: the
-    attacker changes the input only and knows the network and the explainer.
+class DescentTrace:
+    """What a batch has come past: the best iterate with the clean prediction, the losses, the counts."""
+
+    def __init__(self, x: Tensor, clean_loss: Tensor):
+        self.x, self.clean_loss = x, clean_loss
+        self.best_x, self.best = x, torch.where(clean_loss.isnan(), torch.inf, clean_loss)
+        self.trace: list[Tensor] = []
+        self.flips, self.steps = (torch.zeros(len(x), dtype=torch.long, device=x.device) for _ in range(2))
+        self.followed, self.linked = torch.zeros_like(self.flips, dtype=torch.bool), False
+
+    def judge(self, x: Tensor, loss: Tensor, same: Tensor) -> None:
+        """Evaluate the iterate x (n, ...) by its loss (n,); those not the `same` prediction are flips."""
+        self.trace.append(loss)
+        self.flips += ~same
+        better = same & (loss < self.best)
+        self.best_x = torch.where(per_sample(better, x), x, self.best_x)
+        self.best = torch.where(better, loss, self.best)
+
+    def follow(self, found: Derivative) -> None:
+        """Record that a gradient was there to follow."""
+        self.followed = self.followed | found.followed
+        self.linked = self.linked or (found.linked and not bool(found.values.isnan().all()))
+
+    def result(self, t: Tensor, predictions: Predictions, budget: Budget) -> Attacked:
+        """The best iterates; the clean input where nothing was followed, since a jittered start is not a step."""
+        x = torch.where(per_sample(self.followed, self.x), self.best_x, self.x)
+        found = self.followed & self.best.isfinite()
+        return Attacked(
+            x=x, clean=self.x, target=t, kept=predictions.kept(x), followed=self.followed, flips_rejected=self.flips,
+            steps=self.steps, loss=torch.where(found, self.best, self.clean_loss), clean_loss=self.clean_loss,
+            trace=torch.stack(self.trace, 1), budget=budget,
+        )  # fmt: skip
+
+
+class Descent:
+    """How a batch is searched.
 
     Args:
-        eps: budget, above 0, in units of the input: l2 length, or half the side of the box.
-        norm: 'l2', 'linf-box' (released form) or 'linf'; see `NORMS`.
-        steps: gradient steps.
-        step: length of one, in the norm of the steps; default 2.5 eps / steps, for 'linf-box' eps / steps.
-        keep: how the prediction is kept, see `KEEP`.
-        surrogate_beta: take the attack's derivatives from a softplus copy of the explained network (for ReLU
-            networks, P1 and P2); the loss that decides is always the real one. Needs an explainer with `.on`, or with
-            `.guide`.
-        refresh: a guide given to `perturb` is called for derivatives every so many steps.
-        clip: the range of valid inputs, such as (0, 1) for images; None does not clip.
-        batch_size: inputs attacked at once; changes memory, not results.
-
-    Explanations are read as `robustxai.explainers.reduce.reduced` reads them: |A|, summed over the channels of images.
-
-    >>> class Shrink(GradientAttack):
-    ...     def objective(self, clean):
-    ...         return lambda scores: scores.flatten(1).sum(1)
-    >>> model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
-    >>> Shrink(0.5, steps=5).perturb(model, torch.zeros(3, 6)).followed
-    tensor([True, True, True])
+        budget: what no iterate leaves.
+        rule: from clean inputs to a step rule, see `robustxai.attacks.steps`.
+        steps: at most so many.
+        keep: how the prediction is kept, one of `keep_prediction.RULES`.
+        drift, weights: of the rules that weigh: which drift, see `keep_prediction.DRIFTS`, and the weights of loss and
+            drift.
+        look: every so many steps the iterates are evaluated; None: every `refresh` steps with a guide, else at each.
+        refresh: a guide is asked for derivatives every so many steps.
     """
 
     def __init__(
         self,
-        eps: SupportsFloat,
+        budget: Budget,
+        rule: Callable[[Tensor], Step],
         *,
-        norm: str = "l2",
-        steps: SupportsIndex = 40,
-        step: SupportsFloat | None = None,
+        steps: int,
         keep: str = "reject",
-        surrogate_beta: SupportsFloat | None = None,
-        refresh: SupportsIndex = 25,
-        clip: tuple[float | int, float | int] | None = None,
-        batch_size: SupportsIndex = 1024,
+        drift: str = "length",
+        weights: tuple[float, float] = (1.0, 1.0),
+        look: int | None = 1,
+        refresh: int = 25,
     ):
-        check_name("norm", norm, NORMS)
-        check_name("keep", keep, KEEP)
-        self.eps, self.norm, self.keep = check_positive("eps", eps), norm, keep
-        self.steps, self.batch_size = check_count("steps", steps), check_count("batch_size", batch_size)
-        default = (1.0 if norm == "linf-box" else 2.5) * self.eps / self.steps
-        self.step = default if step is None else check_positive("step", step)
-        self.beta = None if surrogate_beta is None else check_positive("surrogate_beta", surrogate_beta)
-        self.refresh, self.clip = check_count("refresh", refresh), check_clip(clip)
+        self.budget, self.rule, self.steps = budget, rule, check_count("steps", steps)
+        self.keep, self.drift, self.weights = keep, drift, weights
+        self.look = None if look is None else check_count("look", look)
+        self.refresh = check_count("refresh", refresh)
 
-    def objective(self, clean: Tensor) -> Objective:
-        """From the clean explanation, the function scores -> loss (n,) to minimise; each attack writes its own."""
-        raise NotImplementedError
-
-    def reader(self, explain: Explain) -> Explain:
-        """What of an explainer the objective reads; the reduced map."""
-        return read(explain)
-
-    def start(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Where the descent begins: at the clean input. A shared draw for all samples keeps batches harmless."""
-        return x
-
-    def perturb(
-        self,
-        model: Network,
-        x: Inputs,
-        target: Target = None,
-        *,
-        explain: Explain | None = None,
-        guide: Guide | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Attacked:
-        """Attack the explanations of inputs `x` (n, ...); returns the best iterates and how it went.
-
-        Args:
-            model: whose prediction is kept.
-            x: inputs (n, ...).
-            target: explained class, None for the predicted one; explainers are always given classes (n,).
-            explain: any callable explain(x, target) -> attributions (n, ...), differentiable in x unless there is a
-                guide; default `Saliency(model)`.
-            guide: from the current inputs to an explainer whose derivatives are followed in place of those of
-                `explain`, such as `explain.guide`; it takes the place of `surrogate_beta`.
-            generator: for attacks with a random start.
-
-        An input for which no gradient was ever non-zero and finite is returned as it came, with `followed` False; one
-        UserWarning where nothing that was followed has a graph to x. Raises ValueError for inputs that are not finite,
-        a model in training mode where that couples samples, or inputs outside `clip`.
-        """
-        check_batch("x", x)
-        check_calm("model", model)
-        check_inside("x", x, self.clip)
-        check_generator("generator", generator)
-        if guide is not None:
-            check_callable("guide", guide)
-        explain = Saliency(model) if explain is None else explain  # pyright: ignore[reportArgumentType]
-        if guide is None and self.beta is not None:
-            guide = surrogate(explain, self.beta)
-        with torch.inference_mode(False):
-            x = x.detach().clone()
-            with torch.no_grad():
-                logits = torch.cat([logits_of(model, part) for part in x.split(self.batch_size)])
-                first = self.start(x, generator)
-            t = as_target(target, logits)
-            parts = [
-                self._descend(model, self.reader(explain), guide, *part)
-                for part in zip(*(v.split(self.batch_size) for v in (x, first, t, logits)), strict=True)
-            ]
-        if not any(linked for _, linked in parts):
-            warn_unfollowed()
-        return joined([found for found, _ in parts])
-
-    def _descend(
-        self, model: Network, explain: Explain, guide: Guide | None, x: Tensor, first: Tensor, t: Tensor,
-        logits: Tensor,
-    ) -> tuple[Attacked, bool]:  # fmt: skip
-        """What was found, and whether anything that was followed had a graph to the inputs."""
-        label, probability = predicted(logits), two_columns(logits).softmax(1)
+    def descend(self, task: DescentTask) -> tuple[Attacked, bool]:
+        """What was found, and whether anything that was followed had numbers and a graph to the inputs."""
+        x, t = task.x, task.target
+        predictions = Predictions(task.networks, x, t, drift=self.drift, weight=self.weights[1])
+        keeper, step = Keeper(self.keep, x), self.rule(x)
         with torch.no_grad():
-            clean = explain(x, t).detach()
-            objective = self.objective(clean)
-            clean_loss = objective(clean)
-            current = project(first, x, self.eps, norm=self.norm, clip=self.clip)
-            same = same_class(logits_of(model, current), label)
-            current = torch.where(per_sample(same, x), current, x)
-        same = torch.ones_like(same)
-        best_x, best = x, clean_loss
-        keeper = Keeper(self.keep, x, self.step)
-        flips, visited = torch.zeros_like(t), torch.zeros_like(t)
-        followed, linked, trace, stand_in = torch.zeros_like(same), False, [], explain
+            clean = task.scores(x, t).detach()
+            objective = task.objective(clean)
+            current = self._beginning(task, predictions)
+            path = DescentTrace(x, objective(clean))
+        every = self.look or (1 if task.guide is None else task.refresh)
+        same, drift, ahead = torch.ones_like(t, dtype=torch.bool), None, task.scores
         for i in range(self.steps + 1):
             last = i == self.steps
-            slope = self._loss(explain, objective, current, t, follow=guide is None and not last)
-            loss = slope.loss
-            trace.append(loss)
-            better = same & (loss < best)
-            best_x = torch.where(per_sample(better, x), current, best_x)
-            best = torch.where(better, loss, best)
-            if last:
-                break
-            if guide is not None:
-                stand_in = self.reader(guide(current)) if i % self.refresh == 0 else stand_in
-                slope = self._loss(stand_in, objective, current, t, follow=True)
-            g, linked = slope.gradient, linked or slope.linked
-            followed = followed | (g != 0).flatten(1).any(1)
+            if task.guide is not None and not last and i % task.refresh == 0:
+                ahead = task.guide(current)
+            found = None if last else self._derivative(objective, ahead, current, t)
             if keeper.weighs:
-                drift, drift_g = _drift(model, current, probability)
-                g = keeper.combine(g, drift_g)
-                keeper.reweigh(loss, drift)
+                same, drift = (predictions.kept(current), None) if last else predictions.drifted(current)
+            if last or i % every == 0:
+                known = found.values if found is not None and task.guide is None else None
+                if known is None and i == 0 and torch.equal(current, x):
+                    known = path.clean_loss
+                with torch.no_grad():
+                    loss = objective(task.scores(current, t)) if known is None else known
+                path.judge(current, loss, same)
+            if found is None:
+                break
+            path.follow(found)
+            g = found.gradient
+            if drift is not None:
+                g = keeper.combine(g, drift.gradient)
+                keeper.reweigh(path.trace[-1], drift.values)
             with torch.no_grad():
-                moved = current - per_sample(keeper.step, x) * steepest(g, self.norm)
-                candidate = project(moved, x, self.eps, norm=self.norm, clip=self.clip)
-                same_now = same_class(logits_of(model, candidate), label)
-                flips += ~same_now & keeper.alive
-                before = current
-                current = keeper.accept(current, candidate, same_now)
-                same = same_now if keeper.weighs else same
-                visited += (current != before).flatten(1).any(1)
-        best_x = torch.where(per_sample(followed, x), best_x, x)  # a jittered start is not a step
-        found = Attacked(
-            x=best_x, clean=x, target=t, kept=same_class(logits_of(model, best_x).detach(), label), followed=followed,
-            flips_rejected=flips, steps=visited, loss=torch.where(followed, best, clean_loss), clean_loss=clean_loss,
-            trace=torch.stack(trace, 1),
-        )  # fmt: skip
-        return found, linked
+                before, current = current, self.budget.project(step(current, g, keeper.scale), x)
+                if keeper.refuses:
+                    fine = predictions.kept(current)
+                    path.flips += ~fine & keeper.alive
+                    current = keeper.accept(before, current, fine)
+                path.steps += (current != before).flatten(1).any(1)
+        return path.result(t, predictions, self.budget), path.linked
 
-    def _loss(
-        self, explain: Explain, objective: Objective, current: Tensor, t: Tensor, *, follow: bool
-    ) -> Slope:
-        """The loss at `current` and, if followed, its gradient; what is no number, or rounding, counts as zero."""
-        with torch.set_grad_enabled(follow):
-            v = current.detach().requires_grad_(follow)
-            loss = objective(explain(v, t))
-            g = None
-            if follow and loss.requires_grad:
-                (g,) = torch.autograd.grad(loss.sum(), v, allow_unused=True)
-        linked = g is not None
-        g = torch.zeros_like(current) if g is None else g.detach()
-        loss, g = loss.detach(), torch.where(torch.isfinite(g), g, 0)
-        return Slope(loss, torch.where(per_sample(self._is_rounding(loss, g), g), 0, g), linked)
+    def _beginning(self, task: DescentTask, predictions: Predictions) -> Tensor:
+        """Where the search begins: `first` inside the budget, where it keeps the prediction."""
+        first = self.budget.project(task.first, task.x)
+        return torch.where(per_sample(predictions.kept(first), first), first, task.x)
 
-    def _is_rounding(self, loss: Tensor, g: Tensor) -> Tensor:
-        """Whether the whole budget would change the loss, to first order, by less than its own rounding errors.
+    def _derivative(self, objective: Objective, explain: Explain, x: Tensor, t: Tensor) -> Derivative:
+        """The loss at x and its gradient, zero where the whole budget would change the loss by less than its rounding.
 
         So it is for a share of the saliency of a two-class ReLU network: its scale cancels, and nothing else bends.
         """
-        top = g.flatten(1).abs().amax(1)  # scaled first: the square of a small gradient is zero
-        scaled = g.flatten(1) / torch.where(top > 0, top, 1)[:, None]
-        reach = self.eps * top * scaled.norm(p=1 if self.norm == "linf" else 2, dim=1)
-        return reach <= 100 * torch.finfo(g.dtype).eps * loss.abs()
-
-
-def _drift(model: Network, current: Tensor, probability: Tensor) -> tuple[Tensor, Tensor]:
-    """How far the class probabilities have moved, ||p - p'||_2 (n,), and its gradient."""
-    with torch.enable_grad():
-        v = current.detach().requires_grad_()
-        drift = (two_columns(logits_of(model, v)).softmax(1) - probability).norm(dim=1)
-        (g,) = torch.autograd.grad(drift.sum(), v)
-    return drift.detach(), torch.where(torch.isfinite(g), g, 0)
+        weight = self.weights[0]
+        found = derivative(lambda v: objective(explain(v, t)), x, weight=weight)
+        least = 100 * torch.finfo(x.dtype).eps * weight * found.values.abs()
+        rounding = self.budget.reach(found.gradient) <= least
+        return found._replace(gradient=torch.where(per_sample(rounding, x), 0, found.gradient))

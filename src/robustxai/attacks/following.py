@@ -4,15 +4,22 @@ A guide is a function from the current inputs to an explainer, such as `explain.
 """
 
 import inspect
+import itertools
 import warnings
-from collections.abc import Callable
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from robustxai.nets.softplus import softplus_copy
-from robustxai.shapes import Explain
+from robustxai.nets.softplus import set_beta, softplus_copy
+from robustxai.shapes import Explain, Guide
 
-Guide = Callable[[Tensor], Explain]
+
+def softened(explain: Explain, beta: float) -> tuple[nn.Module, Explain] | None:
+    """A softplus copy of an explainer's network and the explainer on it; None without `.model` and `.on(model)`."""
+    network, on = getattr(explain, "model", None), getattr(explain, "on", None)
+    if network is None or on is None:
+        return None
+    smooth = softplus_copy(network, beta)
+    return smooth, on(smooth)
 
 
 def surrogate(explain: Explain, beta: float) -> Guide:
@@ -20,10 +27,8 @@ def surrogate(explain: Explain, beta: float) -> Guide:
 
     ValueError for an explainer that has neither `.model` and `.on(model)` nor `.guide(x)`.
     """
-    network, on = getattr(explain, "model", None), getattr(explain, "on", None)
-    if network is not None and on is not None:
-        smooth = on(softplus_copy(network, beta))
-        return lambda x: smooth
+    if (found := softened(explain, beta)) is not None:
+        return lambda x: found[1]
     guide = getattr(explain, "guide", None)
     if guide is None:
         raise ValueError(
@@ -32,6 +37,18 @@ def surrogate(explain: Explain, beta: float) -> Guide:
         )
     if "beta" in inspect.signature(guide).parameters:
         return lambda x: guide(x, beta=beta)
+    return guide
+
+
+def annealed(smooth: nn.Module, explain: Explain, betas: tuple[float, float], steps: int) -> Guide:
+    """The guide of an explainer on a softplus copy whose beta grows geometrically, asked anew at each of the steps."""
+    first, last = betas
+    schedule = itertools.cycle([first * (last / first) ** (i / max(1, steps - 1)) for i in range(steps)])
+
+    def guide(_: Tensor) -> Explain:
+        set_beta(smooth, next(schedule))
+        return explain
+
     return guide
 
 

@@ -13,32 +13,32 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from robustxai.attacks.budget import draw
-from robustxai.attacks.descent import GradientAttack, Objective
+from robustxai.attacks.descent import Objective
+from robustxai.attacks.map_attack import GradientAttack
 from robustxai.checks import check_count, check_k, check_positive
 from robustxai.explainers.reduce import shares
 
 
-class TopKAttack(GradientAttack):
+class GhorbaniAttack(GradientAttack):
+    """`GradientAttack` with the original's 100 sign steps as the default."""
+
+    def __init__(self, eps: SupportsFloat, *, norm: str = "linf", steps: SupportsIndex = 100, **options: Any):
+        super().__init__(eps, norm=norm, steps=steps, **options)
+
+
+class TopKAttack(GhorbaniAttack):
     """Lower the share of the saliency that lies on the clean top k (spec 4.6).
 
-    eps: half the side of the box in units of the input (l2 length with norm='l2'). Arguments as in
-    `GradientAttack`, with the original's 100 sign steps as the default; give `surrogate_beta` for ReLU networks.
+    eps: half the side of the box in units of the input (l2 length with norm='l2'). Other arguments as in
+    `GhorbaniAttack`; give `surrogate_beta` for ReLU networks.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
     >>> bool((TopKAttack(2, 0.1, steps=5).perturb(model, torch.zeros(3, 6)).linf <= 0.1 + 1e-6).all())
     True
     """
 
-    def __init__(
-        self,
-        k: SupportsIndex,
-        eps: SupportsFloat,
-        *,
-        norm: str = "linf",
-        steps: SupportsIndex = 100,
-        **options: Any,
-    ):
-        super().__init__(eps, norm=norm, steps=steps, **options)
+    def __init__(self, k: SupportsIndex, eps: SupportsFloat, **options: Any):
+        super().__init__(eps, **options)
         self.k = check_count("k", k)
 
     def objective(self, clean: Tensor) -> Objective:
@@ -47,7 +47,7 @@ class TopKAttack(GradientAttack):
         return lambda scores: shares(scores).gather(1, top).sum(1)
 
 
-class TargetRegionAttack(GradientAttack):
+class TargetRegionAttack(GhorbaniAttack):
     """Raise the share of the saliency inside a region of the attacker's choice (spec 4.6).
 
     region: 0 or 1 for every ranked feature, (d,), (H, W) or (1, H, W), the same for all inputs. Other arguments as
@@ -59,16 +59,8 @@ class TargetRegionAttack(GradientAttack):
     True
     """
 
-    def __init__(
-        self,
-        region: Shaped[Tensor, "..."],
-        eps: SupportsFloat,
-        *,
-        norm: str = "linf",
-        steps: SupportsIndex = 100,
-        **options: Any,
-    ):
-        super().__init__(eps, norm=norm, steps=steps, **options)
+    def __init__(self, region: Shaped[Tensor, "..."], eps: SupportsFloat, **options: Any):
+        super().__init__(eps, **options)
         if not isinstance(region, Tensor) or region.is_complex():
             raise ValueError(f"region must be a mask of zeros and ones, got {region!r:.40}")
         if not ((region == 0) | (region == 1)).all() or not 0 < region.sum() < region.numel():
@@ -87,7 +79,7 @@ class TargetRegionAttack(GradientAttack):
         return lambda scores: -(shares(scores) * region).sum(1)
 
 
-class MassCentreAttack(GradientAttack):
+class MassCentreAttack(GhorbaniAttack):
     """Move the saliency's centre of mass away from where it is, in pixels (spec 4.6). For images only.
 
     jitter: standard deviation of the Gaussian start, shared by all inputs, because the distance has zero gradient at
@@ -98,16 +90,8 @@ class MassCentreAttack(GradientAttack):
     torch.Size([2, 1, 4, 4])
     """
 
-    def __init__(
-        self,
-        eps: SupportsFloat,
-        *,
-        norm: str = "linf",
-        steps: SupportsIndex = 100,
-        jitter: SupportsFloat = 1e-3,
-        **options: Any,
-    ):
-        super().__init__(eps, norm=norm, steps=steps, **options)
+    def __init__(self, eps: SupportsFloat, *, jitter: SupportsFloat = 1e-3, **options: Any):
+        super().__init__(eps, **options)
         self.jitter = check_positive("jitter", jitter)
 
     def start(self, x: Tensor, generator: torch.Generator | None) -> Tensor:

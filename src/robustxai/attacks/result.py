@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from robustxai.attacks.budget import Budget
 from robustxai.shapes import Inputs, PerSample
 
 
@@ -18,7 +19,8 @@ class Attacked:
     objective was non-zero and finite while it searched; where none was, `x` is the clean input and says nothing about
     robustness (P1). `flips_rejected`: iterates refused because they changed the prediction. `steps`: iterates visited.
     `loss`, `clean_loss`: attack loss of `x` and of the clean input, lower is better for the attacker. `trace`
-    (n, iterates): the loss along the way. A control follows no objective: its losses are NaN.
+    (n, iterates): the loss along the way. A control follows no objective: its losses are NaN. `budget`: what no iterate
+    left, None where there is none.
 
     >>> x, n = torch.zeros(1, 2), torch.zeros(1)
     >>> one = Attacked(x=x + 0.5, clean=x, target=n.long(), kept=n == 0, followed=n == 0, flips_rejected=n.long(),
@@ -37,6 +39,7 @@ class Attacked:
     loss: PerSample
     clean_loss: PerSample
     trace: Float[Tensor, "n iterates"]
+    budget: Budget | None = None
 
     @property
     def moved(self) -> Bool[Tensor, " n"]:
@@ -72,6 +75,8 @@ class Attacked:
         """One line: how many inputs moved, kept their prediction, and could not be attacked."""
         n = len(self.x)
         line = f"{int(self.moved.sum())} of {n} inputs moved, {int(self.kept.sum())} keep their prediction"
+        if self.budget is not None and self.budget.eps is not None:
+            line += f", within {self.budget}"
         if self.stuck.any():
             line += (
                 f"; {int(self.stuck.sum())} gave the attack no gradient and say nothing about robustness "
@@ -82,4 +87,7 @@ class Attacked:
 
 def joined(parts: list[Attacked]) -> Attacked:
     """Several results as one, in order."""
-    return Attacked(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Attacked)})
+    whole = {
+        f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Attacked) if f.name != "budget"
+    }
+    return Attacked(**whole, budget=parts[0].budget)

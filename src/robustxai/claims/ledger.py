@@ -71,7 +71,7 @@ class Claim:
         return self.id.partition(".")[0]
 
 
-def find() -> Path:
+def ledger_path() -> Path:
     """The ledger of the checkout, or the one in the installed package."""
     root = runtime.checkout()
     places = ([root / "claims.yml"] if root else []) + [Path(__file__).parents[1] / "claims.yml"]
@@ -85,7 +85,7 @@ def ledger(path: Path | str | None = None) -> dict[str, Claim]:
     """All claims by id, in the order of the file. Raises ValueError that names the entry and the field at
     fault.
     """
-    file = find() if path is None else Path(path)
+    file = ledger_path() if path is None else Path(path)
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except OSError as error:

@@ -69,7 +69,9 @@ class RatioAtLeast(Rule):
         """The first over the second. Raises ValueError where the second is not positive."""
         top, bottom = (value[name] for name in self.of)
         if bottom <= 0:
-            raise ValueError(f"{self.of[1]}={number(bottom)} is not positive, so the ratio means nothing.")
+            raise ValueError(
+                f"{self.of[1]} must be positive, or the ratio means nothing, got {number(bottom)}."
+            )
         return top / bottom
 
     def holds(self, value: Mapping[str, float]) -> bool:
@@ -88,27 +90,29 @@ class RatioAtLeast(Rule):
         return f"{self.of[0]} / {self.of[1]} at least {number(self.value)}"
 
 
-KINDS: dict[str, type[Rule]] = {
+RULE_KINDS: dict[str, type[Rule]] = {
     rule.kind: rule for rule in (AtLeast, AtMost, Between, Within, Equal, Sign, Ordering, RatioAtLeast)
 }
 
 
 def parse(spec: Any) -> Rule:
     """The rule a ledger mapping describes. Raises ValueError that names the field and what is accepted."""
-    if not isinstance(spec, Mapping) or spec.get("kind") not in KINDS:
-        raise ValueError(f"rule={spec!r} is not known: write a mapping with one kind of {', '.join(KINDS)}.")
-    rule = KINDS[spec["kind"]]
+    if not isinstance(spec, Mapping) or spec.get("kind") not in RULE_KINDS:
+        raise ValueError(f"rule must be a mapping with one kind of {', '.join(RULE_KINDS)}, got {spec!r}.")
+    rule = RULE_KINDS[spec["kind"]]
     wanted = {field.name: field.type for field in fields(rule)}  # pyright: ignore[reportArgumentType]
     given = {key: value for key, value in spec.items() if key != "kind"}
     if set(given) != set(wanted):
-        raise ValueError(f"a rule of kind {rule.kind} takes {', '.join(wanted)}, not {sorted(given)}.")
+        raise ValueError(f"a rule of kind {rule.kind} must have {', '.join(wanted)}, got {sorted(given)}.")
     for name, value in given.items():
         if wanted[name] is float:
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"{name}={value!r} in a rule of kind {rule.kind} is not a number.")
+                raise ValueError(f"{name} in a rule of kind {rule.kind} must be a number, got {value!r}.")
             given[name] = finite(name, value)
         elif wanted[name] is not str:
             if isinstance(value, str) or not isinstance(value, (list, tuple)):
-                raise ValueError(f"{name}={value!r} in a rule of kind {rule.kind} is not a list of names.")
+                raise ValueError(
+                    f"{name} in a rule of kind {rule.kind} must be a list of names, got {value!r}."
+                )
             given[name] = tuple(map(str, value))
     return rule(**given)

@@ -140,7 +140,7 @@ class Run:
         """Record a claim as not attempted, with the reason a reader will see."""
         claim = self._open(id)
         if not isinstance(reason, str) or not reason.strip():
-            raise ValueError(f"reason for skipping {id} is empty: say in a few words why.")
+            raise ValueError(f"reason for skipping {id} must say in a few words why, got none.")
         self._print(claim, "not attempted", reason.strip())
         self.done[id] = self._record(claim, "not attempted") | {"reason": reason.strip()}
 

@@ -11,7 +11,7 @@ from robustxai import runtime
 from robustxai.claims.names import check_chapter, check_profile
 
 CLOCKS = {"time.perf_counter": "seconds on the clock", "time.process_time": "processor seconds"}
-COLUMNS = {
+RATIO_COLUMNS = {
     "time of … over time of …": "name",
     "setting": "group",
     "ratio": "ratio",
@@ -42,8 +42,8 @@ def stored(chapter: str, profile: str) -> dict[str, Any] | None:
 
 
 def benchmarks(chapter: str) -> tuple[list[dict[str, Any]], str]:
-    """The stored benchmark ratios of a chapter as rows for `plots.table`, with quartiles, and a caption that names the
-    clock; without a file, no rows and a sentence that says how to get them. Raises ValueError for a file that holds
+    """The stored benchmark ratios of a chapter as rows for `plots.show_table`, with quartiles, and a caption that names
+    the clock; without a file, no rows and a sentence that says how to get them. Raises ValueError for a file that holds
     no benchmarks.
     """
     content = stored(chapter, "bench")
@@ -51,7 +51,7 @@ def benchmarks(chapter: str) -> tuple[list[dict[str, Any]], str]:
         return [], "the benchmark file comes with a checkout: run `make bench` there"
     try:
         rows = [
-            {k: (r[v], r["low"], r["high"]) if v == "ratio" else r[v] for k, v in COLUMNS.items()}
+            {k: (r[v], r["low"], r["high"]) if v == "ratio" else r[v] for k, v in RATIO_COLUMNS.items()}
             for r in content["ratios"]
         ]
         clock = content["machine"]["timer"]

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 Value = float | dict[str, float]
-Interval = tuple[float, float] | dict[str, tuple[float, float]] | None
+IntervalLike = tuple[float, float] | dict[str, tuple[float, float]] | None
 
 
 def as_value(rule: Any, value: Any, name: str = "value") -> Value:
     """A finite number, or one for each name that the rule asks for."""
     if not rule.named:
         if isinstance(value, Mapping):
-            raise ValueError(f"{name} must be one number: its rule is {rule.words()!r}.")
+            raise ValueError(f"{name} must be one number for the rule {rule.words()!r}, got a mapping.")
         return finite(name, value)
     names = rule.order
     if not isinstance(value, Mapping) or set(value) != set(names):
@@ -23,7 +23,7 @@ def as_value(rule: Any, value: Any, name: str = "value") -> Value:
     return {key: finite(f"{key} of {name}", value[key]) for key in names}
 
 
-def as_interval(rule: Any, interval: Any, name: str = "interval") -> Interval:
+def as_interval(rule: Any, interval: Any, name: str = "interval") -> IntervalLike:
     """None, (low, high), or one pair per name for an ordering. Bounds that are both nan, as a single seed gives, are
     no interval.
     """
@@ -39,7 +39,7 @@ def as_interval(rule: Any, interval: Any, name: str = "interval") -> Interval:
     return _pair(name, interval)
 
 
-def by_setting(claim: Any, value: Any, interval: Any) -> tuple[dict[str, Value], dict[str, Interval]]:
+def by_setting(claim: Any, value: Any, interval: Any) -> tuple[dict[str, Value], dict[str, IntervalLike]]:
     """Values and intervals by setting of a claim, each checked; under "" where the ledger names no settings."""
     if not claim.settings:
         named = f"value of {claim.id}", f"interval of {claim.id}"
@@ -71,7 +71,7 @@ def _pair(name: str, interval: Any) -> tuple[float, float]:
     except TypeError:
         pair = ()
     if len(pair) != 2 or pair[0] > pair[1]:
-        raise ValueError(f"{name} must be (low, high) with low <= high, not {interval!r:.80}.")
+        raise ValueError(f"{name} must be (low, high) with low <= high, got {interval!r:.80}.")
     return pair
 
 

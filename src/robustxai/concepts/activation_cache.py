@@ -41,7 +41,7 @@ def tensors_in(value: object) -> Iterator[Tensor]:
             yield from tensors_in(getattr(value, one.name))
 
 
-class Cache:
+class ActivationCache:
     """Values by image tensor and words; forgotten when the tensor or the model's weights were changed.
 
     limit: bytes of all that is held, images and values; what was not used for the longest goes first, and a value
@@ -77,8 +77,8 @@ class Cache:
             self._put(state, key, (x, value))
         return value
 
-    def __reduce__(self) -> tuple[type["Cache"], tuple[int]]:
-        return Cache, (self.limit,)  # a copy is empty: it would know other tensors
+    def __reduce__(self) -> tuple[type["ActivationCache"], tuple[int]]:
+        return ActivationCache, (self.limit,)  # a copy is empty: it would know other tensors
 
     def __len__(self) -> int:
         return len(self._held)
@@ -102,10 +102,10 @@ def _size(entries: Any) -> int:
     return sum(found.values())
 
 
-Memory = Callable[[nn.Module], Cache]
+Memory = Callable[[nn.Module], ActivationCache]
 """Where what is known of a network is kept: `fresh` forgets it with the tool that used it."""
 
 
-def fresh(_model: nn.Module) -> Cache:
+def fresh(_model: nn.Module) -> ActivationCache:
     """An empty cache."""
-    return Cache()
+    return ActivationCache()

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.capture import Calls, Layer, find_layers, observed
+from robustxai.capture import CallCounter, Layer, find_layers, observed
 from robustxai.checks import check_count
 from robustxai.concepts.rows import check_channels
 from robustxai.eval_mode import check_calm
@@ -20,7 +20,7 @@ from robustxai.models import logits_of
 from robustxai.scores.explained import check_score, scored
 from robustxai.shapes import Images
 
-Maps = dict[str, Tensor]
+LayerMaps = dict[str, Tensor]
 CHUNK = 256
 
 
@@ -87,18 +87,18 @@ def one_class(logits: Float[Tensor, "n classes"], target: int, score: str = "log
 
 def observe(
     model: nn.Module, x: Tensor, layers: Sequence[str], *, leaf: bool = False, stop: bool = False
-) -> tuple[Maps, Float[Tensor, "n classes"] | None]:
+) -> tuple[LayerMaps, Float[Tensor, "n classes"] | None]:
     """The outputs of `layers` in a pass of x, by name, and the logits.
 
     leaf: the graph begins at the first of them that runs. stop: the pass ends at the last of them, without logits.
     Raises ValueError for a layer that does not run, that runs several times without a named call, or that gives no
     floating-point tensor with one row an image.
     """
-    maps: Maps = {}
-    calls: dict[nn.Module, list[Calls]] = {}
+    maps: LayerMaps = {}
+    calls: dict[nn.Module, list[CallCounter]] = {}
     found = find_layers(model, layers)
     for layer in found:
-        calls.setdefault(layer.module, []).append(Calls(layer))
+        calls.setdefault(layer.module, []).append(CallCounter(layer))
 
     def watch(module: nn.Module, _inputs: object, output: Any) -> Tensor | None:
         wanted = [own.layer for own in calls[module] if own.wanted()]
@@ -128,10 +128,12 @@ def observe(
 def _seen(layer: Layer, output: Any, n: int, leaf: bool) -> Tensor:
     """A layer's output, checked; without a graph before it if `leaf`."""
     if not isinstance(output, Tensor) or output.ndim < 2 or not output.is_floating_point():
-        raise ValueError(f"layer {str(layer)!r} gives no tensor with a batch axis; choose another")
+        raise ValueError(
+            f"layer must give a tensor with a batch axis, got another output from {str(layer)!r}"
+        )
     if len(output) != n:
         raise ValueError(
-            f"layer {str(layer)!r} gives {len(output)} rows for {n} images; choose one with a row an image"
+            f"layer must give one row an image, got {len(output)} rows for {n} images from {str(layer)!r}"
         )
     if leaf and not output.requires_grad:
         torch.set_grad_enabled(True)  # from here on only; the surrounding block restores the mode
@@ -152,7 +154,7 @@ def _run(model: nn.Module, x: Tensor) -> None:
 
 def _passed(model: nn.Module, x: Tensor, layers: Sequence[str]) -> None:
     """A whole pass, whatever it returns, with the calls of `layers` counted."""
-    counted = [Calls(layer) for layer in find_layers(model, layers)]
+    counted = [CallCounter(layer) for layer in find_layers(model, layers)]
     modules = {call.layer.module for call in counted}
 
     def watch(module: nn.Module, _inputs: object, _output: object) -> None:
@@ -166,13 +168,13 @@ def _passed(model: nn.Module, x: Tensor, layers: Sequence[str]) -> None:
         call.check()
 
 
-def forward_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> Maps:
+def forward_to(model: nn.Module, x: Tensor, layers: Sequence[str]) -> LayerMaps:
     """The maps of `layers` for a batch `x`, with the graph from x where x requires one; the pass stops there."""
     return observe(model, x, layers, stop=True)[0]
 
 
 @torch.no_grad()
-def activations(model: nn.Module, x: Images, layers: Sequence[str], *, batch_size: int = CHUNK) -> Maps:
+def activations(model: nn.Module, x: Images, layers: Sequence[str], *, batch_size: int = CHUNK) -> LayerMaps:
     """Activations f_l(x), by layer: (n, *shape), shape as the layer gives it (spec section 2)."""
     parts = [forward_to(model, part, layers) for part in x.split(batch_size)]
     return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
@@ -186,7 +188,7 @@ def class_gradients(
     *,
     score: str = "logit",
     batch_size: int = CHUNK,
-) -> Maps:
+) -> LayerMaps:
     """Gradients g_k^l(x) of the class's score with respect to each layer (spec 3.1), one backward a batch.
 
     score: "logit" (of a single logit z, -z is that of class 0 and z that of class 1), or another of the library's
@@ -194,7 +196,7 @@ def class_gradients(
     not depend on a layer, the model has no such class, or a gradient is not finite.
     """
     check_score("score", score)
-    parts: list[Maps] = []
+    parts: list[LayerMaps] = []
     for part in x.split(batch_size):
         found = _gradients(model, part, target, layers, score, graph=False)
         if any(g is None for g in found.values()):  # the model ran a part of itself under no_grad
@@ -227,7 +229,7 @@ def _gradients(
     return dict(zip(maps, found, strict=True))
 
 
-def rows(a: Tensor, *, pool: bool) -> Float[Tensor, "n feature"]:
+def activation_rows(a: Tensor, *, pool: bool) -> Float[Tensor, "n feature"]:
     """Activations as rows: flattened over channels and positions, or the mean over positions. At least float32."""
     a = _single(a)
     if pool:
@@ -236,7 +238,7 @@ def rows(a: Tensor, *, pool: bool) -> Float[Tensor, "n feature"]:
 
 
 def gradient_rows(g: Tensor, *, pool: bool) -> Float[Tensor, "n feature"]:
-    """Gradients as rows that go with `rows`: pooled, the derivative for moving all positions alike."""
+    """Gradients as rows that go with `activation_rows`: pooled, the derivative for moving all positions alike."""
     g = _single(g)
     if pool:
         check_channels(g)

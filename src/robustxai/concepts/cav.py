@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from robustxai.checks import check_count, check_name, check_number, check_positive, check_sequence
 from robustxai.concepts import gram_probes
 from robustxai.concepts.gram_probes import ESTIMATORS
-from robustxai.concepts.rows import check_alike, check_rows, drawn
+from robustxai.concepts.rows import check_alike, check_feature_rows, drawn
 
 SMALLEST = 5  # examples a set
 RUNS_AT_ONCE = 64
@@ -40,7 +40,7 @@ class Negatives:
     def of(cls, sets: Sequence[Tensor], *, seed: int = 0) -> Negatives:
         """Sets of rows (n_r, d); of larger ones as many as the smallest has, `drawn` by seed. Raises ValueError."""
         check_sequence("negatives", sets, "sets of rows (n, d)")
-        sets = [check_rows(f"negative set {i}", s) for i, s in enumerate(sets)]
+        sets = [check_feature_rows(f"negative set {i}", s) for i, s in enumerate(sets)]
         for i, s in enumerate(sets):
             check_alike("negative set 0", sets[0], f"negative set {i}", s)
         n = min(map(len, sets))
@@ -143,7 +143,7 @@ class CAV:
         So classes are balanced; the result's `used` says how many. Raises ValueError for fewer than 5 examples, rows
         that do not fit or are not finite, a concept that equals a negative set, and activations that are constant.
         """
-        positive = check_rows("positive", positive)
+        positive = check_feature_rows("positive", positive)
         given = isinstance(negatives, Negatives)
         against = negatives if given else Negatives.of(negatives, seed=self.seed)
         n = min(len(positive), against.rows.shape[1])
@@ -180,13 +180,13 @@ class CAV:
         share = torch.full_like(b, float("nan"))
         if held.shape[1]:
             f = torch.einsum("rij,rj->ri", k[each, held[:, :, None], picked[:, None, :]], alpha) + b[:, None]
-            share = (f * gram_probes.labels(f) > 0).to(b).mean(1)
+            share = (f * gram_probes.sign_labels(f) > 0).to(b).mean(1)
         full = torch.zeros_like(k[:, 0]).scatter(1, picked, alpha).to(positive)
         w = full[:, :n] @ positive + torch.bmm(full[:, None, n:], negatives)[:, 0]
         norm = w.norm(dim=1)
         if bool((norm == 0).any()) or not bool(norm.isfinite().all()):
             raise ValueError(
-                "positive and a negative set cannot be told apart by any direction; show other examples"
+                "positive and a negative set cannot be told apart by any direction; use other exemplars"
             )
         return F.normalize(w, dim=1), (b.to(norm.device) / norm).to(w.dtype), share.to(w)
 

@@ -16,10 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur
 
-from robustxai.concepts.activations import activations, rows
-from robustxai.shapes import Images
-
-Others = Float[Tensor, "m channel height width"]
+from robustxai.concepts.activations import activation_rows, activations
+from robustxai.shapes import Images, OtherImages
 
 
 def jpeg(x: Images, quality: int = 75) -> Images:
@@ -35,7 +33,7 @@ def jpeg(x: Images, quality: int = 75) -> Images:
     return torch.from_numpy(np.stack(found)).movedim(-1, 1).to(x) / 255
 
 
-def blur(x: Images, sigma: float | int = 1.0) -> Images:
+def blur_on_grid(x: Images, sigma: float | int = 1.0) -> Images:
     """Gaussian blur of standard deviation sigma pixels, on the uint8 grid."""
     size = 2 * round(3 * sigma) + 1
     return (gaussian_blur(x, [size, size], [float(sigma), float(sigma)]) * 255).round() / 255
@@ -95,7 +93,7 @@ def noisy_copies(
 CLEANERS: dict[str, Callable[[Images], Images]] = {
     "JPEG 75": jpeg,
     "JPEG 30": lambda x: jpeg(x, 30),
-    "blur 1": blur,
+    "blur 1": blur_on_grid,
     "4 bits": fewer_bits,
     "half size": resized,
 }
@@ -121,7 +119,7 @@ def outlier_scores(
     model: nn.Module,
     layer: str,
     exemplars: Images,
-    trusted: Others,
+    trusted: OtherImages,
     *,
     neighbours: int = 5,
     pool: bool = True,
@@ -132,8 +130,8 @@ def outlier_scores(
     exemplar like them.
     """
     if len(trusted) <= neighbours:
-        raise ValueError(f"trusted must hold more pictures than neighbours, {neighbours}, got {len(trusted)}")
-    a, b = (rows(activations(model, x, [layer])[layer], pool=pool) for x in (exemplars, trusted))
+        raise ValueError(f"trusted must hold more images than neighbours, {neighbours}, got {len(trusted)}")
+    a, b = (activation_rows(activations(model, x, [layer])[layer], pool=pool) for x in (exemplars, trusted))
     usual = torch.cdist(b, b).topk(neighbours + 1, largest=False).values[:, 1:].mean(1).median()
     return torch.cdist(a, b).topk(neighbours, largest=False).values.mean(1) / usual
 

@@ -1,4 +1,4 @@
-"""Sets of example images: the concepts that a person shows, and the random images they are told from.
+"""Sets of example images: the concepts of a user, and the random images they are compared with.
 
 All images are on the uint8 grid and come from streams of their own, so that no exemplar is a training image,
 a random image or an image that scores a class.
@@ -8,15 +8,13 @@ import zlib
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from robustxai.checks import check_count, check_name, check_sequence
 from robustxai.concepts.rendered_classes import NAMES, SIZE, class_images, clutter, landscapes, photographed
 from robustxai.data.scenes import swatches
 from robustxai.data.scenes.textures import TEXTURES
+from robustxai.shapes import SquareImages
 
-Images = Float[Tensor, "n 3 size size"]
 TEXTURE_CONCEPTS = TEXTURES[1:]
 CONCEPTS = (*TEXTURE_CONCEPTS, "corgi")
 SPLITS = ("shown", "goal", "third")
@@ -33,7 +31,7 @@ def stream(*words: str | int) -> torch.Generator:
 
 def concept_sets(
     names: Sequence[str] = CONCEPTS, *, n: int = 100, size: int = SIZE, seed: int = 0, split: str = "shown"
-) -> dict[str, Images]:
+) -> dict[str, SquareImages]:
     """n exemplars of each concept: full-frame textures mixed with 15 % landscape, and images of corgis.
 
     split: "shown" for what the analyst has, "goal" for an attacker's and "third" for one more collection; they share no
@@ -57,7 +55,9 @@ def concept_sets(
     return sets
 
 
-def textured(n: int, textures: Sequence[str], *, size: int = SIZE, generator: torch.Generator) -> Images:
+def textured(
+    n: int, textures: Sequence[str], *, size: int = SIZE, generator: torch.Generator
+) -> SquareImages:
     """n full-frame textures mixed with 15 % landscape, photographed."""
     texture = swatches(n, size=size, textures=tuple(textures), generator=generator).images
     back = landscapes(n, size=size, generator=generator)
@@ -66,8 +66,8 @@ def textured(n: int, textures: Sequence[str], *, size: int = SIZE, generator: to
 
 def random_sets(
     sets: int = 21, *, n: int = 100, size: int = SIZE, seed: int = 0, without: Sequence[str] = ()
-) -> list[Images]:
-    """Disjoint sets of n random pictures: half full-frame textures of any kind (plain too), a quarter clutter, an
+) -> list[SquareImages]:
+    """Disjoint sets of n random images: half full-frame textures of any kind (plain too), a quarter clutter, an
     eighth landscapes and an eighth of any class.
 
     Without full-frame textures among them a CAV would mostly say "fills the image", and the truth about stripes
@@ -103,7 +103,7 @@ def random_sets(
 
 def scored_images(
     name: str, n: int = 100, *, size: int = SIZE, seed: int = 0, split: str = "score"
-) -> Images:
+) -> SquareImages:
     """n images of a class: split "score" for the analyst, "attack" for an attacker; the two are disjoint.
 
     Raises ValueError for an unknown class or split, and for n below 1.

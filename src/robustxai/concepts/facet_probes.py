@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from robustxai.checks import check_images, check_sequence, shown
 from robustxai.concepts.activations import (
+    activation_rows,
     activations,
     check_model,
     check_runs,
     check_size,
     check_varied,
-    rows,
 )
 from robustxai.concepts.cav import CAV
 from robustxai.shapes import Images
@@ -61,15 +61,17 @@ def facet_probe(
     found = {}
     if len(sizes := {len(theme), *map(len, generic)}) > 1:
         warnings.warn(
-            f"theme and generic have from {min(sizes)} to {max(sizes)} pictures: {min(sizes)} of each are used, "
+            f"theme and generic have from {min(sizes)} to {max(sizes)} images: {min(sizes)} of each are used, "
             "drawn by the seed of cav",
             stacklevel=2,
         )
     for name in layers:
         check_varied(f"theme at layer {name!r}", here[name])
-        w = cav.fit(rows(here[name], pool=False), [rows(g[name], pool=False) for g in there]).vectors.mean(0)
+        w = cav.fit(
+            activation_rows(here[name], pool=False), [activation_rows(g[name], pool=False) for g in there]
+        ).vectors.mean(0)
         if not bool(w.norm() > 0):
-            raise ValueError(f"generic has probes at layer {name!r} whose mean is zero; show other pictures")
+            raise ValueError(f"generic has probes at layer {name!r} whose mean is zero; use other images")
         found[name] = (w / w.norm()).reshape(here[name].shape[1:])
     return found
 

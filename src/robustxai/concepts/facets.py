@@ -133,7 +133,7 @@ class FacetedVisualization:
             unit = channels[:, class_index(self.target, channels.shape[1])].relu().flatten(1).mean(1)
         if not unit.requires_grad:
             raise ValueError(
-                "model must be differentiable in its images, got no gradient to the picture from target "
+                "model must be differentiable in its images, got no gradient to the image from target "
                 f"{self.target}: the model detaches what leads to it or computes it under torch.no_grad()"
             )
         if not probe:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-COLOURS = torch.tensor(
+COLOUR_CORRELATION = torch.tensor(
     [[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], dtype=torch.float32, device="cpu"
 )
 """Square root of the colour covariance of natural images, to be divided by its largest column norm."""
@@ -30,7 +30,7 @@ class Painting:
         fy = torch.fft.fftfreq(size, device="cpu", dtype=torch.float32)[:, None]
         fx = torch.fft.rfftfreq(size, device="cpu", dtype=torch.float32)[None]
         self.weight = (1 / (fx.square() + fy.square()).sqrt().clamp_min(1 / size)).to(device)
-        self.colours = (COLOURS / COLOURS.norm(dim=0).max()).to(device)
+        self.colours = (COLOUR_CORRELATION / COLOUR_CORRELATION.norm(dim=0).max()).to(device)
 
     def images(self) -> Float[Tensor, "n 3 size size"]:
         """The images in [0, 1], differentiable in the spectrum."""

@@ -34,7 +34,7 @@ def own_grams(negatives: Float[Tensor, "runs n d"]) -> Float[Tensor, "runs n n"]
     return torch.bmm(negatives, negatives.mT).cpu().double()
 
 
-def labels(k: Tensor) -> Float[Tensor, " m"]:
+def sign_labels(k: Tensor) -> Float[Tensor, " m"]:
     """+1 for the first half of the rows, -1 for the second."""
     half = k.shape[-1] // 2
     return torch.cat((k.new_ones(half), -k.new_ones(half)))
@@ -54,7 +54,7 @@ def midpoint(k: Gram, alpha: Tensor) -> Float[Tensor, " runs"]:
 
 def mean_difference(k: Gram, *, strength: float = 0.0, seed: int = 0) -> Duals:
     """w = mean of the concept - mean of the negatives."""
-    alpha = (labels(k) / (k.shape[1] // 2)).expand(k.shape[:2])
+    alpha = (sign_labels(k) / (k.shape[1] // 2)).expand(k.shape[:2])
     return alpha, midpoint(k, alpha)
 
 
@@ -64,14 +64,14 @@ def ridge(k: Gram, *, strength: float = 1.0, seed: int = 0) -> Duals:
     scale = kc.diagonal(dim1=1, dim2=2).mean(1).reshape(-1, 1, 1)
     eye = torch.eye(k.shape[1], dtype=k.dtype, device=k.device)
     factor = torch.linalg.cholesky(kc + strength * scale * eye)
-    y = labels(k).reshape(1, -1, 1).expand(len(k), -1, 1)
+    y = sign_labels(k).reshape(1, -1, 1).expand(len(k), -1, 1)
     alpha = torch.cholesky_solve(y, factor)[..., 0]
     return alpha, -torch.einsum("rij,rj->ri", k, alpha).mean(1)
 
 
 def logistic(k: Gram, *, strength: float = 1.0, seed: int = 0, iterations: int = 50) -> Duals:
     """Minimises |w|^2 / 2 + C sum log(1 + exp(-y f)), C = strength, by batched Newton steps with halving."""
-    kc, y, c = centred(k), labels(k), strength
+    kc, y, c = centred(k), sign_labels(k), strength
     alpha, b = torch.zeros_like(k[:, 0]), torch.zeros_like(k[:, 0, 0])
     eye = torch.eye(k.shape[1], dtype=k.dtype, device=k.device)
 
@@ -113,7 +113,7 @@ def sgd(k: Gram, *, strength: float = 0.01, seed: int = 0) -> Duals:
     values, vectors = torch.linalg.eigh(k)
     root = values.clamp_min(0).sqrt()
     root = torch.where(root > 1e-7 * root[:, -1:], root, 0)
-    y = labels(k).cpu().numpy()
+    y = sign_labels(k).cpu().numpy()
     coefficients, intercepts = [], []
     for points in (vectors * root[:, None, :]).cpu().numpy():
         probe = SGDClassifier(alpha=strength, max_iter=1000, tol=1e-3, random_state=seed).fit(points, y)

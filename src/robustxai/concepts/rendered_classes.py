@@ -14,16 +14,16 @@ from torch import Tensor
 
 from robustxai.checks import check_count
 from robustxai.data.scenes import menagerie, render_menagerie, swatches
-from robustxai.data.scenes.base import sample_factors
+from robustxai.data.scenes.base import uniform_factors
 from robustxai.data.scenes.menagerie_factors import COLOURS, FACTOR_NAMES, FACTORS
+from robustxai.shapes import SquareImages
 
-Images = Float[Tensor, "n 3 size size"]
 SIZE = 64
 NEARER = 1.2  # animals are this much larger than in `menagerie`: more of their texture is seen
 
 
 @dataclass(frozen=True)
-class Kind:
+class RenderedClass:
     """What a class is: an animal with one of some textures, or a texture alone (animal ""); maybe one colour."""
 
     animal: str
@@ -31,23 +31,23 @@ class Kind:
     colour: str = ""
 
 
-CLASSES: dict[str, Kind] = {
-    "horse": Kind("horse", ("plain",)),
-    "zebra": Kind("horse", ("striped",)),
-    "appaloosa": Kind("horse", ("dotted",)),
-    "corgi": Kind("corgi", ("plain",), "orange"),
-    "honeycomb": Kind("", ("honeycombed",)),
-    "checkerboard": Kind("", ("chequered",)),
-    "angelfish": Kind("fish", ("striped",)),
-    "ladybird turtle": Kind("turtle", ("dotted",)),
-    "zigzag bird": Kind("bird", ("zigzagged",)),
-    "cat": Kind("cat", ("plain",)),
-    "patterned cat": Kind("cat", ("striped", "dotted")),
+CLASSES: dict[str, RenderedClass] = {
+    "horse": RenderedClass("horse", ("plain",)),
+    "zebra": RenderedClass("horse", ("striped",)),
+    "appaloosa": RenderedClass("horse", ("dotted",)),
+    "corgi": RenderedClass("corgi", ("plain",), "orange"),
+    "honeycomb": RenderedClass("", ("honeycombed",)),
+    "checkerboard": RenderedClass("", ("chequered",)),
+    "angelfish": RenderedClass("fish", ("striped",)),
+    "ladybird turtle": RenderedClass("turtle", ("dotted",)),
+    "zigzag bird": RenderedClass("bird", ("zigzagged",)),
+    "cat": RenderedClass("cat", ("plain",)),
+    "patterned cat": RenderedClass("cat", ("striped", "dotted")),
 }
 NAMES = tuple(CLASSES)
 
 
-def class_images(name: str, n: int, *, size: int = SIZE, generator: torch.Generator) -> Images:
+def class_images(name: str, n: int, *, size: int = SIZE, generator: torch.Generator) -> SquareImages:
     """n images of one class, on the uint8 grid. ValueError for an unknown class and n below 1.
 
     The texture's orientation is uniform, as that of the swatches; colours are free but for the corgi's.
@@ -65,7 +65,7 @@ def class_images(name: str, n: int, *, size: int = SIZE, generator: torch.Genera
     return photographed(images, generator)
 
 
-def clutter(n: int, *, size: int = SIZE, generator: torch.Generator) -> Images:
+def clutter(n: int, *, size: int = SIZE, generator: torch.Generator) -> SquareImages:
     """n images of one to three animals of any kind with any texture, not yet photographed."""
     images, _ = render_menagerie(turned(_any(n, generator), generator), size)
     for more in (1, 2):
@@ -77,12 +77,12 @@ def clutter(n: int, *, size: int = SIZE, generator: torch.Generator) -> Images:
     return images
 
 
-def landscapes(n: int, *, size: int = SIZE, generator: torch.Generator) -> Images:
+def landscapes(n: int, *, size: int = SIZE, generator: torch.Generator) -> SquareImages:
     """n images of the background alone, not yet photographed."""
     return render_menagerie(_any(n, generator), size, without=("object",))[0]
 
 
-def labelled(n: int, *, size: int = SIZE, seed: int = 0) -> tuple[Images, Int64[Tensor, " m"]]:
+def labelled(n: int, *, size: int = SIZE, seed: int = 0) -> tuple[SquareImages, Int64[Tensor, " m"]]:
     """n images of every class in random order, and their labels, indices into NAMES."""
     generator = torch.Generator("cpu").manual_seed(check_count("seed", seed, 0))
     x = torch.cat([class_images(name, n, size=size, generator=generator) for name in NAMES])
@@ -103,20 +103,20 @@ def turned(factors: Tensor, generator: torch.Generator, *, colour: str = "") -> 
     return factors
 
 
-def photographed(images: Images, generator: torch.Generator) -> Images:
+def photographed(images: SquareImages, generator: torch.Generator) -> SquareImages:
     """A gain in [0.85, 1.1] an image, noise of standard deviation 0.02, and rounding to 256 levels."""
     gain = 0.85 + 0.25 * torch.rand(len(images), 1, 1, 1, generator=generator, device=generator.device)
     noise = 0.02 * torch.randn(images.shape, generator=generator, device=generator.device)
-    return on_grid((gain * images + noise).clamp(0, 1))
+    return rounded_to_grid((gain * images + noise).clamp(0, 1))
 
 
-def on_grid(images: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+def rounded_to_grid(images: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     """Rounded to the 256 levels of a stored image."""
     return (images * 255).round() / 255
 
 
 def _any(n: int, generator: torch.Generator) -> Tensor:
-    factors = sample_factors(FACTORS, n, generator=generator)
+    factors = uniform_factors(FACTORS, n, generator=generator)
     column = FACTOR_NAMES.index("texture_strength")
     factors[:, column] = 0.75 + 0.25 * factors[:, column]
     return factors

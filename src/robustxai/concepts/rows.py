@@ -18,7 +18,7 @@ def drawn(m: int, n: int, seed: int = 0) -> Tensor | slice:
     return order[:n].sort().values
 
 
-def check_rows(name: str, rows: Tensor) -> Tensor:
+def check_feature_rows(name: str, rows: Tensor) -> Tensor:
     """Rows (n, d), one or more, of finite numbers, as float32 or float64. Raises ValueError that names the argument."""
     if not isinstance(rows, Tensor) or rows.ndim != 2 or not rows.numel():
         raise ValueError(f"{name} must be rows (n, d), one or more, got {shown(rows)}")

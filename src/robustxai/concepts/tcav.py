@@ -16,17 +16,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.checks import check_count, check_images, check_name, check_sequence
-from robustxai.concepts.activation_cache import Cache, version_of
+from robustxai.concepts.activation_cache import ActivationCache, version_of
 from robustxai.concepts.activations import (
     CHUNK,
-    Maps,
+    LayerMaps,
+    activation_rows,
     activations,
     check_model,
     check_size,
     check_varied,
     class_gradients,
     gradient_rows,
-    rows,
 )
 from robustxai.concepts.cav import CAV, FittedCAVs, Negatives
 from robustxai.concepts.random_cavs import BASELINES, left_out, random_cavs
@@ -81,7 +81,7 @@ class TCAV:
         sets: bool = False,
         score: str = "logit",
         batch_size: int = CHUNK,
-        cache: Cache | None = None,
+        cache: ActivationCache | None = None,
     ) -> None:
         names = check_model(model, layers)
         check_name("baseline", baseline, BASELINES)
@@ -98,7 +98,7 @@ class TCAV:
             score,
             check_count("batch_size", batch_size),
         )
-        self._cache = Cache() if cache is None else cache
+        self._cache = ActivationCache() if cache is None else cache
 
     def score(
         self,
@@ -138,7 +138,7 @@ class TCAV:
                 with_layer = f"concept {name!r} at layer {layer!r}"
                 check_varied(with_layer, maps[layer])
                 try:
-                    fitted = self.cav.fit(rows(maps[layer], pool=self.cav.pool), own[layer][0])
+                    fitted = self.cav.fit(activation_rows(maps[layer], pool=self.cav.pool), own[layer][0])
                 except ValueError as error:
                     raise ValueError(f"{with_layer}: {error}") from error
                 g = gradient_rows(gradients[layer], pool=self.cav.pool)
@@ -188,10 +188,10 @@ class TCAV:
             float(fitted.accuracy.mean()), fitted.stability, warning, fitted,
         )  # fmt: skip
 
-    def _activations(self, x: Tensor) -> Maps:
+    def _activations(self, x: Tensor) -> LayerMaps:
         return activations(self.model, x, self.layers, batch_size=self.batch_size)
 
-    def _gradients(self, x: Tensor, target: int, keep: bool) -> Maps:
+    def _gradients(self, x: Tensor, target: int, keep: bool) -> LayerMaps:
         """What the cache holds for each layer; one pass makes what is missing."""
         made = lru_cache(
             lambda: class_gradients(
@@ -207,7 +207,7 @@ class TCAV:
         }
 
     def _negatives(
-        self, random: Sequence[Tensor], maps_of: Callable[[], Sequence[Maps]], layer: str, keep: bool
+        self, random: Sequence[Tensor], maps_of: Callable[[], Sequence[LayerMaps]], layer: str, keep: bool
     ) -> tuple[Negatives, dict[str, Tensor]]:
         """The negative sets of a layer, and the random CAVs (baseline, d) by baseline."""
 
@@ -220,7 +220,7 @@ class TCAV:
             maps = maps_of()
             for i, m in enumerate(maps):
                 check_varied(f"random set {i} at layer {layer!r}", m[layer])
-            return Negatives.of([rows(m[layer], pool=self.cav.pool) for m in maps], seed=seed)
+            return Negatives.of([activation_rows(m[layer], pool=self.cav.pool) for m in maps], seed=seed)
 
         seed = self.cav.seed if len(set(map(len, random))) > 1 else 0  # equal sets are used whole
         own = held(("stacked", self.cav.pool, seed), stacked)

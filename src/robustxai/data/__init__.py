@@ -11,17 +11,17 @@ SHA-256 before use.
 
 from .card import describe
 from .catalog import catalog
-from .catalog_entry import Entry
+from .catalog_entry import CatalogEntry
 from .dataset import Dataset
 from .errors import ChecksumError, DownloadError, NotAvailable, UnknownDataset, UnknownSplit
 from .folder_images import from_folder, image_files, read_images
 from .load import load
 
 __all__ = [
+    "CatalogEntry",
     "ChecksumError",
     "Dataset",
     "DownloadError",
-    "Entry",
     "NotAvailable",
     "UnknownDataset",
     "UnknownSplit",

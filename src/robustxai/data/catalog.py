@@ -3,18 +3,18 @@
 import difflib
 
 from .catalog_entries import ENTRIES
-from .catalog_entry import Entry
+from .catalog_entry import CatalogEntry
 from .errors import UnknownDataset
 
 
-def catalog() -> list[Entry]:
+def catalog() -> list[CatalogEntry]:
     """Every data set that `load` knows, in the order of effort: drawn, built in, downloadable, prepared
     folder only.
     """
     return list(ENTRIES)
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> CatalogEntry:
     """The entry of one set; UnknownDataset, with the nearest names, if there is none."""
     known = {e.name: e for e in ENTRIES}
     if name not in known:

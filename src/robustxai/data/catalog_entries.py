@@ -4,7 +4,7 @@ Knows names, files and checksums; opens nothing.
 """
 
 from . import files
-from .catalog_entry import Entry
+from .catalog_entry import CatalogEntry
 
 _RESEARCH = "ImageNet terms: non-commercial research and education; copyright of the images with their owners"
 _CIFAR = "no explicit licence; research and education"
@@ -13,7 +13,7 @@ _IMAGENET = "J. Deng et al. ImageNet: a large-scale hierarchical image database.
 _CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 ENTRIES = (
-    Entry(
+    CatalogEntry(
         "menagerie",
         "Drawn animals with textures, every factor and mask known",
         "MIT (part of this library)",
@@ -25,7 +25,7 @@ ENTRIES = (
         ("diffgradcam",),
         "Drawn when asked for: `limit` may exceed these counts, `size` is free; masks: scenes.menagerie.",
     ),
-    Entry(
+    CatalogEntry(
         "digits",
         "Optical recognition of handwritten digits, 8x8",
         "CC BY 4.0",
@@ -37,7 +37,7 @@ ENTRIES = (
         ("ranking",),
         "The UCI test set as scikit-learn carries it; the split is ours (stratified, seed 0).",
     ),
-    Entry(
+    CatalogEntry(
         "breast_cancer",
         "Breast cancer Wisconsin (diagnostic), 30 features",
         "CC BY 4.0",
@@ -49,7 +49,7 @@ ENTRIES = (
         ("ranking",),
         "Features in their own units, not scaled; the split is ours (stratified, seed 0).",
     ),
-    Entry(
+    CatalogEntry(
         "adult",
         "Adult (census income): does a person earn more than 50,000 dollars a year?",
         "CC BY 4.0",
@@ -63,7 +63,7 @@ ENTRIES = (
         files.ADULT,
         "adult",
     ),
-    Entry(
+    CatalogEntry(
         "bank_marketing",
         "Bank Marketing: does a client subscribe a term deposit?",
         "CC BY 4.0",
@@ -78,7 +78,7 @@ ENTRIES = (
         files.BANK_MARKETING,
         "bank_marketing",
     ),
-    Entry(
+    CatalogEntry(
         "compas",
         "COMPAS: is a defendant charged again within two years?",
         "no licence file; public records published for re-analysis",
@@ -93,7 +93,7 @@ ENTRIES = (
         files.COMPAS,
         "compas",
     ),
-    Entry(
+    CatalogEntry(
         "mnist",
         "MNIST handwritten digits, 28x28",
         "commonly distributed as CC BY-SA 3.0",
@@ -106,7 +106,7 @@ ENTRIES = (
         files=files.MNIST,
         folder="mnist",
     ),
-    Entry(
+    CatalogEntry(
         "fashion_mnist",
         "Fashion-MNIST articles of clothing, 28x28",
         "MIT",
@@ -119,7 +119,7 @@ ENTRIES = (
         files=files.FASHION_MNIST,
         folder="fashion_mnist",
     ),
-    Entry(
+    CatalogEntry(
         "cifar10",
         "CIFAR-10 photographs, 32x32",
         _CIFAR,
@@ -134,7 +134,7 @@ ENTRIES = (
         "cifar10",
         any_of=True,
     ),
-    Entry(
+    CatalogEntry(
         "cifar10_lossless4000",
         "The first 4,000 training images of CIFAR-10, lossless",
         _CIFAR,
@@ -148,7 +148,7 @@ ENTRIES = (
         files.CIFAR10_LOSSLESS,
         "cifar10",
     ),
-    Entry(
+    CatalogEntry(
         "tiny_imagenet25",
         "25 classes of Tiny ImageNet with boxes, 64x64",
         _RESEARCH,
@@ -162,7 +162,7 @@ ENTRIES = (
         files.TINY_IMAGENET25,
         "tiny_imagenet25",
     ),
-    Entry(
+    CatalogEntry(
         "smiles64",
         "SMILEs: grey faces 64x64, smiling or not, with mouth boxes",
         "no licence file; photographs of people: numbers and weights only",
@@ -176,7 +176,7 @@ ENTRIES = (
         files.SMILES64,
         "smiles64",
     ),
-    Entry(
+    CatalogEntry(
         "dtd10",
         "Describable Textures, the first 10 of 47 kinds, 192x192",
         "available for research purposes",
@@ -191,7 +191,7 @@ ENTRIES = (
         files.DTD10,
         "dtd10",
     ),
-    Entry(
+    CatalogEntry(
         "imagenet_sample1000",
         "One photograph per ImageNet class",
         _RESEARCH,

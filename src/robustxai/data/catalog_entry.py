@@ -1,4 +1,4 @@
-"""`Entry`: what the catalogue says of one data set."""
+"""`CatalogEntry`: what the catalogue says of one data set."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from .files import File
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogEntry:
     """One data set. `size`: bytes to download or to have in the prepared folder (0: computed or in
     scikit-learn).
 

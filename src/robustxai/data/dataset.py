@@ -8,7 +8,7 @@ from torch import Tensor
 
 from robustxai.shapes import Images
 
-Table = Float[Tensor, "n feature"]
+FeatureTable = Float[Tensor, "n feature"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Dataset:
     nothing.
     """
 
-    x: Images | Table
+    x: Images | FeatureTable
     y: Int64[Tensor, " n"]
     classes: tuple[str, ...]
     name: str

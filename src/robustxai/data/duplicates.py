@@ -1,4 +1,4 @@
-"""Near-duplicate pictures: which images of a set show the same scene, so that a split does not part them.
+"""Near-duplicates: which images of a set show the same scene, so that a split does not part them.
 
 Two images are near-duplicates when their thumbnails of 16 x 16 grey pixels are correlated by more than a threshold.
 Knows arrays only.

@@ -17,7 +17,7 @@ import pooch
 import requests
 from filelock import FileLock, Timeout
 
-from .catalog_entry import Entry
+from .catalog_entry import CatalogEntry
 from .errors import ChecksumError, DownloadError, NotAvailable, offline_sets
 from .files import File
 
@@ -62,13 +62,13 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def locate(entry: Entry, file: File, root: str | Path | None = None) -> Path | None:
+def locate(entry: CatalogEntry, file: File, root: str | Path | None = None) -> Path | None:
     """The first copy of a file in `folders`, unverified; None if there is none."""
     candidates = [folder / entry.folder / file.name for folder in folders(root)]
     return next((path for path in candidates if path.is_file()), None)
 
 
-def wanted(entry: Entry, root: str | Path | None = None) -> tuple[File, ...]:
+def wanted(entry: CatalogEntry, root: str | Path | None = None) -> tuple[File, ...]:
     """The files to read: all; of alternatives the one that is nearest, folder by folder, else the last."""
     if not entry.any_of:
         return entry.files
@@ -76,15 +76,17 @@ def wanted(entry: Entry, root: str | Path | None = None) -> tuple[File, ...]:
     return (next((file for path, file in found if path.is_file()), entry.files[-1]),)
 
 
-def state(entry: Entry, root: str | Path | None = None) -> str:
-    """Whether a set can be read now: "built in", "here", or how it would come (`Entry.source`)."""
+def availability(entry: CatalogEntry, root: str | Path | None = None) -> str:
+    """Whether a set can be read now: "built in", "here", or how it would come (`CatalogEntry.source`)."""
     if not entry.files:
         return "built in"
     here = all(locate(entry, file, root) is not None for file in wanted(entry, root))
     return "here" if here else entry.source
 
 
-def read(entry: Entry, file: File, *, root: str | Path | None = None, download: bool = False) -> bytes:
+def read_file(
+    entry: CatalogEntry, file: File, *, root: str | Path | None = None, download: bool = False
+) -> bytes:
     """The verified bytes of a file, from the first folder that has it, or downloaded.
 
     Raises ChecksumError for an altered file, NotAvailable if there is none and `download` is false or
@@ -117,7 +119,7 @@ def verified(data: bytes, file: File, where: str) -> bytes:
     return data
 
 
-def fetch(entry: Entry, file: File, root: Path, *, progress: bool = False) -> bytes:
+def fetch(entry: CatalogEntry, file: File, root: Path, *, progress: bool = False) -> bytes:
     """Download a file into root/<folder> from the first address that answers, verify it, return its bytes."""
     folder = root / entry.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +160,7 @@ def _part_of(target: Path) -> Iterator[Path]:
         part.with_suffix(".lock").unlink(missing_ok=True)
 
 
-def _transfer(entry: Entry, file: File, url: str, part: Path, progress: bool) -> bytes:
+def _transfer(entry: CatalogEntry, file: File, url: str, part: Path, progress: bool) -> bytes:
     """One address to verified bytes, by way of the temporary file `part`."""
     try:
         pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)(url, str(part), None)

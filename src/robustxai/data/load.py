@@ -21,7 +21,7 @@ from robustxai.checks import check_count
 
 from . import duplicates, fetch, files, formats, surveys
 from .catalog import entry
-from .catalog_entry import Entry
+from .catalog_entry import CatalogEntry
 from .dataset import Dataset, positions
 from .errors import UnknownSplit
 from .files import File
@@ -37,7 +37,7 @@ RECOMPRESSED = "recompressed (lossy JPEG)"
 class Request:
     """The request; readers take it as one argument."""
 
-    entry: Entry
+    entry: CatalogEntry
     split: str
     root: str | Path | None
     download: bool
@@ -47,7 +47,7 @@ class Request:
 
     def bytes(self, file: File) -> bytes:
         """The verified bytes of one file."""
-        return fetch.read(self.entry, file, root=self.root, download=self.download)
+        return fetch.read_file(self.entry, file, root=self.root, download=self.download)
 
     def positions(self, n: int) -> Tensor:
         """Which of n samples, in stored order."""

@@ -20,20 +20,20 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-MISSING = ("", "?")
+MISSING_CELLS = ("", "?")
 """What a missing cell of the published files holds."""
 NA = frozenset({
-    *MISSING, "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
-    "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+    *MISSING_CELLS, "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
+    "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 })  # fmt: skip
 """What a missing cell of a user's own file may hold: the list of pandas, and `?`."""
 GZIP = b"\x1f\x8b"
 
 
-def rows(data: bytes, delimiter: str = ",") -> list[list[str]]:
+def csv_rows(data: bytes, delimiter: str = ",") -> list[list[str]]:
     """The cells of a CSV file, gzipped or not, stripped of blanks; empty lines and `|` comments are left out.
 
-    >>> rows(b"|a comment\\n39, State-gov, ?\\n\\n")
+    >>> csv_rows(b"|a comment\\n39, State-gov, ?\\n\\n")
     [['39', 'State-gov', '?']]
     """
     text = (gzip.decompress(data) if data.startswith(GZIP) else data).decode("utf-8")
@@ -77,7 +77,7 @@ def sheet(data: bytes, *, name: str = "data", delimiter: str = ",") -> Sheet:
     return Sheet(header, [line for _, line in lines[1:]])
 
 
-def is_number(cell: str, missing: Collection[str] = MISSING) -> bool:
+def is_number(cell: str, missing: Collection[str] = MISSING_CELLS) -> bool:
     """Whether a cell can be read as a number, or is one of the `missing`."""
     try:
         float(cell)
@@ -86,13 +86,13 @@ def is_number(cell: str, missing: Collection[str] = MISSING) -> bool:
     return "_" not in cell  # which Python reads in a number, and nobody else does
 
 
-def number(cell: str, missing: Collection[str] = MISSING) -> float:
+def numeric_cell(cell: str, missing: Collection[str] = MISSING_CELLS) -> float:
     """A numeric cell; nan for a `missing` one."""
     return math.nan if cell in missing else float(cell)
 
 
 def column(
-    cells: Sequence[str], levels: tuple[str, ...] | None = None, *, missing: Collection[str] = MISSING
+    cells: Sequence[str], levels: tuple[str, ...] | None = None, *, missing: Collection[str] = MISSING_CELLS
 ) -> tuple[list[float], tuple[str, ...]]:
     """One column as numbers, and the names of its levels (none: it is numeric); a missing cell is nan.
 
@@ -107,7 +107,7 @@ def column(
         numeric = all(is_number(cell, missing) for cell in cells)
         levels = () if numeric else tuple(sorted(set(cells) - set(missing)))
     if not levels:
-        return [number(cell, missing) for cell in cells], ()
+        return [numeric_cell(cell, missing) for cell in cells], ()
     codes = dict.fromkeys(missing, math.nan) | {name: float(code) for code, name in enumerate(levels)}
     unknown = next((cell for cell in cells if cell not in codes), None)
     if unknown is not None:
@@ -119,7 +119,7 @@ def columns(
     lines: Sequence[Sequence[str]],
     levels: Sequence[tuple[str, ...]] | None = None,
     *,
-    missing: Collection[str] = MISSING,
+    missing: Collection[str] = MISSING_CELLS,
 ) -> tuple[Float[Tensor, "n feature"], tuple[tuple[str, ...], ...]]:
     """All columns of a table: numbers and codes (n, feature) in float32, and the levels of every column."""
     cells = list(zip(*lines, strict=True))

@@ -6,18 +6,16 @@ returned and no graph is needed at all. Works on any model whose layer gives (N,
 makes such maps of.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.capture import Calls, Layer, observed
+from robustxai.capture import CallCounter, Layer, observed
 from robustxai.checks import shown
+from robustxai.explainers.reshape import Reshape
 from robustxai.models import is_logits, logits_of
-
-Reshape = Callable[[Tensor], Tensor]
 
 
 class Cut(NamedTuple):
@@ -89,7 +87,7 @@ def _run(
     model: nn.Module, layer: Layer, x: Tensor, reshape: Reshape | None, *, attached: bool, graph: bool
 ) -> Cut:
     """One pass; `graph`: with gradients enabled from the start, and not from the layer on only."""
-    calls, seen, linear = Calls(layer), dict[str, Tensor](), list[tuple[nn.Linear, Tensor, Tensor]]()
+    calls, seen, linear = CallCounter(layer), dict[str, Tensor](), list[tuple[nn.Linear, Tensor, Tensor]]()
 
     def at_layer(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         if not calls.wanted():

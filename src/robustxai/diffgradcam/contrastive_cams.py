@@ -24,12 +24,12 @@ from robustxai.eval_mode import check_calm
 from robustxai.explainers.base import Explainer
 from robustxai.explainers.reshape import Reshape, find_reshape
 from robustxai.metrics import minmax
+from robustxai.metrics.maps import NORMALISATIONS
 from robustxai.scores.explained import check_score
+from robustxai.shapes import Images
 
-Images = Float[Tensor, "batch channel height width"]
-Maps = Float[Tensor, "batch 1 _ _"]
+CAMs = Float[Tensor, "n 1 _ _"]
 SIZES = ("input", "native")
-NORMALISATIONS = ("none", "max", "minmax")
 
 
 class ContrastiveCAM(Explainer):
@@ -92,7 +92,7 @@ class ContrastiveCAM(Explainer):
         self.relu, self.size, self.normalise, self.options = relu, size, normalise, options
         self.reshape = find_reshape(reshape)
 
-    def attribute(self, x: Images, target: Any = None) -> Maps:
+    def attribute(self, x: Images, target: Any = None) -> CAMs:
         """Map of class `target` for each image, (N, 1, H, W), or (N, 1, h, w) with size='native'.
 
         Args:
@@ -104,7 +104,7 @@ class ContrastiveCAM(Explainer):
         """
         return self._mapped(x, lambda c: self._raw(c, as_target(target, c.logits))[:, None])
 
-    def attribute_all(self, x: Images) -> Float[Tensor, "batch classes _ _"]:
+    def attribute_all(self, x: Images) -> Float[Tensor, "n classes _ _"]:
         """Maps of every class at once, (N, classes, H, W), in closed form where there is one; errors as `attribute`."""
         return self._mapped(x, self._raw_all)
 

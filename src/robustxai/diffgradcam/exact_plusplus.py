@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from robustxai.diffgradcam.capture import Cut
-from robustxai.diffgradcam.raw_maps import gradient
+from robustxai.diffgradcam.raw_maps import score_gradient
 from robustxai.diffgradcam.weightings import EPS, combine, gradcampp
 from robustxai.scores.explained import score_coefficients
 from robustxai.scores.registry import others
@@ -37,20 +37,20 @@ def exact_plusplus(c: Cut, target: Tensor, contrast: str = "lse", *, tau: float 
             "model must have a head of global average pooling + linear for exact_hess, got another"
         )
     if c.logits.shape[1] == 1:  # two classes with scores -z and z: linear, so the closed form is exact
-        return gradcampp(c.activations, gradient(c, score_coefficients(c.logits, target, contrast)))
+        return gradcampp(c.activations, score_gradient(c, score_coefficients(c.logits, target, contrast)))
     a = c.activations
-    u, y = wide(c.weight / a[0, 0].numel()), wide(c.logits)
+    u, y = double_on_device(c.weight / a[0, 0].numel()), double_on_device(c.logits)
     hot = one_hot(target.to(y.device), y.shape[-1]).to(y)
     q = others(y, hot, tau)
     m1, m2, m3 = q @ u, q @ u**2, q @ u**3
     g, h2 = u[target.to(u.device)] - m1, -(m2 - m1**2) / tau
     h3 = -(m3 - 3 * m1 * m2 + 2 * m1**3) / tau**2
     second, third = g**2 + h2, g**3 + 3 * g * h2 + h3
-    below = 2 * second + wide(a.sum((2, 3))) * third + EPS
+    below = 2 * second + double_on_device(a.sum((2, 3))) * third + EPS
     alpha = torch.where((second > 0) & (below > EPS), second / below.clamp_min(EPS), 0.0)
     return combine((alpha * g.relu()).to(a), a) * a[0, 0].numel()
 
 
-def wide(x: Tensor) -> Tensor:
+def double_on_device(x: Tensor) -> Tensor:
     """In double precision, on the CPU where the device has none (MPS)."""
     return x.double() if x.device.type != "mps" else x.cpu().double()

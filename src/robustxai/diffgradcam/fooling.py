@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from robustxai.checks import as_target, check_images, check_number
 from robustxai.diffgradcam.capture import Cut, cut, find_layer
-from robustxai.diffgradcam.raw_maps import coefficients_of_all, gradient
+from robustxai.diffgradcam.raw_maps import coefficients_of_all, score_gradient
 from robustxai.diffgradcam.weightings import cam, find_weighting, gradcam
 from robustxai.scores.explained import score_coefficients
 from robustxai.scores.registry import SCORES
@@ -113,7 +113,9 @@ def _labels(y: Tensor, c: Cut) -> Tensor:
 
 def class_maps(c: Cut, score: str, target: Tensor, weighting) -> Tensor:
     """Differentiable raw maps (N, h, w) of `target` for a cut whose graph reaches the parameters."""
-    return weighting(c.activations, gradient(c, score_coefficients(c.logits, target, score), attached=True))
+    return weighting(
+        c.activations, score_gradient(c, score_coefficients(c.logits, target, score), attached=True)
+    )
 
 
 def all_class_maps(c: Cut, score: str, weighting) -> Tensor:

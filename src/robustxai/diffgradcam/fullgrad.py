@@ -17,13 +17,14 @@ from torch.nn.functional import interpolate
 
 from robustxai.capture import observed
 from robustxai.checks import as_target, check_images, check_module
-from robustxai.diffgradcam.contrastive_cams import Images, Maps
+from robustxai.diffgradcam.contrastive_cams import CAMs
 from robustxai.eval_mode import check_calm
 from robustxai.explainers.base import GradientExplainer
 from robustxai.metrics import minmax
 from robustxai.models import PlainAttention, logits_of
 from robustxai.nets.resnet import Normalize
 from robustxai.scores.explained import check_score, score_coefficients
+from robustxai.shapes import Images
 
 AFFINE = (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm, nn.Linear, Normalize)
 """Layers whose bias is what they make of zeros."""
@@ -98,7 +99,7 @@ class FullGrad(GradientExplainer):
         self._compare(score.detach(), parts)
         return score, parts
 
-    def attribute(self, x: Images, target: Any = None) -> Maps:
+    def attribute(self, x: Images, target: Any = None) -> CAMs:
         """Map of class `target` (None: the predicted one) for each image, (N, 1, H, W), non-negative.
 
         Raises ValueError as `shares` does.

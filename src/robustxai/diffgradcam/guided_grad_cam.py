@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.capture import observed
@@ -14,9 +13,9 @@ from robustxai.eval_mode import check_calm
 from robustxai.explainers.base import GradientExplainer
 from robustxai.explainers.input_gradient import logits_and_gradient
 from robustxai.explainers.reshape import Reshape
+from robustxai.shapes import Images
 
-RELUS = (nn.ReLU, nn.ReLU6)
-Images = Float[Tensor, "batch channel height width"]
+RELU_MODULES = (nn.ReLU, nn.ReLU6)
 
 
 class GuidedGradCAM(GradientExplainer):
@@ -59,7 +58,7 @@ class GuidedGradCAM(GradientExplainer):
         check_images("x", x, low=None, high=None)
         check_calm("model", self.model)
         follow = torch.is_grad_enabled() and x.requires_grad
-        relus = [m for m in self.model.modules() if isinstance(m, RELUS)]
+        relus = [m for m in self.model.modules() if isinstance(m, RELU_MODULES)]
         with observed(*((m, lambda module, inputs, output: _Positive.apply(output)) for m in relus)):
             logits, guided = logits_and_gradient(self.model, x, target, score="logit", create_graph=follow)
         found = guided * self.cam.attribute(x, as_target(target, logits.detach()))

@@ -102,12 +102,10 @@ class HeoCentreMass(ReferenceLoss):
     """
 
     def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:
-        return (
-            -(centre_of_mass(minmax(maps)) - centre_of_mass(self.reference(x, classes))).abs().sum(-1).mean()
-        )
+        return -(mean_index(minmax(maps)) - mean_index(self.reference(x, classes))).abs().sum(-1).mean()
 
 
-def centre_of_mass(maps: Float[Tensor, "batch height width"]) -> Float[Tensor, "batch 2"]:
+def mean_index(maps: Float[Tensor, "batch height width"]) -> Float[Tensor, "batch 2"]:
     """Intensity-weighted mean (row, column) index, 1-based."""
     rows = torch.arange(1, maps.shape[1] + 1, device=maps.device, dtype=maps.dtype)
     cols = torch.arange(1, maps.shape[2] + 1, device=maps.device, dtype=maps.dtype)
@@ -128,7 +126,7 @@ def centre_shift(maps: Tensor, reference: Tensor) -> Float[Tensor, " batch"]:
         raise ValueError(
             f"reference must have the shape of maps, {tuple(maps.shape)}, got {tuple(reference.shape)}"
         )
-    d = centre_of_mass(minmax(maps)) - centre_of_mass(minmax(reference))
+    d = mean_index(minmax(maps)) - mean_index(minmax(reference))
     return (d.square().sum(-1) / 2).sqrt() / (maps.shape[1] - 1)
 
 

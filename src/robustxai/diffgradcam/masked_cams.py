@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
-from robustxai.capture import Calls, observed
+from robustxai.capture import CallCounter, observed
 from robustxai.checks import ROUNDING, check_count
 from robustxai.diffgradcam.capture import Cut
 from robustxai.diffgradcam.contrastive_cams import ContrastiveCAM
@@ -107,7 +107,7 @@ class AblationCAM(_Changed):
     def _without(self, c: Cut, coefficients: Tensor, channels: Tensor) -> Tensor:
         """S with each of these channels set to zero behind the layer: (n, len(channels))."""
         assert c.x is not None and c.layer is not None
-        k, calls = len(channels), Calls(c.layer)
+        k, calls = len(channels), CallCounter(c.layer)
         axis = 1 if c.reshape is None else _channel_axis(c)
 
         def at_layer(_module: Any, _inputs: Any, output: Any) -> Any:

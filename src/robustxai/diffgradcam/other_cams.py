@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from robustxai.checks import check_count, check_finite, check_floats, check_length, check_number
 from robustxai.diffgradcam.capture import Cut
 from robustxai.diffgradcam.contrastive_cams import ContrastiveCAM
-from robustxai.diffgradcam.raw_maps import gradient
+from robustxai.diffgradcam.raw_maps import score_gradient
 from robustxai.diffgradcam.weightings import combine
 from robustxai.scores.explained import score_coefficients, two_columns
 
-MOST = 100_000
+MOST_CLASSES = 100_000
 """Classes that a branch may have: a label beyond is a mistake."""
 
 
@@ -106,7 +106,7 @@ class CASE(ContrastiveCAM):
 
     def _weights(self, c: Cut, target: Tensor) -> Tensor:
         a = score_coefficients(c.logits, target, "logit")
-        return gradient(c, a, attached=torch.is_grad_enabled()).mean((2, 3))
+        return score_gradient(c, a, attached=torch.is_grad_enabled()).mean((2, 3))
 
 
 class EigenCAM(ContrastiveCAM):
@@ -178,9 +178,9 @@ class SigmoidBranch(ContrastiveCAM):
         whole = (
             isinstance(labels, Tensor) and labels.dtype == torch.int64 and labels.ndim == 1 and len(labels)
         )
-        if not whole or not 0 <= int(labels.min()) <= int(labels.max()) < MOST:
+        if not whole or not 0 <= int(labels.min()) <= int(labels.max()) < MOST_CLASSES:
             raise ValueError(
-                f"labels must be class numbers (n,) from 0 to {MOST - 1}, got {type(labels).__name__}"
+                f"labels must be class numbers (n,) from 0 to {MOST_CLASSES - 1}, got {type(labels).__name__}"
                 f"{f' of shape {tuple(labels.shape)}' if isinstance(labels, Tensor) else ''}"
             )
         check_length("labels", labels, "features", len(features))

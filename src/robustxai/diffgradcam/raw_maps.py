@@ -20,7 +20,7 @@ from robustxai.scores.registry import others
 CONFIDENT = 1e-3  # below this 1 - p_c the O(C) identity cancels and the masked softmax is used instead
 
 
-def gradient(c: Cut, coefficients: Tensor, *, attached: bool = False) -> Tensor:
+def score_gradient(c: Cut, coefficients: Tensor, *, attached: bool = False) -> Tensor:
     """g = dS/dA for score coefficients a (N, C).
 
     GAP + linear heads: (a W) / Z, shape (N, K, 1, 1), no backward pass. Other heads: one vector-Jacobian
@@ -58,7 +58,7 @@ def raw_maps(
     """
     with following(c) as follow:
         a = score_coefficients(c.logits, target, contrast, **options)
-        return weighting(c.activations, gradient(c, a, attached=follow))
+        return weighting(c.activations, score_gradient(c, a, attached=follow))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robustxai.checks import ROUNDING, check_length, shown
 from robustxai.eval_mode import check_calm
-from robustxai.explainers.decoder import Codes, Decoder, run
+from robustxai.explainers.decoder import Codes, Decoder, run_network
 from robustxai.explainers.path_checks import check_rows
 
 Sample = Float[Tensor, " n *sample"]
@@ -42,7 +42,7 @@ def decoded(decoder: Decoder, code: Codes) -> Float[Tensor, " n *image"]:
     """The image of a code, such as the zero code (the "encoded zero" baseline of Jha et al. 2020)."""
     check_calm("decoder", decoder)
     check_rows("code", code)
-    return run(decoder, code, "decoder")
+    return run_network(decoder, code, "decoder")
 
 
 def class_median(

@@ -57,7 +57,7 @@ def from_captum(attribution: Any, **attribute_options: Any) -> Explainer:
     kinds = inspect.signature(attribution.attribute).parameters
     if "target" not in kinds and not any(p.kind is p.VAR_KEYWORD for p in kinds.values()):
         raise ValueError(
-            f"attribution must explain a class, but attribute of {type(attribution).__name__} takes no target"
+            f"attribution must explain a class, got {type(attribution).__name__}, whose attribute takes no target"
         )
     if taken := {"inputs", "target", "return_convergence_delta"} & set(attribute_options):
         raise ValueError(
@@ -109,7 +109,7 @@ class CaptumExplainer(GradientExplainer):
         own = self.model.named_modules() if isinstance(self.model, nn.Module) else ()
         names = {module: name for name, module in own}
         if not names and isinstance(getattr(self.attribution, "layer", None), nn.Module):
-            raise ValueError("model must be a network with named layers, but forward_func is a function")
+            raise ValueError("model must be a network with named layers, got a function as forward_func")
 
         def swap(part: Any) -> Any:
             if part is self.model:
@@ -185,7 +185,9 @@ def _counterpart(model: nn.Module, name: str) -> nn.Module:
     try:
         return model.get_submodule(name)
     except AttributeError:
-        raise ValueError(f"model must have a layer {name!r}, like the explained network") from None
+        raise ValueError(
+            f"model must have a layer {name!r} as the explained network, got none of this name"
+        ) from None
 
 
 def _one(found: Any, n: int, method: str) -> Tensor:

@@ -20,7 +20,7 @@ Latents = Float[Tensor, "points n *latent"]
 PathImages = Float[Tensor, "points n *image"]
 
 
-def run(network: Callable[[Tensor], Any], x: Tensor, name: str) -> Any:
+def run_network(network: Callable[[Tensor], Any], x: Tensor, name: str) -> Any:
     """network(x) for an encoder or a decoder; ValueError where x does not fit it. Classifiers: `models.logits_of`."""
     check_callable(name, network)
     with fitting(name, x):
@@ -36,7 +36,7 @@ def decode(decoder: Decoder, latents: Latents, *, batch_size: int | None = None)
     size = None if batch_size is None else check_count("batch_size", batch_size)
     flat = latents.flatten(0, 1)
     parts = flat.split(size) if size else (flat,)
-    images = [run(decoder, part, "decoder") for part in parts]
+    images = [run_network(decoder, part, "decoder") for part in parts]
     for part, image in zip(parts, images, strict=True):
         if not isinstance(image, Tensor) or image.ndim < 2 or len(image) != len(part):
             raise ValueError(

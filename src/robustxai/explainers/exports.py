@@ -106,7 +106,7 @@ def to_quantus(explain: Any) -> Callable[..., np.ndarray]:
         if model is not getattr(explain, "model", None):
             if not hasattr(explain, "on"):
                 raise ValueError(
-                    "explain must have `.on(model)` where Quantus explains another network than its own"
+                    "explain must have `.on(model)` where Quantus explains another network than its own, got none"
                 )
             chosen = explain.on(model)
         return _attribute(chosen, x, from_column(targets, model, x)).detach().cpu().numpy()

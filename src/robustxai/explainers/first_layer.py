@@ -12,19 +12,18 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from robustxai.explainers.input_gradient import slope
 from robustxai.models import Network, as_logits, logits_of
+from robustxai.shapes import Inputs
 
 Model = Callable[[Tensor], Tensor]
-Samples = Float[Tensor, "n *sample"]
 Kinds = frozenset[Callable[..., Any]]
 LAYERS: Kinds = frozenset((F.linear, F.conv1d, F.conv2d, F.conv3d))
-NORMS: Kinds = frozenset((F.batch_norm,))
+NORM_LAYERS: Kinds = frozenset((F.batch_norm,))
 TIMES = (0.381966, 0.854102)  # two points in no simple place
 
 
@@ -41,7 +40,7 @@ class Segment(NamedTuple):
     pull: Model = lambda gradient: gradient
 
 
-def entered(model: Network, start: Samples, end: Samples) -> Segment:
+def entered(model: Network, start: Inputs, end: Inputs) -> Segment:
     """The paths from `start` to `end` behind the first layer that `model` runs, or as they are where they differ.
 
     Verified by values: the output of the first layer is affine along each path; and at two points of the longest path
@@ -75,7 +74,7 @@ def _entrance(model: Network, start: Tensor, end: Tensor) -> "tuple[Entrance | N
     with torch.inference_mode(False):
         images = end.clone()
     faster = [torch.channels_last] if end.ndim == 4 and end.device.type == "cpu" else []
-    for layers, layout in product(((LAYERS, NORMS), (LAYERS,)), (*faster, torch.preserve_format)):
+    for layers, layout in product(((LAYERS, NORM_LAYERS), (LAYERS,)), (*faster, torch.preserve_format)):
         way = Entrance(model, images, layers, layout)
         if hidden := way.fitting(start, end, longest, expected):
             return way, hidden
@@ -154,7 +153,7 @@ class _Intercept(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if not self.ahead or func not in LAYERS | NORMS:
+        if not self.ahead or func not in LAYERS | NORM_LAYERS:
             return func(*args, **(kwargs or {}))
         kinds = self.ahead.pop(0)
         if self.given is not None:

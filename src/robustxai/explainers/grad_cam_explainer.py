@@ -69,7 +69,9 @@ class GradCAMExplainer(Explainer):
         """Its hooks are on its own network: ValueError for another."""
         if model is self.model:
             return self
-        raise ValueError("model must be the network of cam: make a pytorch-grad-cam object of the other one")
+        raise ValueError(
+            "model must be the network of cam, got another: make a pytorch-grad-cam object of it"
+        )
 
 
 class _Score:

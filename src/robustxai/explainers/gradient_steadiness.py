@@ -5,8 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.metrics import cosine
-
-Nodes = Float[Tensor, "nodes n *sample"]
+from robustxai.shapes import Nodes
 
 
 class Turning:

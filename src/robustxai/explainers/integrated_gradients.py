@@ -39,7 +39,7 @@ class IntegratedGradients(PathExplainer):
     ):
         super().__init__(model, **options)
         if (encoder is None) != (decoder is None):
-            raise ValueError("encoder and decoder must be given both or not at all; one is missing")
+            raise ValueError("encoder and decoder must be given both or not at all, got one")
         self.encoder, self.decoder = encoder, decoder
 
     def _integrate(self, x: Tensor, start: Tensor, target: Target) -> PathIntegral:

@@ -19,7 +19,7 @@ from robustxai.eval_mode import check_calm
 from robustxai.explainers.attribution import Attribution
 from robustxai.explainers.base import Explainer, GradientExplainer
 from robustxai.explainers.baselines import as_baseline, check_baselines, warn_outside
-from robustxai.explainers.decoder import Decoder, decode, like, run
+from robustxai.explainers.decoder import Decoder, decode, like, run_network
 from robustxai.explainers.path_integral import Integral, node_integral
 from robustxai.explainers.quadrature_rules import RULES, quadrature
 from robustxai.models import logits_of
@@ -202,7 +202,7 @@ class PathExplainer(GradientExplainer):
 
     def _encoded_in_passes(self, x: Tensor) -> Tensor:
         assert self.encoder is not None
-        return self._in_passes(partial(run, self.encoder, name="encoder"), x)
+        return self._in_passes(partial(run_network, self.encoder, name="encoder"), x)
 
     def _check(self, x: Tensor, baselines: Tensor | float | None) -> None:
         for part, name in ((self.model, "model"), (self.encoder, "encoder"), (self.decoder, "decoder")):

@@ -18,10 +18,10 @@ from robustxai.explainers.gradient_steadiness import Turning
 from robustxai.explainers.input_gradient import score_and_gradient
 from robustxai.explainers.path_checks import check_curve, check_rows, check_same
 from robustxai.explainers.precision import widened
-from robustxai.explainers.quadrature_rules import Nodes, PathImages, nodes
+from robustxai.explainers.quadrature_rules import nodes
 from robustxai.models import Network, logits_of
 from robustxai.scores.explained import check_score
-from robustxai.shapes import Target
+from robustxai.shapes import Nodes, Path, Target
 
 
 class Integral(NamedTuple):
@@ -36,7 +36,7 @@ class Integral(NamedTuple):
 
 def accumulated(
     model: Network,
-    images: PathImages,
+    images: Path,
     target: Target = None,
     score: str = "logit",
     *,

@@ -6,18 +6,16 @@ Form A is the paper's integral ("midpoint", "trapezoid", "left"), form B what th
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_count, check_name
 from robustxai.explainers.path_checks import check_curve
+from robustxai.shapes import Nodes, Path
 
-PathImages = Float[Tensor, "points n *sample"]
-Nodes = Float[Tensor, "nodes n *sample"]
 RULES = ("midpoint", "trapezoid", "left", "released")
 
 
-def quadrature(images: PathImages, rule: str = "midpoint") -> tuple[Nodes, Nodes]:
+def quadrature(images: Path, rule: str = "midpoint") -> tuple[Nodes, Nodes]:
     """Points and weights of a rule on the path `images` y_0 ... y_N, with delta_i = y_{i+1} - y_i.
 
     midpoint: grad F((y_i + y_{i+1})/2) * delta_i. trapezoid: (grad F(y_i) + grad F(y_{i+1}))/2 * delta_i.

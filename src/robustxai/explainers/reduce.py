@@ -11,11 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_callable, check_floats, shown
+from robustxai.shapes import Inputs
 
-Attribution = Float[Tensor, "n *sample"]
 
-
-def reduced(attribution: Attribution) -> Float[Tensor, " n *map"]:
+def reduced(attribution: Inputs) -> Float[Tensor, " n *map"]:
     """|A|, summed over the channels of images: (n, C, H, W) to (n, 1, H, W); tables (n, d) stay (n, d).
 
     A map that is there already, non-negative with one channel, stays as it is.
@@ -27,7 +26,7 @@ def reduced(attribution: Attribution) -> Float[Tensor, " n *map"]:
     return size.sum(1, keepdim=True) if size.ndim == 4 else size
 
 
-def shares(attribution: Attribution) -> Float[Tensor, "n d"]:
+def shares(attribution: Inputs) -> Float[Tensor, "n d"]:
     """The `reduced` map as shares of its sum, flat; a map of zeros stays zero, a map with NaN is NaN.
 
     >>> shares(torch.tensor([[1.0, -3.0]]))

@@ -54,7 +54,7 @@ from robustxai.manifold_ig.geodesic_path import ManifoldIG
 from robustxai.manifold_ig.geodesic_solver import Solver
 
 # derivatives for an attacker who knows the defence
-from robustxai.manifold_ig.guides import BPDA, borrowed as borrowed, frozen
+from robustxai.manifold_ig.guides import BPDA, bpda_guide as bpda_guide, frozen
 
 # the derivative through a geodesic
 from robustxai.manifold_ig.implicit_gradient import implicit
@@ -95,7 +95,7 @@ from robustxai.manifold_ig.paths import (
 # paths that bend in pixel space
 from robustxai.manifold_ig.pixel_paths import BlurIG, GuidedIG
 from robustxai.manifold_ig.pullback_metric import (
-    Bounds,
+    EnergyBounds,
     curve_bounds,
     curve_energy,
     curve_length,
@@ -126,6 +126,9 @@ from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, reconstruction
 from robustxai.scores.explained import class_scores as class_scores
 from robustxai.scores.registry import SCORES as SCORES
 
+# names of earlier versions
+Bounds, borrowed = EnergyBounds, bpda_guide
+
 __all__ = [
     "BPDA",
     "MENAGERIE_MANIFOLD",
@@ -135,8 +138,8 @@ __all__ = [
     "Attribution",
     "AttributionAttack",
     "BlurIG",
-    "Bounds",
     "ConvFeatures",
+    "EnergyBounds",
     "EvenPathIG",
     "Geodesic",
     "GradientSHAP",

@@ -6,38 +6,41 @@ explainer `explain(x, target)` that is differentiable in x, or a `guide` to deri
 same size are in `robustxai.attacks.controls`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai import checks
-from robustxai.attacks.budget import check_clip, check_inside
-from robustxai.attacks.following import Guide, warn_unfollowed
-from robustxai.attacks.keep_prediction import Predictions
-from robustxai.attacks.result import Attacked, joined
+from robustxai.attacks.budget import Budget
+from robustxai.attacks.descent import DescentTask, Objective
+from robustxai.attacks.map_attack import MapAttack
+from robustxai.attacks.result import Attacked
+from robustxai.attacks.steps import Adam
 from robustxai.checks import check_count, check_positive
-from robustxai.eval_mode import check_calm
 from robustxai.explainers.integrated_gradients import IntegratedGradients
-from robustxai.explainers.reduce import read, shares
-from robustxai.models import Network, logits_of
+from robustxai.explainers.reduce import shares
+from robustxai.models import Network
 from robustxai.shapes import Explain, Inputs
 
-KEEP = ("weigh", "stop")
+KEEP_RULES = ("weigh", "stop")
 RELEASED_WEIGHT = 192**4 * 1e6 / 1e17
 """1 / 73.6: the released weight of the output term beside d^2 * MSE of the maps, d = 192^2 (spec 4.2)."""
 
 
-class AttributionAttack:
+class AttributionAttack(MapAttack):
     """Minimise d^2 MSE(map, goal) + `output_weight` (p_c - p_c of the clean input)^2 by Adam (spec 4.2).
 
     Maps are |A| summed over channels as shares of their sum, d their size. The form does not depend on the
-    size of the image.
+    size of the image. Attacked by default are Integrated Gradients of the model as released (20 left steps). 11
+    parameters, as the released attack has them, and a budget.
 
     Args:
-        images: whose maps are the goal, one for all or one for each input; explained for the class predicted on
-            them, by the explainer under attack.
+        images: whose maps are the goal, one for all or one for each input; explained by the explainer under attack
+            for the class that the first network of `also` predicts on them; without one, `model`.
         maps: the goal maps themselves (non-negative), in place of `images`.
         eps: l_inf budget in units of the input; None for no bound, as released.
         steps, lr: of Adam; `lr` in units of the input.
@@ -82,14 +85,14 @@ class AttributionAttack:
             checks.check_batch("images", images)
         if maps is not None:
             checks.check_finite("maps", torch.as_tensor(maps), "maps")
-        checks.check_name("keep", keep, KEEP)
-        self.images, self.maps, self.keep = images, maps, keep
-        self.eps = None if eps is None else check_positive("eps", eps)
-        self.lr = check_positive("lr", lr)
-        self.output_weight = checks.check_number("output_weight", output_weight)
-        self.steps, self.refresh = check_count("steps", steps), check_count("refresh", refresh)
-        self.look = None if look is None else check_count("look", look)
-        self.clip, self.batch_size = check_clip(clip), check_count("batch_size", batch_size)
+        checks.check_name("keep", keep, KEEP_RULES)
+        super().__init__(
+            Budget(None if eps is None else check_positive("eps", eps), "linf", clip),
+            partial(Adam, lr=check_positive("lr", lr)),
+            steps=steps, keep=keep, drift="class", weights=(1.0, checks.check_number("output_weight", output_weight)),
+            look=look, refresh=refresh,
+        )  # fmt: skip
+        self.images, self.maps, self.batch_size = images, maps, check_count("batch_size", batch_size)
 
     @classmethod
     def released(cls, images: Inputs, *, steps: int = 3000, lr: float | int = 4.5e-5) -> "AttributionAttack":
@@ -99,62 +102,27 @@ class AttributionAttack:
         """
         return cls(images, eps=None, steps=steps, lr=lr, output_weight=RELEASED_WEIGHT, keep="stop")
 
-    def perturb(
-        self,
-        model: Network,
-        x: Inputs,
-        target: int | Int[Tensor, " n"] | None = None,
-        *,
-        explain: Explain | None = None,
-        guide: Guide | None = None,
-        also: Network | Sequence[Network] | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Attacked:
-        """Attack the maps of inputs `x` (n, ...), of which each keeps what `model` predicts on it.
+    def explainer(self, model: Network) -> Explain:
+        if not isinstance(model, nn.Module):
+            raise ValueError("explain must be given where model is not a module, got None")
+        return IntegratedGradients(model, n_steps=20, rule="left", score="prob")
 
-        Args:
-            model: whose prediction is kept.
-            also: a second one, or more, whose prediction is kept, such as x -> classifier(decode(encode(x))) where
-                the explained image is a reconstruction: else an attack on it may simply change the class there. The
-                goal images are explained for the class that it predicts on them; without it, that of `model`.
-            target: explained class, None for the one that `model` predicts on the clean input.
-            explain: attacked explainer, default Integrated Gradients of `model` as released (20 left steps). It is
-                always asked for given classes.
-            guide: from the current inputs to an explainer whose derivatives are followed, such as `explain.guide`;
-                None for `explain` itself. What counts is `explain`.
-            generator: taken and not used; nothing here is random.
+    def objectives(
+        self, scores: Explain, networks: Sequence[Network], x: Tensor, t: Tensor
+    ) -> Callable[[slice, Tensor], Objective]:
+        goal = self._goal(scores, networks[1 if len(networks) > 1 else 0], x, t)
 
-        Warns once where no input had a gradient to follow: then nothing was attacked. Raises ValueError for inputs
-        that are not finite or outside `clip`, a goal of another size, a network in training mode.
-        """
-        others = () if also is None else (also,) if callable(also) else also
-        checks.check_sequence("also", others, "networks", least=0)
-        checks.check_generator("generator", generator)
-        if guide is not None:
-            checks.check_callable("guide", guide)
-        for name, network in (("model", model), *(("also", other) for other in others)):
-            check_calm(name, network)
-        checks.check_batch("x", x)
-        check_inside("x", x, self.clip)
-        if explain is None:
-            if not isinstance(model, nn.Module):
-                raise ValueError("explain must be given where model is not a module, got None")
-            explain = IntegratedGradients(model, n_steps=20, rule="left", score="prob")
-        scores = read(explain)
-        with torch.inference_mode(False):
-            x = x.detach().clone()
-            with torch.no_grad():
-                t = checks.as_target(target, self._logits(model, x))
-                goal = self._goal(scores, (*others, model)[0], x, t)
-            parts = zip(*(v.split(self.batch_size) for v in (x, t, goal)), strict=True)
-            found = [self._descend((model, *others), scores, guide, *part) for part in parts]
-        whole = joined(found)
-        if not whole.followed.any():
-            warn_unfollowed()
-        return whole
+        def objective(rows: slice, clean: Tensor) -> Objective:
+            return lambda found: goal.shape[1] * (shares(found) - goal[rows]).square().sum(1)
 
-    def _logits(self, model: Network, x: Tensor) -> Tensor:
-        return torch.cat([logits_of(model, part) for part in x.split(self.batch_size)])
+        return objective
+
+    def descend(self, task: DescentTask) -> tuple[Attacked, bool]:
+        """As of every descent; the losses of what was not attacked are NaN."""
+        found, linked = super().descend(task)
+        lost = found.stuck
+        trace = found.trace.masked_fill(lost[:, None], torch.nan)
+        return replace(found, loss=found.loss.masked_fill(lost, torch.nan), trace=trace), linked
 
     def _goal(self, scores: Explain, classify: Network, x: Tensor, t: Tensor) -> Tensor:
         if self.images is not None:
@@ -164,11 +132,9 @@ class AttributionAttack:
                 raise ValueError(
                     "images must be one image or one for each of {1}, got shape {0}".format(*shapes)
                 )
-            classes = checks.as_target(None, self._logits(classify, images))
+            classes = checks.as_target(None, self.logits(classify, images))
             parts = zip(images.split(self.batch_size), classes.split(self.batch_size), strict=True)
-            goal = torch.cat([shares(scores(*part)) for part in parts])
-            return goal.expand(len(x), -1)
-        assert self.maps is not None
+            return torch.cat([shares(scores(*part)) for part in parts]).expand(len(x), -1)
         d, goal = shares(scores(x[:1], t[:1])).shape[1], torch.as_tensor(self.maps).to(x)
         if goal.numel() not in (d, d * len(x)) or (goal < 0).any():
             raise ValueError(
@@ -176,75 +142,3 @@ class AttributionAttack:
                 f"got {goal.numel()}, {int((goal < 0).sum())} of them negative"
             )
         return shares(goal.reshape(-1, d)).expand(len(x), -1)
-
-    def _descend(
-        self,
-        networks: Sequence[Network],
-        scores: Explain,
-        guide: Guide | None,
-        x: Tensor,
-        t: Tensor,
-        goal: Tensor,
-    ) -> Attacked:
-        kept = Predictions(networks, x, t)
-        d, every = goal.shape[1], self.look or (1 if guide is None else self.refresh)
-        rows, v = (-1, *[1] * (x.ndim - 1)), x.clone()
-        followed, alive = (torch.full_like(t, start, dtype=torch.bool) for start in (False, True))
-        best_x, best, trace, flips = x, goal.new_full((len(x),), torch.inf), [], torch.zeros_like(t)
-        visited = torch.zeros_like(t)
-        ahead, point = scores, torch.nn.Parameter(x.clone())
-        adam = torch.optim.Adam([point], lr=self.lr)
-        for i in range(self.steps + 1):
-            last, looked = i == self.steps, i % every == 0 or i == self.steps
-            if guide is not None and i % self.refresh == 0 and not last:
-                ahead = read(guide(v))
-            with torch.enable_grad():
-                point.data.copy_(v)
-                near = d * (shares(ahead(point, t)) - goal).square().sum(1) if not last else None
-                same, drift = kept(point)
-                loss = self.output_weight * drift
-            if looked:
-                if guide is None and near is not None:
-                    value = near.detach()
-                else:
-                    with torch.no_grad():
-                        value = d * (shares(scores(v, t)) - goal).square().sum(1)
-                better = same & (value < best)
-                best_x, best = torch.where(better.view(rows), v, best_x), torch.where(better, value, best)
-                flips = flips + (~same).long()
-                trace.append(value)
-            if near is None:
-                break
-            slope = _gradient(near, point)
-            followed = followed | ((slope != 0) & slope.isfinite()).flatten(1).any(1)
-            point.grad = (slope + _gradient(loss, point)).nan_to_num(0, 0, 0)
-            adam.step()
-            with torch.no_grad():
-                moved = self._inside(point.detach(), x)
-                if self.keep == "stop":
-                    ended = alive & ~kept(moved)[0]
-                    alive, flips = alive & ~ended, flips + ended.long()
-                    moved = torch.where(alive.view(rows), moved, v)
-                visited = visited + (moved != v).flatten(1).any(1)
-                v = moved.clone()
-        found = torch.where(followed.view(rows), best_x, x)
-        best = torch.where(best.isfinite(), best, torch.nan)
-        with torch.no_grad():
-            same = kept(found)[0]
-        return Attacked(
-            x=found, clean=x, target=t, kept=same, followed=followed, flips_rejected=flips, steps=visited,
-            clean_loss=trace[0], loss=best.masked_fill(~followed, torch.nan),
-            trace=torch.stack(trace, 1).masked_fill(~followed[:, None], torch.nan),
-        )  # fmt: skip
-
-    def _inside(self, y: Tensor, x: Tensor) -> Tensor:
-        if self.eps is not None:
-            y = torch.clamp(y, x - self.eps, x + self.eps)
-        return y if self.clip is None else y.clamp(*self.clip)
-
-
-def _gradient(values: Tensor, point: Tensor) -> Tensor:
-    """Gradient of the sum of `values`, zero where there is no way to `point`."""
-    if not values.requires_grad:
-        return torch.zeros_like(point)
-    return torch.autograd.grad(values.sum(), point, materialize_grads=True, allow_unused=True)[0]

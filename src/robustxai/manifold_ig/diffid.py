@@ -19,20 +19,19 @@ from robustxai.metrics.maps import nan_where, order, spatial, unusable
 from robustxai.metrics.predictions import predicted
 from robustxai.metrics.spread import resize
 from robustxai.models import Network, logits_of
-from robustxai.shapes import Images
+from robustxai.shapes import AnyMaps, Images
 
-Maps = Float[Tensor, " m *map"]
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+MOVED_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @torch.no_grad()
 def diff_id(
     model: Network,
     x: Images,
-    maps: Maps,
+    maps: AnyMaps,
     target: int | Int[Tensor, " n"] | None = None,
     *,
-    shares: Sequence[float] = SHARES,
+    shares: Sequence[float] = MOVED_SHARES,
     batch_size: int = 256,
 ) -> Float[Tensor, " n"]:
     """Accuracy after insertion minus accuracy after deletion, mean over `shares`, in [-1, 1]; high is good.

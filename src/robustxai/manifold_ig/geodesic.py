@@ -25,7 +25,7 @@ from robustxai.manifold_ig.geodesic_checks import (
 )
 from robustxai.manifold_ig.geodesic_solver import Solver, SolverOptions
 from robustxai.manifold_ig.lbfgs import minimise
-from robustxai.manifold_ig.path_energy import Objective, decoded_ends
+from robustxai.manifold_ig.path_energy import PenalisedEnergy, decoded_ends
 from robustxai.manifold_ig.pullback_metric import (
     PerCurve,
     curve_energy,
@@ -119,7 +119,7 @@ def geodesic(
         ends = decoded_ends(decoder, path.latents[0], path.latents[-1], batch_size)
         return _measured(decoder, path.latents, ends, batch_size, path.trace, path.converged, path.finite)
     check_penalty(how.penalty, z0)
-    objective = Objective(decoder, z0, z1, how.penalty, how.weight, batch_size)
+    objective = PenalisedEnergy(decoder, z0, z1, how.penalty, how.weight, batch_size)
     latents, *told = _solve(objective, n_points, guess, how)
     result = _measured(decoder, latents, objective.ends, batch_size, *told)
     even = how.constant_speed and how.evaluations > 0
@@ -161,7 +161,7 @@ def _solve(objective, n_points, guess, how):
         return _solve_at(objective, n_points, guess, how)
     found = _solve_at(objective, how.coarse, guess, how)
     if how.polish == 0:
-        sines = sine_curves.coefficients(found[0], how.coarse - 2)
+        sines = sine_curves.sine_coefficients(found[0], how.coarse - 2)
         return sine_curves.curve(sines, objective.z0, objective.z1, n_points), *found[1:]
     fine = replace(how, evaluations=how.polish or how.evaluations)
     return _solve_at(objective, n_points, found[0], fine)
@@ -187,7 +187,7 @@ def _solve_at(objective, n_points, guess, how):
         rows = torch.arange(len(z0), device=z0.device)
         shared = min(count, len(guess) - 2)
         warm = torch.zeros_like(a)
-        warm[:, : shared * d] = sine_curves.coefficients(guess.detach(), shared).flatten(1)
+        warm[:, : shared * d] = sine_curves.sine_coefficients(guess.detach(), shared).flatten(1)
         lower = evaluate(warm, rows)[0] < evaluate(a, rows)[0]
         a = torch.where(lower[:, None], warm, a)
     best = minimise(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robustxai.checks import check_count, check_number, check_positive, shown
 
-MODES = ("fast", "released")
+SOLVER_MODES = ("fast", "released")
 
 
 def check_ends(z0: Tensor, z1: Tensor) -> None:

@@ -17,7 +17,7 @@ from robustxai.explainers.baselines import as_baseline
 from robustxai.explainers.decoder import Decoder, Latents, decode
 from robustxai.explainers.path_explainer import PathIntegral
 from robustxai.manifold_ig.geodesic import Geodesic, geodesic
-from robustxai.manifold_ig.geodesic_checks import MODES
+from robustxai.manifold_ig.geodesic_checks import SOLVER_MODES
 from robustxai.manifold_ig.geodesic_solver import Solver
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.sine_curves import line
@@ -68,7 +68,7 @@ class ManifoldIG(LatentPathIG):
         **options: Any,
     ):
         super().__init__(model, encoder, decoder, **options)
-        check_name("mode", mode, MODES)
+        check_name("mode", mode, SOLVER_MODES)
         check_name("first", first, FIRST)
         evaluations = check_count("evaluations", evaluations, 0)
         if mode == "released" and self.n_steps < 3:

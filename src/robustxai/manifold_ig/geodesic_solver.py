@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from robustxai.checks import check_count, check_name, check_number, shown
-from robustxai.manifold_ig.geodesic_checks import MODES, check_budget, check_sweeps
+from robustxai.manifold_ig.geodesic_checks import SOLVER_MODES, check_budget, check_sweeps
 from robustxai.manifold_ig.path_energy import Penalty
 from robustxai.manifold_ig.released_solver import EPSILON, STEP, SWEEPS
 
@@ -52,7 +52,7 @@ class Solver:
     sweeps: int = SWEEPS
 
     def __post_init__(self) -> None:
-        check_name("mode", self.mode, MODES)
+        check_name("mode", self.mode, SOLVER_MODES)
         check_budget(self.evaluations, self.modes)
         check_count("history", self.history)
         check_number("tolerance", self.tolerance)

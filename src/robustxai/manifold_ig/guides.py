@@ -39,7 +39,7 @@ def frozen(
     return guide
 
 
-def borrowed(explain: Explain, behind: Explain) -> Callable[[Tensor], Explain]:
+def bpda_guide(explain: Explain, behind: Explain) -> Callable[[Tensor], Explain]:
     """The guide of an attack with the derivative of another method, for values that cost much: right at the inputs
     that it is called for, and from there on moving as `behind` does (`BPDA` calls `explain` at every step). Both are
     read before they are reduced to maps.

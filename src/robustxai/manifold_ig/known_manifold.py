@@ -15,7 +15,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from robustxai.checks import check_callable, check_count, check_floats, check_generator
 from robustxai.data.scenes import FactorSpec, render_menagerie, render_portraits
-from robustxai.data.scenes.base import sample_factors
+from robustxai.data.scenes.base import uniform_factors
 from robustxai.data.scenes.menagerie_factors import FACTORS as MENAGERIE
 from robustxai.data.scenes.portraits import FACTORS as PORTRAITS
 from robustxai.explainers.path_checks import check_curve
@@ -24,7 +24,7 @@ from robustxai.manifold_ig.lbfgs import minimise
 from robustxai.runtime import side_by_side
 from robustxai.shapes import Images
 
-Factors = Float[Tensor, "m factor"]
+FactorVectors = Float[Tensor, "m factor"]
 TOGETHER = 12  # images in one search, of several that run in parallel
 EDGE = 0.02  # starts are kept this share of the range off its ends, where the search has no gradient
 
@@ -51,7 +51,7 @@ class KnownManifold:
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "n factor"]:
         """n factor vectors, independent and uniform in their ranges. Raises ValueError for fewer than 1."""
         check_generator("generator", generator)
-        return sample_factors(tuple(self.factors), check_count("n", n), generator=generator)
+        return uniform_factors(tuple(self.factors), check_count("n", n), generator=generator)
 
 
 PORTRAIT_MANIFOLD = KnownManifold(lambda f, size: render_portraits(f, size)[0], PORTRAITS)
@@ -77,7 +77,7 @@ def nearest_on_manifold(
     starts: int = 3,
     evaluations: int = 60,
     fit_size: int | None = None,
-    hints: Factors | None = None,
+    hints: FactorVectors | None = None,
     generator: torch.Generator | None = None,
 ) -> Projection:
     """The nearest image of the manifold to each square image, as far as the search finds it.

@@ -20,7 +20,7 @@ from robustxai.manifold_ig.path_cache import Recall
 from robustxai.manifold_ig.sine_curves import line
 from robustxai.shapes import Target
 
-Memory = dict[bytes, Any]
+CodeMemory = dict[bytes, Any]
 
 
 class LatentPathIG(PathExplainer):
@@ -54,7 +54,7 @@ class LatentPathIG(PathExplainer):
         endpoint: str = "recon",
         bridge_points: int = 1,
         bend: Tensor | None = None,
-        memory: Memory | None = None,
+        memory: CodeMemory | None = None,
         **options: Any,
     ):
         super().__init__(model, **options)

@@ -13,7 +13,7 @@ from torch import Tensor
 Evaluate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 ARMIJO = 1e-4
 SMALLEST_CUT, LARGEST_CUT = 0.1, 0.5
-ROUNDING = 2e-7  # values closer than this share of themselves count as equal in the line search
+EQUAL_WITHIN = 2e-7  # values closer than this share of themselves count as equal in the line search
 
 
 class Minimum(NamedTuple):
@@ -30,7 +30,7 @@ class Minimum(NamedTuple):
     finite: Bool[Tensor, " n"]
 
 
-def direction(
+def lbfgs_direction(
     gradient: Float[Tensor, "n d"], steps: Float[Tensor, "m n d"], changes: Float[Tensor, "m n d"]
 ) -> Float[Tensor, "n d"]:
     """The two-loop recursion for every row; pairs (step, change of gradient), newest last, unused ones 0."""
@@ -81,7 +81,7 @@ def minimise(
         good = value.isfinite() & gradient.isfinite().all(1)
         finite[rows[~good]] = False
         slope = length[rows] * (g[rows] * p[rows]).sum(1)
-        enough = good & (value <= f[rows] + ARMIJO * slope + ROUNDING * f[rows].abs())
+        enough = good & (value <= f[rows] + ARMIJO * slope + EQUAL_WITHIN * f[rows].abs())
         taken, kept = rows[enough], rows[~enough]
         cut = -0.5 * slope / (value - f[rows] - slope).clamp_min(torch.finfo(f.dtype).tiny)
         cut = cut.nan_to_num(SMALLEST_CUT).clamp(SMALLEST_CUT, LARGEST_CUT)
@@ -96,7 +96,7 @@ def minimise(
             f[taken], g[taken] = value[enough], gradient[enough]
             better = taken[f[taken] < best[taken]]
             best[better], best_x[better] = f[better], x[better]
-            ahead = direction(g[taken], steps[:, taken], changes[:, taken])
+            ahead = lbfgs_direction(g[taken], steps[:, taken], changes[:, taken])
             downhill = (ahead * g[taken]).sum(1) < 0
             known = steps[-1, taken].abs().amax(1) > 0
             longer = 2 * (s.norm(dim=1) / g[taken].norm(dim=1).clamp_min(torch.finfo(g.dtype).tiny))

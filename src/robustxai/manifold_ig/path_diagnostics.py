@@ -5,7 +5,6 @@ Paths have their points first, (points, n, *image); values are per point and pat
 `known_manifold`.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from robustxai.checks import check_count, check_finite
 from robustxai.eval_mode import check_calm
-from robustxai.explainers.decoder import run
+from robustxai.explainers.decoder import run_network
 from robustxai.explainers.integrated_gradients import IntegratedGradients
 from robustxai.explainers.path_checks import check_curve, check_rows
 from robustxai.explainers.path_explainer import PathExplainer
@@ -23,12 +22,11 @@ from robustxai.manifold_ig.geodesic_path import ManifoldIG
 from robustxai.manifold_ig.latent_path import LatentPathIG
 from robustxai.manifold_ig.paths import endpoints, straight
 from robustxai.manifold_ig.pullback_metric import curve_bounds, segments
-from robustxai.shapes import Target
+from robustxai.models import Network
+from robustxai.shapes import Path, Target
 
-Path = Float[Tensor, "points n *sample"]
 PerPoint = Float[Tensor, "points n"]
 PerPath = Float[Tensor, " n"]
-Network = Callable[[Tensor], Tensor]
 
 
 class CurveRatios(NamedTuple):
@@ -72,7 +70,7 @@ def autoencoder_residual(path: Path, autoencoder: Network, *, batch_size: int = 
     check_curve("path", path, least=1, kind="paths")
     flat, off = path.flatten(0, 1), []
     for part in flat.split(check_count("batch_size", batch_size)):
-        again = run(autoencoder, part, "autoencoder")
+        again = run_network(autoencoder, part, "autoencoder")
         if not isinstance(again, Tensor) or again.shape != part.shape:
             shape = tuple(again.shape) if isinstance(again, Tensor) else type(again).__name__
             raise ValueError(

@@ -21,7 +21,7 @@ def decoded_ends(decoder: Decoder, z0: Tensor, z1: Tensor, batch_size: int | Non
     return torch.cat([decode(decoder, z[None], batch_size=batch_size) for z in (z0, z1)])
 
 
-class Objective:
+class PenalisedEnergy:
     """E + weight * mean penalty of curves given by sine coefficients, with its gradient, row by row."""
 
     def __init__(

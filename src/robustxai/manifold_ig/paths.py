@@ -15,9 +15,8 @@ from robustxai.checks import check_callable, check_count, check_name, check_numb
 from robustxai.explainers.path_checks import check_curve, check_rows, check_same
 from robustxai.explainers.precision import widened, widest
 from robustxai.manifold_ig.sine_curves import line
-from robustxai.shapes import Inputs
+from robustxai.shapes import Inputs, Path
 
-Path = Float[Tensor, "points n *sample"]
 ENDPOINTS = ("recon", "bridge", "anchor")
 
 

@@ -17,13 +17,13 @@ from torch.func import jvp, vjp
 from robustxai.checks import check_callable, check_count, check_generator
 from robustxai.explainers.decoder import Codes, Decoder, Latents, decode
 from robustxai.explainers.path_checks import check_curve, check_rows, check_same
+from robustxai.shapes import Path
 
-Samples = Float[Tensor, "n *image"]
-Curve = Float[Tensor, "points n *sample"]
+Decoded = Float[Tensor, "n *image"]
 PerCurve = Float[Tensor, " n"]
 
 
-def push(decoder: Decoder, z: Codes, u: Codes) -> Samples:
+def push(decoder: Decoder, z: Codes, u: Codes) -> Decoded:
     """J(z) u: how fast the image changes when the code `z` moves with velocity `u` (one JVP)."""
     check_callable("decoder", decoder)
     check_rows("z", z)
@@ -33,7 +33,7 @@ def push(decoder: Decoder, z: Codes, u: Codes) -> Samples:
         return jvp(decoder, (z,), (u,))[1]
 
 
-def pull(decoder: Decoder, z: Codes, v: Samples) -> Codes:
+def pull(decoder: Decoder, z: Codes, v: Decoded) -> Codes:
     """J(z)^T v: the gradient in the code of the inner product of the image with `v` (one VJP)."""
     check_callable("decoder", decoder)
     check_rows("z", z)
@@ -93,14 +93,14 @@ def norms(x: Float[Tensor, " n *sample"]) -> PerCurve:
     return x.flatten(1).norm(dim=1)
 
 
-def segments(curve: Curve, decoder: Decoder | None = None) -> Float[Tensor, "segments n"]:
+def segments(curve: Path, decoder: Decoder | None = None) -> Float[Tensor, "segments n"]:
     """The length of every segment of the curves; with `decoder`, of the curves that it makes of codes."""
     check_curve("curve", curve)
     points = curve if decoder is None else decode(decoder, curve)
     return points.diff(dim=0).flatten(2).norm(dim=2)
 
 
-def curve_energy(curve: Curve, *, decoder: Decoder | None = None) -> PerCurve:
+def curve_energy(curve: Path, *, decoder: Decoder | None = None) -> PerCurve:
     """Discrete energy E = 1/(2 dt) sum_i ||y_{i+1} - y_i||^2 of each curve (spec 3.3, item 3).
 
     curve: images y (points, n, *image); or codes, with the `decoder` that makes images of them.
@@ -111,12 +111,12 @@ def curve_energy(curve: Curve, *, decoder: Decoder | None = None) -> PerCurve:
     return segments(curve, decoder).square().sum(0) * ((len(curve) - 1) / 2)
 
 
-def curve_length(curve: Curve, *, decoder: Decoder | None = None) -> PerCurve:
+def curve_length(curve: Path, *, decoder: Decoder | None = None) -> PerCurve:
     """Length L = sum_i ||y_{i+1} - y_i|| of each curve; arguments as in `curve_energy`."""
     return segments(curve, decoder).sum(0)
 
 
-class Bounds(NamedTuple):
+class EnergyBounds(NamedTuple):
     """energy >= half_length = L^2/2 >= half_chord = ||y_N - y_0||^2/2, each (n,) (spec 3.3, item 6).
 
     >>> curve_bounds(torch.tensor([[[0.0]], [[1.0]], [[4.0]]])).half_chord
@@ -128,15 +128,15 @@ class Bounds(NamedTuple):
     half_chord: PerCurve
 
 
-def curve_bounds(curve: Curve, *, decoder: Decoder | None = None) -> Bounds:
+def curve_bounds(curve: Path, *, decoder: Decoder | None = None) -> EnergyBounds:
     """The energy and its two lower bounds: reached by constant speed, and by the straight line of images."""
     check_curve("curve", curve)
     points = curve if decoder is None else decode(decoder, curve)
     chord = norms(points[-1] - points[0])
-    return Bounds(curve_energy(points), curve_length(points).square() / 2, chord.square() / 2)
+    return EnergyBounds(curve_energy(points), curve_length(points).square() / 2, chord.square() / 2)
 
 
-def speed_variation(curve: Curve, *, decoder: Decoder | None = None) -> PerCurve:
+def speed_variation(curve: Path, *, decoder: Decoder | None = None) -> PerCurve:
     """Standard deviation of the speed over its mean: 0 for constant speed, nan for a curve of length 0."""
     speed = segments(curve, decoder)
     return speed.std(0, correction=0) / speed.mean(0)

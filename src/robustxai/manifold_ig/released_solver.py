@@ -75,7 +75,9 @@ def square(decoder: Decoder, z: Latents) -> PerCurve:
     return slope.transpose(0, 1).flatten(1).square().sum(1)
 
 
-def sweep(decoder: Decoder, z: Latents, images: PathImages, step: Tensor) -> tuple[Latents, PathImages]:
+def cached_sweep(
+    decoder: Decoder, z: Latents, images: PathImages, step: Tensor
+) -> tuple[Latents, PathImages]:
     """As `reference_sweep`, with the `images` of z at hand: a node is decoded where it was and where it went."""
     moved, seen = z.clone(), images.clone()
     for i in range(1, len(z) - 1):
@@ -100,7 +102,7 @@ def released_geodesic(
     step: float | int = STEP,
     epsilon: float | int = EPSILON,
     sweeps: int = SWEEPS,
-    steps: tuple[Square, Sweep] = (square, sweep),
+    steps: tuple[Square, Sweep] = (square, cached_sweep),
 ) -> ReleasedPath:
     """Algorithm 1 as released (spec 3.4): z_i <- z_i - step * eta_i, node after node, curves side by side.
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.explainers.decoder import Codes, Latents
-from robustxai.manifold_ig.pullback_metric import Curve
+from robustxai.shapes import Path
 
 
 def line(z0: Codes, z1: Codes, n_points: int) -> Latents:
@@ -29,7 +29,7 @@ def basis(n_points: int, modes: int, *, like: Tensor) -> Float[Tensor, "inner mo
     return (torch.sin(math.pi * i[:, None] * k / segments) / k).to(like)
 
 
-def coefficients(latents: Curve, modes: int) -> Float[Tensor, "n modes d"]:
+def sine_coefficients(latents: Path, modes: int) -> Float[Tensor, "n modes d"]:
     """The a_k of the curve's bend: exact for modes = N - 1, else the best approximation at the points."""
     n_points = len(latents)
     bend = (latents - line(latents[0], latents[-1], n_points))[1:-1].flatten(2)
@@ -46,7 +46,7 @@ def curve(a: Float[Tensor, "n modes d"], z0: Codes, z1: Codes, n_points: int) ->
     return torch.cat((straight[:1], inner, straight[-1:]))
 
 
-def at_times(latents: Curve, times: Float[Tensor, "new n"]) -> Float[Tensor, "new n *sample"]:
+def at_times(latents: Path, times: Float[Tensor, "new n"]) -> Float[Tensor, "new n *sample"]:
     """The curve, linear between its points, at `times` in [0, N] (unit: segments), one row a curve."""
     low = times.floor().long().clamp(0, len(latents) - 2)
     index = low.view(*low.shape, *[1] * (latents.ndim - 2)).expand(-1, -1, *latents.shape[2:])

@@ -25,7 +25,7 @@ from robustxai.nets import ConvVAE
 from robustxai.nets.adapters import IMAGENET_MEAN, IMAGENET_STD
 from robustxai.nets.resnet import Normalize
 
-Features = Callable[[Tensor], list[Tensor]]
+FeatureMaps = Callable[[Tensor], list[Tensor]]
 VGG19 = "VGG19_Weights.IMAGENET1K_V1"
 SQUARE = sum(s**2 for s in IMAGENET_STD) / 3  # of a step of 1 in normalised images, in [0, 1]
 
@@ -86,7 +86,7 @@ class VAELoss:
 
     def __init__(
         self,
-        features: Features | None = None,
+        features: FeatureMaps | None = None,
         *,
         kl: float | int = 1e-3,
         mse: float | int = 1.0,
@@ -105,7 +105,11 @@ class VAELoss:
         mean, log_variance = model.moments(x)
         images = model.decode(mean + torch.randn_like(mean) * (0.5 * log_variance).exp())
         loss = self.kl * divergence(mean, log_variance) + self.mse * (images - x).square().mean()
-        return loss if self.features is None else loss + self.perceptual * distance(self.features, images, x)
+        return (
+            loss
+            if self.features is None
+            else loss + self.perceptual * feature_distance(self.features, images, x)
+        )
 
 
 def paper_loss(device: torch.device | str = "cpu", weights: str | None = VGG19) -> VAELoss:
@@ -135,7 +139,7 @@ def divergence(mean: Float[Tensor, " n *latent"], log_variance: Float[Tensor, " 
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean()
 
 
-def distance(features: Features, images: Tensor, x: Tensor) -> Tensor:
+def feature_distance(features: FeatureMaps, images: Tensor, x: Tensor) -> Tensor:
     """Mean over layers of the mean squared difference of features; only `images` gets a gradient."""
     with torch.no_grad():
         goal = features(x)

@@ -17,14 +17,13 @@ from torchvision.transforms.functional import gaussian_blur
 from robustxai.checks import as_target, check_count, check_images
 from robustxai.eval_mode import check_calm
 from robustxai.models import Network, logits_of
-from robustxai.shapes import Images
+from robustxai.shapes import AnyMaps, Images
 
 from .inputs import as_filling
 from .maps import constant, order, spatial, unusable
 from .predictions import finite_scores, predicted
 from .spread import resize
 
-Maps = Float[Tensor, " m *map"]
 Targets = (
     Any  # an int, integers (n,) as a tensor, an array or a list, or None: see `robustxai.checks.as_target`
 )
@@ -54,7 +53,7 @@ class Curve:
 def deletion(
     model: Classifier,
     x: Images,
-    maps: Maps,
+    maps: AnyMaps,
     target: Targets = None,
     *,
     baseline: str | float | int | Tensor = "mean",
@@ -76,7 +75,7 @@ def deletion(
 def insertion(
     model: Classifier,
     x: Images,
-    maps: Maps,
+    maps: AnyMaps,
     target: Targets = None,
     *,
     baseline: str | float | int | Tensor = "blur",

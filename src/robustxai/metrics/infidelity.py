@@ -9,20 +9,18 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import as_target, check_batch, check_count, check_number, check_positive
 from robustxai.eval_mode import check_calm
 from robustxai.models import logits_of
-from robustxai.shapes import Inputs
+from robustxai.shapes import Inputs, PerSample
 
 from .faithfulness import Classifier, Targets
 from .inputs import as_filling, as_floats, as_generator, wide
 from .maps import nan_where, unusable
 from .predictions import finite_scores
 
-Scores = Float[Tensor, " n"]
 Perturb = Callable[[Tensor, torch.Generator], Tensor]
 
 
@@ -38,10 +36,10 @@ class Infidelity(NamedTuple):
     (tensor([2.]), True)
     """
 
-    raw: Scores
-    scaled: Scores
-    scale: Scores
-    null: Scores
+    raw: PerSample
+    scaled: PerSample
+    scale: PerSample
+    null: PerSample
 
 
 def gaussian_noise(sigma: float | int = 0.02) -> Perturb:

@@ -17,9 +17,9 @@ from torch import Tensor
 from robustxai.checks import as_target, check_count, check_images, check_number, check_share
 from robustxai.eval_mode import check_calm
 from robustxai.models import logits_of
-from robustxai.shapes import Images
+from robustxai.shapes import AnyMaps, Images
 
-from .faithfulness import Classifier, Curve, Maps, Targets
+from .faithfulness import Classifier, Curve, Targets
 from .inputs import as_generator, wide
 from .maps import constant, spatial, unusable
 from .predictions import finite_scores, predicted
@@ -62,7 +62,7 @@ def webp_bytes(image: Float[Tensor, "channel height width"]) -> int:
 def information_curves(
     model: Classifier,
     x: Images,
-    maps: Maps,
+    maps: AnyMaps,
     target: Targets = None,
     *,
     thresholds: Sequence[float] = THRESHOLDS,
@@ -106,7 +106,8 @@ def information_curves(
     seed = _seeds(size, float(seeds), as_generator(generator)).to(x.device)
     masks = torch.cat((seed.expand(len(x), 1, *size), _shown(flat, shares).unflatten(2, size) | seed), 1)
     images = [x] + [
-        torch.stack([fill(*row) for row in zip(x, masks[:, k], strict=True)]) for k in range(masks.shape[1])
+        torch.stack([interpolated(*row) for row in zip(x, masks[:, k], strict=True)])
+        for k in range(masks.shape[1])
     ]
     information = torch.tensor(
         [[float(entropy(image)) for image in some] for some in images], dtype=torch.float64, device="cpu"
@@ -140,7 +141,7 @@ def median_curve(curve: Curve) -> Curve:
     return Curve(curve.share, middle, torch.trapezoid(middle, curve.share, dim=1), int((~there).sum()))
 
 
-def fill(
+def interpolated(
     image: Float[Tensor, "channel height width"], known: Bool[Tensor, "height width"]
 ) -> Float[Tensor, "channel height width"]:
     """The image with all pixels but the `known` ones interpolated linearly from those (on their Delaunay

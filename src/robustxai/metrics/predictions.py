@@ -15,7 +15,7 @@ from robustxai.scores.explained import class_scores, two_columns
 from .inputs import as_floats, wide
 from .maps import nan_where, unusable
 
-Logits = Float[Tensor, "n classes"] | Float[Tensor, " n"]
+AnyLogits = Float[Tensor, "n classes"] | Float[Tensor, " n"]
 
 
 def predicted(logits: Float[Tensor, "n classes"]) -> Int[Tensor, " n"]:
@@ -33,7 +33,7 @@ def finite_scores(
     return nan_where(class_scores(logits, target, score), unusable(logits))
 
 
-def accuracy(logits: Logits, labels: Int[Tensor, " n"]) -> float:
+def accuracy(logits: AnyLogits, labels: Int[Tensor, " n"]) -> float:
     """Top-1 accuracy in [0, 1]; nan if a logit is nan or infinite, and of no samples.
 
     Raises ValueError unless labels hold one class in 0 ... classes - 1 for each row of logits.
@@ -47,7 +47,7 @@ def accuracy(logits: Logits, labels: Int[Tensor, " n"]) -> float:
     return _share(predicted(z) == as_target(labels, z, name="labels"), z)
 
 
-def agreement(a: Logits, b: Logits) -> float:
+def agreement(a: AnyLogits, b: AnyLogits) -> float:
     """Share of samples for which two classifiers predict the same class, in [0, 1]; nan as in `accuracy`.
 
     Raises ValueError unless both hold the same number of samples and of classes.
@@ -59,7 +59,7 @@ def agreement(a: Logits, b: Logits) -> float:
     return _share(a.argmax(1) == b.argmax(1), a, b)
 
 
-def kl(a: Logits, b: Logits) -> Float[Tensor, " n"]:
+def kl(a: AnyLogits, b: AnyLogits) -> Float[Tensor, " n"]:
     """KL(softmax a || softmax b) per sample in nats, at least 0: how much a's decision was changed into b's.
 
     nan where a logit is nan or infinite. Raises ValueError as `agreement`.

@@ -15,17 +15,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import ROUNDING, check_batch, check_callable, check_count, check_number, check_positive
-from robustxai.shapes import Inputs
+from robustxai.shapes import Guide, Inputs
 
 from .explained import asking
 from .inputs import as_generator
 from .maps import nan_where, unusable
+from .perturbation import derivative, in_box, per_sample
 
-Target = Any  # an int, integers (n,), or None
-Explain = Any  # explain(x, target) -> attributions (n, ...), or an object with such an `.attribute`
+AnyExplainer = Any  # explain(x, target) -> attributions (n, ...), or an object with such an `.attribute`
 Ask = Callable[[Tensor], Tensor]
-Guide = Callable[[Tensor], Explain]
-Range = tuple[float | int, float | int] | None
+Clip = tuple[float | int, float | int] | None
 
 
 class Sensitivity(NamedTuple):
@@ -43,13 +42,13 @@ class Sensitivity(NamedTuple):
 
 
 def max_sensitivity(
-    explain: Explain,
+    explain: AnyExplainer,
     x: Inputs,
-    target: Target = None,
+    target: Any = None,
     *,
     radius: float | int = 0.02,
     draws: int = 10,
-    clip: Range = None,
+    clip: Clip = None,
     generator: torch.Generator | None = None,
 ) -> Sensitivity:
     """The largest of `draws` uniform changes in the box of half side `radius` (Captum's definition).
@@ -73,21 +72,21 @@ def max_sensitivity(
         best = Sensitivity(x.new_zeros(len(x)), x)
         for _ in range(draws):
             u = (2 * torch.rand(x.shape[1:], generator=g, device=g.device) - 1).to(x)
-            best = _better(best, ask, _inside(x + radius * u, x, radius, low_high), clean)
+            best = _better(best, ask, in_box(x + radius * u, x, radius, low_high), clean)
     return _judged(best, clean)
 
 
 def optimised_sensitivity(
-    explain: Explain,
+    explain: AnyExplainer,
     x: Inputs,
-    target: Target = None,
+    target: Any = None,
     *,
     radius: float | int = 0.02,
     steps: int = 20,
     step: float | int | None = None,
     draws: int = 10,
     guide: Guide | None = None,
-    clip: Range = None,
+    clip: Clip = None,
     generator: torch.Generator | None = None,
 ) -> Sensitivity:
     """`max_sensitivity`, and from its best change on `steps` sign steps uphill: never below the random value.
@@ -117,12 +116,10 @@ def optimised_sensitivity(
     followed = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     for _ in range(steps):
         uphill = ask if guide is None else asking(guide(current), x, target, "guide")
-        with torch.inference_mode(False), torch.enable_grad():
-            v = current.detach().clone().requires_grad_()
-            gradient = _gradient((uphill(v) - clean).flatten(1).square().sum(), v)
-        followed |= (gradient.isfinite() & (gradient != 0)).flatten(1).any(1)
+        found = derivative(lambda v: (uphill(v) - clean).flatten(1).square().sum(1), current)  # noqa: B023
+        followed |= found.followed
         with torch.no_grad():
-            current = _inside(current + length * gradient.nan_to_num(0).sign(), x, radius, clip)
+            current = in_box(current + length * found.gradient.sign(), x, radius, clip)
             best = _better(best, ask, current, clean)
     found = _judged(best, clean)
     lost = ~followed & ~found.value.isnan()
@@ -135,15 +132,7 @@ def optimised_sensitivity(
     return Sensitivity(nan_where(found.value, lost), found.x)
 
 
-def _gradient(far: Tensor, v: Tensor) -> Tensor:
-    """The derivative of `far` in v, zero where there is no graph between them."""
-    if not far.requires_grad:
-        return torch.zeros_like(v)
-    (gradient,) = torch.autograd.grad(far, v, allow_unused=True)
-    return torch.zeros_like(v) if gradient is None else gradient
-
-
-def _range(x: Tensor, clip: Range) -> Range:
+def _range(x: Tensor, clip: Clip) -> Clip:
     """The clip as it is: None, or (low, high) around x."""
     if clip is None:
         return None
@@ -158,19 +147,13 @@ def _range(x: Tensor, clip: Range) -> Range:
     return clip
 
 
-def _inside(y: Tensor, x: Tensor, radius: float | int, clip: Range) -> Tensor:
-    y = torch.clamp(y, x - radius, x + radius)
-    return y if clip is None else y.clamp(*clip)
-
-
 def _better(best: Sensitivity, ask: Ask, y: Tensor, clean: Tensor) -> Sensitivity:
     """The better of two; a value that is nan stays nan."""
     norm = clean.flatten(1).norm(dim=1)
     value = (ask(y) - clean).flatten(1).norm(dim=1) / torch.where(norm > 0, norm, 1)
     higher = (value > best.value) | ~value.isfinite()
     kept = value.masked_fill(~value.isfinite(), torch.nan).to(best.value)
-    rows = higher.view(-1, *[1] * (y.ndim - 1))
-    return Sensitivity(torch.where(higher, kept, best.value), torch.where(rows, y, best.x))
+    return Sensitivity(torch.where(higher, kept, best.value), torch.where(per_sample(higher, y), y, best.x))
 
 
 def _judged(best: Sensitivity, clean: Tensor) -> Sensitivity:

@@ -15,12 +15,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_count, check_positive
+from robustxai.shapes import PerSample
 
 from .maps import average_ranks, constant, nan_where, normalised, order, rows, spatial, unusable
 
 Batch = Float[Tensor, " n *sample"]
 Other = Float[Tensor, "*other"]
-Scores = Float[Tensor, " n"]
 
 
 def _unit(x: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def _undefined(x: Tensor, y: Tensor) -> Tensor:
     return constant(x, y) | unusable(x, y)
 
 
-def pearson(a: Batch, b: Other) -> Scores:
+def pearson(a: Batch, b: Other) -> PerSample:
     """Pearson's r in [-1, 1]; nan where either map is constant (a dead map has no correlation: skip it and
     count it).
 
@@ -54,7 +54,7 @@ def pearson(a: Batch, b: Other) -> Scores:
     return _correlation(*rows(a, b))
 
 
-def spearman(a: Batch, b: Other) -> Scores:
+def spearman(a: Batch, b: Other) -> PerSample:
     """Spearman's rank correlation in [-1, 1], ties with average ranks; nan where either map is constant.
 
     Not differentiable. ReLU leaves many zeros, hence many ties: any other tie rule would give
@@ -64,7 +64,7 @@ def spearman(a: Batch, b: Other) -> Scores:
     return nan_where(_correlation(average_ranks(x), average_ranks(y)), unusable(x, y))
 
 
-def cosine(a: Batch, b: Other) -> Scores:
+def cosine(a: Batch, b: Other) -> PerSample:
     """Cosine of the angle, not centred, in [-1, 1] ([0, 1] for ReLU maps); nan where either map is constant.
 
     >>> cosine(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.tensor([4.0, 3.0]))
@@ -74,7 +74,7 @@ def cosine(a: Batch, b: Other) -> Scores:
     return nan_where((_unit(x) * _unit(y)).sum(1).clamp(-1, 1), _undefined(x, y))
 
 
-def mae(a: Batch, b: Other, *, normalise: str = "minmax") -> Scores:
+def mae(a: Batch, b: Other, *, normalise: str = "minmax") -> PerSample:
     """Mean absolute difference of the normalised maps, in [0, 1] for "minmax"; also "max", "none".
 
     nan where either map is constant, or is after the normalisation: two dead maps are not alike.
@@ -86,7 +86,7 @@ def mae(a: Batch, b: Other, *, normalise: str = "minmax") -> Scores:
     return nan_where((x - y).abs().mean(1), bad)
 
 
-def mse(a: Batch, b: Other, *, normalise: str = "minmax") -> Scores:
+def mse(a: Batch, b: Other, *, normalise: str = "minmax") -> PerSample:
     """Mean squared difference of the normalised maps, in [0, 1] for "minmax"; otherwise as `mae`.
 
     >>> mse(torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([2.0, 1.0, 0.0])).round(decimals=4)
@@ -106,7 +106,7 @@ def _normalised(a: Tensor, b: Tensor, normalise: str) -> tuple[Tensor, Tensor, T
 
 def ssim(
     a: Batch, b: Other, *, normalise: str = "minmax", window: int = 7, sigma: float | int | None = None
-) -> Scores:
+) -> PerSample:
     """Structural similarity in [-1, 1] of maps brought to [0, 1], with a uniform `window` x `window` window,
     or a Gaussian one of standard deviation `sigma`; nan as in `mae`. For photographs see `image_ssim`.
 
@@ -126,7 +126,7 @@ def ssim(
     return nan_where(_ssim(x, y, size, window, sigma), bad)
 
 
-def image_ssim(a: Batch, b: Other, *, window: int = 11, sigma: float | int | None = 1.5) -> Scores:
+def image_ssim(a: Batch, b: Other, *, window: int = 11, sigma: float | int | None = 1.5) -> PerSample:
     """Structural similarity of photographs (n, height, width), one colour of pixels in [0, 1]: values as they are,
     and an image of one colour is an image like any other. nan where one is not finite; otherwise as `ssim`.
 
@@ -188,7 +188,7 @@ def _overlap(a: Tensor, b: Tensor, n: int | float, name: str) -> tuple[Tensor, i
     return nan_where((in_x & in_y).sum(1).to(x.dtype), _undefined(x, y)), n
 
 
-def topk_intersection(a: Batch, b: Other, k: int | float) -> Scores:
+def topk_intersection(a: Batch, b: Other, k: int | float) -> PerSample:
     """Share of the k largest values of `a` that are also among the k largest of `b` (precision@k), in [0, 1].
 
     `k` is a count (int) or a share of all values (float). Ties at the border: the lower index is taken.
@@ -200,7 +200,7 @@ def topk_intersection(a: Batch, b: Other, k: int | float) -> Scores:
     return common / k
 
 
-def topn_iou(a: Batch, b: Other, n: int | float = 0.2) -> Scores:
+def topn_iou(a: Batch, b: Other, n: int | float = 0.2) -> PerSample:
     """Intersection over union of the two sets of n largest values, in [0, 1]; `n` and ties as in
     `topk_intersection`.
 

@@ -12,13 +12,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from robustxai.checks import ROUNDING, check_count, check_finite
+from robustxai.shapes import Maps, PerSample
 
 from .inputs import as_floats, as_size
 from .maps import constant, minmax, nan_where, spatial, unusable
 
-Maps = Float[Tensor, " n *map"]
 Masks = Float[Tensor, "*mask"] | Bool[Tensor, "*mask"]
-Scores = Float[Tensor, " n"]
 
 
 def _masks(mask: Tensor, like: Tensor) -> Tensor:
@@ -48,7 +47,7 @@ def resize(maps: Maps, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
     return m.masked_fill(bad, torch.nan)
 
 
-def entropy(maps: Maps, *, normalise: str = "relu") -> Scores:
+def entropy(maps: Maps, *, normalise: str = "relu") -> PerSample:
     """Entropy -sum p ln p in nats of p = N(L) / sum N(L), in [0, ln(height * width)]; nan where N(L) is all
     zero.
 
@@ -78,7 +77,7 @@ def _share(maps: Tensor, mask: Tensor) -> Tensor:
     return nan_where(inside, (total == 0) | unusable(maps.flatten(1)))
 
 
-def border_mass(maps: Maps, mask: Masks) -> Scores:
+def border_mass(maps: Maps, mask: Masks) -> PerSample:
     """Energy on a mask at the map's own resolution: sum(ReLU(L) * mask) / sum(ReLU(L)), in [0, 1]; nan for
     a dead map.
 
@@ -97,7 +96,7 @@ def border_mass(maps: Maps, mask: Masks) -> Scores:
     return _share(m, t)
 
 
-def energy_inside(maps: Maps, mask: Masks) -> Scores:
+def energy_inside(maps: Maps, mask: Masks) -> PerSample:
     """Share of the map's positive mass inside the mask, in [0, 1], after ReLU and bilinear resizing to the
     mask's size.
 
@@ -112,7 +111,7 @@ def energy_inside(maps: Maps, mask: Masks) -> Scores:
     return nan_where(inside, unusable(m.flatten(1)))  # of minus infinity ReLU leaves nothing
 
 
-def pointing_game(maps: Maps, mask: Masks, *, tolerance: int = 0) -> Scores:
+def pointing_game(maps: Maps, mask: Masks, *, tolerance: int = 0) -> PerSample:
     """1 where the map's largest pixel lies on the mask (mask > 0.5), else 0, at the mask's resolution
     (bilinear resizing).
 

@@ -5,14 +5,14 @@ It knows images in, logits out; it knows nothing about explanations.
 
 from robustxai.nets.adapters import TorchvisionClassifier
 from robustxai.nets.augment import RandomShift
-from robustxai.nets.entry import Entry, WeightsError
+from robustxai.nets.entry import WeightsError, ZooEntry
 from robustxai.nets.fold import folded
 from robustxai.nets.headed import HeadedClassifier
 from robustxai.nets.miniatures import CompactInception, CompactVGG
 from robustxai.nets.mlp import MLP, SmallConvNet
 from robustxai.nets.resnet import CompactResNet
 from robustxai.nets.resnet9 import ResNet9
-from robustxai.nets.select import accuracy
+from robustxai.nets.select import accuracy_of
 from robustxai.nets.staged import MiniInception, PlainConvNet
 from robustxai.nets.train import fit
 from robustxai.nets.training import History, Training, cross_entropy
@@ -27,7 +27,6 @@ __all__ = [
     "CompactVGG",
     "CompactViT",
     "ConvVAE",
-    "Entry",
     "HeadedClassifier",
     "History",
     "MiniInception",
@@ -38,7 +37,8 @@ __all__ = [
     "TorchvisionClassifier",
     "Training",
     "WeightsError",
-    "accuracy",
+    "ZooEntry",
+    "accuracy_of",
     "cross_entropy",
     "fit",
     "folded",

@@ -9,7 +9,7 @@ import math
 
 from torch import nn
 
-KINDS = ("relu", "silu")
+ACTIVATION_NAMES = ("relu", "silu")
 Kind = str | float | int | None
 
 
@@ -24,7 +24,7 @@ def activation(softplus: Kind) -> nn.Module:
         return nn.SiLU()
     if isinstance(softplus, str):
         raise ValueError(
-            f"activation must be {', '.join(KINDS)} or a number above 0 (softplus); got {softplus!r}"
+            f"activation must be {', '.join(ACTIVATION_NAMES)} or a number above 0 (softplus); got {softplus!r}"
         )
     number = isinstance(softplus, int | float) and not isinstance(softplus, bool)
     if not (number and 0 < softplus < math.inf):

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-NAMES = (
+FUNCTIONAL_ACTIVATIONS = (
     "relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "prelu", "rrelu", "rrelu_", "hardtanh", "hardtanh_",
     "hardswish", "hardsigmoid",
 )  # fmt: skip
@@ -48,7 +48,10 @@ def _name(value: Any) -> str | None:
 @functools.cache
 def _known() -> dict[Any, str]:
     return {
-        f: name for name in NAMES for home in (torch, F, torch.Tensor) if (f := getattr(home, name, None))
+        f: name
+        for name in FUNCTIONAL_ACTIVATIONS
+        for home in (torch, F, torch.Tensor)
+        if (f := getattr(home, name, None))
     }
 
 
@@ -89,7 +92,7 @@ def _attributes(code: CodeType) -> Iterator[str]:
     for step in dis.get_instructions(code):
         if (
             step.opname in ("LOAD_ATTR", "LOAD_METHOD")
-            and step.argval in NAMES
+            and step.argval in FUNCTIONAL_ACTIVATIONS
             and not _is_self(before, myself)
         ):
             yield step.argval

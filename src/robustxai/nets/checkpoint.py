@@ -95,7 +95,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata.get(KEY, "{}"))
 
 
-def digest(*tensors: Tensor) -> str:
+def tensor_digest(*tensors: Tensor) -> str:
     """Shapes and a checksum of at most 65,536 elements of each tensor: enough to notice another data set."""
     parts = []
     for tensor in tensors:

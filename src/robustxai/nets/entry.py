@@ -28,7 +28,7 @@ class WeightsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class ZooEntry:
     """One network of the zoo. `architecture` is "module.Class" inside robustxai.nets, rebuilt with `arguments`.
 
     prefix: its tensors are named `prefix/...` in `file`. parent: where the tensors come from that are not
@@ -113,7 +113,7 @@ def make(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
         raise WeightsError(f"architecture {architecture!r} does not take its arguments: {said}") from error
 
 
-def ancestry(entry: Entry, entries: Mapping[str, Entry]) -> list[Entry]:
+def ancestry(entry: ZooEntry, entries: Mapping[str, ZooEntry]) -> list[ZooEntry]:
     """The network, its parent, and so on. Raises WeightsError for a parent that is missing or its own descendant."""
     line = [entry]
     while (parent := line[-1].parent) is not None:

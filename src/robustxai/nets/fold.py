@@ -19,9 +19,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from robustxai.checks import check_module
 from robustxai.eval_mode import check_calm
-from robustxai.nets.vae import Residual
+from robustxai.nets.vae import ResidualBlock
 
-Net = TypeVar("Net", bound=nn.Module)
+_Net = TypeVar("_Net", bound=nn.Module)
 
 
 class Doubling(nn.Module):
@@ -49,7 +49,7 @@ class Doubling(nn.Module):
         return torch.stack(rows, 2).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
-def folded(model: Net) -> Net:
+def folded(model: _Net) -> _Net:
     """A frozen copy in eval mode with every batch norm folded into the convolution before it, channels last; in a
     `ConvVAE`, a doubling and the convolution after it are one (`Doubling`).
 
@@ -72,7 +72,7 @@ def folded(model: Net) -> Net:
                 setattr(parent, name, fuse_conv_bn_eval(convolution, norm))
                 setattr(parent, after, nn.Identity())
     for block in list(same.modules()):
-        if isinstance(block, Residual) and block.early_skip:
+        if isinstance(block, ResidualBlock) and block.early_skip:
             block.main[0], block.doubled = Doubling(cast(nn.Conv2d, block.main[0])), nn.Identity()
     same.requires_grad_(False).eval()
     return same.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

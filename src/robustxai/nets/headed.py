@@ -18,7 +18,7 @@ from torchvision.models import WeightsEnum
 from robustxai.nets.adapters import IMAGENET_MEAN, IMAGENET_STD, read_state
 from robustxai.nets.resnet import Normalize, initialize
 
-OPTIONS: dict[str, dict[str, Any]] = {
+WITHOUT_EXTRAS: dict[str, dict[str, Any]] = {
     "resnet18": {},
     "vgg16": {"init_weights": False},
     "googlenet": {"init_weights": False, "aux_logits": False},
@@ -50,8 +50,8 @@ class HeadedClassifier(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if architecture not in OPTIONS:
-            raise ValueError(f"architecture must be one of {', '.join(OPTIONS)}, got {architecture!r}")
+        if architecture not in WITHOUT_EXTRAS:
+            raise ValueError(f"architecture must be one of {', '.join(WITHOUT_EXTRAS)}, got {architecture!r}")
         if min(classes, hidden) < 1:
             raise ValueError(f"classes and hidden must be integers >= 1, got {classes} and {hidden}")
         self.arguments = dict(architecture=architecture, classes=classes, hidden=hidden)
@@ -59,7 +59,7 @@ class HeadedClassifier(nn.Module):
         halves = architecture == "googlenet"
         self.normalize = Normalize(*((0.5,) * 3,) * 2) if halves else Normalize(IMAGENET_MEAN, IMAGENET_STD)
         with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
-            net = torchvision.models.get_model(architecture, weights=None, **OPTIONS[architecture])
+            net = torchvision.models.get_model(architecture, weights=None, **WITHOUT_EXTRAS[architecture])
             self.body, kept, features = _take_apart(net)
             new = (
                 nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Dropout(0.5),

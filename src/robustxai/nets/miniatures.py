@@ -19,7 +19,7 @@ from robustxai.nets.sizes import channel_numbers, check_whole
 from robustxai.shapes import Images, Logits
 
 
-def unit(inputs: int, outputs: int, kernel: int, kind: Kind, *, stride: int = 1) -> nn.Sequential:
+def conv_unit(inputs: int, outputs: int, kernel: int, kind: Kind, *, stride: int = 1) -> nn.Sequential:
     """Convolution that keeps the sides (divided by `stride`), batch norm, activation."""
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), make(kind))
@@ -36,10 +36,12 @@ class Branches(nn.Module):
         part = outputs // 8
         self.branches = nn.ModuleList(
             (
-                unit(inputs, 2 * part, 1, kind),
-                nn.Sequential(unit(inputs, 3 * part, 1, kind), unit(3 * part, 4 * part, 3, kind)),
-                nn.Sequential(unit(inputs, part, 1, kind), unit(part, part, 5, kind)),
-                nn.Sequential(nn.AvgPool2d(3, 1, 1, count_include_pad=False), unit(inputs, part, 1, kind)),
+                conv_unit(inputs, 2 * part, 1, kind),
+                nn.Sequential(conv_unit(inputs, 3 * part, 1, kind), conv_unit(3 * part, 4 * part, 3, kind)),
+                nn.Sequential(conv_unit(inputs, part, 1, kind), conv_unit(part, part, 5, kind)),
+                nn.Sequential(
+                    nn.AvgPool2d(3, 1, 1, count_include_pad=False), conv_unit(inputs, part, 1, kind)
+                ),
             )
         )
 
@@ -99,9 +101,9 @@ class CompactVGG(_Classifier):
         with torch.random.fork_rng(devices=[]):  # layers draw from the global generator when they are made
             layers, inputs = [], len(mean)
             for i, outputs in enumerate(widths):
-                layers.append(unit(inputs, outputs, 3, activation))
+                layers.append(conv_unit(inputs, outputs, 3, activation))
                 if i:
-                    layers.append(unit(outputs, outputs, 3, activation))
+                    layers.append(conv_unit(outputs, outputs, 3, activation))
                 layers.append(nn.AvgPool2d(2))
                 inputs = outputs
             self.body = nn.Sequential(*layers)
@@ -143,7 +145,7 @@ class CompactInception(_Classifier):
             classes=classes, widths=list(widths), activation=activation, mean=list(mean), std=list(std)
         )
         with torch.random.fork_rng(devices=[]):
-            layers: list[nn.Module] = [unit(len(mean), widths[0], 3, activation, stride=2)]
+            layers: list[nn.Module] = [conv_unit(len(mean), widths[0], 3, activation, stride=2)]
             for i, (inputs, outputs) in enumerate(pairwise(widths)):
                 pool = [nn.AvgPool2d(2)] if i else []
                 layers += [

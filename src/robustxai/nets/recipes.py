@@ -89,20 +89,18 @@ def gather(*groups: Mapping[str, Recipe]) -> dict[str, Recipe]:
     for group in groups:
         for name, recipe in group.items():
             if name != recipe.name or name in recipes:
-                raise ValueError(
-                    f"recipe {name!r} must be unique and bear its own name; it says {recipe.name!r}"
-                )
+                raise ValueError(f"recipe {name!r} must be unique and bear its own name, got {recipe.name!r}")
             recipes[name] = recipe
     return recipes
 
 
-def find(name: str, recipes: Mapping[str, Recipe]) -> Recipe:
+def find_recipe(name: str, recipes: Mapping[str, Recipe]) -> Recipe:
     """The recipe called `name`. Raises ValueError with the near names when there is none."""
     if name in recipes:
         return recipes[name]
     near = difflib.get_close_matches(name, recipes, n=3, cutoff=0.4)
     hint = f"near: {', '.join(near)}" if near else "`robustxai train --list` shows them all"
-    raise ValueError(f"there is no recipe {name!r}; {hint}")
+    raise ValueError(f"name must be a recipe, got {name!r}; {hint}")
 
 
 def run(
@@ -177,7 +175,7 @@ def publish(nets: Sequence[Net], *, file: str, out: str | Path, command: str, se
 
 def _entry(net: Net, *, file: str, command: str, seed: int, parent: str | None) -> dict[str, Any]:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", net.name):
-        raise ValueError(f"network name {net.name!r} must be of a-z, 0-9, '_', '.' and '-'")
+        raise ValueError(f"network name must be of a-z, 0-9, '_', '.' and '-', got {net.name!r}")
     kind = type(net.module)
     return dict(
         file=file, prefix=net.name, architecture=f"{kind.__module__}.{kind.__qualname__}",

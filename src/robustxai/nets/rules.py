@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
-SCHEDULES = ("onecycle", "cosine", "constant")
+LEARNING_RATE_SCHEDULES = ("onecycle", "cosine", "constant")
 
 
 def learning_rate(step: int, steps: int, *, peak: float, schedule: str) -> float:

@@ -48,13 +48,13 @@ def set_training(model: nn.Module, chosen: Sequence[str | nn.Module] | None = No
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 256) -> float:
+def accuracy_of(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 256) -> float:
     """The share in [0, 1] of samples whose largest logit is class `y`, in eval mode; the modes are put back.
 
     A single logit is two classes. NaN when `y` does not hold one class of the network a sample, when a logit is NaN
     or infinite, and for no samples. Raises ValueError for another number of labels than samples.
 
-    >>> accuracy(nn.Identity(), torch.tensor([[0.0, 1.0], [2.0, 1.0]]), torch.tensor([1, 1]))
+    >>> accuracy_of(nn.Identity(), torch.tensor([[0.0, 1.0], [2.0, 1.0]]), torch.tensor([1, 1]))
     0.5
     """
     check_count("batch_size", batch_size)

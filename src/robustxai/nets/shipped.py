@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from robustxai.nets import recipes
-from robustxai.nets.entry import Entry
+from robustxai.nets.entry import ZooEntry
 from robustxai.nets.zoo import PACKAGE_WEIGHTS, holds, pretrained, zoo
 
 
@@ -52,7 +52,7 @@ def shipped_or_trained(
     return pretrained(name, weights_dir=folder, map_location=device)
 
 
-def entry_of(name: str, cache: str | Path) -> Entry:
+def entry_of(name: str, cache: str | Path) -> ZooEntry:
     """What the manifest says of a network that is shipped or in `cache`. Raises ValueError where neither has it.
 
     >>> entry_of("diffgradcam-vit-s0", "nowhere").seed

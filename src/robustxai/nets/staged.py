@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.nets.miniatures import Branches, unit
+from robustxai.nets.miniatures import Branches, conv_unit
 from robustxai.nets.resnet import Normalize, initialize
 from robustxai.nets.sizes import channel_numbers, check_whole
 from robustxai.shapes import Images, Logits
@@ -85,11 +85,11 @@ class PlainConvNet(_Staged):
     def blocks(self, inputs: int, widths: list[int]) -> list[nn.Module]:
         a, b, c, d, e = widths
         return [
-            unit(inputs, a, 5, "relu", stride=2),
-            unit(a, b, 3, "relu", stride=2),
-            nn.Sequential(unit(b, c, 3, "relu"), nn.MaxPool2d(2)),
-            unit(c, d, 3, "relu"),
-            nn.Sequential(nn.MaxPool2d(2), unit(d, e, 3, "relu")),
+            conv_unit(inputs, a, 5, "relu", stride=2),
+            conv_unit(a, b, 3, "relu", stride=2),
+            nn.Sequential(conv_unit(b, c, 3, "relu"), nn.MaxPool2d(2)),
+            conv_unit(c, d, 3, "relu"),
+            nn.Sequential(nn.MaxPool2d(2), conv_unit(d, e, 3, "relu")),
         ]
 
 
@@ -108,8 +108,8 @@ class MiniInception(_Staged):
     def blocks(self, inputs: int, widths: list[int]) -> list[nn.Module]:
         a, b, c, d, e = widths
         return [
-            unit(inputs, a, 7, "relu", stride=2),
-            unit(a, b, 3, "relu", stride=2),
+            conv_unit(inputs, a, 7, "relu", stride=2),
+            conv_unit(a, b, 3, "relu", stride=2),
             Branches(b, c, "relu"),
             nn.Sequential(nn.MaxPool2d(2), Branches(c, d, "relu")),
             nn.Sequential(nn.MaxPool2d(2), Branches(d, e, "relu")),

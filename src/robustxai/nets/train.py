@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from robustxai.nets.arguments import check_data, several, steps_of
-from robustxai.nets.checkpoint import Checkpoint, digest
+from robustxai.nets.checkpoint import Checkpoint, tensor_digest
 from robustxai.nets.layout import Layout, narrow
 from robustxai.nets.rules import follow, learning_rate, optimizer_of
 from robustxai.nets.seeds import generator_of, mix, seed_default
@@ -121,7 +121,7 @@ class _Run:
             epochs=how.epochs, lr=how.lr, optimizer=how.optimizer, schedule=how.schedule,
             weight_decay=how.weight_decay, momentum=how.momentum, batch_size=how.batch_size,
             augment=repr(how.augment), params=sorted(self.chosen), ema=how.ema, clip=how.clip, bf16=how.bf16,
-            seed=how.seed, data=digest(self.x, self.y),
+            seed=how.seed, data=tensor_digest(self.x, self.y),
         )  # fmt: skip
 
     def _epoch(self, epoch: int, summed: float, tell: Callable[[], object]) -> float:

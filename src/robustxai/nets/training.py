@@ -1,4 +1,4 @@
-"""How a network is trained: everything that `fit` is told beside the network and its samples, checked once.
+"""How a network is trained: all options of `fit`, validated once.
 
 Knows numbers and names; knows nothing about how a step is made.
 """
@@ -22,8 +22,8 @@ from robustxai.checks import (
 )
 from robustxai.models import logits_of
 from robustxai.nets.arguments import check_pair
-from robustxai.nets.rules import OPTIMIZERS, SCHEDULES
-from robustxai.nets.select import accuracy
+from robustxai.nets.rules import LEARNING_RATE_SCHEDULES, OPTIMIZERS
+from robustxai.nets.select import accuracy_of
 from robustxai.scores.explained import two_columns
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -116,14 +116,14 @@ class Training:
     channels_last: bool = True
     seed: int = 0
     validation: tuple[Tensor, Tensor] | None = None
-    measure: Callable[[nn.Module, Tensor, Tensor], float] = accuracy
+    measure: Callable[[nn.Module, Tensor, Tensor], float] = accuracy_of
     checkpoint: str | Path | None = None
     checkpoint_seconds: float = 30.0
     on_epoch: Callable[[int, History], object] | None = None
     progress: bool | str = True
 
     def __post_init__(self) -> None:
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", LEARNING_RATE_SCHEDULES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
         for name, low in (("epochs", -(2**63)), ("batch_size", -(2**63)), ("seed", 0)):

@@ -16,15 +16,15 @@ from torch.nn import functional as F
 from robustxai.checks import check_name
 from robustxai.nets.seeds import draw_into
 from robustxai.nets.sizes import check_pictures, check_whole
+from robustxai.shapes import Images
 
 ACTIVATIONS = {"silu": nn.SiLU, "elu": nn.ELU, "softplus": nn.Softplus}
 LOGVAR = 10.0
 
-Images = Float[Tensor, "batch channel height width"]
-Codes = Float[Tensor, "batch latent rows columns"]
+LatentMaps = Float[Tensor, "n latent rows columns"]
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """act(main(x) + skip(x)): two 3x3 convolutions with batch norm through half the channels, and a skip.
 
     resample: "down" halves the sides by stride, "up" doubles them by nearest neighbours first, "same" keeps
@@ -115,20 +115,20 @@ class ConvVAE(nn.Module):
         with torch.random.fork_rng(devices=[]):  # layers draw from the global generator when they are made
             self.encoder = nn.Sequential(
                 nn.Conv2d(in_channels, widths[0], 3, 1, 1), ACTIVATIONS[encoder_activation](),
-                *(Residual(i, o, "down", *down) for i, o in stages),
-                *(Residual(top, top, "same", *down) for _ in range(blocks)),
+                *(ResidualBlock(i, o, "down", *down) for i, o in stages),
+                *(ResidualBlock(top, top, "same", *down) for _ in range(blocks)),
             )  # fmt: skip
             self.mean = nn.Conv2d(top, latent, 1)
             self.log_variance = nn.Conv2d(top, latent, 1)
             self.decoder = nn.Sequential(
                 nn.Conv2d(latent, top, 1), ACTIVATIONS[decoder_activation](),
-                *(Residual(top, top, "same", *up) for _ in range(blocks)),
-                *(Residual(o, i, "up", *up) for i, o in reversed(stages)),
+                *(ResidualBlock(top, top, "same", *up) for _ in range(blocks)),
+                *(ResidualBlock(o, i, "up", *up) for i, o in reversed(stages)),
                 nn.Conv2d(widths[0], in_channels, 3, 1, 1), nn.Sigmoid(),
             )  # fmt: skip
         _initialize(self, generator=generator)
 
-    def moments(self, x: Images) -> tuple[Codes, Codes]:
+    def moments(self, x: Images) -> tuple[LatentMaps, LatentMaps]:
         """Mean and log variance of the code of each image; the log variance is kept within +-10."""
         check_pictures(x)
         if x.shape[-1] % self.factor or x.shape[-2] % self.factor:
@@ -138,11 +138,11 @@ class ConvVAE(nn.Module):
         features = self.encoder(x)
         return self.mean(features), self.log_variance(features).clamp(-LOGVAR, LOGVAR)
 
-    def encode(self, x: Images) -> Codes:
+    def encode(self, x: Images) -> LatentMaps:
         """The mean code of each image."""
         return self.moments(x)[0]
 
-    def decode(self, z: Codes) -> Images:
+    def decode(self, z: LatentMaps) -> Images:
         """The image of each code, in (0, 1)."""
         return self.decoder(z)
 

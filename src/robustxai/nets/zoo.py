@@ -21,12 +21,12 @@ from torchvision.models import WeightsEnum
 from robustxai.checks import check_module
 from robustxai.nets.checkpoint import save_tensors
 from robustxai.nets.checksum import check_file
-from robustxai.nets.entry import DTYPES, Entry, WeightsError, ancestry, make
+from robustxai.nets.entry import DTYPES, WeightsError, ZooEntry, ancestry, make
 
 PACKAGE_WEIGHTS = Path(__file__).parent / "weights"
 
 
-def zoo(weights_dir: str | Path | None = None) -> dict[str, Entry]:
+def zoo(weights_dir: str | Path | None = None) -> dict[str, ZooEntry]:
     """All networks by name; `weights_dir` is a folder with a manifest.json (default: the ones shipped).
 
     Raises WeightsError when the folder has no readable manifest.
@@ -35,7 +35,7 @@ def zoo(weights_dir: str | Path | None = None) -> dict[str, Entry]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         files, nets = manifest["files"], manifest["nets"]
-        return {n: Entry(name=n, sha256=files[e["file"]]["sha256"], **e) for n, e in nets.items()}
+        return {n: ZooEntry(name=n, sha256=files[e["file"]]["sha256"], **e) for n, e in nets.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is not a readable weights manifest ({error})") from error
 
@@ -68,17 +68,17 @@ def pretrained(
         return remote.from_torchvision(name).float().to(map_location)
     entries = zoo(weights_dir)
     if isinstance(name, str) and name in entries:
-        return build(entries[name], entries, _folder(weights_dir)).to(map_location)
+        return rebuild(entries[name], entries, _folder(weights_dir)).to(map_location)
     if Path(name).is_dir() or (isinstance(name, str) and name.count("/") == 1):
         from robustxai.nets import remote
 
         return remote.from_diffusers(name, subfolder=subfolder).float().to(map_location)
     near = difflib.get_close_matches(str(name), entries, n=3, cutoff=0.4)
     hint = f"near: {', '.join(near)}" if near else f"known: {', '.join(sorted(entries)) or 'none'}"
-    raise ValueError(f"name {str(name)!r} is no network of the zoo; {hint}")
+    raise ValueError(f"name must be a network of the zoo, got {str(name)!r}; {hint}")
 
 
-def build(entry: Entry, entries: Mapping[str, Entry], folder: Path) -> nn.Module:
+def rebuild(entry: ZooEntry, entries: Mapping[str, ZooEntry], folder: Path) -> nn.Module:
     """The network of `entry` with its weights from `folder`, in eval mode on the CPU.
 
     Raises WeightsError, naming the file, when the file is missing or altered or does not fit.
@@ -92,7 +92,7 @@ def build(entry: Entry, entries: Mapping[str, Entry], folder: Path) -> nn.Module
     return module.eval()
 
 
-def stored_state(entry: Entry, entries: Mapping[str, Entry], folder: Path) -> dict[str, Tensor]:
+def stored_state(entry: ZooEntry, entries: Mapping[str, ZooEntry], folder: Path) -> dict[str, Tensor]:
     """All tensors of `entry` as float32 (integers as they are), its parent's first and its own over them."""
     state: dict[str, Tensor] = {}
     for one in reversed(ancestry(entry, entries)):
@@ -140,7 +140,7 @@ def difference(module: nn.Module, parent: nn.Module, *, dtype: str = "fp16") -> 
     """
     ours, theirs = module.state_dict(), parent.state_dict()
     if {k: v.shape for k, v in ours.items()} != {k: v.shape for k, v in theirs.items()}:
-        raise ValueError("parent must have the same tensors as the network; it has others")
+        raise ValueError("parent must have the same tensors as the network, got others")
     return {
         key: value
         for key, value in ours.items()
@@ -167,7 +167,7 @@ def as_stored(name: str, value: Tensor, dtype: str) -> Tensor:
         return value
     stored = value.to(DTYPES[dtype])
     if not stored.isfinite().all():
-        raise ValueError(f"tensor {name} has a number that is not finite as {dtype}")
+        raise ValueError(f"tensor {name} must be finite as {dtype}, got a number that is not")
     return stored
 
 

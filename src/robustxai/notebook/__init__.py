@@ -7,7 +7,7 @@ runs nothing.
 
 from robustxai.notebook.bootstrap import bootstrap_cell, insert_bootstrap, repository
 from robustxai.notebook.lint import Problem, lint
-from robustxai.notebook.writer import canonical, dumps, load, save
+from robustxai.notebook.writer import canonical, dumps, read_notebook, write_notebook
 
 __all__ = [
     "Problem",
@@ -16,7 +16,7 @@ __all__ = [
     "dumps",
     "insert_bootstrap",
     "lint",
-    "load",
+    "read_notebook",
     "repository",
-    "save",
+    "write_notebook",
 ]

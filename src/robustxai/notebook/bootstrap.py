@@ -13,7 +13,7 @@ from string import Template
 from typing import Any
 
 from robustxai import runtime
-from robustxai.notebook.writer import lines, text
+from robustxai.notebook.writer import stored_lines, text
 
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pyyaml": "yaml"}  # where they differ from the distribution's
 PLACEHOLDER = "OWNER"
@@ -66,7 +66,7 @@ $needed
 """)
 
 
-def project() -> tuple[str, str, list[str]]:
+def project_metadata() -> tuple[str, str, list[str]]:
     """Address, version and requirements of the project: from the checkout's pyproject, else from the
     installed copy.
     """
@@ -82,13 +82,13 @@ def project() -> tuple[str, str, list[str]]:
 
 def repository() -> str | None:
     """The address of the public repository, or None while it is not settled."""
-    address = project()[0]
+    address = project_metadata()[0]
     return None if f"/{PLACEHOLDER}/" in address else address
 
 
 def bootstrap_cell() -> str:
     """The source of the first cell."""
-    address, version, requirements = project()
+    address, version, requirements = project_metadata()
     needed = []
     for requirement in requirements:
         name = re.split(r"[\s<>=!~;\[]", requirement.lower())[0]
@@ -113,7 +113,7 @@ def insert_bootstrap(notebook: dict[str, Any]) -> dict[str, Any]:
         "execution_count": None,
         "metadata": {"tags": ["hide-cell"]},
         "outputs": [],
-        "source": lines(bootstrap_cell()),
+        "source": stored_lines(bootstrap_cell()),
     }
     if old:
         cells[old[0]] = cell | {"execution_count": cells[old[0]].get("execution_count")}

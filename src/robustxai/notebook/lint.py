@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from robustxai.notebook.bootstrap import bootstrap_cell
-from robustxai.notebook.writer import dumps, load, text
+from robustxai.notebook.writer import dumps, read_notebook, text
 
 ALT_WORDS = 8  # fewer do not describe a figure
 FUNCTION_LINES = 10  # longer ones belong in the package
@@ -42,7 +42,7 @@ def lint(path: Path | str) -> list[Problem]:
     """All problems of the notebook at `path`, in the order of its cells. Raises ValueError if it is no
     notebook.
     """
-    notebook = load(path)
+    notebook = read_notebook(path)
     found = [(0, message) for message in _whole(notebook, Path(path))]
     figure_names: set[str] = set()
     ran = 0

@@ -24,7 +24,7 @@ FOREIGN_TAGS = {"injected-parameters", "papermill-error-cell-tag"}  # cells that
 PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}  # what an image needs
 
 
-def load(path: Path | str) -> dict[str, Any]:
+def read_notebook(path: Path | str) -> dict[str, Any]:
     """The notebook at `path` as plain JSON. Raises ValueError when the file is not a notebook of format 4."""
     try:
         notebook = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -35,7 +35,7 @@ def load(path: Path | str) -> dict[str, Any]:
     return notebook
 
 
-def save(notebook: dict[str, Any], path: Path | str) -> bool:
+def write_notebook(notebook: dict[str, Any], path: Path | str) -> bool:
     """Write the canonical form, whole or not at all; False when the file already held exactly that."""
     file, text = Path(path), dumps(notebook)
     if file.is_file() and file.read_bytes() == text.encode():
@@ -61,7 +61,11 @@ def canonical(notebook: dict[str, Any]) -> dict[str, Any]:
     result, count = [], 0
     for cell in cells:
         source = text(cell.get("source", ""))
-        clean = {"cell_type": cell["cell_type"], "metadata": _cell_metadata(cell), "source": lines(source)}
+        clean = {
+            "cell_type": cell["cell_type"],
+            "metadata": _cell_metadata(cell),
+            "source": stored_lines(source),
+        }
         key = hashlib.sha256(f"{cell['cell_type']}\n{source}".encode()).hexdigest()[:12]
         seen[key] = seen.get(key, 0) + 1
         clean["id"] = key if seen[key] == 1 else f"{key}-{seen[key]}"
@@ -79,7 +83,7 @@ def text(value: str | list[str]) -> str:
     return value if isinstance(value, str) else "".join(value)
 
 
-def lines(value: str) -> list[str]:
+def stored_lines(value: str) -> list[str]:
     """A string as notebooks store it: a list of lines that keep their ends."""
     return value.splitlines(keepends=True)
 
@@ -110,7 +114,9 @@ def _outputs(outputs: list[dict[str, Any]], count: int | None) -> list[dict[str,
             result.append(clean | ({"execution_count": count} if kind == "execute_result" else {}))
     for output in result:
         if output["output_type"] == "stream":
-            output["text"] = lines(re.sub(r"[^\n]*\r(?!\n)", "", output["text"]))  # as a terminal shows it
+            output["text"] = stored_lines(
+                re.sub(r"[^\n]*\r(?!\n)", "", output["text"])
+            )  # as a terminal shows it
     return result
 
 
@@ -119,7 +125,7 @@ def _data(mime: str, value: Any) -> Any:
         return base64.b64encode(strip_png(base64.b64decode(text(value)))).decode("ascii")
     if mime.startswith("image/") and mime != "image/svg+xml":
         return "".join(text(value).split())
-    return lines(text(value)) if isinstance(value, str | list) else value
+    return stored_lines(text(value)) if isinstance(value, str | list) else value
 
 
 def _output_metadata(output: dict[str, Any]) -> dict[str, Any]:

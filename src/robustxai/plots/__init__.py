@@ -10,7 +10,7 @@ from robustxai.plots.charts import bars, lines
 from robustxai.plots.interactive import slider, slider_html
 from robustxai.plots.maps import maps_grid, maps_row, overlay
 from robustxai.plots.numbers import digest, interval, number
-from robustxai.plots.output import digest_line, show, table
+from robustxai.plots.output import digest_line, show, show_table
 from robustxai.plots.panels import pictures_and_bars
 from robustxai.plots.points import ranking, scatter
 from robustxai.plots.strips import strips
@@ -31,9 +31,9 @@ __all__ = [
     "ranking",
     "scatter",
     "show",
+    "show_table",
     "slider",
     "slider_html",
     "strips",
     "style",
-    "table",
 ]

@@ -101,7 +101,9 @@ def slider_html(
         )
         if len(markup) <= MAX_BYTES:
             return markup
-    raise ValueError(f"the slider {label!r} exceeds {MAX_BYTES} bytes: use fewer or smaller frames.")
+    raise ValueError(
+        f"the slider {label!r} must have at most {MAX_BYTES} bytes, got more: use smaller frames."
+    )
 
 
 def _frames(sources: list[str], readouts: list[str], captions: list[str], *, alt: str, size: tuple[int, int]):

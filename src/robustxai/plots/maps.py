@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from robustxai.plots.numbers import array
 from robustxai.plots.style import WIDTH, style
 
-SIZE = 168  # pixels of one drawn cell: small images are enlarged smoothly instead of showing blocks
+CELL_PIXELS = 168  # pixels of one drawn cell: small images are enlarged smoothly instead of showing blocks
 
 
 def _images(images: Any) -> torch.Tensor:
@@ -40,7 +40,7 @@ def _enlarge(x: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
 
 
 def _cell_size(x: torch.Tensor) -> tuple[int, int]:
-    scale = max(1.0, SIZE / max(x.shape[-2:]))
+    scale = max(1.0, CELL_PIXELS / max(x.shape[-2:]))
     return round(x.shape[-2] * scale), round(x.shape[-1] * scale)
 
 

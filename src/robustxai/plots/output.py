@@ -43,7 +43,7 @@ def digest_line(data: Any, *, label: str) -> str:
     return f"data behind {label}: " + "; ".join(f"{name} {digest(v)}".strip() for name, v in named.items())
 
 
-def table(rows: Sequence[Mapping[str, Any]], *, caption: str = "") -> None:
+def show_table(rows: Sequence[Mapping[str, Any]], *, caption: str = "") -> None:
     """Display rows as a table. Columns are the keys in order of appearance; the first one holds the row
     names.
 

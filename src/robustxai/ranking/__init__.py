@@ -6,14 +6,14 @@ from robustxai.attacks.budget import NORMS as NORMS
 # controls: changes of an attack's size that know nothing
 from robustxai.attacks.controls import RandomDirections
 
-# the base of gradient attacks
-from robustxai.attacks.descent import GradientAttack
-
 # attacks of Ghorbani et al.: top k, region, centre of mass
 from robustxai.attacks.ghorbani import MassCentreAttack, TargetRegionAttack, TopKAttack
 
 # how a prediction is kept
 from robustxai.attacks.keep_prediction import KEEP as KEEP
+
+# the base of gradient attacks
+from robustxai.attacks.map_attack import GradientAttack
 
 # what an attack found
 from robustxai.attacks.result import Attacked
@@ -37,13 +37,13 @@ from robustxai.explainers.integrated_gradients import IntegratedGradients
 from robustxai.nets.softplus import softplus_copy
 
 # guarantees: bounds on thickness, certified radius
-from robustxai.ranking.certified import Bounds, certified_radius, certified_ratio, thickness_bounds
+from robustxai.ranking.certified import ThicknessBounds, certified_radius, certified_ratio, thickness_bounds
 
 # small distance, other top k
 from robustxai.ranking.counterexample import Counterexample, lp_counterexample
 
 # the attacks of the paper
-from robustxai.ranking.er_attack import ERAttack, MSEAttack, RankingAttack
+from robustxai.ranking.er_attack import MSEAttack, RankingAttack
 
 # gaps between top and rest
 from robustxai.ranking.gaps import (
@@ -55,20 +55,20 @@ from robustxai.ranking.gaps import (
 )
 
 # tables: split, scaled, encoded
-from robustxai.ranking.prepared_table import Table, from_csv, prepare, table
+from robustxai.ranking.prepared_table import Table, from_csv, load_table, prepare
 
 # terms of the loss: R2ET and its rivals
 from robustxai.ranking.regularisers import (
     DIRECTIONS as DIRECTIONS,
+    LOSS_WEIGHTINGS as LOSS_WEIGHTINGS,
     R2ET,
     SSR,
-    WEIGHTINGS as WEIGHTINGS,
     AdversarialTraining,
-    Cache as Cache,
+    CachedBatch as CachedBatch,
     ExactHessian,
     FDHessian,
     Gap,
-    Objective as Objective,
+    RegularisedLoss as RegularisedLoss,
     Regulariser,
 )
 
@@ -77,7 +77,7 @@ from robustxai.ranking.removal import DecisionFlip, comp, dffot, suff
 
 # how stable a ranking is
 from robustxai.ranking.stability import (
-    Sensitivity,
+    SensitivityEstimates,
     attacked_precision,
     chance_level,
     precision_at_k,
@@ -99,8 +99,8 @@ from robustxai.ranking.steps_to_break import (
 from robustxai.ranking.study.settings import (
     SETTINGS as SETTINGS,
     Measured as Measured,
-    Row as Row,
     Setting as Setting,
+    SettingRow as SettingRow,
     evaluate as evaluate,
     measure as measure,
     prepared as prepared,
@@ -114,14 +114,23 @@ from robustxai.ranking.synthetic_table import adult_like
 from robustxai.ranking.thickness import kept_share as kept_share, thickness, topk_thickness
 
 # training
-from robustxai.ranking.training import Fitted as Fitted, fit
+from robustxai.ranking.training import Fitted as Fitted, fit_regularised
 
 # the paper's methods by name
 from robustxai.ranking.training_methods import METHODS, Method as Method, fine_tune
 
 # choice of weights on validation data
-from robustxai.ranking.weight_selection import Score as Score, Selection as Selection, select_weights
+from robustxai.ranking.weight_selection import (
+    Selection as Selection,
+    SelectionScore as SelectionScore,
+    select_weights,
+)
 from robustxai.scores.registry import SCORES as SCORES
+
+# names of earlier versions; ERAttack is the paper's
+Bounds, Cache, Objective, Sensitivity = ThicknessBounds, CachedBatch, RegularisedLoss, SensitivityEstimates
+ERAttack, Row, Score, WEIGHTINGS = RankingAttack, SettingRow, SelectionScore, LOSS_WEIGHTINGS
+fit, table = fit_regularised, load_table
 
 __all__ = [
     "METHODS",
@@ -129,10 +138,8 @@ __all__ = [
     "SSR",
     "AdversarialTraining",
     "Attacked",
-    "Bounds",
     "Counterexample",
     "DecisionFlip",
-    "ERAttack",
     "ExactHessian",
     "FDHessian",
     "Gap",
@@ -145,11 +152,12 @@ __all__ = [
     "RankingAttack",
     "Regulariser",
     "Saliency",
-    "Sensitivity",
+    "SensitivityEstimates",
     "SmoothGrad",
     "Table",
     "TargetMapAttack",
     "TargetRegionAttack",
+    "ThicknessBounds",
     "TopKAttack",
     "adult_like",
     "attacked_precision",
@@ -159,9 +167,10 @@ __all__ = [
     "comp",
     "dffot",
     "fine_tune",
-    "fit",
+    "fit_regularised",
     "from_csv",
     "iterations_to_break",
+    "load_table",
     "lp_counterexample",
     "precision_at_k",
     "prepare",
@@ -170,7 +179,6 @@ __all__ = [
     "sensitivity",
     "softplus_copy",
     "suff",
-    "table",
     "thickness",
     "thickness_bounds",
     "topk_thickness",

@@ -21,7 +21,7 @@ from robustxai.shapes import Explain, Inputs, PerSample, Target
 Pairs = Float[Tensor, "n top rest"]
 
 
-class Bounds(NamedTuple):
+class ThicknessBounds(NamedTuple):
     """`gap`: at the clean input; `lower` and `upper`: of the thickness. All (n,).
 
     >>> explain = lambda x, target: torch.stack((3 * x[:, 0], 2 * x[:, 1]), 1)
@@ -94,7 +94,7 @@ def thickness_bounds(
     form: str = "proved",
     draws: SupportsIndex = 64,
     generator: torch.Generator | None = None,
-) -> Bounds:
+) -> ThicknessBounds:
     """Bounds of the local thickness in the ball of radius eps, for one `pair` (i, j) or for the top `k`.
 
     form: 'proved' is |thickness - gap| <= (eps / 2) S_ij; 'centre' takes the slope at x only, exact to first order;
@@ -122,13 +122,13 @@ def thickness_bounds(
     gaps, slopes = pair_slopes(explain, x, t, first, second, within=eps, draws=n_draws, generator=generator)
     gap, reach = gaps.mean((1, 2)), eps / 2 * slopes.mean((1, 2))
     if form != "rows":
-        return Bounds(gap, gap - reach, gap + reach)
+        return ThicknessBounds(gap, gap - reach, gap + reach)
     features = torch.cat((first, second), 1)
     largest = score_rows(explain, x, t, features)[1].norm(dim=2)
     for u in ball_draws(x, eps, draws, generator=generator):
         largest = torch.maximum(largest, score_rows(explain, x + u, t, features)[1].norm(dim=2))
     a = first.shape[1]
-    return Bounds(gap, gap - reach, gap + eps * (largest[:, :a].mean(1) + largest[:, a:].mean(1)))
+    return ThicknessBounds(gap, gap - reach, gap + eps * (largest[:, :a].mean(1) + largest[:, a:].mean(1)))
 
 
 def certified_radius(

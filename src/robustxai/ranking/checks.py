@@ -29,7 +29,7 @@ def check_matrix(name: str, scores: object) -> Tensor:
     return flat
 
 
-def check_same(name: str, value: Tensor, other: str, like: Tensor) -> None:
+def check_like(name: str, value: Tensor, other: str, like: Tensor) -> None:
     """`value` has the shape of `like`, which sentences call `other`."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
         raise ValueError(

@@ -8,15 +8,13 @@ import math
 from typing import NamedTuple, SupportsFloat, SupportsIndex
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_count, check_k, check_number, check_positive, check_sequence
 from robustxai.ranking.checks import check_matrix
+from robustxai.ranking.gaps import ScoreRows
 from robustxai.ranking.stability import precision_at_k
 from robustxai.shapes import PerSample
-
-Maps = Float[Tensor, "n d"]
 
 
 class Counterexample(NamedTuple):
@@ -26,8 +24,8 @@ class Counterexample(NamedTuple):
     tensor([0.5000])
     """
 
-    close: Maps
-    far: Maps
+    close: ScoreRows
+    far: ScoreRows
     close_distance: PerSample
     far_distance: PerSample
     close_precision: PerSample
@@ -35,7 +33,7 @@ class Counterexample(NamedTuple):
 
 
 def lp_counterexample(
-    scores: Maps,
+    scores: ScoreRows,
     *,
     k: SupportsIndex,
     p: SupportsFloat = 2,
@@ -85,7 +83,7 @@ def lp_counterexample(
     )  # fmt: skip
 
 
-def exchanged(scores: Maps, order: Tensor, k: int, m: int) -> Maps:
+def exchanged(scores: ScoreRows, order: Tensor, k: int, m: int) -> ScoreRows:
     """The map with ranks k-m+1..k put just below, and ranks k+1..k+m just above, their common mean."""
     if m == 0:
         return scores.clone()

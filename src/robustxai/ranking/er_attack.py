@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from robustxai.attacks.budget import draw
-from robustxai.attacks.descent import GradientAttack, Objective
+from robustxai.attacks.descent import Objective
+from robustxai.attacks.map_attack import GradientAttack
 from robustxai.checks import check_count, check_name, check_positive, shown
 from robustxai.explainers.reduce import shares
 from robustxai.ranking.gaps import PAIRS, pair_weights
@@ -47,9 +48,6 @@ class RankingAttack(GradientAttack):
         weights = pair_weights(clean.flatten(1), k=self.k, pairs=self.pairs, n_pairs=self.n_pairs)
         read = shares if self.normalise else flat
         return lambda scores: (weights * read(scores)).sum(1)
-
-
-ERAttack = RankingAttack
 
 
 class MSEAttack(GradientAttack):

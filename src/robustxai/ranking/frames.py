@@ -39,7 +39,7 @@ def as_dataset(data: Any, *, label: Any = None, dtype: torch.dtype | None = None
     """
     if isinstance(data, Dataset):
         if label is not None:
-            raise ValueError("label must be None for a Dataset, which knows its classes")
+            raise ValueError(f"label must be None for a Dataset, which knows its classes, got {label!r}")
         return data if dtype is None else _cast(data, dtype)
     if _is_frame(data):
         names = _names(data)
@@ -50,7 +50,9 @@ def as_dataset(data: Any, *, label: Any = None, dtype: torch.dtype | None = None
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise ValueError(f"data must be a Dataset, a DataFrame or a pair (x, y), got {type(data).__name__}")
     if label is not None:
-        raise ValueError("label must be None for a pair (x, y), whose second part holds the classes")
+        raise ValueError(
+            f"label must be None for a pair (x, y), whose second part holds the classes, got {label!r}"
+        )
     x, y = data
     if _is_frame(x):
         return _dataset({str(name): _column(name, x[name]) for name in _names(x)}, y, "y", dtype)
@@ -87,7 +89,9 @@ def _array(x: Any) -> np.ndarray:
         found = np.asarray(x)
         return np.asarray(x, object) if found.dtype.kind in "USO" else found
     except ValueError as error:
-        raise ValueError("x must have the same number of values in every row") from error
+        raise ValueError(
+            "x must have the same number of values in every row, got rows that differ"
+        ) from error
 
 
 def _column(name: Any, values: Any) -> Column:

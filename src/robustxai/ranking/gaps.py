@@ -12,18 +12,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_count, check_k, check_name
-from robustxai.ranking.checks import check_matrix, check_same
+from robustxai.ranking.checks import check_like, check_matrix
 from robustxai.shapes import PerSample
 
 PAIRS = ("full", "near", "mm")
 """Which pairs (i in T, j in B) count; see `pair_weights`."""
 
-Scores = Float[Tensor, "n d"]
+ScoreRows = Float[Tensor, "n d"]
 
 
 def pair_weights(
-    reference: Scores, *, k: SupportsIndex, pairs: str = "full", n_pairs: SupportsIndex | None = None
-) -> Scores:
+    reference: ScoreRows, *, k: SupportsIndex, pairs: str = "full", n_pairs: SupportsIndex | None = None
+) -> ScoreRows:
     """Weights w (n, d) such that the sum of gaps over the pairs is (w * scores).sum(1) (spec 3.2, 3.4).
 
     The ranking of `reference` (n, d) says which features are T, the k largest, and B; it gets no gradient.
@@ -72,8 +72,8 @@ def pair_count(
 
 
 def pair_sum(
-    scores: Scores,
-    reference: Scores,
+    scores: ScoreRows,
+    reference: ScoreRows,
     *,
     k: SupportsIndex,
     pairs: str = "full",
@@ -88,13 +88,13 @@ def pair_sum(
     tensor([6.])
     """
     check_matrix("scores", scores)
-    check_same("reference", reference, "scores", scores)
+    check_like("reference", reference, "scores", scores)
     return (pair_weights(reference, k=k, pairs=pairs, n_pairs=n_pairs) * scores).sum(1)
 
 
 def pair_mean(
-    scores: Scores,
-    reference: Scores,
+    scores: ScoreRows,
+    reference: ScoreRows,
     *,
     k: SupportsIndex,
     pairs: str = "full",

@@ -17,8 +17,8 @@ MISSING = ("refuse", "drop", "impute")
 def whole(data: Dataset, missing: str) -> tuple[Dataset, str]:
     """The data set without the rows that have missing cells, and a sentence that says how many were dropped.
 
-    With 'impute' a table stays as it is, for `fill`. ValueError for missing cells that are to be refused, infinite
-    cells, images with missing values, and where no row is left.
+    With 'impute' a table stays as it is, for `fill_missing`. ValueError for missing cells that are to be refused,
+    infinite cells, images with missing values, and where no row is left.
     """
     if bool(data.x.isinf().any()):
         raise ValueError("data must be finite numbers, got infinite cells in " + _named(data, data.x.isinf()))
@@ -39,7 +39,7 @@ def whole(data: Dataset, missing: str) -> tuple[Dataset, str]:
     return data.subset(full.nonzero()[:, 0]), done
 
 
-def fill(data: Dataset, train: Tensor) -> tuple[Dataset, str]:
+def fill_missing(data: Dataset, train: Tensor) -> tuple[Dataset, str]:
     """Every missing cell of a table filled from the rows `train`, and a sentence that names the columns.
 
     A number gets the mean, a category the most frequent level, the first of several. ValueError for a column whose

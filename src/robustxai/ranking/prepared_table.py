@@ -20,13 +20,13 @@ from robustxai.checks import check_count, check_name
 from robustxai.data import Dataset, NotAvailable, load
 from robustxai.data.tabular import NA, columns, labels, sheet
 from robustxai.ranking.frames import as_dataset
-from robustxai.ranking.missing_cells import MISSING, fill, whole
+from robustxai.ranking.missing_cells import MISSING, fill_missing, whole
 from robustxai.ranking.synthetic_table import adult_like
 
 Part = tuple[Tensor, Tensor]
 SETS = ("synth", "breast_cancer", "digits", "adult", "bank_marketing", "compas", "mnist", "cifar10")
 NO_PROPERTY = ("fnlwgt",)
-"""Columns that `table` leaves out: a survey weight says nothing about the person."""
+"""Columns that `load_table` leaves out: a survey weight says nothing about the person."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def prepare(
         train, val, held = ((data.x[i], data.y[i]) for i in sides)
         return Table(data.name, train, val, held, data.classes, note=data.note, missing=done)
     if missing == "impute":
-        data, done = fill(data, sides[0])
+        data, done = fill_missing(data, sides[0])
     x, names, column, numeric = encode(data)
     is_number = torch.tensor(numeric, device=x.device)
     std, mean = torch.std_mean(x[sides[0]], 0, correction=0)
@@ -152,7 +152,7 @@ def prepare(
     )
 
 
-def table(
+def load_table(
     name: str, *, seed: SupportsIndex = 0, limit: SupportsIndex | None = None, fallback: bool = False
 ) -> Table:
     """A prepared set by name, one of `SETS`.
@@ -161,7 +161,7 @@ def table(
     survey weight. limit: at most so many rows, drawn once for all seeds. fallback: give `synth`, and say so in
     the note, where the set is not on this machine; otherwise NotAvailable is raised.
 
-    >>> table("breast_cancer")
+    >>> load_table("breast_cancer")
     Table(breast_cancer: 318 + 80 + 171 samples of 30, 2 classes)
     """
     check_name("name", name, SETS)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, SupportsIndex
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from robustxai.checks import as_target, check_batch, check_count
@@ -18,12 +18,11 @@ from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
 from robustxai.ranking.checks import check_scores
 from robustxai.scores.explained import scored
-from robustxai.shapes import Inputs, PerSample, Target
+from robustxai.shapes import Inputs, PerSample, Scores, Target
 
-SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
+REMOVED_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Shares of the features removed or kept; at least one feature each."""
 
-Scores = Float[Tensor, "n ..."]
 Baseline = float | int | Tensor
 
 
@@ -88,7 +87,7 @@ def comp(
     scores: Scores,
     target: Target = None,
     *,
-    shares: Sequence[float | int] = SHARES,
+    shares: Sequence[float | int] = REMOVED_SHARES,
     baseline: Baseline = 0.0,
 ) -> PerSample:
     """Comprehensiveness (ERASER): mean over shares q of p_c(x) - p_c(x without its top q), in [-1, 1]; high is good.
@@ -110,7 +109,7 @@ def suff(
     scores: Scores,
     target: Target = None,
     *,
-    shares: Sequence[float | int] = SHARES,
+    shares: Sequence[float | int] = REMOVED_SHARES,
     baseline: Baseline = 0.0,
 ) -> PerSample:
     """Sufficiency (ERASER): mean over shares q of p_c(x) - p_c(only the top q of x), in [-1, 1]; low is good.

@@ -7,11 +7,8 @@ with the pretrained network. Knows explainers only as callables explain(x, targe
 from typing import NamedTuple, SupportsFloat, SupportsIndex
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from robustxai.attacks.controls import RandomDirections
-from robustxai.attacks.following import Guide
 from robustxai.attacks.result import Attacked
 from robustxai.checks import check_batch, check_count, check_k, check_length, check_positive
 from robustxai.explainers.reduce import read
@@ -20,9 +17,7 @@ from robustxai.models import Network
 from robustxai.ranking.checks import check_scores
 from robustxai.ranking.er_attack import MSEAttack
 from robustxai.ranking.thickness import ball_draws, fixed_target
-from robustxai.shapes import Explain, Inputs, PerSample, Target
-
-Scores = Float[Tensor, "n ..."]
+from robustxai.shapes import Explain, Guide, Inputs, PerSample, Scores, Target
 
 
 def precision_at_k(a: Scores, b: Scores, k: SupportsIndex) -> PerSample:
@@ -111,7 +106,7 @@ def pretrained_overlap(
     return precision_at_k(read(explain)(x, t).detach(), read(pretrained)(x, t).detach(), k)
 
 
-class Sensitivity(NamedTuple):
+class SensitivityEstimates(NamedTuple):
     """The largest relative change of the explanation that was found, (n,): by chance, and by an optimiser.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
@@ -135,7 +130,7 @@ def sensitivity(
     steps: SupportsIndex = 20,
     guide: Guide | None = None,
     generator: torch.Generator | None = None,
-) -> Sensitivity:
+) -> SensitivityEstimates:
     """max ||I(x) - I(x + u)||_2 / ||I(x)||_2 over ||u||_2 <= eps (spec 8), searched in two ways.
 
     Random: the largest over `draws` points of the ball, which hardly ever finds the worst. Optimised: the MSE
@@ -159,4 +154,4 @@ def sensitivity(
     attack = MSEAttack(eps, steps=steps, jitter=min(1e-3, eps / 10))
     found = attack.perturb(model, x, t, explain=explain, guide=guide, generator=generator)
     optimised = (-found.loss).clamp_min(0).sqrt() / norm
-    return Sensitivity(far / norm, optimised.masked_fill(found.stuck, torch.nan))
+    return SensitivityEstimates(far / norm, optimised.masked_fill(found.stuck, torch.nan))

@@ -6,14 +6,15 @@ zero no direction does (a Pareto-critical point). No trajectory shorter than the
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple, SupportsFloat, SupportsIndex
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from robustxai.attacks.budget import per_sample, unit
 from robustxai.attacks.following import warn_unfollowed
+from robustxai.attacks.validation import check_perturb
 from robustxai.checks import (
     as_target,
     check_batch,
@@ -23,10 +24,10 @@ from robustxai.checks import (
     check_name,
     check_positive,
 )
-from robustxai.eval_mode import check_calm
 from robustxai.explainers.gradient import Saliency
 from robustxai.explainers.input_gradient import same_class
 from robustxai.explainers.reduce import read
+from robustxai.metrics.perturbation import derivative, per_sample, unit
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network, logits_of
 from robustxai.ranking.certified import score_rows
@@ -35,7 +36,7 @@ from robustxai.ranking.stability import precision_at_k
 from robustxai.ranking.thickness import ordered
 from robustxai.shapes import Explain, Inputs, PerSample, Target
 
-DIRECTIONS = ("sum", "common")
+BREAK_DIRECTIONS = ("sum", "common")
 
 
 class Break(NamedTuple):
@@ -147,40 +148,32 @@ def iterations_to_break(
     direction: 'sum' follows the gradient of the sum of all gaps; 'common' lowers together the gaps of the `n_pairs`
     smallest of the clean top k against the `n_pairs` largest of the rest (n_pairs^2 gaps, n_pairs at most 3). A step
     that flips the prediction is undone and the sample's step halved. `step` sets the resolution: choose it well below
-    the distances of interest. UserWarning where explain has no graph to x. 9 parameters, as both
-    directions of the paper are there. Raises ValueError for bad inputs, k, step, direction.
+    the distances of interest. UserWarning where explain has no graph to x; ValueError for arguments out of range.
+    9 parameters, as both directions of the paper are there.
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
     >>> iterations_to_break(net, torch.zeros(3, 6), k=2, step=0.1, max_steps=5).iterations.shape
     torch.Size([3])
     """
-    check_batch("x", x)
-    check_calm("model", model)
-    check_name("direction", direction, DIRECTIONS)
-    step, max_steps = check_positive("step", step), check_count("max_steps", max_steps)
+    check_perturb(model, x, None)
+    check_name("direction", direction, BREAK_DIRECTIONS)
+    size, max_steps = check_positive("step", step), check_count("max_steps", max_steps)
     explain = Saliency(model) if explain is None else explain  # pyright: ignore[reportArgumentType]
-    scores = read(explain)
-    linked = direction == "common"  # which refuses what has no graph
+    scores, linked = read(explain), False
     with torch.inference_mode(False):
         x = x.detach().clone()
         with torch.no_grad():
-            logits = logits_of(model, x)
-            t, label = as_target(target, logits), predicted(logits)
+            t, label = as_target(target, logits := logits_of(model, x)), predicted(logits)
             clean = scores(x, t).flatten(1)
         k = check_k(k, clean.shape[1])
-        weights = pair_weights(clean, k=k)
-        first, second = _border_pairs(clean, k, min(check_count("n_pairs", n_pairs), k, clean.shape[1] - k))
-        size = x.new_full((len(x),), step)
+        gaps = _sum_of_gaps if direction == "sum" else _all_gaps
+        pull = gaps(explain, t, clean, k, check_count("n_pairs", n_pairs))
+        size = x.new_full((len(x),), size)
         length, iterations = torch.zeros_like(size), torch.zeros_like(t)
         broken, stuck = torch.zeros_like(t, dtype=torch.bool), ~ordered(clean)
         for _ in range(max_steps):
-            if direction == "sum":
-                pull = _pull(scores, x, t, weights)
-                linked = linked or pull is not None
-                d = torch.zeros_like(x) if pull is None else -pull
-            else:
-                d = common_descent(explain, x, t, first, second)
-            d = torch.where(torch.isfinite(d), d, 0)
+            d, has_graph = pull(x)
+            linked = linked or has_graph
             stuck = stuck | (~broken & (d == 0).flatten(1).all(1))
             going = ~broken & ~stuck
             if not going.any():
@@ -218,16 +211,28 @@ def iteration_bound(radius: Float[Tensor, " n"], step: SupportsFloat) -> Int[Ten
     return torch.tensor([math.ceil(r / step - 1e-9) for r in radius.tolist()], device=radius.device)
 
 
-def _border_pairs(clean: Tensor, k: int, m: int) -> tuple[Tensor, Tensor]:
-    """Features of the m^2 pairs between ranks k-m+1..k and k+1..k+m, two tensors (n, m^2)."""
+Pull = Callable[[Tensor], tuple[Tensor, bool]]
+"""From inputs to the direction that lowers the gaps, zero where none does, and whether it has a graph at all."""
+
+
+def _sum_of_gaps(explain: Explain, t: Tensor, clean: Tensor, k: int, n_pairs: int) -> Pull:
+    scores, weights = read(explain), pair_weights(clean, k=k)
+
+    def pull(x: Tensor) -> tuple[Tensor, bool]:
+        found = derivative(lambda v: (scores(v, t).flatten(1) * weights).sum(1), x)
+        return -found.gradient, found.linked
+
+    return pull
+
+
+def _all_gaps(explain: Explain, t: Tensor, clean: Tensor, k: int, n_pairs: int) -> Pull:
+    """Of the m^2 pairs between ranks k-m+1..k and k+1..k+m, m = n_pairs or as many as there are."""
+    m = min(n_pairs, k, clean.shape[1] - k)
     order = clean.topk(k + m).indices
-    top, rest = order[:, k - m : k], order[:, k:]
-    return top.repeat_interleave(m, 1), rest.repeat(1, m)
+    pairs = order[:, k - m : k].repeat_interleave(m, 1), order[:, k:].repeat(1, m)
 
+    def pull(x: Tensor) -> tuple[Tensor, bool]:
+        d = common_descent(explain, x, t, *pairs)  # refuses what has no graph
+        return torch.where(torch.isfinite(d), d, 0), True
 
-def _pull(explain: Explain, x: Tensor, t: Tensor, weights: Tensor) -> Tensor | None:
-    """Gradient of the weighted sum of scores; None where they have no graph to x."""
-    with torch.enable_grad():
-        v = x.detach().requires_grad_()
-        total = (explain(v, t).flatten(1) * weights).sum()
-        return torch.autograd.grad(total, v, allow_unused=True)[0] if total.requires_grad else None
+    return pull

@@ -24,7 +24,7 @@ from robustxai.checks import (
 from robustxai.eval_mode import check_calm
 from robustxai.explainers.reduce import read
 from robustxai.models import logits_of
-from robustxai.ranking.checks import check_classes, check_features, check_matrix, check_same
+from robustxai.ranking.checks import check_classes, check_features, check_like, check_matrix
 from robustxai.ranking.gaps import pair_mean
 from robustxai.shapes import Explain, Inputs, PerSample, Target
 
@@ -135,7 +135,7 @@ def kept_share(
     tensor([0.5000])
     """
     d = check_matrix("scores", scores).shape[1]
-    check_same("reference", reference, "scores", scores)
+    check_like("reference", reference, "scores", scores)
     k = check_k(k, d)
     order = reference.argsort(dim=1, descending=True, stable=True)
     top, rest = scores.gather(1, order[:, :k]), scores.gather(1, order[:, k:]).sort(1).values

@@ -1,4 +1,4 @@
-"""`fit`: fine-tune a classifier so that its explanations hold, with any list of regularisers.
+"""`fit_regularised`: fine-tune a classifier so that its explanations hold, with any list of regularisers.
 
 Everything runs through the one training loop of `robustxai.nets`. Batch norm and dropout stay in eval mode, so that
 a sample's input gradient does not depend on its batch (P7). Knows regularisers only as terms of a loss.
@@ -21,7 +21,7 @@ from robustxai.models import logits_of
 from robustxai.nets.training import TrainingOptions
 from robustxai.options import merged, says_options
 from robustxai.ranking.prepared_table import Part, Table
-from robustxai.ranking.regularisers.base import Objective, Regulariser
+from robustxai.ranking.regularisers.base import RegularisedLoss, Regulariser
 
 RESERVED = ("loss", "train_mode", "on_epoch", "ema")
 FINE_TUNING = nets.Training(
@@ -49,7 +49,7 @@ class Fitted:
 
 
 @says_options(nets.Training, FINE_TUNING, without=RESERVED)
-def fit(
+def fit_regularised(
     model: nn.Module,
     data: Table | Dataset | Part,
     regularisers: Sequence[Regulariser] = (),
@@ -73,14 +73,14 @@ def fit(
     >>> from robustxai.nets import MLP
     >>> from robustxai.ranking import R2ET, adult_like, prepare
     >>> data = prepare(adult_like(200))
-    >>> len(fit(MLP(data.d, 2), data, [R2ET(4, 1.0)], epochs=2).history.accuracy)
+    >>> len(fit_regularised(MLP(data.d, 2), data, [R2ET(4, 1.0)], epochs=2).history.accuracy)
     2
     """
     how = merged(nets.Training, how, options)
     wrong = next((name for name in RESERVED if getattr(how, name) != getattr(FINE_TUNING, name)), None)
     if wrong is not None:
         raise ValueError(
-            f"options must be arguments of robustxai.nets.fit that fit does not set itself, got {wrong}"
+            f"options must be arguments of robustxai.nets.fit that fit_regularised does not set itself, got {wrong}"
         )
     x, y, held = _parts(data, how.validation)
     if gate is not None and (held is None or not 0 <= gate <= 1):
@@ -90,7 +90,7 @@ def fit(
     check_module("model", model)
     model.eval()
     _check_data(model, x, y)
-    objective = Objective(regularisers)
+    objective = RegularisedLoss(regularisers)
     objective.check(model, x[:64], y[:64])
     kept: list[int] = []
     good = deepcopy(model.state_dict()) if gate is not None else {}

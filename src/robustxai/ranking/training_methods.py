@@ -6,7 +6,7 @@ All start from the same pretrained network and get the same budget (spec 5, 9.1)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,9 +25,9 @@ from robustxai.ranking.regularisers import (
     Gap,
     Regulariser,
 )
-from robustxai.ranking.training import Fitted, fit
+from robustxai.ranking.training import Fitted, fit_regularised
+from robustxai.ranking.weight_selection import Options
 
-Options = Mapping[str, float | int]
 WEIGHTS = (0.01, 0.1, 1.0, 10.0)
 """Weights tried for every term; the released grid is from 0.001 to 100 in the same steps."""
 FINER = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -143,8 +143,8 @@ def fine_tune(
 ) -> tuple[nn.Module, Fitted | None]:
     """A fine-tuned copy of `pretrained` by a method's name, and how it went (None for "Pretrained").
 
-    k: size of the top set. options: over the method's own. training: arguments of `fit`, the same for all methods
-    of a comparison.
+    k: size of the top set. options: over the method's own. training: arguments of `fit_regularised`, the same for
+    all methods of a comparison.
 
     >>> from robustxai.nets import MLP
     >>> from robustxai.ranking import adult_like, prepare
@@ -162,4 +162,4 @@ def fine_tune(
     model = with_softplus(pretrained, chosen["beta"]) if "beta" in chosen else deepcopy(pretrained)
     if "weight_decay" in chosen:
         training["weight_decay"] = float(chosen["weight_decay"])
-    return model, fit(model, data, method.regularisers(k, options), **training)
+    return model, fit_regularised(model, data, method.regularisers(k, options), **training)

@@ -15,10 +15,10 @@ from robustxai.checks import check_callable, check_count
 Options = Mapping[str, float | int]
 
 
-class Score(NamedTuple):
+class SelectionScore(NamedTuple):
     """Accuracy and robustness (P@k) on validation data, both in [0, 1], higher is better.
 
-    >>> Score(0.9, 0.8).robustness
+    >>> SelectionScore(0.9, 0.8).robustness
     0.8
     """
 
@@ -28,21 +28,21 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Selection:
-    """`options`: the winner. `scores`: (options, mean Score over seeds) of all candidates in the order tried.
+    """`options`: the winner. `scores`: (options, mean score over seeds) of all candidates in the order tried.
     `within`: whether the winner is within the tolerance; if no candidate is, the most accurate wins.
 
-    >>> select_weights([{"lam": 1.0}], lambda options, seed: Score(0.7, 0.9), reference=0.9).within
+    >>> select_weights([{"lam": 1.0}], lambda options, seed: SelectionScore(0.7, 0.9), reference=0.9).within
     False
     """
 
     options: Options
-    scores: tuple[tuple[Options, Score], ...]
+    scores: tuple[tuple[Options, SelectionScore], ...]
     within: bool
 
 
 def select_weights(
     candidates: Sequence[Options],
-    measure: Callable[[Options, int], Score],
+    measure: Callable[[Options, int], SelectionScore],
     *,
     reference: float,
     tolerance: float = 0.015,
@@ -50,12 +50,12 @@ def select_weights(
 ) -> Selection:
     """The candidate with the highest mean robustness among those at least `reference - tolerance` accurate.
 
-    measure: (options, seed) -> `Score` on validation data, called once for each seed in range(seeds). reference:
-    validation accuracy of the plain network in [0, 1]. Equal robustness: the more accurate, then the earlier. A
-    robustness that is nan (an attack without a gradient, P1) never wins. Raises ValueError without candidates, and
-    where all accuracies are nan.
+    measure: (options, seed) -> `SelectionScore` on validation data, called once for each seed in range(seeds).
+    reference: validation accuracy of the plain network in [0, 1]. Equal robustness: the more accurate, then
+    the earlier. A robustness that is nan (an attack without a gradient, P1) never wins. Raises ValueError without
+    candidates, and where all accuracies are nan.
 
-    >>> scores = {1: Score(0.90, 0.8), 2: Score(0.89, 0.9), 3: Score(0.70, 1.0)}
+    >>> scores = {1: SelectionScore(0.90, 0.8), 2: SelectionScore(0.89, 0.9), 3: SelectionScore(0.70, 1.0)}
     >>> select_weights([{"lam": w} for w in scores], lambda o, seed: scores[o["lam"]], reference=0.9).options
     {'lam': 2}
     """
@@ -73,7 +73,9 @@ def select_weights(
     scores = []
     for options in candidates:
         found = [measure(options, seed) for seed in range(seeds)]
-        scores.append((options, Score(*(sum(column) / seeds for column in zip(*found, strict=True)))))
+        scores.append(
+            (options, SelectionScore(*(sum(column) / seeds for column in zip(*found, strict=True))))
+        )
     # nan compares false with everything
     fit = [i for i, (_, s) in enumerate(scores) if s.accuracy >= reference - tolerance and s.robustness >= 0]
     if all(isnan(s.accuracy) for _, s in scores):

@@ -8,17 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from robustxai.ace.checks import check_pair, classify, given_class
+from robustxai.ace.checks import GivenTarget, check_image_pair, classify, given_class
 from robustxai.eval_mode import check_calm
 from robustxai.metrics.maps import order
 from robustxai.models import Network
 from robustxai.scores.explained import two_columns
 from robustxai.shapes import Images
 
-Target = int | Int[Tensor, " n"]
 CHUNKS = 50
 
 
@@ -41,7 +40,9 @@ class Transition:
 
 
 @torch.no_grad()
-def cout(classifier: Network, x: Images, image: Images, original: Target, target: Target) -> Transition:
+def cout(
+    classifier: Network, x: Images, image: Images, original: GivenTarget, target: GivenTarget
+) -> Transition:
     """Area under P(target) minus area under P(original) while pixels of `image` replace those of `x`.
 
     Pixels go by the sum of |image - x| over channels, descending, ties in raster order, in chunks of
@@ -54,7 +55,7 @@ def cout(classifier: Network, x: Images, image: Images, original: Target, target
     >>> cout(always, torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), torch.tensor([0]), torch.tensor([1])).score
     tensor([1.])
     """
-    check_pair(x, image)
+    check_image_pair(x, image)
     check_calm("classifier", classifier)
     n, _, height, width = x.shape
     pixels = height * width

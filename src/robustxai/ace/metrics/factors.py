@@ -8,7 +8,7 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from robustxai.ace.checks import check_flags, check_pair
+from robustxai.ace.checks import check_flags, check_image_pair
 from robustxai.ace.metrics.flips import logits_in_parts
 from robustxai.models import Network
 from robustxai.shapes import Images
@@ -34,7 +34,7 @@ def factor_shift(
     reader: Network, x: Images, image: Images, *, batch_size: int = 256
 ) -> Float[Tensor, "n factor"]:
     """How far each factor is read to have moved, in half ranges: 2 is from one end to the other."""
-    check_pair(x, image)
+    check_image_pair(x, image)
     return _read(reader, image, batch_size) - _read(reader, x, batch_size)
 
 

@@ -13,14 +13,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from robustxai.ace.checks import check_pair, classify, given_class
+from robustxai.ace.checks import GivenTarget, check_image_pair, classify, given_class
 from robustxai.checks import check_count, check_images
 from robustxai.eval_mode import check_calm
 from robustxai.metrics.predictions import predicted
 from robustxai.models import Network
 from robustxai.shapes import Images
 
-Target = int | Int[Tensor, " n"]
 PURIFIED_DRAWS = 8
 
 
@@ -40,7 +39,9 @@ def classes(classifier: Network, x: Images, *, batch_size: int = 256) -> Int[Ten
     return predicted(logits_in_parts(classifier, x, batch_size))
 
 
-def flips(classifier: Network, image: Images, target: Target, *, batch_size: int = 256) -> Bool[Tensor, " n"]:
+def flips(
+    classifier: Network, image: Images, target: GivenTarget, *, batch_size: int = 256
+) -> Bool[Tensor, " n"]:
     """Whether the classifier sees the target; its mean over counterfactuals is the flip rate FR.
 
     >>> flips(lambda x: x.mean((1, 2, 3)) - 0.5, torch.ones(1, 1, 2, 2), torch.tensor([1]))
@@ -51,13 +52,13 @@ def flips(classifier: Network, image: Images, target: Target, *, batch_size: int
 
 
 def transfer_flips(
-    oracle: Network, x: Images, image: Images, target: Target, *, batch_size: int = 256
+    oracle: Network, x: Images, image: Images, target: GivenTarget, *, batch_size: int = 256
 ) -> Float[Tensor, " n"]:
     """1 where another classifier sees the target in the counterfactual too, 0 where it does not (spec 9.3, E1).
 
     NaN where it sees the target in the clean image already: nothing is left to flip.
     """
-    check_pair(x, image)
+    check_image_pair(x, image)
     flipped = flips(oracle, image, target, batch_size=batch_size).to(image.dtype)
     return flipped.masked_fill(flips(oracle, x, target, batch_size=batch_size), torch.nan)
 
@@ -67,7 +68,7 @@ def purified_flips(
     classifier: Network,
     filter: Callable[..., Images],
     image: Images,
-    target: Target,
+    target: GivenTarget,
     *,
     draws: int = PURIFIED_DRAWS,
     seed: int = 1_000_003,

@@ -13,16 +13,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from robustxai.ace.checks import check_pair
+from robustxai.ace.checks import check_image_pair
 from robustxai.capture import observed
 from robustxai.checks import check_count, check_images, check_number
 from robustxai.eval_mode import check_calm
 from robustxai.metrics.similarity import cosine
 from robustxai.metrics.statistics import Mean, mean_ignoring_nan
 from robustxai.models import find_head, is_logits, logits_of
-from robustxai.shapes import Images
+from robustxai.shapes import Images, OtherImages
 
-Others = Float[Tensor, "m channel height width"]
 IDENTITY = 0.5
 REPEATS = 10
 
@@ -81,7 +80,7 @@ def similarity(features: Features, x: Images, image: Images) -> Float[Tensor, " 
 
     NaN where the network sees nothing, that is, where all features are 0. Raises ValueError for other shapes.
     """
-    check_pair(x, image)
+    check_image_pair(x, image)
     return cosine(features(x), features(image))
 
 
@@ -95,11 +94,13 @@ def same_identity(
     threshold = check_number("threshold", threshold, low=-1.0, high=1.0)
     found = similarity(features, x, image)
     if none := int(found.isnan().sum()):
-        raise ValueError(f"features must not all be 0 in an image, and are in {none} of {len(x)} pairs")
+        raise ValueError(
+            f"features must not all be 0 in an image, got such images in {none} of {len(x)} pairs"
+        )
     return found > threshold
 
 
-def frechet(features: Features, real: Images, fake: Others) -> float:
+def frechet(features: Features, real: Images, fake: OtherImages) -> float:
     """Frechet distance between the features of two sets of images, each of 2 or more: FID with this network.
 
     |mean difference|^2 + trace(A + B - 2 (A B)^(1/2)) with covariances A and B. Low is good; it is biased upwards for
@@ -132,7 +133,7 @@ class _Given(nn.Module):
 def split_frechet(
     features: Features,
     x: Images,
-    image: Others,
+    image: OtherImages,
     *,
     repeats: int = REPEATS,
     generator: torch.Generator | None = None,

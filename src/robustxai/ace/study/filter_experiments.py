@@ -19,7 +19,7 @@ from robustxai.ace.ace import ACE
 from robustxai.ace.attacks import Watch
 from robustxai.ace.counterfactual import Counterfactual
 from robustxai.ace.diffusion_filter import DiffusionFilter
-from robustxai.ace.image_noise import draw, image_generators
+from robustxai.ace.image_noise import draw_noise, image_generators
 from robustxai.ace.metrics.flips import classes
 from robustxai.ace.refinement import change_mask, refine
 from robustxai.ace.study.measures import Judges, measured
@@ -45,7 +45,7 @@ def at_level(filter: DiffusionFilter, level: int, tau: int = TAU) -> DiffusionFi
     return filter.with_(timesteps=tuple(sorted(steps)))
 
 
-def explained(
+def explained_parts(
     judges: Judges,
     x: Images,
     *,
@@ -88,8 +88,8 @@ def with_and_without(
     one with it, see `ACE.explain`.
     """  # fmt: skip
     filter = judges.filter if filter is None else filter
-    plain = explained(judges, x, filter=None, seed=seed, **options)
-    found = explained(judges, x, filter=filter, seed=seed, mode=mode, watch=watch, **options)
+    plain = explained_parts(judges, x, filter=None, seed=seed, **options)
+    found = explained_parts(judges, x, filter=filter, seed=seed, mode=mode, watch=watch, **options)
     rows = {"no filter": measured(judges, x, plain.image, plain.prediction, plain.target)}
     return rows | stages(judges, found), {"no filter": plain, "filtered": found}
 
@@ -125,7 +125,7 @@ def noise_sweep(
     for level in levels:
         filter, name = at_level(judges.filter, level, tau), str(level)
         if name not in results:
-            results[name] = explained(judges, x, filter=filter if level else None, seed=seed, **options)
+            results[name] = explained_parts(judges, x, filter=filter if level else None, seed=seed, **options)
         found = results[name]
         rows[name] = bare_filter(judges, x, filter, seed=seed + 1) | measured(
             judges, x, found.pre, found.prediction, found.target, purified=purified, cout=False
@@ -149,7 +149,7 @@ def refinement(
     """  # fmt: skip
     x, pre = found.x, found.pre
     generators = image_generators(x, seed)
-    noise, known = (draw(x, generators, filter.tau) for _ in range(2))
+    noise, known = (draw_noise(x, generators, filter.tau) for _ in range(2))
     rows = {"pre": measured(judges, x, pre, found.prediction, found.target, purified=purified)}
     rows["pre"]["edited"] = (pre != x).any(1).flatten(1).to(x.dtype).mean(1)
     for u in thresholds:
@@ -176,6 +176,6 @@ def distances(
         for lam in lams:
             name = f"{distance} {lam:g}" if distance != "none" else distance
             setting: dict[str, Any] = dict(seed=seed, distance=distance, lam=lam, **options)
-            found = known[name] if name in known else explained(judges, x, filter=filter, **setting)
+            found = known[name] if name in known else explained_parts(judges, x, filter=filter, **setting)
             rows[name] = changed(judges, found)
     return rows

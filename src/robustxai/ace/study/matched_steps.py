@@ -12,7 +12,7 @@ from typing import Any
 from robustxai.ace import metrics as M
 from robustxai.ace.attacks import ATTACKS, PGD, Attack
 from robustxai.ace.diffusion_filter import DiffusionFilter
-from robustxai.ace.study.filter_experiments import NOTHING, Known, changed, explained
+from robustxai.ace.study.filter_experiments import NOTHING, Known, changed, explained_parts
 from robustxai.ace.study.measures import Judges
 from robustxai.records import Rows
 from robustxai.shapes import Images
@@ -38,7 +38,7 @@ def attacks(
     rows: Rows = {}
     few, results = x[:probe], dict(known)
     if "pgd" not in results:
-        results["pgd"] = explained(judges, x, filter=filter, attack=pgd, **options)
+        results["pgd"] = explained_parts(judges, x, filter=filter, attack=pgd, **options)
     goal = float(M.mean_change(few, results["pgd"].pre[:probe]).mean())
     used: dict[str, Attack] = {"pgd": pgd}
     settings: dict[str, Any] = dict(
@@ -48,7 +48,7 @@ def attacks(
         tried = matched(judges, few, filter, ATTACKS[name](**settings), goal, rounds=rounds, **options)
         used[name] = replace(tried, route=pgd.route)
     for name, attack in used.items():
-        found = results.get(name) or explained(judges, x, filter=filter, attack=attack, **options)
+        found = results.get(name) or explained_parts(judges, x, filter=filter, attack=attack, **options)
         rows[name] = changed(judges, found)
     return rows, used
 
@@ -74,7 +74,7 @@ def matched(
     step, last = (low * high) ** 0.5, None
     for _ in range(rounds):
         tried = replace(attack, step=step)
-        found = explained(judges, x, filter=filter, attack=tried, **options)
+        found = explained_parts(judges, x, filter=filter, attack=tried, **options)
         change = max(float(M.mean_change(x, found.pre).mean()), 1e-12)
         off = math.log(goal / change)
         if abs(off) < gap:

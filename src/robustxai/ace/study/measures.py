@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from robustxai.ace import metrics as M
+from robustxai.ace.checks import GivenTarget
 from robustxai.ace.diffusion_filter import DiffusionFilter
 from robustxai.ace.metrics.flips import PURIFIED_DRAWS
 from robustxai.shapes import Images
 
-Target = Int[Tensor, " n"]
 TOUCHED = 0.5 / 255
 
 
@@ -39,8 +39,8 @@ def measured(
     judges: Judges,
     x: Images,
     image: Images,
-    original: Target,
-    target: Target,
+    original: GivenTarget,
+    target: GivenTarget,
     *,
     purified: bool = True,
     cout: bool = True,

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from robustxai.ace.study.denoiser_training import denoising_error, train_denoiser
 from robustxai.data import load
 from robustxai.metrics import box_masks
-from robustxai.nets import CompactResNet, CompactVGG, RandomShift, accuracy, fit
+from robustxai.nets import CompactResNet, CompactVGG, RandomShift, accuracy_of, fit
 from robustxai.nets.recipes import Job, Net
 from robustxai.nets.zoo import round_weights
 
@@ -107,7 +107,7 @@ def build(job: Job, name: str, *, limit: int | None = None) -> Sequence[Net]:
             progress=job.progress and f"{name}: {kind}",
         )  # fmt: skip
         round_weights(model)
-        metrics = {"test_accuracy": round(accuracy(model, test, labels), 4)}
+        metrics = {"test_accuracy": round(accuracy_of(model, test, labels), 4)}
         nets.append(Net(f"ace-{kind}-{name}-s{job.seed}", model, dataset.format(int(rows.sum())), metrics))
     return nets
 

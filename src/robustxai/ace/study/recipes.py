@@ -20,7 +20,7 @@ from robustxai.ace.study.faces import CONFOUNDER, CORRELATION, IMAGES, SIZE, fac
 from robustxai.ace.study.photographs import build as build_photographs
 from robustxai.data.scenes import Scenes
 from robustxai.data.scenes.portraits_factors import FACTORS
-from robustxai.nets import CompactResNet, CompactVGG, RandomShift, accuracy, fit
+from robustxai.nets import CompactResNet, CompactVGG, RandomShift, accuracy_of, fit
 from robustxai.nets.recipes import Job, Net, Recipe
 from robustxai.nets.zoo import round_weights
 
@@ -107,8 +107,8 @@ def build_classifiers(job: Job, *, n: int | None = None, epochs: int = CLASSIFIE
         rounds = min(ORACLE_EPOCHS, 2 * epochs) if kind == "oracle" else epochs
         model = train_classifier(fresh[kind], scenes, job, stage=kind, epochs=rounds)
         metrics = {
-            "test_accuracy": accuracy(model, x, y),
-            f"{CONFOUNDER}_agreement": accuracy(model, x, wears),
+            "test_accuracy": accuracy_of(model, x, y),
+            f"{CONFOUNDER}_agreement": accuracy_of(model, x, wears),
         }
         nets.append(_net(kind, job.seed, model, scenes, {k: round(v, 4) for k, v in metrics.items()}))
     if job.seed == SEEDS[0]:

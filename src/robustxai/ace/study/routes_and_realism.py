@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from robustxai.ace import metrics as M
 from robustxai.ace.counterfactual import Counterfactual
 from robustxai.ace.diffusion_filter import DiffusionFilter
-from robustxai.ace.filter_gradients import ROUTES, class_gradient, cosine, passes
+from robustxai.ace.filter_gradients import ROUTES, class_gradient, gradient_cosine, passes
 from robustxai.ace.study.faces import CONFOUNDER, edit_region
-from robustxai.ace.study.filter_experiments import NOTHING, Known, changed, explained, with_and_without
+from robustxai.ace.study.filter_experiments import NOTHING, Known, changed, explained_parts, with_and_without
 from robustxai.ace.study.measures import Judges, measured, of_set
 from robustxai.data.scenes import Scenes
 from robustxai.metrics import energy_inside
@@ -26,7 +26,7 @@ from robustxai.records import Rows
 from robustxai.shapes import Images
 
 
-def routes(
+def gradient_routes(
     judges: Judges,
     x: Images,
     filter: DiffusionFilter,
@@ -42,7 +42,7 @@ def routes(
     rows: Rows = {}
     for route in ROUTES:
         setting: dict[str, Any] = dict(seed=seed, route=route, **options)
-        found = known[route] if route in known else explained(judges, x, filter=filter, **setting)
+        found = known[route] if route in known else explained_parts(judges, x, filter=filter, **setting)
         noise = filter.noise(x, seed)
         full, other = (
             class_gradient(judges.classifier, filter, x, found.target, noise, route=r)[0]
@@ -52,7 +52,11 @@ def routes(
         forwards, backwards = (
             torch.full((len(x),), float(k), device=x.device) for k in passes(filter, route)
         )
-        rows[route] = row | {"cosine": cosine(full, other), "forwards": forwards, "backwards": backwards}
+        rows[route] = row | {
+            "cosine": gradient_cosine(full, other),
+            "forwards": forwards,
+            "backwards": backwards,
+        }
     return rows
 
 
@@ -83,7 +87,7 @@ def modes(
         mode, used = ways[name]
         start = time.process_time()
         setting: dict[str, Any] = dict(seed=seed, mode=mode, **options)
-        found = known[name] if name in known else explained(judges, x, filter=used, **setting)
+        found = known[name] if name in known else explained_parts(judges, x, filter=used, **setting)
         seconds = float("nan") if name in known else (time.process_time() - start) / len(x)
         row = measured(judges, x, found.image, found.prediction, found.target, purified=False)
         rows[name] = row | {
@@ -114,7 +118,7 @@ def realism(
     floor = {"flip": float("nan"), "fid": M.frechet(judges.features, x, others)}
     rows = {"other images": floor | {"sfid": float("nan"), "cd": float("nan")}}
     for name, used, mode in (("no filter", None, "strict"), ("ACE-fast", filter, "fast")):
-        found = explained(judges, x, filter=used, seed=seed, mode=mode, **options)
+        found = explained_parts(judges, x, filter=used, seed=seed, mode=mode, **options)
         values = of_set(judges, x, found.image, found.flipped, labels=labels, query=query)
         rows[name] = {"flip": found.flip_rate} | values
     return rows
@@ -172,7 +176,7 @@ def bias(
         if judge.reader is None:
             raise ValueError(f"judges must have a reader each, got judges[{name!r}] without")
         if name not in results:
-            results[name] = explained(judge, scenes.images, filter=filter, seed=seed, **options)
+            results[name] = explained_parts(judge, scenes.images, filter=filter, seed=seed, **options)
         rows[name] = true_edits(judge.reader, scenes, results[name])
     return rows, results
 

@@ -1,6 +1,8 @@
 """What every attack on exemplars shares: its budget, its projected gradient steps, what it returns (spec 4.1).
 
-Knows nothing about concepts: an objective is any function of images that gives one number an image.
+Knows nothing about concepts: an objective is any function of images that gives one number an image. The loop is not the
+descent of `robustxai.attacks`: there is no explainer and no prediction to keep, a sweep of budgets runs in one batch,
+and the last iterate is stored as bytes, whatever the losses on the way.
 """
 
 import warnings
@@ -10,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from robustxai.attacks.budget import Budget
 from robustxai.checks import ROUNDING, check_count, check_generator, check_images, check_name, check_positive
+from robustxai.metrics.perturbation import derivative
 
-Objective = Callable[[Tensor, Tensor], Tensor]
+RowObjective = Callable[[Tensor, Tensor], Tensor]
 """objective(images, rows) -> (n,), lower is better for the attacker; rows say which exemplars these are."""
 LEVELS = 255
 STARTS = ("zero", "uniform")
@@ -49,6 +53,11 @@ class Perturbed:
         return self.x - self.clean
 
     @property
+    def budget(self) -> Budget | tuple[Budget, ...]:
+        """What the change stays in; one for each eps of a sweep."""
+        return tuple(map(in_bytes, self.eps)) if isinstance(self.eps, tuple) else in_bytes(self.eps)
+
+    @property
     def linf(self) -> float:
         """The largest change of any pixel, in 255ths."""
         return float(self.delta.abs().max()) * LEVELS
@@ -62,13 +71,9 @@ def on_grid(x: Tensor) -> bool:
     return near and low >= -ROUNDING and high <= 1 + ROUNDING
 
 
-def stored(x: Tensor, clean: Tensor, eps: Tensor | float) -> Tensor:
-    """`x` rounded to the uint8 grid and clamped to eps around `clean`, which is on it (step 3 of spec 4.1)."""
-    centre = (clean * LEVELS).round()
-    reach = torch.as_tensor(eps, dtype=x.dtype, device=x.device).mul(LEVELS).add(1e-4).floor()
-    reach = reach.reshape(-1, *[1] * (x.ndim - 1)) if reach.ndim else reach
-    levels = torch.minimum(torch.maximum((x * LEVELS).round(), centre - reach), centre + reach)
-    return torch.where(levels == centre, clean, levels.clamp(0, LEVELS) / LEVELS)
+def in_bytes(eps: float | tuple[float, ...]) -> Budget:
+    """The budget of stored images: a box in [0, 1], on the uint8 grid (step 3 of spec 4.1)."""
+    return Budget(eps, grid=LEVELS)
 
 
 def swept(eps: Any) -> bool:
@@ -96,7 +101,7 @@ def level_of(eps: float | int) -> float:
     return levels_of(eps)[0]
 
 
-def check(x: Tensor) -> None:
+def check_exemplars(x: Tensor) -> None:
     """What every attack takes for exemplars: images on the uint8 grid. Raises ValueError."""
     check_images("x", x)
     if not on_grid(x):
@@ -105,7 +110,7 @@ def check(x: Tensor) -> None:
         )
 
 
-def check_options(step: float | None, steps: int, start: str, batch_size: int) -> tuple[int, int]:
+def check_attack_options(step: float | None, steps: int, start: str, batch_size: int) -> tuple[int, int]:
     """`steps` and `batch_size` as integers. Raises ValueError for what no attack can run with."""
     check_name("start", start, STARTS)
     if step is not None:
@@ -113,7 +118,7 @@ def check_options(step: float | None, steps: int, start: str, batch_size: int) -
     return check_count("steps", steps), check_count("batch_size", batch_size)
 
 
-class Attack:
+class ExemplarAttack:
     """The options that all attacks have.
 
     eps: budget in [0, 1] of the largest change of a pixel; step: of every iteration, a quarter of eps by default
@@ -131,13 +136,13 @@ class Attack:
         batch_size: int = 128,
     ) -> None:
         levels_of(eps)
-        self.steps, self.batch_size = check_options(step, steps, start, batch_size)
+        self.steps, self.batch_size = check_attack_options(step, steps, start, batch_size)
         self.eps, self.step, self.start = eps, step, start
 
     def minimise(
         self,
         x: Float[Tensor, "n channel height width"],
-        objective: Objective,
+        objective: RowObjective,
         eps: float | int | Sequence[float] | None = None,
         generator: torch.Generator | None = None,
     ) -> Perturbed:
@@ -150,7 +155,7 @@ class Attack:
 
 def pgd(
     x: Float[Tensor, "n channel height width"],
-    objective: Objective,
+    objective: RowObjective,
     *,
     eps: float | int | Sequence[float],
     step: float | None = None,
@@ -161,19 +166,19 @@ def pgd(
 ) -> Perturbed:
     """Signed gradient steps inside the box, rounding at the end; a sweep of eps runs in the batch (spec 4.1).
 
-    Options as in `Attack`. Warns where the objective has no gradient at all: then nothing was attacked.
+    Options as in `ExemplarAttack`. Warns where the objective has no gradient at all: then nothing was attacked.
     """
-    check(x)
+    check_exemplars(x)
     check_generator("generator", generator)
-    steps, batch_size = check_options(step, steps, start, batch_size)
+    steps, batch_size = check_attack_options(step, steps, start, batch_size)
     x, levels = x.detach(), levels_of(eps)
     n = len(x)
     which = torch.arange(n, device=x.device).repeat(len(levels))
-    budget = torch.tensor(levels, dtype=x.dtype, device=x.device).repeat_interleave(n)
+    radius = torch.tensor(levels, dtype=x.dtype, device=x.device).repeat_interleave(n)
     found, losses, followed = [], [], []
     for part in torch.arange(len(which), device=x.device).split(batch_size):
-        rows, e = which[part], budget[part].reshape(-1, 1, 1, 1)
-        clean = x[rows]
+        rows, e = which[part], radius[part].reshape(-1, 1, 1, 1)
+        clean, budget = x[rows], in_bytes(tuple(radius[part].tolist()))
         delta = torch.zeros_like(clean)
         if start == "uniform":
             device = generator.device if generator is not None else x.device
@@ -181,25 +186,20 @@ def pgd(
             delta = (clean + (2 * u - 1) * e).clamp(0, 1) - clean
         led = torch.zeros(len(part), dtype=torch.bool, device=x.device)
         for _ in range(steps if float(e.max()) > 0 else 0):
-            g = gradient(clean + delta, rows, objective)
-            led |= leads(g)
-            move = (e / 4 if step is None else step) * g.sign().nan_to_num()
-            delta = (clean + torch.minimum(torch.maximum(delta - move, -e), e)).clamp(0, 1) - clean
-        moved = stored(clean + delta, clean, budget[part])
+            g = derivative(lambda v: objective(v, rows), clean + delta)  # noqa: B023
+            led |= g.followed
+            move = (e / 4 if step is None else step) * budget.steepest(g.gradient)
+            delta = (clean + budget.within(delta - move)).clamp(0, 1) - clean
+        moved = budget.project(clean + delta, clean)
         found.append(moved)
         losses.append(values(moved, rows, objective))
-        followed.append(led & (budget[part] > 0))
+        followed.append(led & (radius[part] > 0))
     before = torch.cat(
         [values(x[r], r, objective) for r in torch.arange(n, device=x.device).split(batch_size)]
     )
     led = torch.cat(followed)
     warn_unled(led, levels)
     return packed(torch.cat(found), x, eps, torch.cat(losses), before, led)
-
-
-def leads(g: Tensor) -> Bool[Tensor, " n"]:
-    """For which images a gradient has an entry that is finite and not zero."""
-    return (g.isfinite() & (g != 0)).flatten(1).any(1)
 
 
 def warn_unled(led: Tensor, levels: Sequence[float]) -> None:
@@ -230,18 +230,7 @@ def packed(
     )  # fmt: skip
 
 
-def gradient(images: Tensor, rows: Int64[Tensor, " n"], objective: Objective) -> Tensor:
-    """The gradient of the summed objective in the images, zeros if there is none; nothing else gets one."""
-    with torch.inference_mode(False), torch.enable_grad():
-        leaf = (images.clone() if images.is_inference() else images.detach()).requires_grad_()
-        total = objective(leaf, rows).sum()
-        if not total.requires_grad:
-            return torch.zeros_like(images)
-        (g,) = torch.autograd.grad(total, leaf, allow_unused=True)
-    return torch.zeros_like(images) if g is None else g
-
-
 @torch.no_grad()
-def values(images: Tensor, rows: Tensor, objective: Objective) -> Float[Tensor, " n"]:
+def values(images: Tensor, rows: Tensor, objective: RowObjective) -> Float[Tensor, " n"]:
     """The objective without a graph."""
     return objective(images, rows)

@@ -14,23 +14,21 @@ from torch.nn import functional as F
 
 from robustxai.checks import check_images
 from robustxai.concepts.activations import (
+    activation_rows,
     check_model,
     check_size,
     class_gradients,
     forward_to,
     gradient_rows,
-    rows,
 )
-from robustxai.concepts.attacks.base import Attack, Perturbed
-from robustxai.shapes import Images
-
-Others = Float[Tensor, "m channel height width"]
+from robustxai.concepts.attacks.base import ExemplarAttack, Perturbed
+from robustxai.shapes import Images, OtherImages
 
 
-class ClassGradientPush(Attack):
+class ClassGradientPush(ExemplarAttack):
     """Move f_l(x + delta) along s u_k, u_k the mean unit class gradient; s = +1 induces, -1 removes (spec 4.5).
 
-    pool: aim at probes of the mean over positions. options: of `Attack`.
+    pool: aim at probes of the mean over positions. options: of `ExemplarAttack`.
 
     >>> from robustxai.concepts import concept_sets, scored_images
     >>> from robustxai.nets import PlainConvNet
@@ -65,7 +63,7 @@ class ClassGradientPush(Attack):
         self,
         model: nn.Module,
         x: Images,
-        class_images: Others,
+        class_images: OtherImages,
         target: int,
         *,
         eps: float | int | Sequence[float] | None = None,
@@ -84,6 +82,6 @@ class ClassGradientPush(Attack):
 
         def objective(images: Tensor, _rows: Tensor) -> Tensor:
             (a,) = forward_to(model, images, [self.layer]).values()
-            return -self.sign * (rows(a, pool=self.pool) @ u)
+            return -self.sign * (activation_rows(a, pool=self.pool) @ u)
 
         return self.minimise(x, objective, eps, generator)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from robustxai.attacks.budget import Budget
 from robustxai.checks import check_count, check_generator
-from robustxai.concepts.attacks.base import Perturbed, check, level_of, stored
+from robustxai.concepts.attacks.base import Perturbed, check_exemplars, in_bytes, level_of
 from robustxai.shapes import Images
 
 CONTROLS = ("sign noise", "permuted", "shuffled", "negated")
@@ -25,36 +26,36 @@ def sign_noise(x: Images, eps: float | int, *, generator: torch.Generator) -> Im
     >>> (255 * (moved - x)).round().abs().unique()
     tensor([8.])
     """
-    check(x)
+    check_exemplars(x)
     check_generator("generator", generator)
     eps = level_of(eps)
     signs = torch.randint(2, x.shape, generator=generator, device=generator.device).to(x) * 2 - 1
-    return stored(x + eps * signs, x, eps)
+    return in_bytes(eps).project(x + eps * signs, x)
 
 
 def permuted(attacked: Perturbed, *, generator: torch.Generator) -> Images:
     """Each exemplar gets the perturbation of the next one in a random ring, never its own."""
-    delta, eps = _one(attacked)
+    delta, budget = _one(attacked)
     order = torch.randperm(len(delta), generator=generator, device=generator.device).to(delta.device)
     giver = torch.empty_like(order)
     giver[order] = order.roll(1)
-    return stored(attacked.clean + delta[giver], attacked.clean, eps)
+    return budget.project(attacked.clean + delta[giver], attacked.clean)
 
 
 def shuffled(attacked: Perturbed, *, generator: torch.Generator) -> Images:
     """Each perturbation with its pixels in random order (colours stay together)."""
-    delta, eps = _one(attacked)
+    delta, budget = _one(attacked)
     n, channels, height, width = delta.shape
     keys = torch.rand(n, height * width, generator=generator, device=generator.device).to(delta.device)
     order = keys.argsort(1)[:, None].expand(n, channels, -1)
     mixed = delta.flatten(2).gather(2, order).reshape(delta.shape)
-    return stored(attacked.clean + mixed, attacked.clean, eps)
+    return budget.project(attacked.clean + mixed, attacked.clean)
 
 
 def negated(attacked: Perturbed) -> Images:
     """Each perturbation with the opposite sign."""
-    delta, eps = _one(attacked)
-    return stored(attacked.clean - delta, attacked.clean, eps)
+    delta, budget = _one(attacked)
+    return budget.project(attacked.clean - delta, attacked.clean)
 
 
 def controls(attacked: Perturbed, *, seed: int = 0, noise: int = 3) -> Mapping[str, Images]:
@@ -68,13 +69,14 @@ def controls(attacked: Perturbed, *, seed: int = 0, noise: int = 3) -> Mapping[s
     ['sign noise 1', 'permuted', 'shuffled', 'negated']
     """
     seed, noise = check_count("seed", seed, 0), check_count("noise", noise, 0)
-    _, eps = _one(attacked)
+    _one(attacked)
 
     def stream(i: int) -> torch.Generator:
         return torch.Generator("cpu").manual_seed(1000 * seed + i)
 
     found = {
-        f"sign noise {i + 1}": sign_noise(attacked.clean, eps, generator=stream(i)) for i in range(noise)
+        f"sign noise {i + 1}": sign_noise(attacked.clean, attacked.eps, generator=stream(i))  # pyright: ignore[reportArgumentType]
+        for i in range(noise)
     }
     return found | {
         "permuted": permuted(attacked, generator=stream(noise)),
@@ -83,7 +85,7 @@ def controls(attacked: Perturbed, *, seed: int = 0, noise: int = 3) -> Mapping[s
     }
 
 
-def _one(attacked: Perturbed) -> tuple[Tensor, float]:
-    if isinstance(attacked.eps, tuple):
-        raise ValueError(f"attacked must be an attack with one eps, got a sweep of {len(attacked.eps)}")
-    return attacked.delta, attacked.eps
+def _one(attacked: Perturbed) -> tuple[Tensor, Budget]:
+    if isinstance(attacked.budget, tuple):
+        raise ValueError(f"attacked must be an attack with one eps, got a sweep of {len(attacked.budget)}")
+    return attacked.delta, attacked.budget

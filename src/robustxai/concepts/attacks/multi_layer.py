@@ -7,23 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.checks import check_images, check_sequence
 from robustxai.concepts.activations import check_model, check_runs, check_size
-from robustxai.concepts.attacks.base import Attack, Perturbed
+from robustxai.concepts.attacks.base import ExemplarAttack, Perturbed
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
-from robustxai.shapes import Images
-
-Goal = Float[Tensor, "m channel height width"]
+from robustxai.shapes import Images, OtherImages
 
 
-class MultiLayerPushing(Attack):
+class MultiLayerPushing(ExemplarAttack):
     """Minimise the sum over layers of the pushing distance, each divided by its clean value (spec 4.6).
 
     layers: module paths, the same in every network that is attacked. variant: as in
-    `TokenPushing`. options: of `Attack`.
+    `TokenPushing`. options: of `ExemplarAttack`.
 
     >>> from robustxai.concepts import concept_sets
     >>> from robustxai.nets import PlainConvNet
@@ -50,7 +47,7 @@ class MultiLayerPushing(Attack):
         self,
         model: nn.Module | Sequence[nn.Module],
         x: Images,
-        towards: Goal,
+        towards: OtherImages,
         *,
         eps: float | int | Sequence[float] | None = None,
         generator: torch.Generator | None = None,

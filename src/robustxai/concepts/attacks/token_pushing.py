@@ -9,24 +9,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from robustxai.checks import check_images, shown
 from robustxai.concepts.activations import check_model, check_runs, check_size
-from robustxai.concepts.attacks.base import Attack, Perturbed
+from robustxai.concepts.attacks.base import ExemplarAttack, Perturbed
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
-from robustxai.shapes import Images
-
-Goal = Float[Tensor, "m channel height width"]
+from robustxai.shapes import Images, OtherImages
 
 
-class TokenPushing(Attack):
+class TokenPushing(ExemplarAttack):
     """Minimise |f_l(x + delta) - mu|^2 for every exemplar within an l_inf budget (spec 4.2).
 
     layer: module path of the attacked layer. variant: "full" maps, "cosine" (channels normalised at every position,
     as in GCAV's script) or "pooled". away: push away from the exemplars' own clean centroid instead, bounded by
-    eps and steps only. options: of `Attack`.
+    eps and steps only. options: of `ExemplarAttack`.
 
     >>> from robustxai.concepts import concept_sets
     >>> from robustxai.nets import PlainConvNet
@@ -53,7 +50,7 @@ class TokenPushing(Attack):
         self,
         model: nn.Module,
         x: Images,
-        towards: Goal | None = None,
+        towards: OtherImages | None = None,
         *,
         eps: float | int | Sequence[float] | None = None,
         generator: torch.Generator | None = None,

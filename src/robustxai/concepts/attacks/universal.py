@@ -1,4 +1,7 @@
-"""One perturbation for all exemplars of a concept, found on some and applied to others (spec 4.8)."""
+"""One perturbation for all exemplars of a concept, found on some and applied to others (spec 4.8).
+
+The loop is its own, because the exemplars share what is searched: no one of them has an iterate to keep or refuse.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +13,19 @@ from torch import Tensor, nn
 from robustxai.checks import check_images
 from robustxai.concepts.activations import check_model, check_runs, check_size
 from robustxai.concepts.attacks.base import (
-    Attack,
+    ExemplarAttack,
     Perturbed,
-    check,
-    gradient,
-    leads,
+    check_exemplars,
+    in_bytes,
     levels_of,
     packed,
-    stored,
     swept,
     values,
     warn_unled,
 )
 from robustxai.concepts.attacks.centroid_distance import centroids, check_variant, squared_distances
-from robustxai.shapes import Images
+from robustxai.metrics.perturbation import derivative
+from robustxai.shapes import Images, OtherImages
 
 Goal = Float[Tensor, "m channel height width"]
 
@@ -42,14 +44,16 @@ class Universal(Perturbed):
 
     def apply(self, x: Images) -> Float[Tensor, "*sweep n channel height width"]:
         """Other exemplars of the same size with the perturbation added, within eps, on the uint8 grid."""
-        check(x)
+        check_exemplars(x)
         check_size("x", x, "the perturbation", self.clean)
         if not isinstance(self.eps, tuple):
-            return stored(x + self.shared, x, self.eps)
-        return torch.stack([stored(x + d, x, e) for d, e in zip(self.shared, self.eps, strict=True)])
+            return in_bytes(self.eps).project(x + self.shared, x)
+        return torch.stack(
+            [in_bytes(e).project(x + d, x) for d, e in zip(self.shared, self.eps, strict=True)]
+        )
 
 
-class UniversalPushing(Attack):
+class UniversalPushing(ExemplarAttack):
     """Minimise the mean pushing distance over exemplars with one shared delta: mean gradient, sign step, projection.
 
     Other arguments as in `TokenPushing`.
@@ -81,43 +85,46 @@ class UniversalPushing(Attack):
         self,
         model: nn.Module,
         x: Images,
-        towards: Goal,
+        towards: OtherImages,
         *,
         eps: float | int | Sequence[float] | None = None,
     ) -> Universal:
         """Find the perturbation on exemplars `x`, pixels k/255; apply it to others with the result's `apply`."""
         check_model(model, [self.layer])
-        check(x)
+        check_exemplars(x)
         check_images("towards", towards)
         check_size("towards", towards, "x", x)
         check_runs(model, x, [self.layer])
         x = x.detach()
-        budget = self.eps if eps is None else eps
+        eps = self.eps if eps is None else eps
         centres = centroids(model, towards, [self.layer], self.variant)
 
         def objective(images: Tensor, _rows: Tensor) -> Tensor:
             return squared_distances(model, images, centres, self.variant)[self.layer]
 
         order = torch.arange(len(x), device=x.device)
-        shared, found, losses, followed = [], [], [], []
-        for e in levels_of(budget):
+        shared, moved, losses, followed = [], [], [], []
+        for e in levels_of(eps):
+            budget = in_bytes(e)
             delta = torch.zeros_like(x[:1])
             led = torch.zeros(1, dtype=torch.bool, device=x.device)
             for _ in range(self.steps):
                 g = torch.zeros_like(delta)
                 for part in order.split(self.batch_size):
-                    g += gradient((x[part] + delta).clamp(0, 1), part, objective).sum(0, keepdim=True)
-                led |= leads(g) & (e > 0)
-                move = (e / 4 if self.step is None else self.step) * g.sign().nan_to_num()
-                delta = (delta - move).clamp(-e, e)
-            moved = stored(x + delta, x, e)
+                    found = derivative(lambda v: objective(v, part), (x[part] + delta).clamp(0, 1))  # noqa: B023
+                    g += found.gradient.sum(0, keepdim=True)
+                led |= (g != 0).any() & (e > 0)
+                delta = budget.within(
+                    delta - (e / 4 if self.step is None else self.step) * budget.steepest(g)
+                )
+            changed = budget.project(x + delta, x)
             shared.append(delta)
-            found.append(moved)
+            moved.append(changed)
             followed.append(led.expand(len(x)))
-            losses.append(torch.cat([values(moved[r], r, objective) for r in order.split(self.batch_size)]))
+            losses.append(torch.cat([values(changed[r], r, objective) for r in order.split(self.batch_size)]))
         before = torch.cat([values(x[r], r, objective) for r in order.split(self.batch_size)])
         led = torch.cat(followed)
-        warn_unled(led, levels_of(budget))
-        p = packed(torch.cat(found), x, budget, torch.cat(losses), before, led)
-        every = torch.stack(shared) if swept(budget) else shared[0]
+        warn_unled(led, levels_of(eps))
+        p = packed(torch.cat(moved), x, eps, torch.cat(losses), before, led)
+        every = torch.stack(shared) if swept(eps) else shared[0]
         return Universal(p.x, p.clean, p.eps, p.loss, p.clean_loss, p.followed, every)

@@ -12,7 +12,7 @@ import torch
 
 from robustxai.concepts.attacks import MultiLayerPushing, TokenPushing, UniversalPushing
 from robustxai.concepts.cav import CAV
-from robustxai.concepts.study.cases import Case, judge
+from robustxai.concepts.study.cases import Case, verdict_cells
 from robustxai.concepts.study.outcomes import Flip
 from robustxai.concepts.study.study import Study
 from robustxai.concepts.tcav import TCAV
@@ -97,7 +97,7 @@ def counts(
         given = replace(study.given, random=[s[:few] for s in study.given.random])
         tcav = TCAV(study.network(kind, seed), [study.layer], cav=study.cav)
         sets = {"clean": p.clean[:few], "attacked": p.x[:few]}
-        cells = judge(tcav, given, case.target, sets)
+        cells = verdict_cells(tcav, given, case.target, sets)
         found[few] = Flip(case=case, cells={k: cells[k][study.layer] for k in sets})
     return found
 

@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustxai.attacks.budget import Budget
 from robustxai.concepts.attacks.base import pgd
+from robustxai.metrics.perturbation import derivative
 from robustxai.models import logits_of
-from robustxai.nets import accuracy
+from robustxai.nets import accuracy_of
 from robustxai.scores.explained import two_columns
 
 EPS = 8 / 255
+BOX = Budget(EPS)
 STRIDE = 1.25  # length of the step, in budgets
 
 
@@ -22,10 +25,9 @@ def adversarial(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
     Draws the start from torch's default generator.
     """
-    moved = (x + (2 * torch.rand_like(x) - 1) * EPS).clamp(0, 1).requires_grad_()
-    slope = torch.autograd.grad(_loss(model, moved, y), moved)[0]
-    moved = moved.detach() + STRIDE * EPS * slope.sign()
-    return _loss(model, torch.minimum(torch.maximum(moved, x - EPS), x + EPS).clamp(0, 1), y)
+    start = (x + (2 * torch.rand_like(x) - 1) * EPS).clamp(0, 1)
+    found = derivative(lambda v: _loss(model, v, y), start)
+    return _loss(model, BOX.project(start + STRIDE * EPS * found.gradient.sign(), x), y)
 
 
 def _loss(model: nn.Module, x: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
@@ -40,4 +42,4 @@ def attacked_accuracy(model: nn.Module, x: Tensor, y: Tensor, *, steps: int = 20
         return -_loss(model, images, y[rows], "none")
 
     found = pgd(x, objective, eps=EPS, steps=steps)
-    return accuracy(model, found.x, y) if bool(found.followed.any()) else float("nan")
+    return accuracy_of(model, found.x, y) if bool(found.followed.any()) else float("nan")

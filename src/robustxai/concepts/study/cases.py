@@ -118,7 +118,7 @@ def clean_table(
     return found
 
 
-def judge(
+def verdict_cells(
     tcav: TCAV, given: Materials, target: str, exemplars: Mapping[str, Tensor], **options
 ) -> dict[str, dict[str, Cell]]:
     """Cells by name of the exemplar set and layer. No correction: these are the fixed cells of an attack."""
@@ -176,5 +176,5 @@ def null_rate(
     sets = {str(i): s for i, s in enumerate(given.null)}
     baseline = "ring" if test == "runs" else "pairs"
     tcav = TCAV(model, layers, cav=cav, test=test, baseline=baseline, cache=memory(model))
-    states = [c.state for cells in judge(tcav, given, target, sets).values() for c in cells.values()]
+    states = [c.state for cells in verdict_cells(tcav, given, target, sets).values() for c in cells.values()]
     return sum(s != "not significant" for s in states) / len(states)

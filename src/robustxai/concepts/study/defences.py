@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from robustxai.concepts.activation_cache import Cache, Memory, fresh
+from robustxai.concepts.activation_cache import ActivationCache, Memory, fresh
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.defences import (
     CLEANERS,
@@ -22,7 +22,7 @@ from robustxai.concepts.defences import (
     outlier_scores,
     vote,
 )
-from robustxai.concepts.study.cases import EPS, LAYER, LAYERS, Case, Materials, attacked, judge
+from robustxai.concepts.study.cases import EPS, LAYER, LAYERS, Case, Materials, attacked, verdict_cells
 from robustxai.concepts.study.recipes import HARDENED
 from robustxai.concepts.study.study import Study
 from robustxai.concepts.tcav import TCAV
@@ -86,7 +86,7 @@ def _seen_through(
     name: str,
     way: tuple[Cleaner | None, CAV],
     layer: str,
-    kept: Cache,
+    kept: ActivationCache,
 ) -> Defended:
     """The sets judged by the probe, after cleaning them and the random images, if there is a cleaner."""
     clean, cav = way
@@ -115,7 +115,7 @@ def voted(
     cells: dict[str, list[Cell]] = {k: [] for k in sets}
     for model in models:
         tcav = TCAV(model, layers, cav=cav, cache=memory(model))
-        for name, by_layer in judge(tcav, given, case.target, sets).items():
+        for name, by_layer in verdict_cells(tcav, given, case.target, sets).items():
             cells[name] += by_layer.values()
     plural = "s" * (len(models) > 1)
     return _found(f"vote of {len(models)} network{plural} x {len(layers)} layers", cells)
@@ -136,7 +136,10 @@ def several_sets(
     collections: sets by name, each with "clean"; the first has all names, those of the others were attacked too.
     """
     tcav = TCAV(model, [layer], cav=cav, cache=memory(model))
-    cells = [{k: c[layer] for k, c in judge(tcav, given, case.target, sets).items()} for sets in collections]
+    cells = [
+        {k: c[layer] for k, c in verdict_cells(tcav, given, case.target, sets).items()}
+        for sets in collections
+    ]
     hit = sum(len(sets) > 1 for sets in collections)
     voting = {k: [c.get(k, c[CLEAN]) for c in cells] for k in collections[0]}
     return _found(f"vote of {len(cells)} concept sets, {hit} attacked", voting)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.concepts.activations import activations, rows
+from robustxai.concepts.activations import activation_rows, activations
 from robustxai.concepts.attacks import MultiLayerPushing, sign_noise
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import stream, textured
@@ -28,6 +28,7 @@ from robustxai.concepts.study.imagenet_networks import FOREIGN
 from robustxai.concepts.study.measures import alike
 from robustxai.concepts.study.study import Member, Study
 from robustxai.data.scenes import menagerie, render_menagerie
+from robustxai.shapes import Images
 
 FACETS = TASKS["menagerie"].facets
 FACET_LAYERS = ("b3",)
@@ -39,8 +40,6 @@ AIMS = ("replace", "destroy")
 CONTROLS = ("noise", "fresh")
 ALSO = (*AIMS, *CONTROLS, "none")
 READS = 0.9  # share of clean images that a judge must read right, of either facet
-
-Images = Float[Tensor, "n 3 height width"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class Judge:
         return self._rows(x) @ self.vector + self.intercept
 
     def _rows(self, x: Tensor) -> Tensor:
-        return rows(activations(self.model, x, [self.layer])[self.layer], pool=True)
+        return activation_rows(activations(self.model, x, [self.layer])[self.layer], pool=True)
 
 
 def judge_of(

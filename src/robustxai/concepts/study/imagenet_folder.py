@@ -34,7 +34,7 @@ CASES = (
 def listed(folder: Path | str | None) -> dict[str, list[Path]]:
     """The images of every subfolder, sorted by name. Raises ValueError when there is no such folder."""
     if folder is None or not Path(folder).expanduser().is_dir():
-        raise ValueError(f"folder must have one subfolder of pictures a class, got {folder}")
+        raise ValueError(f"folder must have one subfolder of images a class, got {folder}")
     pictures = {f.name: image_files(f) for f in subfolders(folder)}
     return {name: files for name, files in pictures.items() if files}
 
@@ -70,13 +70,15 @@ def materials(
     """
     classes = listed(folder)
     if absent := [c for c in (*CLASSES, CORGI) if len(classes.get(c, ())) < 2]:
-        raise ValueError(f"folder has not two pictures of {absent[0]!r} in a subfolder of that name")
+        raise ValueError(
+            f"folder must have two images or more in each class's subfolder, got fewer in {absent[0]!r}"
+        )
     kinds = dtd(textures or str(folder))
     others = [p for name, files in classes.items() if name not in (*CLASSES, CORGI) for p in files]
     count = (runs + NULL + 1) * n
     if count > len(others):
         raise ValueError(
-            f"runs and n ask for {count} random pictures; the folder has {len(others)} of other classes"
+            f"folder must have the {count} random images of runs and n, got {len(others)} of other classes"
         )
     pool = read_images(_shuffled(others, "random")[:count], size=size).split(n)
     sources = kinds | {"corgi": _shuffled(classes[CORGI], "corgi")}

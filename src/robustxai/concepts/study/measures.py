@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from robustxai.checks import check_length
@@ -14,9 +13,7 @@ from robustxai.concepts.cav import FittedCAVs
 from robustxai.metrics import image_ssim
 from robustxai.metrics.predictions import predicted
 from robustxai.models import logits_of
-from robustxai.shapes import Images
-
-Goal = Float[Tensor, "m channel height width"]
+from robustxai.shapes import Images, OtherImages
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,13 @@ def turned_by(clean: FittedCAVs, attacked: FittedCAVs) -> float:
 
 @torch.no_grad()
 def remaining_distance(
-    model: nn.Module, layer: str, clean: Images, attacked: Images, towards: Goal, *, variant: str = "full"
+    model: nn.Module,
+    layer: str,
+    clean: Images,
+    attacked: Images,
+    towards: OtherImages,
+    *,
+    variant: str = "full",
 ) -> float:
     """The fraction of the squared distance to the goal's centroid that is left, mean over exemplars."""
     centres = centroids(model, towards, [layer], variant)

@@ -53,7 +53,7 @@ def materials(
     others = train.x[~torch.isin(train.y, torch.tensor(list(index.values())))]
     count = (runs + NULL + 1) * n
     if count > len(others):
-        raise ValueError(f"runs and n ask for {count} random pictures; there are {len(others)}")
+        raise ValueError(f"runs and n must need at most {len(others)} random images, got {count}")
     pool = others[torch.randperm(len(others), generator=stream("real", "random"))[:count]].split(n)
     shown, goal = textures(concepts)
     return Materials(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from robustxai.concepts.rendered_classes import NAMES, SIZE, labelled
 from robustxai.concepts.study.adversarial_training import adversarial, attacked_accuracy
 from robustxai.data import load
-from robustxai.nets import MiniInception, PlainConvNet, RandomShift, accuracy, fit
+from robustxai.nets import MiniInception, PlainConvNet, RandomShift, accuracy_of, fit
 from robustxai.nets.recipes import Job, Net, Recipe
 from robustxai.nets.training import Loss, cross_entropy
 from robustxai.nets.zoo import round_weights
@@ -87,7 +87,7 @@ def _trained(
         progress=job.progress and f"{job.name}: {name}",
     )  # fmt: skip
     round_weights(model)
-    metrics = {"test_accuracy": round(accuracy(model, x_test, y_test), 4)}
+    metrics = {"test_accuracy": round(accuracy_of(model, x_test, y_test), 4)}
     return Net(zoo_name(name, job.seed, stem), model, given.words, metrics)
 
 

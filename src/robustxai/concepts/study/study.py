@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from robustxai.concepts.activation_cache import GIB, Cache
+from robustxai.concepts.activation_cache import GIB, ActivationCache
 from robustxai.concepts.attacks import Perturbed, controls, sign_noise
 from robustxai.concepts.cav import CAV
 from robustxai.concepts.exemplars import stream
@@ -68,7 +68,7 @@ class Study:
             raise ValueError(f"networks must be among {', '.join(known)} for {self.name}, got {wrong[0]!r}")
         self._nets: dict[str, nn.Module] = {}
         self._tools: dict[tuple, TCAV] = {}
-        self._caches: dict[int, Cache] = {}
+        self._caches: dict[int, ActivationCache] = {}
         self._moved: dict[tuple, Perturbed] = {}
 
     @property
@@ -131,9 +131,9 @@ class Study:
         workers = None if torch.device(self.device).type == "cpu" else 1
         return side_by_side(lambda member: function(*member), members, workers=workers)
 
-    def memory(self, model: nn.Module) -> Cache:
+    def memory(self, model: nn.Module) -> ActivationCache:
         """What all tools of one of the study's networks have computed: of one image, everything at most once."""
-        return self._caches.setdefault(id(model), Cache(MEMORY))
+        return self._caches.setdefault(id(model), ActivationCache(MEMORY))
 
     def tool(self, kind: str, seed: int, layer: str = "", cav: CAV | None = None, both: bool = False) -> TCAV:
         """The analyst's TCAV of one layer; both: with the p value of the test over sets, too."""
@@ -160,7 +160,7 @@ class Study:
     def judged(self, kind: str, seed: int, case: E.Case, sets: dict, **which) -> dict[str, Cell]:
         """Cells of named exemplar sets for the case's class; which: `layer`, `cav` and `both` of `tool`."""
         tcav = self.tool(kind, seed, **which)
-        found = E.judge(tcav, self.given, case.target, sets)
+        found = E.verdict_cells(tcav, self.given, case.target, sets)
         return {name: cells[tcav.layers[0]] for name, cells in found.items()}
 
     def outcomes(self, attack: str = "push", cases: Sequence[E.Case] | None = None) -> list[Outcome]:

@@ -30,7 +30,7 @@ def over(values: Iterable[float]) -> Triple:
     return triple(over_seeds(values))
 
 
-def spread(values: Iterable[float], *, bounds: bool = True) -> Triple | float | str:
+def mean_or_values(values: Iterable[float], *, bounds: bool = True) -> Triple | float | str:
     """As `over`, or the mean without its bounds; of fewer than `FEW` values, the values themselves."""
     found = list(values)
     if len(found) < FEW:
@@ -38,12 +38,12 @@ def spread(values: Iterable[float], *, bounds: bool = True) -> Triple | float | 
     return over(found) if bounds else over(found)[0]
 
 
-def share(hits: Sequence[bool]) -> str:
+def count_of(hits: Sequence[bool]) -> str:
     """Of how many: "4 of 6"; a dash where nothing counts."""
     return f"{sum(hits)} of {len(hits)}" if hits else "–"
 
 
-def flips(outcomes: Iterable[Flip]) -> list[bool]:
+def flipped_verdicts(outcomes: Iterable[Flip]) -> list[bool]:
     """Whether the verdict flipped, of those whose clean verdict leaves something to attack."""
     return [o.flipped for o in outcomes if o.counts]
 
@@ -58,9 +58,9 @@ def by_case(outcomes: Sequence[Outcome]) -> list[dict]:
                 "clean": over(o.clean.mean for o in found),
                 "noise": over(o.noise.mean for o in found),
                 "attacked": over(o.attacked.mean for o in found),
-                "flipped": share(flips(found)),
-                "by sets": share(flips(o.by_sets for o in found)),
-                "to the other end": share([o.strong for o in found if o.counts]),
+                "flipped": count_of(flipped_verdicts(found)),
+                "by sets": count_of(flipped_verdicts(o.by_sets for o in found)),
+                "to the other end": count_of([o.strong for o in found if o.counts]),
                 "accuracy, clean": over(o.clean.accuracy for o in found),
                 "accuracy, attacked": over(o.attacked.accuracy for o in found),
                 "cos(v', v)": over(turned_by(o.clean.cavs, o.attacked.cavs) for o in found),
@@ -164,7 +164,7 @@ def by_setting(found: Sequence[Mapping[Any, Flip]]) -> list[dict]:
                 "setting": str(name),
                 "clean": over(o.clean.mean for o in here),
                 "attacked": over(o.attacked.mean for o in here),
-                "verdict as wanted": share(flips(here)),
+                "verdict as wanted": count_of(flipped_verdicts(here)),
             }
         )
     return rows
@@ -178,14 +178,14 @@ def by_level(found: Sequence[Transferred]) -> list[dict]:
         if here:
             counted = [t for t in here if t.counts]
             rows.append(
-                {"judged on": level, "clean": spread(t.clean.mean for t in here)}
-                | {name: spread([t.control(name) for t in here], bounds=False) for name in CONTROLS}
+                {"judged on": level, "clean": mean_or_values(t.clean.mean for t in here)}
+                | {name: mean_or_values([t.control(name) for t in here], bounds=False) for name in CONTROLS}
                 | {
-                    "strongest": spread(t.strongest_control for t in here),
-                    "attacked": spread(t.attacked.mean for t in here),
-                    "flipped": share(flips(here)),
-                    "by sets": share(flips(t.by_sets for t in here)),
-                    "and beyond all controls": share([t.real for t in counted]),
+                    "strongest": mean_or_values(t.strongest_control for t in here),
+                    "attacked": mean_or_values(t.attacked.mean for t in here),
+                    "flipped": count_of(flipped_verdicts(here)),
+                    "by sets": count_of(flipped_verdicts(t.by_sets for t in here)),
+                    "and beyond all controls": count_of([t.real for t in counted]),
                 }
             )
     return rows
@@ -202,7 +202,7 @@ def by_defence(found: Sequence[Mapping[str, Defended]]) -> list[dict]:
         rows.append(
             {"defence": name}
             | {what: over(d.score[what] for d in here) for what in (CLEAN, *ATTACKS)}
-            | {"keeps the clean verdict": share([d.state[CLEAN] == "important" for d in here])}
-            | {f"restores it, {a}": share([d.restores(a) for d in here]) for a in ATTACKS}
+            | {"keeps the clean verdict": count_of([d.state[CLEAN] == "important" for d in here])}
+            | {f"restores it, {a}": count_of([d.restores(a) for d in here]) for a in ATTACKS}
         )
     return rows

@@ -7,7 +7,7 @@ from torch import Tensor
 from .sdf import Points, capsule, disc, triangle, union
 
 
-class Layer(NamedTuple):
+class PaintedShape(NamedTuple):
     """One painted shape: the part it belongs to, the role of its colour, its signed distance."""
 
     part: str
@@ -36,9 +36,9 @@ def hooves(p: Points, xs: tuple[float, ...], foot: Tensor, r: float) -> Tensor:
     return union(*(capsule(p, x, foot, x + 0.03, foot, r) for x in xs))
 
 
-def eyes(p: Points, x: float, y: float, r: float) -> list[Layer]:
+def round_eye(p: Points, x: float, y: float, r: float) -> list[PaintedShape]:
     """One round eye with a glint."""
     return [
-        Layer("face", "dark", disc(p, x, y, r)),
-        Layer("face", "white", disc(p, x + 0.35 * r, y - 0.35 * r, 0.42 * r)),
+        PaintedShape("face", "dark", disc(p, x, y, r)),
+        PaintedShape("face", "white", disc(p, x + 0.35 * r, y - 0.35 * r, 0.42 * r)),
     ]

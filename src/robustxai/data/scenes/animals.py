@@ -1,6 +1,6 @@
 """Ten animals as painted layers of signed distances, each inside the unit disc and facing right.
 
-`draw(name, p, leg, head)` returns the layers from back to front. `leg` and `head` are per-image vectors in
+`draw_animal(name, p, leg, head)` returns the layers from back to front. `leg` and `head` are per-image vectors in
 [-1, 1] that make legs longer and the head bigger. Knows nothing about colours, textures, pose or background.
 """
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from .animal_parts import Layer
+from .animal_parts import PaintedShape
 from .mammals import cat, corgi, elephant, giraffe, horse, rabbit
 from .other_animals import bird, fish, snail, turtle
 from .sdf import Points
 
 ANIMALS = ("horse", "corgi", "elephant", "giraffe", "fish", "bird", "snail", "turtle", "rabbit", "cat")
-PARTS = ("body", "head", "legs", "ears", "tail", "face", "trim")
+ANIMAL_PARTS = ("body", "head", "legs", "ears", "tail", "face", "trim")
 
 # How each drawing is fitted into the unit disc: the drawing's centre x, y, and the factor it is shrunk by.
 FRAME: dict[str, tuple[float, float, float]] = {
@@ -45,7 +45,7 @@ SHADOW: dict[str, tuple[float, float, float]] = {
 }
 
 
-def draw(name: str, p: Points, leg: Tensor, head: Tensor) -> list[Layer]:
+def draw_animal(name: str, p: Points, leg: Tensor, head: Tensor) -> list[PaintedShape]:
     """The layers of an animal fitted into the unit disc, back to front; distances times FRAME[name][2]."""
     cx, cy, shrink = FRAME[name]
     return DRAW[name](p * shrink + p.new_tensor((cx, cy)), leg, head)
@@ -58,7 +58,7 @@ def shadow_of(name: str) -> tuple[float, float, float]:
     return (x - cx) / shrink, (y - cy) / shrink, width / shrink
 
 
-DRAW: dict[str, Callable[[Points, Tensor, Tensor], list[Layer]]] = {
+DRAW: dict[str, Callable[[Points, Tensor, Tensor], list[PaintedShape]]] = {
     "horse": horse,
     "corgi": corgi,
     "elephant": elephant,

@@ -59,7 +59,7 @@ class Scenes:
         return replace(self, **picked)
 
 
-def sample_factors(
+def uniform_factors(
     specs: tuple[FactorSpec, ...], n: int, *, generator: torch.Generator | None = None
 ) -> Float[Tensor, "n f"]:
     """Draw n factor vectors, independent and uniform in their ranges, on the generator's device."""

@@ -10,8 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustxai.data.scenes.sdf import pixel_coverage
+
 from .base import FactorSpec
-from .sdf import coverage, safe_norm, union
+from .sdf import safe_norm, union
 
 TURN = 2 * math.pi
 
@@ -65,7 +67,7 @@ def wheel(hue: Tensor, light: Tensor | float, chroma: Tensor | float) -> Float[T
     return light + chroma * torch.cos(TURN * (hue[:, None] - thirds))
 
 
-def mix(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+def mix_colours(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Colours (N, 3) between a and b by the per-image amount t (N,)."""
     return a + (b - a) * t[:, None]
 
@@ -73,7 +75,7 @@ def mix(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 Stack = list[tuple[Tensor, Tensor]]  # (colour (N, 3), weight (N, H, W))
 
 
-def blend(layers: Stack) -> Float[Tensor, "n 3 height width"]:
+def weighted_sum(layers: Stack) -> Float[Tensor, "n 3 height width"]:
     """The sum of weighted colours: one small matrix product per pixel."""
     colours = torch.stack([c for c, _ in layers], 2)
     weights = torch.stack([w for _, w in layers], 1)
@@ -89,9 +91,11 @@ class _View:
         axis = (torch.arange(size, device=day.device, dtype=day.dtype) + 0.5) * (2 / size) - 1
         self.x, self.y = axis.expand(len(day), 1, size), axis[:, None].expand(len(day), size, 1)
         tint = wheel(0.58 + f["sky_hue"], 0.0, 0.10)
-        self.zenith = mix(self.rgb(0.62, 0.58, 0.80), self.rgb(0.50, 0.76, 0.94), day) + tint * day[:, None]
-        self.glow = mix(self.rgb(1.0, 0.80, 0.70), self.rgb(0.90, 0.96, 0.98), day) + 0.3 * tint
-        self.light = mix(self.rgb(0.90, 0.82, 0.90), self.rgb(1.0, 1.0, 1.0), day)
+        self.zenith = (
+            mix_colours(self.rgb(0.62, 0.58, 0.80), self.rgb(0.50, 0.76, 0.94), day) + tint * day[:, None]
+        )
+        self.glow = mix_colours(self.rgb(1.0, 0.80, 0.70), self.rgb(0.90, 0.96, 0.98), day) + 0.3 * tint
+        self.light = mix_colours(self.rgb(0.90, 0.82, 0.90), self.rgb(1.0, 1.0, 1.0), day)
         self.ground = wheel(f["ground_hue"], 0.75, 0.05 + 0.09 * f["ground_tone"]) * self.light
         self.layers: Stack = []
         self.clear = torch.ones(len(day), size, size, device=day.device, dtype=day.dtype)
@@ -106,7 +110,7 @@ class _View:
         return safe_norm(self.x - cx, self.y - cy) - r
 
     def cover(self, *distances: Tensor) -> Tensor:
-        return coverage(union(*distances), self.size)
+        return pixel_coverage(union(*distances), self.size)
 
     def put(self, colour: Tensor, alpha: Tensor, weight: Tensor | float = 1.0) -> None:
         """A layer takes its coverage of what the layers before it leave visible."""
@@ -126,7 +130,7 @@ def render_landscape(
     _hills(view)
     _sky(view)
     view.layers.append((view.zenith, view.clear))
-    return blend(view.layers)
+    return weighted_sum(view.layers)
 
 
 def _scattered(view: _View) -> None:
@@ -145,8 +149,8 @@ def _scattered(view: _View) -> None:
         c2 = c * c
         spots.append(r)
         petals.append(r - ((0.32 * c2 - 0.4) * c2 + 0.1) * c)  # 0.02 cos(5 angle)
-    view.put(view.rgb(0.99, 0.90, 0.56), coverage(union(*spots) - 0.026, view.size))
-    view.put(wheel(hue, 0.80, 0.18), coverage(union(*petals) - 0.055, view.size))
+    view.put(view.rgb(0.99, 0.90, 0.56), pixel_coverage(union(*spots) - 0.026, view.size))
+    view.put(wheel(hue, 0.80, 0.18), pixel_coverage(union(*petals) - 0.055, view.size))
     stones = [safe_norm(0.65 * (x - at(f"pebble{i}_x")), y - at(f"pebble{i}_y")) - 0.035 for i in (1, 2, 3)]
     grey = 0.62 * view.light * view.rgb(0.62, 0.60, 0.62)
     view.put(0.35 * view.ground + grey, view.cover(*stones))
@@ -167,9 +171,9 @@ def _hills(view: _View) -> None:
     front_line = horizon + 0.16 + 0.04 * torch.sin(2.1 * x - near + far)
     near_line = horizon + height * (0.55 * torch.sin(3.7 * x + near) - 0.1)
     far_line = horizon + height * (torch.sin(2.6 * x + far) - 1.1)
-    view.put(view.ground, coverage(front_line - y, size), waves + (1.0 + 0.09 * (y - 0.2)))
-    view.put(0.90 * view.ground, coverage((near_line - y) * 0.94, size))
-    view.put(0.55 * view.ground + 0.43 * view.glow, coverage((far_line - y) * 0.92, size))
+    view.put(view.ground, pixel_coverage(front_line - y, size), waves + (1.0 + 0.09 * (y - 0.2)))
+    view.put(0.90 * view.ground, pixel_coverage((near_line - y) * 0.94, size))
+    view.put(0.55 * view.ground + 0.43 * view.glow, pixel_coverage((far_line - y) * 0.92, size))
 
 
 def _sky(view: _View) -> None:
@@ -180,10 +184,10 @@ def _sky(view: _View) -> None:
         puffs += [
             view.disc(cx - 0.12, cy, 0.08), view.disc(cx, cy - 0.05, 0.115), view.disc(cx + 0.13, cy, 0.085)
         ]  # fmt: skip
-    view.put(mix(view.glow, view.rgb(1.0, 1.0, 1.0), 0.5 + 0.4 * day), 0.85 * view.cover(*puffs))
-    warm = mix(view.rgb(1.0, 0.87, 0.66), view.rgb(1.0, 0.95, 0.74), day)
+    view.put(mix_colours(view.glow, view.rgb(1.0, 1.0, 1.0), 0.5 + 0.4 * day), 0.85 * view.cover(*puffs))
+    warm = mix_colours(view.rgb(1.0, 0.87, 0.66), view.rgb(1.0, 0.95, 0.74), day)
     sun = view.disc(at("sun_x"), at("sun_y"), 0.0)
-    view.put(warm, coverage(sun - 0.13, view.size))
+    view.put(warm, pixel_coverage(sun - 0.13, view.size))
     halo = (1 - sun * sun / 0.3).clamp_min(0)
     view.put(warm, 0.45 * halo * halo)
     view.put(view.glow, ((view.y + 1) / (at("horizon") + 1.1)).clamp(0, 1))

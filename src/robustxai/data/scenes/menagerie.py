@@ -9,24 +9,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .animals import ANIMALS, FRAME, PARTS as ANIMAL_PARTS, draw, shadow_of
-from .base import Scenes, sample_factors
-from .landscape import blend, mix, render_landscape
+from .animals import ANIMAL_PARTS, ANIMALS, FRAME, draw_animal, shadow_of
+from .base import Scenes, uniform_factors
+from .landscape import mix_colours, render_landscape, weighted_sum
 from .menagerie_factors import COLOURS, FACTOR_NAMES, FACTORS, LABEL_SETS, PARTS
-from .sdf import Points, coverage, points, rotate
+from .sdf import Points, pixel_coverage, points, rotate
 from .textures import TEXTURES, pattern
 
 SHADED = ("coat", "shade", "texture")
 CHUNK_PIXELS = 1 << 17  # a working set that mostly stays in the cache
 
-Pairs = tuple[tuple[str, str], ...]
+ClassPairs = tuple[tuple[str, str], ...]
 
 
 def menagerie(
     n: int,
     *,
     size: int = 64,
-    classes: str | Pairs = "animals10",
+    classes: str | ClassPairs = "animals10",
     generator: torch.Generator | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -40,7 +40,7 @@ def menagerie(
     if n < 1 or size < 1:
         raise ValueError(f"n and size must be integers >= 1, got {n} and {size}")
     names, fixed = _label_set(classes)
-    factors = sample_factors(FACTORS, n, generator=generator)
+    factors = uniform_factors(FACTORS, n, generator=generator)
     labels = torch.arange(n, device=factors.device) % len(names)
     labels = labels[torch.randperm(n, generator=generator, device=factors.device)]
     column = FACTOR_NAMES.index
@@ -118,13 +118,15 @@ def _render_kind(rows: Tensor, kind: int, size: int, without: tuple[str, ...]) -
     back = render_landscape(f, size, shadow=shadow)
     window = min(size, int(float(scale.detach().max()) * size) + 4)
     q, pixels = _window(f, size, window)
-    layers = [y for y in draw(ANIMALS[kind], q, f["leg_length"], f["head_size"]) if y.part not in without]
+    layers = [
+        y for y in draw_animal(ANIMALS[kind], q, f["leg_length"], f["head_size"]) if y.part not in without
+    ]
     unit = scale / FRAME[ANIMALS[kind]][2]  # of the distances, in image units
     clear = torch.ones_like(q[..., 0])
     part: dict[str, Tensor] = {}
     role: dict[str, Tensor] = {}
     for layer in reversed(layers if "object" not in without else []):  # front to back
-        seen = clear * coverage(layer.distance, size, scale=unit)
+        seen = clear * pixel_coverage(layer.distance, size, scale=unit)
         clear = clear - seen
         part[layer.part] = part[layer.part] + seen if layer.part in part else seen
         role[layer.role] = role[layer.role] + seen if layer.role in role else seen
@@ -134,7 +136,7 @@ def _render_kind(rows: Tensor, kind: int, size: int, without: tuple[str, ...]) -
         role["coat"], role["texture"] = role["coat"] - textured, textured
     shading = 1.04 - 0.16 * q[..., 1]
     colours = _palette(f)
-    front = blend(
+    front = weighted_sum(
         [(colours[k], w * shading if k in SHADED else w) for k, w in role.items()]
         or [(colours["coat"], textured)]
     )
@@ -176,7 +178,7 @@ def _palette(f: dict[str, Tensor]) -> dict[str, Tensor]:
         return coat + (coat.new_tensor((r, g, b)) - coat) * t
 
     lighter, darker = toward(1.0, 0.97, 0.90, 0.78), toward(0.12, 0.09, 0.16, 0.72)
-    contrast = mix(lighter, darker, f["texture_dark"].round())
+    contrast = mix_colours(lighter, darker, f["texture_dark"].round())
     return {
         "coat": coat,
         "shade": toward(0.12, 0.09, 0.20, 0.24),
@@ -184,7 +186,7 @@ def _palette(f: dict[str, Tensor]) -> dict[str, Tensor]:
         "dark": toward(0.13, 0.10, 0.17, 0.86),
         "accent": toward(0.98, 0.56, 0.48, 0.82),
         "white": toward(1.0, 1.0, 0.98, 0.96),
-        "texture": mix(coat, contrast, f["texture_strength"]),
+        "texture": mix_colours(coat, contrast, f["texture_strength"]),
     }
 
 
@@ -207,11 +209,11 @@ def _texture(f: dict[str, Tensor], q: Points, size: int) -> Tensor:
         u = t[..., 0] / g["texture_period"] + g["texture_phase_u"]
         v = t[..., 1] / g["texture_period"] + g["texture_phase_v"]
         period = f["texture_period"][rows] * f["scale"][rows]
-        maps.append(coverage(pattern(kind, u, v), size, scale=period))
+        maps.append(pixel_coverage(pattern(kind, u, v), size, scale=period))
     return torch.cat(maps)[torch.argsort(order)]
 
 
-def _label_set(classes: str | Pairs) -> tuple[tuple[str, ...], dict[str, list[float]]]:
+def _label_set(classes: str | ClassPairs) -> tuple[tuple[str, ...], dict[str, list[float]]]:
     """Class names, and for each factor the label fixes its value per class."""
     if isinstance(classes, str):
         if classes in ("animals2", "animals4", "animals10"):

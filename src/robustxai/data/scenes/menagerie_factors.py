@@ -1,6 +1,6 @@
 """The factors of the menagerie, its colours, the parts of its masks and its label sets."""
 
-from .animals import ANIMALS, PARTS as ANIMAL_PARTS
+from .animals import ANIMAL_PARTS, ANIMALS
 from .base import FactorSpec
 from .landscape import FACTORS as LANDSCAPE_FACTORS
 from .textures import TEXTURES

@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .sdf import Distance, Points, bcast, coverage, param, points
+from .sdf import Distance, Points, bcast, param, pixel_coverage, points
 
 Colour = Float[Tensor, "batch 3"]
 Factors = Mapping[str, Tensor]
 
 FIGURE = 1.1  # size of the figure at scale 1
 DROP = 0.05  # it sits this much below the middle of the image
-NECK = 0.42  # the head turns about this height of the body
+NECK_HEIGHT = 0.42  # the head turns about this height of the body
 HEAD = -0.5  # centre of the head above the neck
 TURN, STRETCH = 0.085, 0.3  # how far yaw slides the face, how much it stretches the near side
 
@@ -37,7 +37,7 @@ class Box(NamedTuple):
     frame: Literal["body", "head", "face"] = "face"
 
 
-class Layer(NamedTuple):
+class ColourLayer(NamedTuple):
     """One flat colour laid over what is below with the given coverage."""
 
     part: str
@@ -76,7 +76,9 @@ class View:
         """Coordinates of the head, tilted about the neck."""
         roll = bcast(self.f["roll"], self.px)
         c, s = torch.cos(roll), torch.sin(roll)
-        return points(c * self.bx + s * (self.by - NECK), c * (self.by - NECK) - HEAD - s * self.bx)
+        return points(
+            c * self.bx + s * (self.by - NECK_HEIGHT), c * (self.by - NECK_HEIGHT) - HEAD - s * self.bx
+        )
 
     @cached_property
     def face(self) -> Points:
@@ -101,7 +103,7 @@ class View:
         x, y, turn, wide, shift = (torch.as_tensor(v).to(self.scale) for v in (x, y, turn, wide, shift))
         c, s, ct, st = *(g(self.f["roll"]) for g in (torch.cos, torch.sin)), torch.cos(turn), torch.sin(turn)
         dx, dy = shift / wide + x, HEAD + y
-        by = self.by - NECK
+        by = self.by - NECK_HEIGHT
 
         def coordinate(along: Tensor, down: Tensor, offset: Tensor) -> Tensor:
             return bcast(along, by) * self.bx + (bcast(down, by) * by + bcast(offset, by))
@@ -113,7 +115,7 @@ class View:
 
     def ink(self, d: Distance) -> Distance:
         """Coverage of the shape with distance d, given in figure units."""
-        return coverage(d, self.size, scale=self.scale)
+        return pixel_coverage(d, self.size, scale=self.scale)
 
 
 def egg(p: Points, x: Tensor | float, y: Tensor | float, rx: Tensor | float, ry: Tensor | float) -> Distance:
@@ -135,7 +137,7 @@ def view(f: Factors, size: int, box: Box | None = None) -> View:
     with torch.no_grad():
         scale, turned = FIGURE * f["scale"], box.frame == "face"
         roll = torch.zeros_like(scale) if box.frame == "body" else f["roll"]
-        pivot, rise = (0.0, 0.0) if box.frame == "body" else (NECK, HEAD)
+        pivot, rise = (0.0, 0.0) if box.frame == "body" else (NECK_HEIGHT, HEAD)
         hx, hy = box.x + (TURN * f["yaw"] if turned else 0.0), box.y + rise
         x = f["x"] + scale * (torch.cos(roll) * hx - torch.sin(roll) * hy)
         y = f["y"] + DROP + scale * (torch.sin(roll) * hx + torch.cos(roll) * hy + pivot)
@@ -152,17 +154,17 @@ def view(f: Factors, size: int, box: Box | None = None) -> View:
 
 
 def composite(
-    groups: Sequence[tuple[View, list[Layer]]], parts: Sequence[str], like: Tensor, size: int
+    groups: Sequence[tuple[View, list[ColourLayer]]], parts: Sequence[str], like: Tensor, size: int
 ) -> tuple[Tensor, Tensor]:
     """Image (N, 3, size, size) and part masks (N, P, size, size) of groups of layers, back to front, on
     black."""
     n, area = len(like), size * size
     light = like.new_ones(n, area)  # share of the light that the layers in front let through
-    whole: list[tuple[Layer, Tensor]] = []
+    whole: list[tuple[ColourLayer, Tensor]] = []
     values, places = [], []
     for v, layers in reversed(groups):
         seen = light if v.pixels is None else light.gather(1, v.pixels)
-        weighted: list[tuple[Layer, Tensor]] = []
+        weighted: list[tuple[ColourLayer, Tensor]] = []
         for layer in reversed(layers):
             weighted.append((layer, seen * layer.alpha.flatten(1)))
             seen = seen - weighted[-1][1]
@@ -182,7 +184,7 @@ def composite(
     return planes[:, :3], planes[:, 3:]
 
 
-def _planes(weighted: Sequence[tuple[Layer, Tensor]], parts: Sequence[str]) -> Tensor:
+def _planes(weighted: Sequence[tuple[ColourLayer, Tensor]], parts: Sequence[str]) -> Tensor:
     """Red, green, blue and the parts' shares, (N, 3 + P, pixels): one small matrix product per pixel."""
     paint = torch.stack([layer.colour for layer, _ in weighted], 2)
     member = paint.new_tensor([[float(layer.part == name) for layer, _ in weighted] for name in parts])

@@ -8,7 +8,7 @@ first row to the second. Knows nothing about the face under it.
 import torch
 from torch import Tensor
 
-from .portraits_canvas import Colour, Factors, Layer, View, egg
+from .portraits_canvas import Colour, ColourLayer, Factors, View, egg
 from .portraits_factors import HAIR_STYLES, blend
 from .portraits_parts import arc, tint
 from .sdf import Distance, Points, bcast, box, smooth_union, union
@@ -16,7 +16,7 @@ from .sdf import Distance, Points, bcast, box, smooth_union, union
 HAIRS = ((0.12, 0.10, 0.13), (0.27, 0.16, 0.12), (0.46, 0.25, 0.14), (0.80, 0.40, 0.16), (0.95, 0.77, 0.42))
 GREY = (0.84, 0.84, 0.87)
 
-COLUMNS = (
+HAIR_COLUMNS = (
     *("grow", "side"),  # cap: its thickness, how far down it reaches
     *("ox", "oy", "ow", "oh", "or", "ot"),  # first opening: centre, half sides, corner radius, turn
     *("px", "py", "pw", "ph", "pr", "pt"),  # second opening
@@ -43,7 +43,7 @@ def row(
     behind: Numbers = (0.2, 0.2, 0.0, 0.1, 0.1),
     curl: Numbers = (0.0, 12.0, 0.3),
 ) -> Numbers:
-    """Shape numbers in the order of COLUMNS; by default a round hairline, no tuft and nothing behind the
+    """Shape numbers in the order of HAIR_COLUMNS; by default a round hairline, no tuft and nothing behind the
     head."""
     return (*cap, *first, *(second or first), *tuft, *behind, *curl)
 
@@ -118,7 +118,7 @@ def shape_numbers(f: Factors) -> dict[str, Tensor]:
     table = f["skin"].new_tensor([STYLES[name] for name in HAIR_STYLES])
     pair = table[f["hair_style"].detach().round().long().clamp(0, len(HAIR_STYLES) - 1)]
     numbers = pair[:, 0] + f["hair_length"][:, None] * (pair[:, 1] - pair[:, 0])
-    return dict(zip(COLUMNS, numbers.unbind(1), strict=True))
+    return dict(zip(HAIR_COLUMNS, numbers.unbind(1), strict=True))
 
 
 def curls(p: Points, s: dict[str, Tensor]) -> Distance:
@@ -127,7 +127,7 @@ def curls(p: Points, s: dict[str, Tensor]) -> Distance:
     return bcast(s["curl"], p) * torch.cos(angle * bcast(s["waves"] / 2, p)).abs()
 
 
-def hair_back(f: Factors, v: View) -> list[Layer]:
+def hair_back(f: Factors, v: View) -> list[ColourLayer]:
     """The hair behind head and shoulders, a shade darker."""
     s, shift = shape_numbers(f), -0.02 * f["yaw"]
     p = v.on_head(shift, s["by"])
@@ -136,10 +136,10 @@ def hair_back(f: Factors, v: View) -> list[Layer]:
     fall = box(v.on_head(shift, s["by"] + half), s["dw"], half, torch.minimum(half, s["dw"]).clamp_max(0.14))
     shade = s["shade"][:, None]
     colour = hair_colour(f) * (1 - shade) + f["skin"].new_tensor((0.08, 0.03, 0.10)) * shade
-    return [Layer("hair", colour, v.ink(union(mass, fall)))]
+    return [ColourLayer("hair", colour, v.ink(union(mass, fall)))]
 
 
-def hair_front(f: Factors, v: View) -> list[Layer]:
+def hair_front(f: Factors, v: View) -> list[ColourLayer]:
     """The cap over the skull with its openings for the face, the tuft, and a sheen."""
     s, yaw = shape_numbers(f), f["yaw"]
     stretch = {"wide": 1 + 0.07 * f["face_width"], "shift": 0.01 * yaw}
@@ -159,6 +159,6 @@ def hair_front(f: Factors, v: View) -> list[Layer]:
     sheen = v.ink(arc(v.on_head(-0.04, -0.38, -0.12, **stretch), 0.0, 0.0, 0.15, -0.055, 0.020))
     colour = hair_colour(f)
     return [
-        Layer("hair", colour, cover),
-        Layer("hair", tint(colour, (1.0, 0.95, 0.9), 0.25), cover * sheen),
+        ColourLayer("hair", colour, cover),
+        ColourLayer("hair", tint(colour, (1.0, 0.95, 0.9), 0.25), cover * sheen),
     ]

@@ -144,7 +144,7 @@ def path(p: Points, *knots: tuple[float | Tensor, float | Tensor], r0: float, r1
     return union(*(capsule(p, *knots[i], *knots[i + 1], r0=radii[i], r1=radii[i + 1]) for i in range(n)))
 
 
-def coverage(d: Distance, size: int, *, blur: float = 1.0, scale: Tensor | float = 1.0) -> Distance:
+def pixel_coverage(d: Distance, size: int, *, blur: float = 1.0, scale: Tensor | float = 1.0) -> Distance:
     """Anti-aliased coverage in [0, 1]: a smooth step two pixels wide (times `blur`) around the boundary.
 
     `scale` is the length, in image units, of the unit in which d is measured.

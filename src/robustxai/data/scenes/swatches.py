@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .base import FactorSpec, Scenes, sample_factors
-from .landscape import mix
-from .sdf import coverage, grid, rotate
+from .base import FactorSpec, Scenes, uniform_factors
+from .landscape import mix_colours
+from .sdf import grid, pixel_coverage, rotate
 from .textures import TEXTURES, pattern
 
 FACTORS: tuple[FactorSpec, ...] = (
@@ -55,7 +55,7 @@ def swatches(
     unknown = [t for t in textures if t not in TEXTURES]
     if unknown or not textures:
         raise ValueError(f"textures must be one or more names among {', '.join(TEXTURES)}, got {textures!r}")
-    factors = sample_factors(FACTORS, n, generator=generator)
+    factors = uniform_factors(FACTORS, n, generator=generator)
     labels = torch.arange(n, device=factors.device) % len(textures)
     labels = labels[torch.randperm(n, generator=generator, device=factors.device)]
     factors[:, 0] = torch.tensor([TEXTURES.index(t) for t in textures], device=factors.device).to(factors)[
@@ -84,12 +84,12 @@ def render_swatches(
     for kind in kinds.unique().tolist():
         rows = torch.nonzero(kinds == kind)[:, 0]
         if kind:
-            drawn = coverage(pattern(kind, u[rows], v[rows]), size, scale=f["period"][rows])
+            drawn = pixel_coverage(pattern(kind, u[rows], v[rows]), size, scale=f["period"][rows])
             covered = covered.index_copy(0, rows, drawn)
     first = torch.stack((f["red"], f["green"], f["blue"]), 1)
     light = first + (first.new_tensor((1.0, 0.97, 0.90)) - first) * 0.78
     dark = first + (first.new_tensor((0.12, 0.09, 0.16)) - first) * 0.72
-    second = mix(first, mix(light, dark, f["dark"].round()), f["contrast"])
+    second = mix_colours(first, mix_colours(light, dark, f["dark"].round()), f["contrast"])
     flat = first[:, :, None, None] + (second - first)[:, :, None, None] * covered[:, None]
     slope = 1 + f["light_x"].reshape(shape) * p[..., 0] + f["light_y"].reshape(shape) * p[..., 1]
     return (flat * slope[:, None]).clamp(0, 1), covered

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from robustxai.diffgradcam.heo_fooling import HeoActive
 from robustxai.diffgradcam.study.compare import native_maps
-from robustxai.diffgradcam.study.manipulated import Attack, Network, trunk
+from robustxai.diffgradcam.study.manipulated import FooledNetwork, FoolingProtocol, trunk
 from robustxai.diffgradcam.study.study import Study
+from robustxai.diffgradcam.study.tables import Methods
 from robustxai.metrics import accuracy, energy_inside, pearson
 from robustxai.records import Row, over_seeds, triple
 
-Methods = dict[str, tuple[str, str]]
 METHODS: Methods = {"GradCAM": ("logit", "gradcam"), "DiffGradCAM": ("lse", "gradcam")}
 
 
@@ -32,7 +32,7 @@ def composites(
     n = min(len(first), len(second))
     if n == 0:
         raise ValueError(
-            f"x must hold images of both classes {c1} and {c2}; it has {len(first)} and {len(second)}"
+            f"x must hold images of both classes {c1} and {c2}, got {len(first)} and {len(second)} of them"
         )
     left = torch.arange(n, device=x.device) % 2 == 0
     side = left[:, None, None, None]
@@ -49,14 +49,14 @@ def fool_actively(
     images: int | None = None,
     epochs: int = 12,
     lam: float = 10.0,
-) -> Network:
+) -> FooledNetwork:
     """The honest network after active fooling of its last block and head, cross-entropy on the task's images.
 
     images: how many training images are used (all by default), for the cross-entropy and for the pairs.
     """
     honest, data = study.honest(seed), study.train
     pairs, _ = composites(data.x[:images], data.y[:images], c1, c2)
-    attack = Attack(
+    attack = FoolingProtocol(
         lambda net, size: HeoActive(net, trunk(honest, pairs), c1, c2, lam=lam),
         epochs=epochs,
         freeze_norm=True,
@@ -65,7 +65,7 @@ def fool_actively(
 
 
 def swapped(
-    study: Study, honest: Network, fooled: Network, c1: int, c2: int, methods: Methods = METHODS
+    study: Study, honest: FooledNetwork, fooled: FooledNetwork, c1: int, c2: int, methods: Methods = METHODS
 ) -> dict[str, dict[str, float]]:
     """Per method, means over held-out pairs and both classes.
 
@@ -96,7 +96,7 @@ def swapped(
     return {m: {k: float(torch.cat(v).nanmean()) for k, v in row.items()} for m, row in values.items()}
 
 
-def active_rows(study: Study, fooled: Mapping[int, Network], c1: int, c2: int) -> list[Row]:
+def active_rows(study: Study, fooled: Mapping[int, FooledNetwork], c1: int, c2: int) -> list[Row]:
     """The networks that `fool_actively` made, by seed: a row per method, cells mean over seeds with a t interval."""
     results, lost = [], []
     for seed, network in fooled.items():

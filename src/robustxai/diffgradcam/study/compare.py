@@ -91,7 +91,7 @@ def compare(
     same = y1.argmax(-1) == target
     if not same.any():
         raise ValueError(
-            "manipulated agrees with honest on no image of x; maps are compared only where both agree"
+            "manipulated must agree with honest on an image of x, as maps are compared only there, got none"
         )
     fake = pattern.expand(int(same.sum()), 1, -1, -1)
     ones = int(pattern.sum())

@@ -1,6 +1,6 @@
 """Honest networks and their manipulated twins: the runs behind the chapter's tables, one function each.
 
-`train_honest` and `fool` are deterministic in their seed; a row of `ATTACKS` is a whole protocol (which loss,
+`train_honest` and `fool` are deterministic in their seed; a row of `FOOLING_PROTOCOLS` is a whole protocol (which loss,
 which layers, from where). Knows nothing about files: `recipes.py` stores what comes out.
 """
 
@@ -18,7 +18,7 @@ from robustxai.diffgradcam.sham import ShamLoss, sham_target
 from robustxai.nets import CompactResNet, RandomShift, cross_entropy, fit
 from robustxai.nets.adapters import TorchvisionClassifier
 
-Network = CompactResNet | TorchvisionClassifier
+FooledNetwork = CompactResNet | TorchvisionClassifier
 
 
 class Data(NamedTuple):
@@ -30,7 +30,7 @@ class Data(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Attack:
+class FoolingProtocol:
     """One protocol of fooling.
 
     loss: from the honest network and the native map size (h, w) to a FoolingLoss. part: 'head' trains the
@@ -50,18 +50,20 @@ def _sham(**options) -> Callable[[nn.Module, tuple[int, int]], FoolingLoss]:
     return lambda honest, size: ShamLoss(sham_target(*size), **options)
 
 
-ATTACKS: dict[str, Attack] = {
-    "sham-top": Attack(_sham(alpha=0.1)),
-    "sham-full": Attack(_sham(alpha=0.1), part="all"),
-    "sham-scratch": Attack(_sham(alpha=0.5), part="scratch"),
-    "sham-all-top": Attack(_sham(alpha=0.1, classes="all")),
-    "sham-pp-top": Attack(_sham(alpha=0.1, weighting="gradcam++")),
-    "adaptive-top": Attack(_sham(alpha=0.1, scores=("lse",))),
-    "adaptive-full": Attack(_sham(alpha=0.1, scores=("lse",)), part="all"),
-    "adaptive-joint-top": Attack(_sham(alpha=0.1, scores=("logit", "lse"))),
-    "heo-location-top": Attack(lambda honest, size: HeoLocation(lam=9.0), freeze_norm=True),
-    "heo-topk-top": Attack(lambda honest, size: HeoTopK(honest, lam=9.0), freeze_norm=True),
-    "heo-centermass-top": Attack(lambda honest, size: HeoCentreMass(honest, lam=0.5), freeze_norm=True),
+FOOLING_PROTOCOLS: dict[str, FoolingProtocol] = {
+    "sham-top": FoolingProtocol(_sham(alpha=0.1)),
+    "sham-full": FoolingProtocol(_sham(alpha=0.1), part="all"),
+    "sham-scratch": FoolingProtocol(_sham(alpha=0.5), part="scratch"),
+    "sham-all-top": FoolingProtocol(_sham(alpha=0.1, classes="all")),
+    "sham-pp-top": FoolingProtocol(_sham(alpha=0.1, weighting="gradcam++")),
+    "adaptive-top": FoolingProtocol(_sham(alpha=0.1, scores=("lse",))),
+    "adaptive-full": FoolingProtocol(_sham(alpha=0.1, scores=("lse",)), part="all"),
+    "adaptive-joint-top": FoolingProtocol(_sham(alpha=0.1, scores=("logit", "lse"))),
+    "heo-location-top": FoolingProtocol(lambda honest, size: HeoLocation(lam=9.0), freeze_norm=True),
+    "heo-topk-top": FoolingProtocol(lambda honest, size: HeoTopK(honest, lam=9.0), freeze_norm=True),
+    "heo-centermass-top": FoolingProtocol(
+        lambda honest, size: HeoCentreMass(honest, lam=0.5), freeze_norm=True
+    ),
 }
 
 
@@ -70,7 +72,7 @@ class Top(nn.Module):
 
     gap_layer = "last"
 
-    def __init__(self, model: Network):
+    def __init__(self, model: FooledNetwork):
         super().__init__()
         self.last, self.head = model.body[-_tail(model) :], model.head
 
@@ -79,32 +81,34 @@ class Top(nn.Module):
         return self.head(self.last(x).mean((2, 3)))
 
 
-def _tail(model: Network) -> int:
+def _tail(model: FooledNetwork) -> int:
     """How many modules of the body make its last block: the last one, or in DenseNet a block, a norm and a ReLU."""
     return 3 if isinstance(model.body[-1], nn.ReLU) else 1
 
 
 @torch.no_grad()
-def trunk(model: Network, x: Tensor, *, batch_size: int = 256) -> Tensor:
+def trunk(model: FooledNetwork, x: Tensor, *, batch_size: int = 256) -> Tensor:
     """What enters the last block, in eval mode."""
     rest = nn.Sequential(model.normalize, model.body[: -_tail(model)]).eval()
     return torch.cat([rest(part) for part in x.split(batch_size)])
 
 
 @torch.no_grad()
-def map_size(model: Network, x: Tensor) -> tuple[int, int]:
+def map_size(model: FooledNetwork, x: Tensor) -> tuple[int, int]:
     """(h, w) of the explained map for images like x."""
     h, w = model.features(x[:1]).shape[2:]
     return h, w
 
 
 @torch.no_grad()
-def map_loss(model: Network, honest: Network, attack: Attack, x: Tensor, y: Tensor) -> float:
+def map_loss(
+    model: FooledNetwork, honest: FooledNetwork, attack: FoolingProtocol, x: Tensor, y: Tensor
+) -> float:
     """The attack's map term on (x, y) in eval mode: whether it converged at all; print it beside every result."""
     return float(attack.loss(honest, map_size(model, x)).map_term(model, x, y).detach())
 
 
-def new_network(classes: int, *, seed: int, **options) -> Network:
+def new_network(classes: int, *, seed: int, **options) -> FooledNetwork:
     """A CompactResNet, or with `architecture` a torchvision network, with weights drawn from `seed`."""
     if "architecture" in options:
         return TorchvisionClassifier(
@@ -123,7 +127,7 @@ def train_honest(
     flip: bool = True,
     network: dict | None = None,
     **fit_options,
-) -> Network:
+) -> FooledNetwork:
     """The honest schedule: SGD with momentum 0.9, one-cycle to 0.1, weight decay 1e-4, shifted and mirrored images."""
     model = new_network(data.classes, seed=seed, **(network or {}))
     fit(model, data.x, data.y, epochs=epochs, loss=loss, lr=0.1, optimizer="sgd", weight_decay=1e-4,
@@ -132,15 +136,15 @@ def train_honest(
 
 
 def fool(
-    honest: Network,
+    honest: FooledNetwork,
     data: Data,
-    attack: Attack,
+    attack: FoolingProtocol,
     *,
     seed: int,
     honest_schedule: dict | None = None,
     network: dict | None = None,
     **fit_options,
-) -> Network:
+) -> FooledNetwork:
     """A manipulated copy of `honest` (left untouched), trained by `attack` on `data`.
 
     `honest_schedule` and `network` repeat the options of `train_honest` for attacks from scratch.

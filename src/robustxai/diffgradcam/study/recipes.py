@@ -1,7 +1,8 @@
 """`robustxai train diffgradcam-<task> --seed S`: an honest network of the menagerie and its twins.
 
 One recipe a task; three seeds are shipped. Names in the zoo: `diffgradcam-<task>-s<seed>-<run>`, run being
-`clean` or a name of `ATTACKS`. `robustxai train diffgradcam-vit` is a transformer of the ten animals, to be explained.
+`clean` or a name of `FOOLING_PROTOCOLS`. `robustxai train diffgradcam-vit` is a transformer of the ten animals, to be
+explained.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,8 @@ from dataclasses import dataclass, field
 import torch
 
 from robustxai.data.scenes import Scenes, menagerie
-from robustxai.diffgradcam.study.manipulated import ATTACKS, Data, fool, map_loss, train_honest
-from robustxai.nets import CompactViT, RandomShift, accuracy, fit
+from robustxai.diffgradcam.study.manipulated import FOOLING_PROTOCOLS, Data, fool, map_loss, train_honest
+from robustxai.nets import CompactViT, RandomShift, accuracy_of, fit
 from robustxai.nets.recipes import Job, Net, Recipe
 from robustxai.nets.zoo import round_weights
 
@@ -46,7 +47,7 @@ TASKS = {
     t.name: t
     for t in (
         Task("animals2", 2, 1600),
-        Task("animals4", 4, 2000, attacks=tuple(ATTACKS)),
+        Task("animals4", 4, 2000, attacks=tuple(FOOLING_PROTOCOLS)),
         Task(
             "animals4_circular",
             4,
@@ -76,7 +77,7 @@ def scenes(task: Task, split: str, n: int | None = None) -> Scenes:
 
 
 def zoo_name(task: str, seed: int, run: str) -> str:
-    """Name of a shipped network; `run` is 'clean' or a name of `ATTACKS`."""
+    """Name of a shipped network; `run` is 'clean' or a name of `FOOLING_PROTOCOLS`."""
     return f"diffgradcam-{task.replace('_', '-')}-s{seed}-{run}"
 
 
@@ -89,18 +90,18 @@ def build(job: Job, task: Task) -> Sequence[Net]:
 
     def net(run, module, parent=None):
         round_weights(module)
-        metrics = {"test_accuracy": round(accuracy(module, x, y), 4)}
+        metrics = {"test_accuracy": round(accuracy_of(module, x, y), 4)}
         if run != "clean":
-            metrics["test_map_loss"] = round(map_loss(module, honest, ATTACKS[run], x, y), 4)
+            metrics["test_map_loss"] = round(map_loss(module, honest, FOOLING_PROTOCOLS[run], x, y), 4)
         return Net(zoo_name(task.name, job.seed, run), module, dataset, metrics, parent=parent)
 
     honest = train_honest(data, seed=job.seed, network=task.architecture, checkpoint=job.checkpoint("clean"),
                           progress=f"{task.name} clean", epochs=task.epochs)  # fmt: skip
     nets = [net("clean", honest)]
     for run in task.attacks:
-        scratch = ATTACKS[run].part == "scratch"
+        scratch = FOOLING_PROTOCOLS[run].part == "scratch"
         twin = fool(
-            honest, data, ATTACKS[run], seed=job.seed, honest_schedule={"epochs": task.epochs},
+            honest, data, FOOLING_PROTOCOLS[run], seed=job.seed, honest_schedule={"epochs": task.epochs},
             network=task.architecture, checkpoint=job.checkpoint(run), progress=f"{task.name} {run}",
         )  # fmt: skip
         nets.append(net(run, twin, parent=None if scratch else nets[0].name))
@@ -127,7 +128,7 @@ def build_vit(job: Job, *, n: int = 8000, epochs: int = 40) -> Sequence[Net]:
         seed=job.seed, augment=RandomShift(4, flip=True), checkpoint=job.checkpoint("vit"),
         progress="vit of the animals" if job.progress else False)  # fmt: skip
     round_weights(model)
-    reached = round(accuracy(model, test.images.to(job.device), test.labels.to(job.device)), 4)
+    reached = round(accuracy_of(model, test.images.to(job.device), test.labels.to(job.device)), 4)
     dataset = f"menagerie {task.name}, {SIZE} px, {n} images"
     return [Net(f"diffgradcam-vit-s{job.seed}", model, dataset, {"test_accuracy": reached})]
 

@@ -17,10 +17,10 @@ from torch.nn.functional import interpolate
 from robustxai.data import fetch, load
 from robustxai.diffgradcam.sham import sham_target
 from robustxai.diffgradcam.study.manipulated import (
-    ATTACKS,
-    Attack,
+    FOOLING_PROTOCOLS,
     Data,
-    Network,
+    FooledNetwork,
+    FoolingProtocol,
     fool,
     map_size,
     train_honest,
@@ -125,17 +125,19 @@ class Study:
         """SHAM's target at the native size of this study's maps."""
         return sham_target(*map_size(self.honest(0), self.x)).to(self.device)
 
-    def honest(self, seed: int) -> Network:
+    def honest(self, seed: int) -> FooledNetwork:
         """The honest network of a seed."""
         return self._network(seed, "clean", lambda checkpoint: self._train(seed, checkpoint))
 
-    def twin(self, seed: int, run: str) -> Network:
+    def twin(self, seed: int, run: str) -> FooledNetwork:
         """The network that attack `run` made of the honest one."""
         return self._network(
-            seed, run, lambda checkpoint: self.attack(seed, ATTACKS[run], checkpoint=checkpoint)
+            seed, run, lambda checkpoint: self.attack(seed, FOOLING_PROTOCOLS[run], checkpoint=checkpoint)
         )
 
-    def attack(self, seed: int, attack: Attack, *, images: int | None = None, **options) -> Network:
+    def attack(
+        self, seed: int, attack: FoolingProtocol, *, images: int | None = None, **options
+    ) -> FooledNetwork:
         """Run an attack now, on the first `images` training images (all by default)."""
         task = (TASKS | REAL)[self.name]
         n = images or getattr(task, "attack_images", len(self.train.x))
@@ -148,18 +150,18 @@ class Study:
     def _architecture(self) -> dict:
         return TASKS[self.name].architecture if self.name in TASKS else REAL[self.name].network
 
-    def _train(self, seed: int, checkpoint: Path) -> Network:
+    def _train(self, seed: int, checkpoint: Path) -> FooledNetwork:
         return train_honest(self.train, seed=seed, epochs=REAL[self.name].epochs, network=self._architecture,
                             checkpoint=checkpoint, progress=f"{self.name} clean")  # fmt: skip
 
-    def _network(self, seed: int, run: str, make: Callable[[Path], Network]) -> Network:
+    def _network(self, seed: int, run: str, make: Callable[[Path], FooledNetwork]) -> FooledNetwork:
         name = zoo_name(self.name, seed, run)
         recipe = None if self.name in TASKS else self._recipe(name, seed, run, make)
         found = shipped_or_trained(name, recipe, cache=self.cache, seed=seed, device=self.device)
-        assert isinstance(found, Network)
+        assert isinstance(found, FooledNetwork)
         return found
 
-    def _recipe(self, name: str, seed: int, run: str, make: Callable[[Path], Network]) -> Recipe:
+    def _recipe(self, name: str, seed: int, run: str, make: Callable[[Path], FooledNetwork]) -> Recipe:
         """How one network of real photographs is made; stored in float32, so that nothing of it is rounded."""
         call = f"honest({seed})" if run == "clean" else f"twin({seed}, {run!r})"
         dataset = f"{REAL[self.name].data}, {REAL[self.name].n} images"

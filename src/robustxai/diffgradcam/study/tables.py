@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from robustxai.diffgradcam.logit_shift import ShiftAttack, shift_index
 from robustxai.diffgradcam.study.compare import METHODS, Comparison, compare, native_maps
-from robustxai.diffgradcam.study.manipulated import ATTACKS, Network, map_loss
+from robustxai.diffgradcam.study.manipulated import FOOLING_PROTOCOLS, FooledNetwork, map_loss
 from robustxai.diffgradcam.study.study import Study
 from robustxai.metrics import Interval, energy_inside, pearson, pointing_game, resize
-from robustxai.records import Row, over_seeds
+from robustxai.records import Row, over_seeds, select
 
 Methods = dict[str, tuple[str, str]]
 MAIN = ("GradCAM", "DiffGradCAM", "GradCAM++", "DiffGradCAM++")
@@ -69,19 +69,18 @@ def record(
     study: Study,
     run: str,
     seed: int,
-    honest: Network,
-    model: Network,
+    honest: FooledNetwork,
+    model: FooledNetwork,
     methods: Methods = METHODS,
 ) -> Record:
     """One comparison, on the study's held-out images."""
-    loss = map_loss(model, honest, ATTACKS[run], study.x, study.y) if run in ATTACKS else float("nan")
+    loss = (
+        map_loss(model, honest, FOOLING_PROTOCOLS[run], study.x, study.y)
+        if run in FOOLING_PROTOCOLS
+        else float("nan")
+    )
     comparison = compare(honest, model, study.x, study.y, study.pattern, methods)
     return Record(study.name, run, seed, comparison, shift_index(model), loss)
-
-
-def select(records: Iterable[Record], run: str, task: str | None = None) -> list[Record]:
-    """The records of a run (and task)."""
-    return [r for r in records if r.run == run and task in (None, r.task)]
 
 
 def fooling_rows(records: Sequence[Record], methods: Sequence[str] = MAIN) -> list[Row]:
@@ -90,7 +89,7 @@ def fooling_rows(records: Sequence[Record], methods: Sequence[str] = MAIN) -> li
     many = len({r.task for r in records}) > 1
     heading = "task · run" if many else "run"
     for task, run in dict.fromkeys((r.task, r.run) for r in records):
-        these = select(records, run, task)
+        these = select(records, run=run, task=task)
 
         def mean(f, these=these):
             return sum(map(f, these)) / len(these)
@@ -109,7 +108,9 @@ def fooling_rows(records: Sequence[Record], methods: Sequence[str] = MAIN) -> li
     return rows
 
 
-def agreement(study: Study, contrasts: Sequence[str], seeds: Sequence[int]) -> dict[str, dict[str, Interval]]:
+def contrast_agreement(
+    study: Study, contrasts: Sequence[str], seeds: Sequence[int]
+) -> dict[str, dict[str, Interval]]:
     """Pearson of each contrast's map with the per-logit map on honest networks, for both weightings (Table A)."""
     result: dict[str, dict[str, Interval]] = {}
     for weighting in ("gradcam", "gradcam++"):
@@ -152,7 +153,7 @@ def ablation(
     honest = study.honest(seed)
     records = []
     for name, change in changes.items():
-        attack = replace(ATTACKS[base], **{"epochs": epochs, **change})
+        attack = replace(FOOLING_PROTOCOLS[base], **{"epochs": epochs, **change})
         model = study.attack(seed, attack, images=images)
         loss = map_loss(model, honest, attack, study.x, study.y)
         result = compare(honest, model, study.x, study.y, study.pattern)

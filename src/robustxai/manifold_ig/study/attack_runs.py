@@ -20,7 +20,7 @@ from robustxai.manifold_ig.study.image_sets import Samples
 from robustxai.manifold_ig.study.map_runs import RELEASED, SHORT, core, endings
 from robustxai.manifold_ig.study.study import Study
 from robustxai.metrics import cosine
-from robustxai.records import Rows, joined
+from robustxai.records import Rows, joined_rows
 from robustxai.runtime import side_by_side
 
 
@@ -78,7 +78,7 @@ def attack_runs(
     for (seed, *_), parts in zip(jobs, side_by_side(run, jobs), strict=True):
         found.setdefault(seed, []).append(parts)
     return {
-        (study.architectures[0], seed): {name: joined([one[name] for one in parts]) for name in parts[0]}
+        (study.architectures[0], seed): {name: joined_rows([one[name] for one in parts]) for name in parts[0]}
         for seed, parts in found.items()
     }
 

@@ -16,7 +16,7 @@ DECAY, BATCH = 1e-5, 64
 PARTS = (("head",), None)  # what learns: the head, then everything
 
 
-def fine_tune(
+def fine_tune_classifier(
     model: HeadedClassifier,
     x: Float[Tensor, "n 3 height width"],
     y: Int64[Tensor, " n"],

@@ -97,7 +97,7 @@ def _smiles(split: str, n: int) -> Samples:
 
 def _photographs(name: str, split: str, n: int) -> Samples:
     """Pets with masks of the animals, flowers without masks."""
-    return Samples(*pets_flowers.read(name, split, n))
+    return Samples(*pets_flowers.read_photographs(name, split, n))
 
 
 SMALL = {

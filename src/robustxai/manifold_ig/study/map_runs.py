@@ -21,6 +21,7 @@ from robustxai.manifold_ig.pullback_metric import curve_bounds
 from robustxai.manifold_ig.saliency_maps import from_black, saliency
 from robustxai.manifold_ig.study.image_sets import Samples
 from robustxai.manifold_ig.study.study import Study
+from robustxai.manifold_ig.study.summaries import Runs
 from robustxai.manifold_ig.study.tables import CURVES, path_rows, quality_rows
 from robustxai.metrics import energy_inside, infidelity, max_sensitivity, pearson, square_removal
 from robustxai.records import Rows
@@ -31,7 +32,6 @@ CORE = ("IG", "IG-recon", "EIG", "MIG")
 """The methods with form A, from the pixel line to the geodesic."""
 RELEASED = "MIG released"
 PER_UNIT = ("Saliency", "SmoothGrad")
-Runs = dict[tuple[str, int], Rows]
 SHORT: dict[str, Any] = {"n_steps": 8, "solver": {"coarse": 6, "polish": 0}, "evaluations": 10}
 """Shorter paths for attacks, which ask for hundreds of them."""
 

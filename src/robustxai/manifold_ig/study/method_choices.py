@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from robustxai.explainers.path_explainer import PathExplainer
 from robustxai.manifold_ig.batched_queries import at_once
 from robustxai.manifold_ig.geodesic_path import ManifoldIG
-from robustxai.manifold_ig.guides import borrowed, frozen
+from robustxai.manifold_ig.guides import bpda_guide, frozen
 from robustxai.manifold_ig.implicit_gradient import implicit
 from robustxai.manifold_ig.pullback_metric import largest_eigenvalue
 from robustxai.manifold_ig.released_solver import NODES, STEP, released_line
@@ -22,11 +22,12 @@ from robustxai.manifold_ig.saliency_maps import from_black, saliency
 from robustxai.manifold_ig.study.attack_runs import Campaign
 from robustxai.manifold_ig.study.attack_tables import moved, rebuilt
 from robustxai.manifold_ig.study.image_sets import Samples
-from robustxai.manifold_ig.study.map_runs import SHORT, Runs, core, endings
+from robustxai.manifold_ig.study.map_runs import SHORT, core, endings
 from robustxai.manifold_ig.study.study import Study
+from robustxai.manifold_ig.study.summaries import Runs
 from robustxai.metrics import max_sensitivity, optimised_sensitivity, pearson
 from robustxai.models import logits_of
-from robustxai.records import Rows, joined
+from robustxai.records import Rows, joined_rows
 from robustxai.runtime import side_by_side
 from robustxai.scores.explained import scored
 
@@ -90,7 +91,7 @@ def ending_runs(study: Study, samples: Samples, *, draws: int, inputs: str = "re
     return _by_seed(study, methods, lambda _, method: row(method))
 
 
-def borrowed_runs(study: Study, campaign: Campaign, *, iterations: int = 2) -> Runs:
+def bpda_runs(study: Study, campaign: Campaign, *, iterations: int = 2) -> Runs:
     """The targeted attack with the values of one method and the derivative of another (BPDA), on `BORROWED`; and on MIG
     with the implicit derivative of its geodesics in place of a bend that is held fixed, by `iterations` of
     `end_gradient`. The images are those of `attack_runs.attack_runs`.
@@ -103,7 +104,7 @@ def borrowed_runs(study: Study, campaign: Campaign, *, iterations: int = 2) -> R
             assert isinstance(method, ManifoldIG)
             guide = implicit(method, iterations=iterations)
         else:
-            guide = borrowed(method, methods[follow])
+            guide = bpda_guide(method, methods[follow])
         also = None if method.encoder is None else rebuilt(method)
         x, y = victims.x, victims.y
         pushed = campaign.attack(wanted.x).perturb(method.model, x, y, explain=method, guide=guide, also=also)
@@ -116,7 +117,7 @@ def borrowed_runs(study: Study, campaign: Campaign, *, iterations: int = 2) -> R
     found = list(zip(jobs, side_by_side(lambda job: row(*job), jobs), strict=True))
     return {
         (study.architectures[0], seed): {
-            f"{way[0]}, {way[1]}": joined([{"": r} for job, r in found if job[:2] == (seed, way)])[""]
+            f"{way[0]}, {way[1]}": joined_rows([{"": r} for job, r in found if job[:2] == (seed, way)])[""]
             for way in ways
         }
         for seed in dict.fromkeys(seed for seed, *_ in some)

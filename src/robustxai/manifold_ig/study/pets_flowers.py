@@ -20,14 +20,14 @@ from torchvision.datasets import Flowers102, OxfordIIITPet
 from torchvision.transforms.v2 import InterpolationMode, functional as V
 
 from robustxai.data import NotAvailable, fetch
+from robustxai.shapes import SquareImages
 
 SIZE = 192
 SPLITS = ("train", "test")
 SEED, SHARE = 7, 0.7
 FOREGROUND = 1  # in the pets' trimaps: 1 the animal, 2 the background, 3 the rim between them
 
-Images = Float[Tensor, "n 3 size size"]
-Masks = Float[Tensor, "n size size"]
+SquareMasks = Float[Tensor, "n size size"]
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ SETS = {
 }  # fmt: skip
 
 
-def read(
+def read_photographs(
     name: str, split: str, n: int, *, size: int = SIZE
-) -> tuple[Images, Int64[Tensor, " n"], tuple[str, ...], Masks | None]:
+) -> tuple[SquareImages, Int64[Tensor, " n"], tuple[str, ...], SquareMasks | None]:
     """The first n photographs of a split, or all: images (n, 3, size, size) in [0, 1] on the uint8 grid, labels,
     classes, and masks that are 1 on the animal (None for the flowers: torchvision has none). Only these are opened.
 
@@ -77,7 +77,7 @@ def read(
     parts = SETS[name].opened()
     labels = torch.tensor([label for part in parts for label in part._labels])  # the only list without images
     whole: Any = ConcatDataset(parts)
-    rows = order(labels, split)[:n]
+    rows = balanced_order(labels, split)[:n]
     images, masks = [], []
     for i in rows.tolist():
         picture, target = whole[i]
@@ -89,12 +89,12 @@ def read(
     return x, labels[rows], tuple(parts[0].classes), torch.stack(masks).float() if masks else None
 
 
-def order(labels: Int64[Tensor, " m"], split: str) -> Int64[Tensor, " n"]:
+def balanced_order(labels: Int64[Tensor, " m"], split: str) -> Int64[Tensor, " n"]:
     """Positions of the split's images: seeded, and one of every class before the second of any, so that the first n
     hold as many classes as can be. "train" has `SHARE` of each class, "test" the others.
 
     >>> labels = torch.tensor([0, 0, 0, 1, 1, 1])
-    >>> sorted(labels[order(labels, "train")[:2]].tolist()), len(order(labels, "test"))
+    >>> sorted(labels[balanced_order(labels, "train")[:2]].tolist()), len(balanced_order(labels, "test"))
     ([0, 1], 2)
     """
     place = torch.randperm(len(labels), generator=torch.Generator().manual_seed(SEED))

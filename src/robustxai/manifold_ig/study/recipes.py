@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustxai.data.scenes import Scenes
-from robustxai.manifold_ig.study.fine_tuning import fine_tune
+from robustxai.manifold_ig.study.fine_tuning import fine_tune_classifier
 from robustxai.manifold_ig.study.image_sets import IMAGENET, TASKS, Samples, Task, faces
 from robustxai.manifold_ig.vae_loss import ConvFeatures, VAELoss, paper_loss, reconstruction_error
 from robustxai.nets import (
@@ -24,7 +24,7 @@ from robustxai.nets import (
     ConvVAE,
     HeadedClassifier,
     RandomShift,
-    accuracy,
+    accuracy_of,
     fit,
 )
 from robustxai.nets.recipes import Job, Net, Recipe
@@ -176,7 +176,7 @@ def build_classifiers(
             _train(model, images[inputs][0], train.y, epochs or task.epochs, job, f"{architecture}-{inputs}")
             round_weights(model)
             scores = {
-                f"test_accuracy_{name}": round(accuracy(model, x.to(job.device), test.y.to(job.device)), 4)
+                f"test_accuracy_{name}": round(accuracy_of(model, x.to(job.device), test.y.to(job.device)), 4)
                 for name, (_, x) in images.items()
             }
             name = classifier_name(task.name, architecture, job.seed, inputs)
@@ -192,7 +192,7 @@ def _train(
     options: dict = {"checkpoint": job.checkpoint(stage), "progress": job.progress and f"{job.name} {stage}"}
     if isinstance(model, HeadedClassifier):
         assert isinstance(epochs, tuple)
-        fine_tune(model, x, y, epochs=epochs, seed=job.seed, **options)
+        fine_tune_classifier(model, x, y, epochs=epochs, seed=job.seed, **options)
     else:
         assert isinstance(epochs, int)
         shift = RandomShift(2, flip=True)

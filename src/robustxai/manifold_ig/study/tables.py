@@ -31,7 +31,7 @@ from robustxai.manifold_ig.path_diagnostics import (
 )
 from robustxai.manifold_ig.pixel_paths import BlurIG, GuidedIG
 from robustxai.manifold_ig.saliency_maps import from_black, saliency
-from robustxai.manifold_ig.study.attack_tables import attack_rows, moved, rebuilt
+from robustxai.manifold_ig.study.attack_tables import Methods, attack_rows, moved, rebuilt
 from robustxai.manifold_ig.study.cost import cost
 from robustxai.metrics import (
     deletion,
@@ -49,7 +49,6 @@ from robustxai.models import logits_of
 from robustxai.records import Rows
 from robustxai.runtime import side_by_side
 
-Methods = Mapping[str, PathExplainer]
 Found = Mapping[str, Attribution]
 TOGETHER = 32  # changed images that are explained or classified in one call
 RADIUS = 0.02  # of the noise of infidelity, and of max-sensitivity

@@ -3,24 +3,24 @@ called as `regulariser(model, x, y, cache)`; `Objective` makes one loss of sever
 """
 
 from robustxai.ranking.regularisers.adversarial import AdversarialTraining
-from robustxai.ranking.regularisers.base import Cache, Objective, Regulariser
+from robustxai.ranking.regularisers.base import CachedBatch, RegularisedLoss, Regulariser
 from robustxai.ranking.regularisers.gap import Gap
 from robustxai.ranking.regularisers.hessian import DIRECTIONS, ExactHessian, FDHessian
 from robustxai.ranking.regularisers.r2et import R2ET
 from robustxai.ranking.regularisers.ssr import SSR
-from robustxai.ranking.regularisers.weighting import WEIGHTINGS, weigh
+from robustxai.ranking.regularisers.weighting import LOSS_WEIGHTINGS, weigh
 
 __all__ = [
     "DIRECTIONS",
+    "LOSS_WEIGHTINGS",
     "R2ET",
     "SSR",
-    "WEIGHTINGS",
     "AdversarialTraining",
-    "Cache",
+    "CachedBatch",
     "ExactHessian",
     "FDHessian",
     "Gap",
-    "Objective",
+    "RegularisedLoss",
     "Regulariser",
     "weigh",
 ]

@@ -5,11 +5,12 @@ the explanation itself. The inner attack is a bare loop: no rejection, no best i
 import torch
 from torch import nn
 
-from robustxai.attacks.budget import project, unit
+from robustxai.attacks.budget import Budget
 from robustxai.checks import check_count, check_positive
 from robustxai.explainers.input_gradient import ranked
-from robustxai.ranking.regularisers.base import Cache, Labels, Regulariser, Scalar
+from robustxai.ranking.regularisers.base import CachedBatch, Labels, Regulariser
 from robustxai.ranking.regularisers.gap import Gap
+from robustxai.ranking.regularisers.weighting import Scalar
 from robustxai.shapes import Inputs
 
 
@@ -47,25 +48,26 @@ class AdversarialTraining(Regulariser):
             )
         super().__init__(1.0, **options)
         self.gap = Gap(k, pairs=pairs, n_pairs=n_pairs)
-        self.eps, self.steps = check_positive("eps", eps), check_count("steps", steps)
+        eps, self.steps = check_positive("eps", eps), check_count("steps", steps)
+        self.budget = Budget(eps, "l2", clip=None)
+        self.length = eps if self.steps == 1 else 2.5 * eps / self.steps
 
     def check(self, model: nn.Module, x: Inputs, y: Labels) -> None:
         """ValueError unless 1 <= k < d and the pairs exist."""
         self.gap.check(model, x, y)
 
-    def term(self, cache: Cache) -> Scalar:
+    def term(self, cache: CachedBatch) -> Scalar:
         """Cross-entropy at the moved inputs."""
-        return Cache(cache.model, self.moved(cache), cache.y).ce
+        return CachedBatch(cache.model, self.moved(cache), cache.y).ce
 
-    def moved(self, cache: Cache) -> Inputs:
+    def moved(self, cache: CachedBatch) -> Inputs:
         """The attacked inputs; the ranking of the clean input decides the pairs."""
-        length = self.eps if self.steps == 1 else 2.5 * self.eps / self.steps
         x = centre = cache.x.detach()
         clean = cache.gradient(self.score, self.target)
         weights = self.gap.weights(ranked(clean.detach()), clean)
         for step in range(self.steps):
-            now = Cache(cache.model, x, cache.y) if step else cache
+            now = CachedBatch(cache.model, x, cache.y) if step else cache
             gaps = (weights * now.gradient(self.score, self.target).abs()).sum()
             (g,) = torch.autograd.grad(gaps, now.x, retain_graph=now is cache)
-            x = project(x - length * unit(g), centre, self.eps)
+            x = self.budget.project(x - self.length * self.budget.steepest(g), centre)
         return x

@@ -1,6 +1,6 @@
 """What all terms of a loss share: one forward pass, one input gradient, and how terms add up to a loss.
 
-A `Cache` belongs to one batch of one step. Input gradients are of sums over samples, so a sample's gradient does
+A `CachedBatch` belongs to one batch of one step. Input gradients are of sums over samples, so a sample's gradient does
 not depend on its batch, and batch norm must have frozen statistics (`fit` sees to it). Knows no term by name.
 """
 
@@ -15,21 +15,20 @@ from torch import Tensor, nn
 
 from robustxai.checks import as_target, check_batch, check_name, check_positive
 from robustxai.models import logits_of
-from robustxai.ranking.regularisers.weighting import WEIGHTINGS, weigh
+from robustxai.ranking.regularisers.weighting import LOSS_WEIGHTINGS, Scalar, weigh
 from robustxai.scores.explained import check_score, scored, two_columns
 from robustxai.shapes import Inputs
 
 TARGETS = ("label", "predicted")
 Labels = Int[Tensor, " n"]
-Scalar = Float[Tensor, ""]
 
 
-class Cache:
+class CachedBatch:
     """A batch with what has been computed for it: logits, cross-entropy and input gradients, each at most once.
 
     `x` (n, ...) is a leaf of its own that requires a gradient; `y` (n,) are the labels.
 
-    >>> cache = Cache(nn.Linear(3, 2), torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))
+    >>> cache = CachedBatch(nn.Linear(3, 2), torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))
     >>> cache.gradient().shape, cache.logits.shape
     (torch.Size([4, 3]), torch.Size([4, 2]))
     """
@@ -94,9 +93,9 @@ def input_gradient(
     return torch.autograd.grad(log_p, x, factor, create_graph=True)[0]
 
 
-def checked(model: nn.Module, x: Inputs, y: Labels) -> Cache:
+def checked(model: nn.Module, x: Inputs, y: Labels) -> CachedBatch:
     """The cache of a batch that is in order: finite inputs (n, ...), and n classes that the model has."""
-    cache = Cache(model, check_batch("x", x), y)
+    cache = CachedBatch(model, check_batch("x", x), y)
     if y is None:
         raise ValueError("y must be class numbers (n,), got None")
     as_target(y, cache.logits.detach(), name="y")
@@ -132,7 +131,7 @@ class Regulariser:
     ):
         if weight != 0:
             check_positive("weight", weight)
-        check_name("weighting", weighting, WEIGHTINGS)
+        check_name("weighting", weighting, LOSS_WEIGHTINGS)
         check_score("score", score)
         check_name("target", target, TARGETS)
         self.weight, self.weighting, self.score, self.target = float(weight), weighting, score, target
@@ -142,26 +141,26 @@ class Regulariser:
         """Whether it changes the loss at all."""
         return self.weight != 0
 
-    def term(self, cache: Cache) -> Scalar:
+    def term(self, cache: CachedBatch) -> Scalar:
         """The unweighted term of a batch, smaller is better; each regulariser writes its own."""
         raise NotImplementedError
 
     def check(self, model: nn.Module, x: Inputs, y: Labels) -> None:
         """Raise ValueError if the term has no meaning for this model and these samples; called once by `fit`."""
 
-    def __call__(self, model: nn.Module, x: Inputs, y: Labels, cache: Cache | None = None) -> Scalar:
+    def __call__(self, model: nn.Module, x: Inputs, y: Labels, cache: CachedBatch | None = None) -> Scalar:
         """The weighted term of a batch; `cache` is of this batch, None makes one and checks x and y."""
         cache = checked(model, x, y) if cache is None else cache
         term = self.term(cache)
         return weigh(term, cache.ce if self.weighting == "adaptive" else term, self.weight, self.weighting)
 
 
-class Objective:
+class RegularisedLoss:
     """Cross-entropy plus regularisers as one loss(model, x, y), for the training loop.
 
     Without an active regulariser it is the plain cross-entropy, bit for bit.
 
-    >>> loss = Objective()(nn.Linear(3, 2), torch.zeros(4, 3), torch.tensor([0, 1, 0, 1]))
+    >>> loss = RegularisedLoss()(nn.Linear(3, 2), torch.zeros(4, 3), torch.tensor([0, 1, 0, 1]))
     >>> loss.shape
     torch.Size([])
     """

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from robustxai.checks import check_count
 from robustxai.explainers.input_gradient import gradient, ranked
 from robustxai.ranking.gaps import pair_count, pair_weights
-from robustxai.ranking.regularisers.base import Cache, Labels, Regulariser, Scalar
+from robustxai.ranking.regularisers.base import CachedBatch, Labels, Regulariser
+from robustxai.ranking.regularisers.weighting import Scalar
 from robustxai.shapes import Inputs
 
 
@@ -51,9 +52,9 @@ class Gap(Regulariser):
 
     def weights(self, scores: Tensor, like: Tensor) -> Tensor:
         """The weight of every score in the sum of gaps when `scores` (n, d) are ranked, shaped to multiply `like`."""
-        return spread(pair_weights(scores, k=self.k, pairs=self.pairs, n_pairs=self.n_pairs), like)
+        return weights_like(pair_weights(scores, k=self.k, pairs=self.pairs, n_pairs=self.n_pairs), like)
 
-    def term(self, cache: Cache) -> Scalar:
+    def term(self, cache: CachedBatch) -> Scalar:
         """-mean over samples of the mean gap: one dot product with g, since |g| is g times its sign."""
         g = cache.gradient(self.score, self.target)
         with torch.no_grad():
@@ -65,6 +66,6 @@ class Gap(Regulariser):
         return (along * g).sum()
 
 
-def spread(weights: Tensor, like: Tensor) -> Tensor:
+def weights_like(weights: Tensor, like: Tensor) -> Tensor:
     """Weights of scores (n, d) in a shape that multiplies gradients: (n, 1, H, W) for images, else that of `like`."""
     return weights.view(len(like), 1, *like.shape[2:]) if like.ndim == 4 else weights.view_as(like)

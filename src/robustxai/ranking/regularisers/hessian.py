@@ -7,16 +7,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robustxai.attacks.budget import unit
 from robustxai.checks import check_count, check_k, check_name, check_positive
 from robustxai.explainers.input_gradient import ranked
+from robustxai.metrics.perturbation import unit
 from robustxai.ranking.gaps import pair_weights
-from robustxai.ranking.regularisers.base import Cache, Labels, Regulariser, Scalar
-from robustxai.ranking.regularisers.gap import spread
+from robustxai.ranking.regularisers.base import CachedBatch, Labels, Regulariser
+from robustxai.ranking.regularisers.gap import weights_like
+from robustxai.ranking.regularisers.weighting import Scalar
 from robustxai.shapes import Inputs
 
 DIRECTIONS = ("sign", "random", "gapdir")
-MOST = 256
+MOST_INPUTS = 256
 """Largest number of input values for which the whole Hessian is built."""
 
 
@@ -29,7 +30,7 @@ def direction(g: Inputs, kind: str = "sign", k: int | None = None) -> Inputs:
     if kind == "random":
         return unit(torch.randn_like(g))
     if kind == "gapdir":
-        return unit(spread(pair_weights(ranked(g), k=k or 0), g) * g.sign())
+        return unit(weights_like(pair_weights(ranked(g), k=k or 0), g) * g.sign())
     return nn.functional.normalize(g.sign().flatten(1), dim=1).view_as(g)
 
 
@@ -38,7 +39,7 @@ class _Curvature(Regulariser):
 
     def check(self, model: nn.Module, x: Inputs, y: Labels) -> None:
         """ValueError where the exact Hessian is zero, as for a ReLU network and the score 'logit' (P1)."""
-        cache = Cache(model, x[:64], y[:64])
+        cache = CachedBatch(model, x[:64], y[:64])
         g = cache.gradient(self.score, self.target)
         v = torch.ones_like(g)
         hv = torch.autograd.grad(g, cache.x, v, allow_unused=True)[0] if g.requires_grad else None
@@ -83,7 +84,7 @@ class FDHessian(_Curvature):
         if self.along == "gapdir" and self.k is not None:
             check_k(self.k, ranked(x[:1]).shape[1])
 
-    def term(self, cache: Cache) -> Scalar:
+    def term(self, cache: CachedBatch) -> Scalar:
         """Mean length of the difference quotient; the gradient at x is shared, the shifted one costs a pass."""
         g = cache.gradient(self.score, self.target)
         v = direction(g.detach(), self.along, self.k)
@@ -103,15 +104,17 @@ class ExactHessian(_Curvature):
         """ValueError for a network without curvature, or more than 256 input values."""
         super().check(model, x, y)
         d = x[0].numel()
-        if d > MOST:
-            raise ValueError(f"x must have at most {MOST} values a sample for the exact Hessian, got {d}")
+        if d > MOST_INPUTS:
+            raise ValueError(
+                f"x must have at most {MOST_INPUTS} values a sample for the exact Hessian, got {d}"
+            )
 
-    def term(self, cache: Cache) -> Scalar:
+    def term(self, cache: CachedBatch) -> Scalar:
         """Mean Frobenius norm."""
         return hessian(cache, self.score, self.target).flatten(1).norm(dim=1).mean()
 
 
-def hessian(cache: Cache, score: str = "prob", target: str = "label") -> Float[Tensor, "n d d"]:
+def hessian(cache: CachedBatch, score: str = "prob", target: str = "label") -> Float[Tensor, "n d d"]:
     """The input Hessian of every sample, its rows all at once, in the graph of the weights."""
     g = cache.gradient(score, target)
     n, d = len(g), g[0].numel()

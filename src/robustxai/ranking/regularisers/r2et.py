@@ -2,9 +2,10 @@
 
 from torch import nn
 
-from robustxai.ranking.regularisers.base import Cache, Labels, Regulariser, Scalar, checked
+from robustxai.ranking.regularisers.base import CachedBatch, Labels, Regulariser, checked
 from robustxai.ranking.regularisers.gap import Gap
 from robustxai.ranking.regularisers.hessian import FDHessian
+from robustxai.ranking.regularisers.weighting import Scalar
 from robustxai.shapes import Inputs
 
 
@@ -58,7 +59,7 @@ class R2ET(Regulariser):
         for part in self.parts:
             part.check(model, x, y)
 
-    def __call__(self, model: nn.Module, x: Inputs, y: Labels, cache: Cache | None = None) -> Scalar:
+    def __call__(self, model: nn.Module, x: Inputs, y: Labels, cache: CachedBatch | None = None) -> Scalar:
         """The weighted sum of both terms for a batch."""
         cache = checked(model, x, y) if cache is None else cache
         terms = [part(model, x, y, cache) for part in self.parts]

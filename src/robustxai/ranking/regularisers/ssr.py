@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustxai.checks import check_positive
-from robustxai.ranking.regularisers.base import Cache, Regulariser, Scalar
+from robustxai.ranking.regularisers.base import CachedBatch, Regulariser
+from robustxai.ranking.regularisers.weighting import Scalar
 from robustxai.scores.explained import two_columns
 
 
@@ -25,7 +26,7 @@ def root(p: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes classes"]:
     return torch.diag_embed(s) - p[:, :, None] * s[:, None, :]
 
 
-def largest_eigenvalue(cache: Cache) -> Float[Tensor, " n"]:
+def largest_hessian_eigenvalue(cache: CachedBatch) -> Float[Tensor, " n"]:
     """lambda_max(W A W^T) of every sample, in the graph of the weights; one gradient where there are two classes."""
     p = cache.log_probabilities.exp()
     if p.shape[1] == 2:
@@ -56,6 +57,6 @@ class SSR(Regulariser):
         super().__init__(a * check_positive("s", s))
         self.keep = 1 - a
 
-    def term(self, cache: Cache) -> Scalar:
+    def term(self, cache: CachedBatch) -> Scalar:
         """Mean largest eigenvalue."""
-        return largest_eigenvalue(cache).mean()
+        return largest_hessian_eigenvalue(cache).mean()

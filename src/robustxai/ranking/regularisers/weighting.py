@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-WEIGHTINGS = ("fixed", "adaptive")
+LOSS_WEIGHTINGS = ("fixed", "adaptive")
 Scalar = Float[Tensor, ""]
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from robustxai.ranking.regularisers import R2ET
 from robustxai.ranking.study.settings import measure
 from robustxai.ranking.study.study import Study
-from robustxai.ranking.training import fit
+from robustxai.ranking.training import fit_regularised
 from robustxai.records import Row, over_seeds, triple
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -40,7 +40,9 @@ def variant(start: nn.Module, study: Study, seed: int, changes: dict[str, Any]) 
     if options.pop("anchor", False):
         options["anchor"] = start
     model = deepcopy(start)
-    fit(model, study.table(seed), [R2ET(study.setting.k, **options)], seed=seed, **study.setting.training)
+    fit_regularised(
+        model, study.table(seed), [R2ET(study.setting.k, **options)], seed=seed, **study.setting.training
+    )
     return model
 
 

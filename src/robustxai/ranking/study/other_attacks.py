@@ -18,14 +18,14 @@ from robustxai.explainers.gradient import Saliency
 from robustxai.nets import MLP
 from robustxai.nets.softplus import has_kinks
 from robustxai.ranking.er_attack import RankingAttack
-from robustxai.ranking.regularisers import R2ET, AdversarialTraining, Objective
+from robustxai.ranking.regularisers import R2ET, AdversarialTraining, RegularisedLoss
 from robustxai.ranking.stability import attacked_precision, precision_at_k
 from robustxai.ranking.study.settings import adaptive_attack
 from robustxai.ranking.study.study import Study
 from robustxai.records import Row, over_seeds, triple
 
 
-def transfer(
+def transferred_precision(
     study: Study, seeds: Sequence[int], methods: Sequence[str], explainers: dict[str, Callable[..., Any]]
 ) -> dict[str, dict[str, list[float]]]:
     """P@k per method and explainer, one number a seed: ERAttack aims at the explainer itself."""
@@ -93,10 +93,10 @@ def step_ratios(seed: int, *, repeats: int = 15, batch_size: int = 128) -> dict[
     net = MLP(28, generator=g)
     x, y = torch.randn(batch_size, 28, generator=g), torch.randint(2, (batch_size,), generator=g)
     steps = {
-        "plain": Objective([]),
-        r"R2ET_\H": Objective([R2ET(8, 1.0)]),
-        "R2ET": Objective([R2ET(8, 1.0, hessian=0.1)]),
-        "AT, 3 steps": Objective([AdversarialTraining(8, 0.5, steps=3)]),
+        "plain": RegularisedLoss([]),
+        r"R2ET_\H": RegularisedLoss([R2ET(8, 1.0)]),
+        "R2ET": RegularisedLoss([R2ET(8, 1.0, hessian=0.1)]),
+        "AT, 3 steps": RegularisedLoss([AdversarialTraining(8, 0.5, steps=3)]),
     }
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(repeats + 1):

@@ -18,7 +18,7 @@ from robustxai.nets.zoo import round_weights
 from robustxai.ranking.prepared_table import Table
 from robustxai.ranking.study.settings import SETTINGS, Setting, prepared, pretrain, robustness
 from robustxai.ranking.training_methods import METHODS, fine_tune
-from robustxai.ranking.weight_selection import Options, Score, select_weights
+from robustxai.ranking.weight_selection import Options, SelectionScore, select_weights
 
 SEEDS = (0, 1, 2)
 GROUP = len(SEEDS)
@@ -70,7 +70,7 @@ def zoo_name(name: str, seed: int, method: str) -> str:
 
 
 @dataclass
-class Study:
+class RecipeRun:
     """What one run of a recipe works on: per seed the data and the common start."""
 
     plan: Plan
@@ -94,10 +94,12 @@ class Study:
             **training,
         )[0]
 
-    def score(self, model: nn.Module, part: str, seed: int) -> Score:
+    def score(self, model: nn.Module, part: str, seed: int) -> SelectionScore:
         """Accuracy and P@k under attack on a part of the data."""
         part_ = getattr(self.data[seed], part)
-        return Score(*robustness(model, part_, self.setting, points=self.plan.points, steps=self.plan.steps))
+        return SelectionScore(
+            *robustness(model, part_, self.setting, points=self.plan.points, steps=self.plan.steps)
+        )
 
     def chosen(self, method: str, reference: float) -> Options:
         """The options of a method on this set: its own, or those that win on validation data."""
@@ -106,7 +108,7 @@ class Study:
             return METHODS[method].chosen()
         first = min(self.starts)
 
-        def measure(options: Options, i: int) -> Score:
+        def measure(options: Options, i: int) -> SelectionScore:
             return self.score(
                 self.network(method, METHODS[method].chosen(options), first + i), "validation", first + i
             )
@@ -118,7 +120,7 @@ class Study:
 def build(job: Job, name: str) -> Sequence[Net]:
     """Pretrain on the set, split at each seed, then choose and train every method of its plan."""
     plan, seeds = PLANS[name], range(job.seed, job.seed + GROUP)
-    study = Study(plan, SETTINGS[name], job, {}, {})
+    study = RecipeRun(plan, SETTINGS[name], job, {}, {})
     for seed in seeds:
         _, data = prepared(name, seed=seed, limit=plan.limit)
         study.data[seed] = data.to(job.device)

@@ -21,7 +21,7 @@ from robustxai.metrics import mean_ignoring_nan
 from robustxai.nets import MLP, ResNet9, SmallConvNet
 from robustxai.nets.softplus import has_kinks
 from robustxai.ranking.er_attack import MSEAttack, RankingAttack
-from robustxai.ranking.prepared_table import Table, table
+from robustxai.ranking.prepared_table import Table, load_table
 from robustxai.ranking.stability import attacked_precision, random_control
 from robustxai.ranking.study.menagerie import drawn_table
 from robustxai.ranking.study.performance import performance
@@ -89,7 +89,7 @@ def prepared(name: str, *, seed: int = 0, limit: SupportsIndex | None = None) ->
     (8, 28)
     """
     check_name("name", name, tuple(SETTINGS))
-    return SETTINGS[name], drawn_table(seed=seed) if name == "menagerie" else table(
+    return SETTINGS[name], drawn_table(seed=seed) if name == "menagerie" else load_table(
         name, seed=seed, limit=limit
     )
 
@@ -143,18 +143,18 @@ class Measured:
         return mean_ignoring_nan(getattr(self, name)).mean
 
     @property
-    def row(self) -> "Row":
+    def row(self) -> "SettingRow":
         """The means, as a row of the table."""
         er, mse, random, local = (self.mean(name) for name in ("er", "mse", "random", "local"))
         measured = 1 - self.er.isnan().double().mean().item()
-        return Row(self.accuracy, self.auc, er, mse, random, local, measured)
+        return SettingRow(self.accuracy, self.auc, er, mse, random, local, measured)
 
 
 @dataclass(frozen=True)
-class Row:
+class SettingRow:
     """Means of `Measured`; `thickness` is the local one, `measured` the share of samples that ERAttack could follow.
 
-    >>> Row(0.9, 0.95, 0.7, 0.8, 0.97, 0.1, 1.0).er
+    >>> SettingRow(0.9, 0.95, 0.7, 0.8, 0.97, 0.1, 1.0).er
     0.7
     """
 
@@ -202,7 +202,7 @@ def measure(
     return Measured(*performance(model, x, y), er, mse, adaptive, random, local, adversarial)
 
 
-def evaluate(model: nn.Module, part: tuple[Tensor, Tensor], setting: Setting, **options: Any) -> Row:
+def evaluate(model: nn.Module, part: tuple[Tensor, Tensor], setting: Setting, **options: Any) -> SettingRow:
     """One row of the table; options as for `measure`.
 
     >>> setting = Setting("mine", k=4, pretraining=1)

@@ -16,7 +16,7 @@ from robustxai.metrics import Interval
 from robustxai.ranking.study.settings import Measured, measure
 from robustxai.ranking.study.study import Study
 from robustxai.ranking.training_methods import METHODS
-from robustxai.records import Row, over_seeds, paired, triple
+from robustxai.records import Row, over_seeds, paired, select, triple
 
 SAME_ACTIVATION = ("Vanilla", "WD", "Est-H", "SSR", "AT")
 R2ET_ON_RELU = (r"R2ET_\H", r"R2ET-mm_\H", "R2ET", "R2ET-mm")
@@ -47,19 +47,14 @@ def sweep(study: Study, seeds: Sequence[int], methods: Sequence[str] | None = No
     ]  # fmt: skip
 
 
-def select(records: Iterable[Record], method: str, name: str | None = None) -> list[Record]:
-    """The records of a method (on a set)."""
-    return [r for r in records if r.method == method and name in (None, r.name)]
-
-
 def gain(records: Sequence[Record], name: str, method: str, over: str, what: str = "er") -> Interval:
     """How much better `method` is than `over` on a set: paired by seed, of a share or 'accuracy'."""
 
     def value(r: Record) -> float:
         return r.measured.accuracy if what == "accuracy" else r.measured.mean(what)
 
-    base = {r.seed: value(r) for r in select(records, over, name)}
-    ours = select(records, method, name)
+    base = {r.seed: value(r) for r in select(records, method=over, name=name)}
+    ours = select(records, method=method, name=name)
     return paired(map(value, ours), (base[r.seed] for r in ours))
 
 
@@ -72,7 +67,7 @@ def share_table(records: Sequence[Record], first: str = "er", second: str = "mse
     for method in dict.fromkeys(r.method for r in records):
         row: Row = {"method": method}
         for name in dict.fromkeys(r.name for r in records):
-            these = select(records, method, name)
+            these = select(records, method=method, name=name)
             shares = [over_seeds(r.measured.mean(w) for r in these) for w in (first, second) if these]
             row[name] = " / ".join(f"{100 * share.value:.1f}" for share in shares) or None
         rows.append(row)
@@ -86,7 +81,7 @@ def quality_table(records: Sequence[Record]) -> list[Row]:
     for method in dict.fromkeys(r.method for r in records):
         row: Row = {"method": method}
         for name in names:
-            these = select(records, method, name)
+            these = select(records, method=method, name=name)
             if not these:
                 row[name] = None
                 continue
@@ -105,7 +100,7 @@ def cloud(records: Sequence[Record], name: str, *, softplus: bool) -> tuple[list
     family = [r for r in records if r.name == name and r.softplus is softplus]
     methods = list(dict.fromkeys(r.method for r in family))
     means = [
-        [over_seeds(r.measured.mean(w) for r in select(family, m)).value for m in methods]
+        [over_seeds(r.measured.mean(w) for r in select(family, method=m)).value for m in methods]
         for w in ("adversarial", "er")
     ]
     return methods, (torch.tensor(means[0]), torch.tensor(means[1]))
@@ -115,7 +110,7 @@ def chance_table(studies: Iterable[Study], records: Sequence[Record]) -> list[Ro
     """Chance level k / d, and the plain network under random changes of the attack's length."""
     rows: list[Row] = []
     for b in studies:
-        plain = select(records, "Vanilla", b.name)
+        plain = select(records, method="Vanilla", name=b.name)
         rows.append(
             {
                 "set": b.name,
