@@ -16,7 +16,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
-from robustxai.claims.rules import Rule
+from robustxai.claims.ranges import Rule
 from robustxai.claims.values import as_interval, as_value
 
 VERDICTS = (
