@@ -167,8 +167,8 @@ OTHERS = {
     "an attack on weights that is a network": "diffgradcam.ShiftAttack",
     "a monitor, a setting, a schedule or a network": (
         "diffgradcam.EntropyMonitor ranking.Method ranking.Setting manifold_ig.AggregatedPosterior "
-        "manifold_ig.KnownManifold manifold_ig.Solver manifold_ig.VarianceDecoder ace.Calls ace.Chunks ace.DiffusionFilter ace.Fast "
-        "ace.Schedule"
+        "manifold_ig.KnownManifold manifold_ig.Solver manifold_ig.VarianceDecoder ace.Calls ace.Chunks "
+        "ace.DiffusionFilter ace.Fast ace.Schedule"
     ),
     "a concept's explanation, of sets and not of images: concepts/": (
         "concepts.CAV concepts.TCAV concepts.FacetedVisualization"

@@ -41,7 +41,7 @@ SHARED = {
     },
     "explainers": {"capture", "checks", "eval_mode", "metrics", "models", "nets", "scores", "shapes"},
     "attacks": {"checks", "eval_mode", "explainers", "metrics", "models", "nets", "scores", "shapes"},
-    "claims": {"checks", "plots", "runtime", "shapes"},
+    "claims": {"checks", "metrics", "plots", "runtime", "shapes"},
 }
 """What each shared room may import besides itself."""
 CHAPTER = {

@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from robustxai import claims, records
 from robustxai.claims.rules import parse
-from robustxai.claims.verdicts import VERDICTS, judge, needed, over_settings
+from robustxai.claims.verdicts import VERDICTS, judge, over_settings, samples_needed
 from robustxai.metrics.statistics import crossed_interval, share_interval, t_interval
 
 POSITIVE = {"kind": "sign", "sign": "positive"}
@@ -130,7 +130,7 @@ def test_the_needed_number_is_the_first_that_decides(effect, n, seed):
     found = t_interval(x)
     if judge(rule, found.value, interval=(found.low, found.high)) != "undecided":
         return
-    more = needed(rule, found.value, (found.low, found.high), n)
+    more = samples_needed(rule, found.value, (found.low, found.high), n)
     assert more is not None and more > n
 
     def decided(size: int) -> bool:

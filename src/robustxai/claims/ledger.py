@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from robustxai import runtime
-from robustxai.claims.rules import Rule, parse
+from robustxai.claims.ranges import Rule
+from robustxai.claims.rules import parse
 
 PROFILES = ("quick", "real", "gpu")
 REQUIRED = (

@@ -40,7 +40,7 @@ class Rule:
         raise NotImplementedError
 
 
-class Range(Rule):
+class RangeRule(Rule):
     """A rule that accepts the numbers from `low` to `high`, with its ends unless it is `open`."""
 
     open: ClassVar[bool] = False
@@ -67,7 +67,7 @@ class Range(Rule):
 
 
 @dataclass(frozen=True)
-class AtLeast(Range):
+class AtLeast(RangeRule):
     """value >= `value`."""
 
     kind = "at_least"
@@ -82,7 +82,7 @@ class AtLeast(Range):
 
 
 @dataclass(frozen=True)
-class AtMost(Range):
+class AtMost(RangeRule):
     """value <= `value`."""
 
     kind = "at_most"
@@ -97,7 +97,7 @@ class AtMost(Range):
 
 
 @dataclass(frozen=True)
-class Between(Range):
+class Between(RangeRule):
     """low <= value <= high."""
 
     kind = "between"
@@ -117,7 +117,7 @@ class Between(Range):
 
 
 @dataclass(frozen=True)
-class Within(Range):
+class Within(RangeRule):
     """|value - target| <= tol: close to a number that was measured elsewhere, for instance the paper's."""
 
     kind = "within"
@@ -151,7 +151,7 @@ class Equal(Within):
 
 
 @dataclass(frozen=True)
-class Sign(Range):
+class Sign(RangeRule):
     """The value is strictly positive or strictly negative."""
 
     kind = "sign"

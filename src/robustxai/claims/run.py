@@ -20,8 +20,8 @@ from robustxai.checks import check_count
 from robustxai.claims.ledger import PROFILES, Claim, of_chapter
 from robustxai.claims.lines import as_answer, deciding, said
 from robustxai.claims.names import check_chapter, check_profile
-from robustxai.claims.values import by_setting
-from robustxai.claims.verdicts import VERDICTS, judge, needed, over_settings
+from robustxai.claims.values import values_by_setting
+from robustxai.claims.verdicts import VERDICTS, judge, over_settings, samples_needed
 from robustxai.metrics.statistics import share_interval
 
 
@@ -92,7 +92,7 @@ class Run:
             None if count is None else check_count(f"{name} of {id}", count, 0)
             for name, count in (("n", n), ("seeds", seeds))
         )
-        values, intervals = by_setting(claim, value, interval)
+        values, intervals = values_by_setting(claim, value, interval)
         verdicts = {
             name: judge(claim.rule, v, interval=intervals[name], exact=claim.exact)
             for name, v in values.items()
@@ -100,11 +100,12 @@ class Run:
         verdict = over_settings(list(verdicts.values()), unknown=bool(claim.unknown))
         samples = seeds if seeds is not None and seeds > 1 else n
         more = {
-            name: needed(claim.rule, v, intervals[name], samples)
+            name: samples_needed(claim.rule, v, intervals[name], samples)
             for name, v in values.items()
             if verdicts[name] == "undecided"
         }
-        needs = None if None in more.values() else max(more.values(), default=None)
+        counts = [count for count in more.values() if count is not None]
+        needs = max(counts) if counts and len(counts) == len(more) else None
         self._print(
             claim, verdict, *said(claim, values, intervals, n, seeds), *deciding(verdict, needs, seeds, claim)
         )

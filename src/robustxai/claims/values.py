@@ -39,7 +39,9 @@ def as_interval(rule: Any, interval: Any, name: str = "interval") -> IntervalLik
     return _pair(name, interval)
 
 
-def by_setting(claim: Any, value: Any, interval: Any) -> tuple[dict[str, Value], dict[str, IntervalLike]]:
+def values_by_setting(
+    claim: Any, value: Any, interval: Any
+) -> tuple[dict[str, Value], dict[str, IntervalLike]]:
     """Values and intervals by setting of a claim, each checked; under "" where the ledger names no settings."""
     if not claim.settings:
         named = f"value of {claim.id}", f"interval of {claim.id}"

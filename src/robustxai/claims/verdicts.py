@@ -2,7 +2,7 @@
 
 - reproduced: the value and its whole interval satisfy the rule
 - contradicted: the whole interval violates it
-- undecided: the interval contains the bound; `needed` says about how many samples would decide
+- undecided: the interval contains the bound; `samples_needed` says about how many samples would decide
 - partly: holds in some of the settings that were named beforehand and fails in others
 - depends on an unknown: the paper does not say what was chosen, and the verdict turns with the choice
 - not attempted: no data, no hardware, or the premise of the claim does not hold here
@@ -67,14 +67,14 @@ def over_settings(verdicts: Sequence[str], *, unknown: bool = False) -> str:
     return "partly" if {"reproduced", "contradicted"} <= found else "undecided"
 
 
-def needed(rule: Rule, value: Any, interval: Any, n: int | None) -> int | None:
+def samples_needed(rule: Rule, value: Any, interval: Any, n: int | None) -> int | None:
     """About how many samples like the present n would decide: the half width of a t interval falls as t / sqrt(n).
 
     None where nobody can say: no interval, fewer than two samples, a value on the bound, several names, or more than
     `MOST`.
 
     >>> from robustxai.claims.rules import parse
-    >>> needed(parse({"kind": "sign", "sign": "positive"}), 0.1, (-0.1, 0.3), 3)
+    >>> samples_needed(parse({"kind": "sign", "sign": "positive"}), 0.1, (-0.1, 0.3), 3)
     5
     """
     if isinstance(interval, Mapping) or interval is None or n is None or n < 2:
