@@ -1,8 +1,9 @@
 """Judge stored results again by the ledger of today: the numbers stay, the words follow the rules that hold now.
 
-A run of the real or the gpu profile takes hours, and the words of verdicts or the rule of a claim may change in between.
+A run of the real or the gpu profile takes hours, and the words of verdicts or the rule of a claim may change meanwhile.
 Values, intervals and counts are those that the run stored. What the run did not measure, because the claim's rule,
-settings, premise or row has changed since (its `history` says so), is not attempted until the profile runs again.
+settings, premise or row has changed since (its `history` says so), is not attempted until the profile runs again; what
+was measured stands under `earlier`.
 
     python workflow/rejudge.py real
 """
@@ -18,6 +19,7 @@ from robustxai.claims.verdicts import judge, samples_needed
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDER = "the run measured an earlier form of this claim: run the profile again"
+MEASURED = ("value", "interval", "n", "seeds")
 
 
 def rejudged(record: Mapping[str, Any], claim: Claim) -> dict[str, Any]:
@@ -29,11 +31,16 @@ def rejudged(record: Mapping[str, Any], claim: Claim) -> dict[str, Any]:
         "rule": claim.rule_spec,
         "rule_text": claim.rule.words(),
     }
-    if record.get("value") is None:
+    if record.get("value") is None:  # skipped, or judged again already
         return new
     if claim.settings or claim.premise or claim.history or record["rule"] != claim.rule_spec:
-        kept = {k: v for k, v in new.items() if k not in ("value", "interval", "n", "seeds", "needs")}
-        return kept | {"verdict": "not attempted", "reason": OLDER}
+        measured = {key: record.get(key) for key in MEASURED}
+        kept = {key: v for key, v in new.items() if key not in (*MEASURED, "needs")}
+        return kept | {
+            "verdict": "not attempted",
+            "reason": OLDER,
+            "earlier": measured | {"rule": record["rule_text"]},
+        }
     value, interval = record["value"], record.get("interval")
     verdict = judge(claim.rule, value, interval=interval, exact=claim.exact)
     seeds, n = record.get("seeds"), record.get("n")

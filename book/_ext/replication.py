@@ -29,7 +29,7 @@ MARK = "%% replication"
 STALE_DAYS = 90
 RECORD_FIELDS = {
     "id", "verdict", "whose", "unit", "rule", "rule_text", "value", "interval", "n", "seeds", "needs", "settings",
-    "reason",
+    "reason", "earlier",
 }  # fmt: skip
 WHOSE = {"paper": "the paper’s", "ours": "ours", "pilot": "ours, the bound is a pilot run’s"}
 
