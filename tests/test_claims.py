@@ -321,6 +321,18 @@ def test_coverage_compares_notebook_and_ledger(ledger, tmp_path):
     assert found.unchecked == ("toy.b", "toy.c") and found.unknown == ("toy.d",) and not found.complete
     book = notebook(book, 'for _ in [0]:\n    claims.check(id="toy.a", value=1)', 'claims.check("toy.b", 1)')
     assert claims.coverage(book, ledger=path).unchecked == ("toy.c",)
+    book = notebook(
+        book,
+        'claims.check("toy.a", 1, interval=(0, 2), n=3)',
+        'claims.check("toy.b", **told(found))\nclaims.share("toy.c", hits, reason="none")',
+    )
+    assert claims.coverage(book, ledger=path).complete
+    book = notebook(
+        book, 'claims.check("toy.a", 1, n=3)', 'claims.skip("toy.b", "why")', 'claims.share("toy.c", [])'
+    )
+    assert claims.coverage(book, ledger=path).unbounded == ("toy.a",)
+    exact = ledger(entry("a", rule, unit="exact"), entry("b", rule), entry("c", rule))
+    assert claims.coverage(book, ledger=exact).complete
     book = notebook(book, 'claims.check(f"toy.{name}", 1)')
     with pytest.raises(ValueError, match=r"toy.ipynb, cell 0: write the id of a claim as literal text"):
         claims.coverage(book, ledger=path)

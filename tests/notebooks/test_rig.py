@@ -172,4 +172,6 @@ def test_committed_notebooks_are_executed(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_committed_notebooks_check_their_claims(path):
     found = coverage(path)
-    assert found.complete, f"not checked: {found.unchecked}; not in the ledger: {found.unknown}"
+    assert found.complete, (
+        f"not checked: {found.unchecked}; not in the ledger: {found.unknown}; without interval: {found.unbounded}"
+    )
