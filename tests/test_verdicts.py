@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from robustxai import claims, records
 from robustxai.claims.rules import parse
-from robustxai.claims.verdicts import VERDICTS, judge, over_settings, samples_needed
+from robustxai.claims.verdicts import VERDICTS, judge, outcomes_needed, over_settings, samples_needed
 from robustxai.metrics.statistics import crossed_interval, share_interval, t_interval
 
 POSITIVE = {"kind": "sign", "sign": "positive"}
@@ -40,7 +40,8 @@ def run_of(tmp_path):
         (["contradicted", "contradicted"], "contradicted", "contradicted"),
         (["undecided", "undecided"], "undecided", "undecided"),
         (["reproduced", "contradicted"], "partly", "depends on an unknown"),
-        (["reproduced", "undecided"], "undecided", "depends on an unknown"),
+        (["reproduced", "undecided"], "undecided", "undecided"),
+        (["contradicted", "undecided"], "undecided", "undecided"),
         (["reproduced", "undecided", "contradicted"], "partly", "depends on an unknown"),
     ],
 )
@@ -71,7 +72,7 @@ def test_a_claim_over_settings(run_of, capsys):
 
 def test_an_unknown_choice(run_of, capsys):
     run = run_of(settings=["mean", "lse"], unknown="which contrast")
-    run.check("toy.a", {"mean": 0.2, "lse": 0.0}, interval={"mean": (0.1, 0.3), "lse": (-0.1, 0.1)})
+    run.check("toy.a", {"mean": 0.2, "lse": -0.3}, interval={"mean": (0.1, 0.3), "lse": (-0.4, -0.2)})
     assert capsys.readouterr().out.startswith("DEPENDS ON AN UNKNOWN a")
 
 
@@ -140,7 +141,29 @@ def test_the_needed_number_is_the_first_that_decides(effect, n, seed):
         return judge(rule, i.value, interval=(i.low, i.high)) == "reproduced"
 
     assert decided(more)
-    assert not decided(max(2, int(more * 0.97) - 1)) or more - 1 <= n
+    coarse = 10 ** (len(str(more)) - 1)  # it is rounded up to one digit
+    assert not decided(max(2, int((more - coarse) * 0.97) - 1)) or more - coarse - 1 <= n
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "bound", "needs"), [(6, 6, 0.9, 40), (24, 24, 0.9, 40), (0, 3, 0.3, 20), (3, 6, 0.5, None)]
+)
+def test_the_needed_number_of_outcomes_is_that_of_the_exact_interval(hits, n, bound, needs):
+    rule = parse({"kind": "at_least", "value": bound})
+    assert outcomes_needed(rule, hits, n) == needs
+    if needs:
+        again = round(hits / n * needs)
+        assert judge(rule, again / needs, interval=share_interval(again, needs)) != "undecided"
+
+
+def test_a_share_says_how_many_outcomes_would_decide(run_of, capsys):
+    run = run_of(rule={"kind": "at_least", "value": 0.9}, unit="attacks")
+    run.share("toy.a", [True] * 24, seeds=3, reason="none")
+    assert (
+        capsys.readouterr()
+        .out.rstrip()
+        .endswith("n=24 attacks, seeds=3 | rule: at least 0.900 | about 40 attacks would decide")
+    )
 
 
 @pytest.mark.parametrize("n", [1, 4, 6, 30])

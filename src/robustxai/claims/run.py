@@ -7,7 +7,6 @@ whatever the clock or the machine decides goes into the file and never on the pa
 import datetime
 import difflib
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +19,8 @@ from robustxai.checks import check_count
 from robustxai.claims.ledger import PROFILES, Claim, of_chapter
 from robustxai.claims.lines import as_answer, deciding, said
 from robustxai.claims.names import check_chapter, check_profile
-from robustxai.claims.values import values_by_setting
-from robustxai.claims.verdicts import VERDICTS, judge, over_settings, samples_needed
+from robustxai.claims.values import json_value, values_by_setting
+from robustxai.claims.verdicts import VERDICTS, judge, outcomes_needed, over_settings, samples_needed
 from robustxai.metrics.statistics import share_interval
 
 
@@ -78,6 +77,21 @@ class Run:
         """Judge one claim by its rule, print the line and keep the record, as `claims.check` says; `extra` goes into
         the file as it is.
         """
+        self._settle(id, value, interval=interval, n=n, seeds=seeds, premise=premise, **extra)
+
+    def _settle(
+        self,
+        id: str,
+        value: Any,
+        *,
+        interval: Any,
+        n: int | None,
+        seeds: int | None,
+        premise: bool | None = None,
+        hits: int | None = None,
+        **extra: Any,
+    ) -> None:
+        """`check`; hits: how many of n outcomes, where the value is their share."""
         claim = self._open(id)
         if self.profile not in claim.profiles:
             planned = ", ".join(claim.profiles)
@@ -99,15 +113,20 @@ class Run:
         }
         verdict = over_settings(list(verdicts.values()), unknown=bool(claim.unknown))
         samples = seeds if seeds is not None and seeds > 1 else n
+        open_ = [name for name, found in verdicts.items() if found == "undecided"]
         more = {
-            name: samples_needed(claim.rule, v, intervals[name], samples)
-            for name, v in values.items()
-            if verdicts[name] == "undecided"
+            name: samples_needed(claim.rule, values[name], intervals[name], samples)
+            if hits is None
+            else outcomes_needed(claim.rule, hits, n or 0)
+            for name in open_
         }
         counts = [count for count in more.values() if count is not None]
         needs = max(counts) if counts and len(counts) == len(more) else None
         self._print(
-            claim, verdict, *said(claim, values, intervals, n, seeds), *deciding(verdict, needs, seeds, claim)
+            claim,
+            verdict,
+            *said(claim, values, intervals, n, seeds),
+            *deciding(verdict, needs, None if hits is not None else seeds, claim),
         )
         found = (
             {"value": values, "interval": intervals}
@@ -133,7 +152,9 @@ class Run:
         if answers:
             low, high = share_interval(sum(map(bool, answers)), len(answers))
             share = sum(map(bool, answers)) / len(answers)
-            self.check(id, share, interval=(low, high), n=len(answers), seeds=seeds)
+            self._settle(
+                id, share, interval=(low, high), n=len(answers), seeds=seeds, hits=sum(map(bool, answers))
+            )
         else:
             self.skip(id, reason)
 
@@ -155,7 +176,7 @@ class Run:
         kept = list(rows) if listed else []
         if not listed or not all(isinstance(row, Mapping) for row in kept):
             raise ValueError(f"rows of the table {name!r} must be mappings of columns to values")
-        self.tables[name] = _plain(kept)
+        self.tables[name] = json_value(kept)
 
     def finish(self) -> None:
         """Write the results file, whole or not at all. Raises ValueError while a claim of this profile is
@@ -180,7 +201,7 @@ class Run:
                 "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             },
         }
-        text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(json_value(content), indent=1, ensure_ascii=False, allow_nan=False)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(f".{os.getpid()}.part")
         part.write_text(text + "\n", encoding="utf-8")
@@ -221,18 +242,3 @@ def _device(device: torch.device | str) -> torch.device:
         return torch.device(device)
     except (TypeError, RuntimeError):
         raise ValueError(f"device must be a device such as cpu or cuda, got {device!r}") from None
-
-
-def _plain(value: Any) -> Any:
-    """Values ready for JSON: six significant digits, no tensors, None for what is not finite."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    raise ValueError(f"a {type(value).__name__} cannot be stored: use numbers, text, lists or mappings.")

@@ -85,3 +85,18 @@ def finite(name: str, value: Any) -> float:
     if not math.isfinite(number_):
         raise ValueError(f"{name} must be a finite number, got {number_}; or use claims.skip")
     return number_
+
+
+def json_value(value: Any) -> Any:
+    """Values ready for JSON: six significant digits, no tensors, None for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): json_value(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        return json_value(value.tolist())
+    if isinstance(value, list | tuple):
+        return [json_value(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise ValueError(f"a {type(value).__name__} cannot be stored: use numbers, text, lists or mappings.")

@@ -18,6 +18,7 @@ from scipy.stats import t as student
 
 from robustxai.claims.ranges import Rule
 from robustxai.claims.values import as_interval, as_value
+from robustxai.metrics.statistics import share_interval
 
 VERDICTS = (
     "reproduced",
@@ -56,22 +57,24 @@ def judge(rule: Rule, value: Any, *, interval: Any = None, exact: bool = False) 
 def over_settings(verdicts: Sequence[str], *, unknown: bool = False) -> str:
     """One verdict over the settings of a claim, or over the choices for what the paper does not say (`unknown`).
 
+    It is partly, or depends on the choice, where one is reproduced and another contradicted.
+
     >>> over_settings(["reproduced", "contradicted"]), over_settings(["reproduced", "contradicted"], unknown=True)
     ('partly', 'depends on an unknown')
     """
     found = set(verdicts)
     if len(found) == 1:
         return found.pop()
-    if unknown:
-        return "depends on an unknown"
-    return "partly" if {"reproduced", "contradicted"} <= found else "undecided"
+    if not {"reproduced", "contradicted"} <= found:
+        return "undecided"
+    return "depends on an unknown" if unknown else "partly"
 
 
 def samples_needed(rule: Rule, value: Any, interval: Any, n: int | None) -> int | None:
     """About how many samples like the present n would decide: the half width of a t interval falls as t / sqrt(n).
 
     None where nobody can say: no interval, fewer than two samples, a value on the bound, several names, or more than
-    `MOST`.
+    `MOST`. Rounded up to one digit, as it is a rough number: 5, 20, 300.
 
     >>> from robustxai.claims.rules import parse
     >>> samples_needed(parse({"kind": "sign", "sign": "positive"}), 0.1, (-0.1, 0.3), 3)
@@ -86,4 +89,29 @@ def samples_needed(rule: Rule, value: Any, interval: Any, n: int | None) -> int 
     more = n
     while more <= MOST and float(student.ppf(0.975, more - 1)) * spread / math.sqrt(more) >= distance:
         more += max(1, more // 50)
-    return more if more <= MOST else None
+    return _rounded_up(more) if more <= MOST else None
+
+
+def outcomes_needed(rule: Rule, hits: int, n: int) -> int | None:
+    """About how many yes-or-no outcomes with the share of `hits` in n would decide, by their exact interval.
+
+    None for no outcome, a share on the bound, and more than `MOST`. Rounded up to one digit.
+
+    >>> from robustxai.claims.rules import parse
+    >>> outcomes_needed(parse({"kind": "at_least", "value": 0.9}), 6, 6)  # 36, as 0.025 ** (1 / 36) > 0.9
+    40
+    """
+    if n < 1 or not rule.distance(hits / n) > 0:
+        return None
+    more = n
+    while more <= MOST:
+        again = round(hits / n * more)
+        if judge(rule, again / more, interval=share_interval(again, more)) != "undecided":
+            return _rounded_up(more)
+        more += max(1, more // 50)
+    return None
+
+
+def _rounded_up(count: int) -> int:
+    unit = 10 ** (len(str(count)) - 1)
+    return -(-count // unit) * unit
