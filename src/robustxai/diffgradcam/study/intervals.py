@@ -6,6 +6,7 @@ and has a map that is not constant; what is left is n.
 
 from collections.abc import Mapping, Sequence
 from math import isnan, nan
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,15 +17,16 @@ from robustxai.diffgradcam.study.study import Study
 from robustxai.diffgradcam.study.tables import Record
 from robustxai.metrics import pearson
 from robustxai.metrics.statistics import crossed_interval
-from robustxai.records import Row, as_claim, over_both
+from robustxai.records import as_claim, over_both
 
 Values = Float[Tensor, "network image"]
+Kept = Float[Tensor, "network kept"]
 
 CONTRASTS = {"lse": "DiffGradCAM", "max": "DiffGradCAM max", "mean": "DiffGradCAM mean"}
 """The contrasts that a claim is judged with, as the paper's own is not known to us, and their names in the tables."""
 
 
-def on_all(values: Values) -> Values:
+def on_all(values: Values) -> Kept:
     """The images, columns of (networks, images), that have a value for every network.
 
     >>> on_all(torch.tensor([[0.0, 1.0], [0.5, torch.nan]])).tolist()
@@ -49,7 +51,7 @@ def gains(records: Sequence[Record], method: str = "DiffGradCAM") -> Values:
     return values_of(records, method, "r_base") - values_of(records, "GradCAM", "r_base")
 
 
-def shares(values: Values, ceilings: Values) -> Values:
+def shares(values: Values, ceilings: Values) -> Kept:
     """Values whose mean over images is, network by network, the mean of `values` as a share of that of `ceilings`.
 
     The ratio is linearised at the means, so that an interval of the mean is one of the ratio.
@@ -63,7 +65,7 @@ def shares(values: Values, ceilings: Values) -> Values:
     return top / below + (a - top / below * b) / below
 
 
-def for_claim(values: Values | Mapping[str, Values]) -> Row:
+def for_claim(values: Values | Mapping[str, Values]) -> dict[str, Any]:
     """The arguments of `claims.check` for the mean of values, or for one mean a setting."""
     if isinstance(values, Tensor):
         left = on_all(values)
@@ -71,13 +73,13 @@ def for_claim(values: Values | Mapping[str, Values]) -> Row:
     return by_setting({name: for_claim(v) for name, v in values.items()})
 
 
-def by_setting(rows: Mapping[str, Row]) -> Row:
+def by_setting(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The arguments of `claims.check` for a claim with settings, from those of each; n and seeds are the fewest."""
     named = {key: {name: row[key] for name, row in rows.items()} for key in ("value", "interval")}
-    return named | {key: min(int(str(row[key])) for row in rows.values()) for key in ("n", "seeds")}
+    return named | {key: min(row[key] for row in rows.values()) for key in ("n", "seeds")}
 
 
-def extreme_over_both(cells: Mapping[str, Values], *, least: bool = True) -> Row:
+def extreme_over_both(cells: Mapping[str, Values], *, least: bool = True) -> dict[str, Any]:
     """The arguments of `claims.check` for the smallest (or largest) of several means, with an interval that holds for
     all cells together (Bonferroni): `robustxai.records.extreme` over networks and images.
 
