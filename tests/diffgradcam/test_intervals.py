@@ -44,11 +44,11 @@ def test_gains_are_differences_image_by_image():
 def test_a_share_is_the_ratio_of_the_means_of_each_network(rng):
     top, below = torch.rand(3, 40, generator=rng), 1 + torch.rand(3, 40, generator=rng)
     top[0, 3] = nan
-    found = intervals.shares(top, below)
+    found = intervals.shares_of_ceiling(top, below)
     kept = torch.arange(40) != 3
     assert found.shape == (3, 39)
     assert torch.allclose(found.mean(1), top[:, kept].mean(1) / below[:, kept].mean(1))
-    same = intervals.shares(below, below)
+    same = intervals.shares_of_ceiling(below, below)
     assert torch.allclose(same, torch.ones(3, 40))
 
 
@@ -59,7 +59,7 @@ def test_the_interval_of_a_share_covers_the_ratio():
         networks = torch.randn(3, 1, generator=generator, dtype=torch.float64) * 0.05
         below = 1 + 0.2 * torch.randn(3, 50, generator=generator, dtype=torch.float64)
         top = (0.5 + networks) * below + 0.1 * torch.randn(3, 50, generator=generator, dtype=torch.float64)
-        found = crossed_interval(intervals.shares(top, below))
+        found = crossed_interval(intervals.shares_of_ceiling(top, below))
         hits += found.low <= 0.5 <= found.high
     assert 180 <= hits <= 199
 
@@ -85,7 +85,7 @@ def test_a_single_network_gives_no_interval(rng):
 
 def test_settings_are_joined_with_the_fewest_images():
     rows = {name: intervals.for_claim(torch.rand(2, n)) for name, n in (("lse", 9), ("max", 7))}
-    joined = intervals.by_setting(rows)
+    joined = intervals.claimed_by_setting(rows)
     assert set(joined["value"]) == set(joined["interval"]) == {"lse", "max"} and joined["n"] == 7
 
 

@@ -51,12 +51,12 @@ def gains(records: Sequence[Record], method: str = "DiffGradCAM") -> Values:
     return values_of(records, method, "r_base") - values_of(records, "GradCAM", "r_base")
 
 
-def shares(values: Values, ceilings: Values) -> Kept:
+def shares_of_ceiling(values: Values, ceilings: Values) -> Kept:
     """Values whose mean over images is, network by network, the mean of `values` as a share of that of `ceilings`.
 
     The ratio is linearised at the means, so that an interval of the mean is one of the ratio.
 
-    >>> shares(torch.tensor([[0.5, 0.25]]), torch.tensor([[1.0, 0.5]])).tolist()
+    >>> shares_of_ceiling(torch.tensor([[0.5, 0.25]]), torch.tensor([[1.0, 0.5]])).tolist()
     [[0.5, 0.5]]
     """
     kept = ~(values.isnan() | ceilings.isnan()).any(0)
@@ -70,10 +70,10 @@ def for_claim(values: Values | Mapping[str, Values]) -> dict[str, Any]:
     if isinstance(values, Tensor):
         left = on_all(values)
         return as_claim(over_both(left), n=left.shape[1], seeds=len(left))
-    return by_setting({name: for_claim(v) for name, v in values.items()})
+    return claimed_by_setting({name: for_claim(v) for name, v in values.items()})
 
 
-def by_setting(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def claimed_by_setting(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The arguments of `claims.check` for a claim with settings, from those of each; n and seeds are the fewest."""
     named = {key: {name: row[key] for name, row in rows.items()} for key in ("value", "interval")}
     return named | {key: min(row[key] for row in rows.values()) for key in ("n", "seeds")}
