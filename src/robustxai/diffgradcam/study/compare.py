@@ -7,7 +7,7 @@ is reported.
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from robustxai.diffgradcam.capture import cut, find_layer
@@ -39,13 +39,14 @@ METHODS: dict[str, tuple[str, str]] = {
 class Comparison(NamedTuple):
     """`accuracy` (honest, manipulated), `agree` share of equal predictions, mean `kl` (honest ||
     manipulated), and per method a dict of per-image values (M,): r_base, r_sham, spearman, cosine, mae, iou,
-    border_mass, entropy, dead.
+    border_mass, entropy, dead. The M images are those of `same` (n,), on which both networks agree.
     """
 
     accuracy: tuple[float, float]
     agree: float
     kl: float
     methods: dict[str, dict[str, Float[Tensor, " image"]]]
+    same: Bool[Tensor, " image"]
 
     def mean(self, method: str, metric: str) -> float:
         """Mean over images, undefined ones (dead or constant maps) left out."""
@@ -110,5 +111,5 @@ def compare(
             "dead": dead(a).to(a.dtype),
         }
     return Comparison(
-        (accuracy(y0, y), accuracy(y1, y)), float(same.float().mean()), float(kl(y0, y1).mean()), table
+        (accuracy(y0, y), accuracy(y1, y)), float(same.float().mean()), float(kl(y0, y1).mean()), table, same
     )

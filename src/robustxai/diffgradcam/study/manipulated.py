@@ -65,6 +65,8 @@ FOOLING_PROTOCOLS: dict[str, FoolingProtocol] = {
         lambda honest, size: HeoCentreMass(honest, lam=0.5), freeze_norm=True
     ),
 }
+LABELS_ONLY = FoolingProtocol(_sham(alpha=1.0))
+"""The control of the attacks on the last block: the same fine-tuning with the cross-entropy alone."""
 
 
 class Top(nn.Module):
