@@ -88,7 +88,7 @@ def _rivals(study: Study, net: nn.Module, clean: Tensor) -> dict[str, Any]:
 
 
 def step_ratios(seed: int, *, repeats: int = 40, batch_size: int = 128) -> dict[str, list[float]]:
-    """Time of a training step of the MLP of the tables over that of a plain one, one number a round of alternating steps."""
+    """Time of a training step, MLP of the tables, over that of a plain one, one number a round of alternating steps."""
     g = torch.Generator().manual_seed(seed)
     net = MLP(28, generator=g)
     x, y = torch.randn(batch_size, 28, generator=g), torch.randint(2, (batch_size,), generator=g)
