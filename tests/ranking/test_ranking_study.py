@@ -117,6 +117,9 @@ def test_records_hold_the_attacked_samples(study, records):
     ]
     assert difference.value == pytest.approx(sum(by_hand) / 2)
     assert tables.gain(records, "breast_cancer", "SP", "SP", "accuracy").value == 0
+    least = tables.least_gain(records, ["breast_cancer"], "SP", ("Vanilla", r"R2ET_\H"))
+    each = [tables.gain(records, "breast_cancer", "SP", m) for m in ("Vanilla", r"R2ET_\H")]
+    assert least.value == min(i.value for i in each) and least.low < min(i.low for i in each)
 
 
 def test_tables_have_the_shape_of_the_paper(study, records):
@@ -129,11 +132,16 @@ def test_tables_have_the_shape_of_the_paper(study, records):
     assert 100 * float(kept[0]) == pytest.approx(er, abs=0.06) and thick[1] > thick[0]
     assert {"breast_cancer", "thickness, breast_cancer"} <= tables.quality_table(records)[0].keys()
     (row,) = tables.chance_table([study], records)
+    assert 0.5 < row["accuracy of the most frequent class"] < 0.8
+    assert tables.across(records, "breast_cancer", softplus=True) == []
+    assert len(tables.across(records, "breast_cancer")) == 2
     assert row["chance P@k"] == 8 / 30 and row["random changes"][0] >= row["ERAttack"][0]
 
 
 def test_probes(study):
-    curves = measurements.curves(study, [0], "Vanilla", "eps", [0.1, 2.0])
+    kept = measurements.kept_by_seed(study, [0], "Vanilla", "eps", [0.1, 2.0])
+    curves = measurements.curves(kept)
+    assert [len(v) for v in kept.values()] == [2] * 3 and kept["random"][0] == [curves["random"][0].value]
     assert curves["ERAttack"][1].value < curves["ERAttack"][0].value <= 1
     found = measurements.guarantees(study, 0, "SP", eps=0.2, n=3, draws=20)
     assert found["pairs outside the bound"] == 0 == found["top-k sets changed inside the radius"]
@@ -153,7 +161,8 @@ def test_contests(study):
     names = [row["attack"] for row in other_attacks.other_attacks(study, [0], ["Vanilla", "SP"])]
     assert names == ["ERAttack", "adaptive", "Ghorbani, top k", "Ghorbani, target region",
                      "Dombrowski, next sample's map"]  # fmt: skip
-    assert other_attacks.step_ratios(0, repeats=3).keys() == {"plain", r"R2ET_\H", "R2ET", "AT, 3 steps"}
+    ratios = other_attacks.step_ratios(0, repeats=3)
+    assert ratios.keys() == {"plain", r"R2ET_\H", "R2ET", "AT, 3 steps"} and ratios["plain"] == [1, 1, 1]
 
 
 def test_the_drawn_set_knows_where_its_animals_are():

@@ -32,28 +32,39 @@ from robustxai.ranking.thickness import thickness, topk_thickness
 from robustxai.records import Row, over_seeds, triple
 
 
-def curves(
+def kept_by_seed(
     study: Study, seeds: Sequence[int], method: str, axis: str, values: Sequence[float | int]
-) -> dict[str, list[Interval]]:
-    """P@k of a method's networks against `axis` ('eps', 'steps' or 'k'): ERAttack, MSE attack, random changes."""
-    found: dict[str, list[Interval]] = {"ERAttack": [], "MSE attack": [], "random": []}
+) -> dict[str, list[list[float]]]:
+    """P@k of a method's networks against `axis` ('eps', 'steps' or 'k'): ERAttack, MSE attack, random changes.
+
+    By attack, then one list a value, with one number a seed.
+    """
+    found: dict[str, list[list[float]]] = {"ERAttack": [], "MSE attack": [], "random": []}
     for value in values:
         k = int(value) if axis == "k" else study.setting.k
         eps = float(value) if axis == "eps" else study.setting.eps
         steps = int(value) if axis == "steps" else 40
         attacks = {"ERAttack": RankingAttack(k, eps, steps=steps), "MSE attack": MSEAttack(eps, steps=steps)}
-        each: dict[str, list[float]] = {name: [] for name in found}
+        for numbers in found.values():
+            numbers.append([])
         for seed in seeds:
             net, x = study.network(seed, method), study.attacked(seed)
             explain = Saliency(net)
             for name, attack in attacks.items():
                 kept = attacked_precision(explain, x, attack.perturb(net, x, explain=explain), k)
-                each[name].append(float(kept.nanmean()))
+                found[name][-1].append(float(kept.nanmean()))
             control = random_control(net, x, k, explain=explain, control=RandomDirections(eps))
-            each["random"].append(float(control.nanmean()))
-        for name, numbers in each.items():
-            found[name].append(over_seeds(numbers))
+            found["random"][-1].append(float(control.nanmean()))
     return found
+
+
+def curves(found: dict[str, list[list[float]]]) -> dict[str, list[Interval]]:
+    """What `kept_by_seed` found, as means over seeds with t intervals.
+
+    >>> curves({"random": [[0.5, 0.5]]})["random"][0].value
+    0.5
+    """
+    return {name: [over_seeds(numbers) for numbers in values] for name, values in found.items()}
 
 
 def guarantees(study: Study, seed: int, method: str, *, eps: float, n: int = 20, draws: int = 200) -> Row:

@@ -12,14 +12,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustxai.metrics import Interval
+from robustxai.metrics import Interval, spearman, t_interval
 from robustxai.ranking.study.settings import Measured, measure
 from robustxai.ranking.study.study import Study
 from robustxai.ranking.training_methods import METHODS
-from robustxai.records import Row, over_seeds, paired, select, triple
+from robustxai.records import Row, extreme, over_seeds, select, triple
 
 SAME_ACTIVATION = ("Vanilla", "WD", "Est-H", "SSR", "AT")
-R2ET_ON_RELU = (r"R2ET_\H", r"R2ET-mm_\H", "R2ET", "R2ET-mm")
+CHOICES = {"R2ET on ReLU": "R2ET", "shipped recipe": "released recipe"}
+"""What "R2ET" may mean in the paper's tables, which do not say whether the activation is swapped; its method here."""
+RIVALS = {"R2ET on ReLU": SAME_ACTIVATION, "shipped recipe": (*SAME_ACTIVATION, "SP")}
+"""The baselines of each choice: those with its activation, and for the recipe all of them."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,42 @@ def sweep(study: Study, seeds: Sequence[int], methods: Sequence[str] | None = No
     ]  # fmt: skip
 
 
-def gain(records: Sequence[Record], name: str, method: str, over: str, what: str = "er") -> Interval:
-    """How much better `method` is than `over` on a set: paired by seed, of a share or 'accuracy'."""
+def differences(
+    records: Sequence[Record], name: str, method: str, over: str, what: str = "er"
+) -> list[float]:
+    """How much better `method` is than `over` on a set, one number a seed: of a share or 'accuracy'."""
 
     def value(r: Record) -> float:
         return r.measured.accuracy if what == "accuracy" else r.measured.mean(what)
 
     base = {r.seed: value(r) for r in select(records, method=over, name=name)}
-    ours = select(records, method=method, name=name)
-    return paired(map(value, ours), (base[r.seed] for r in ours))
+    return [value(r) - base[r.seed] for r in select(records, method=method, name=name)]
+
+
+def gain(records: Sequence[Record], name: str, method: str, over: str, what: str = "er") -> Interval:
+    """The mean of `differences` with its t interval over seeds."""
+    return t_interval(differences(records, name, method, over, what))
+
+
+def least_gain(
+    records: Sequence[Record], names: Iterable[str], method: str, others: Iterable[str], what: str = "er"
+) -> Interval:
+    """The smallest gain over sets and baselines, with an interval that holds for all of them together."""
+    others = tuple(others)
+    return extreme({f"{n}, {o}": differences(records, n, method, o, what) for n in names for o in others})
+
+
+def gain_table(records: Sequence[Record], names: Iterable[str], methods: Sequence[str]) -> list[Row]:
+    """Rows sets and baselines, columns methods: the gain in P@k under ERAttack, and the accuracy gained with it."""
+    rows: list[Row] = []
+    for name in names:
+        for over in RIVALS["shipped recipe"]:
+            row: Row = {"set": name, "over": over}
+            for method in methods:
+                row[f"{method}, P@k"] = triple(gain(records, name, method, over))
+                row[f"{method}, accuracy"] = gain(records, name, method, over, "accuracy").value
+            rows.append(row)
+    return rows
 
 
 def share_table(records: Sequence[Record], first: str = "er", second: str = "mse") -> list[Row]:
@@ -106,8 +136,24 @@ def cloud(records: Sequence[Record], name: str, *, softplus: bool) -> tuple[list
     return methods, (torch.tensor(means[0]), torch.tensor(means[1]))
 
 
+def across(records: Sequence[Record], name: str, *, softplus: bool | None = None) -> list[float]:
+    """Spearman's correlation over methods of adversarial thickness and P@k on a set, one number a seed.
+
+    softplus: only the methods of this family; None takes all. Fewer than three methods give no number.
+    """
+    family = [r for r in records if r.name == name and softplus in (None, r.softplus)]
+    found: list[float] = []
+    for seed in dict.fromkeys(r.seed for r in family):
+        these = select(family, seed=seed)
+        a, b = (torch.tensor([[r.measured.mean(w) for r in these]]) for w in ("adversarial", "er"))
+        found += [float(spearman(a, b))] if len(these) > 2 else []
+    return found
+
+
 def chance_table(studies: Iterable[Study], records: Sequence[Record]) -> list[Row]:
-    """Chance level k / d, and the plain network under random changes of the attack's length."""
+    """Chance level k / d, the accuracy of always saying the most frequent class, and the plain network under random
+    changes of the attack's length.
+    """
     rows: list[Row] = []
     for b in studies:
         plain = select(records, method="Vanilla", name=b.name)
@@ -118,6 +164,9 @@ def chance_table(studies: Iterable[Study], records: Sequence[Record]) -> list[Ro
                 "features": b.d,
                 "eps": b.setting.eps,
                 "chance P@k": b.setting.k / b.d,
+                "accuracy of the most frequent class": over_seeds(
+                    float(b.test(r.seed)[1].bincount().max()) / len(b.test(r.seed)[1]) for r in plain
+                ).value,
                 "random changes": triple(over_seeds(r.measured.mean("random") for r in plain)),
                 "ERAttack": triple(over_seeds(r.measured.mean("er") for r in plain)),
             }
