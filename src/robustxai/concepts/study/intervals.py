@@ -70,7 +70,7 @@ def least_share(groups: Sequence[tuple[int, int]]) -> Row:
 
     >>> found = least_share([(6, 6), (0, 0), (3, 6)])
     >>> found["value"], found["n"], tuple(round(v, 2) for v in found["interval"])
-    (0.5, 6, (0.08, 0.92))
+    (0.5, 6, (0.09, 0.91))
     """
     kept = [(hits, n) for hits, n in groups if n]
     if not kept:
