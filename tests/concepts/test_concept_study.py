@@ -10,7 +10,7 @@ from tiny import net
 from robustxai.concepts.rendered_classes import NAMES
 from robustxai.concepts.study import ablations, facets, tables as summaries
 from robustxai.concepts.study.cases import CASES, clean_table, exceeds_controls, materials
-from robustxai.concepts.study.defences import ATTACKS, CLEAN, defended, hardened
+from robustxai.concepts.study.defences import ANOTHER, ATTACKS, CLEAN, NONE, defended, hardened, restored
 from robustxai.concepts.study.facets import facet_swap, facet_swaps, rival_of, taught
 from robustxai.concepts.study.image_sets import TASKS
 from robustxai.concepts.study.measures import turned_by
@@ -259,12 +259,20 @@ def test_every_defence_has_a_row(study):
     for row, name in zip(rows, found[0], strict=True):
         here = [f[name] for f in found]
         assert row["push"][0] == pytest.approx(sum(d.score["push"] for d in here) / 2)
-        assert row["restores it, push"] == f"{sum(d.restores('push') for d in here)} of 2"
+        undone = [f[name].restores("push") for f in found if f["none"].removed("push")]
+        assert row["restores it, push"] == (f"{sum(undone)} of {len(undone)}" if undone else "–")
     kept = replace(
         found[0]["none"], state={CLEAN: "important", "push": "important", "gradient": "anti-important"}
     )
     assert kept.restores("push") and not kept.restores("gradient")
     assert not replace(kept, state=dict.fromkeys((CLEAN, "push"), "not significant")).restores("push")
+    hit = replace(kept, state={CLEAN: "important", "push": "not significant", "gradient": "anti-important"})
+    false = replace(kept, state=dict.fromkeys((CLEAN, *ATTACKS), "not significant"))
+    assert restored([{NONE: hit, "half size": kept}], "half size") == [True, False]
+    assert restored([{NONE: kept, "half size": kept}], "half size") == [False]  # of the attack that worked
+    assert restored([{NONE: false, "half size": kept}], "half size") == []
+    assert restored([{NONE: hit, ANOTHER: false}], ANOTHER) == []  # nothing true to be kept there
+    assert restored([{NONE: hit, ANOTHER: kept}], ANOTHER) == [True, False]
 
 
 def test_every_network_draws_facets_for_a_judge_of_its_own(study, monkeypatch):

@@ -12,7 +12,7 @@ import torch
 
 from robustxai.concepts.attacks import MultiLayerPushing, TokenPushing, UniversalPushing
 from robustxai.concepts.cav import CAV
-from robustxai.concepts.study.cases import Case, verdict_cells
+from robustxai.concepts.study.cases import STEPS, Case, attacked, verdict_cells
 from robustxai.concepts.study.outcomes import Flip
 from robustxai.concepts.study.study import Study
 from robustxai.concepts.tcav import TCAV
@@ -37,9 +37,15 @@ def budgets(
     return list(study.judged(kind, seed, case, sets).values())
 
 
-def at_budget(study: Study, kind: str, seed: int, case: Case, *, eps: float, attack: str = "push") -> Flip:
-    """The case's outcome at another budget."""
-    p = study.moved(kind, seed, case, attack, eps=eps)
+def at_budget(
+    study: Study, kind: str, seed: int, case: Case, *, eps: float, attack: str = "push", steps: int = STEPS
+) -> Flip:
+    """The case's outcome at another budget, and after another number of steps."""
+    if steps == STEPS:
+        p = study.moved(kind, seed, case, attack, eps=eps)
+    else:
+        which = {"attack": attack, "layer": study.layer, "eps": eps, "steps": steps}
+        p = attacked(study.network(kind, seed), study.given, case, **which)
     return Flip(case=case, cells=study.judged(kind, seed, case, {"clean": p.clean, "attacked": p.x}))
 
 

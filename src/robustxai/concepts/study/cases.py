@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.concepts.activation_cache import Memory, fresh
-from robustxai.concepts.attacks import ClassGradientPush, Perturbed, TokenPushing
+from robustxai.concepts.attacks import ClassGradientPush, Perturbed, TokenPushing, sign_noise
 from robustxai.concepts.cav import CAV
-from robustxai.concepts.exemplars import CONCEPTS, concept_sets, random_sets, scored_images
+from robustxai.concepts.exemplars import CONCEPTS, concept_sets, random_sets, scored_images, stream
 from robustxai.concepts.rendered_classes import NAMES
 from robustxai.concepts.tcav import TCAV
 from robustxai.concepts.tcav_result import Cell, TCAVResult
@@ -23,8 +23,10 @@ from robustxai.concepts.tcav_result import Cell, TCAVResult
 LAYERS = ("b2", "b3", "b4")
 LAYER = "b4"
 EPS = 8 / 255
+STEPS = 20
 GENERIC = "random"
 NULL = 8
+MORE_NULL = 24  # held-out random sets of rendered images, drawn apart: the others of a run stay as they are
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def materials(
         scored={c: scored_images(c, n, size=size) for c in classes},
         goal=concept_sets(CONCEPTS, n=n, size=size, split="goal") | {GENERIC: pool[runs]},
         own={c: scored_images(c, n, size=size, split="attack") for c in classes},
-        null=pool[runs + 1 :],
+        null=[*pool[runs + 1 :], *random_sets(MORE_NULL, n=n, size=size, seed=1)],
     )
 
 
@@ -136,7 +138,7 @@ def attacked(
     attack: str = "push",
     layer: str = LAYER,
     eps: float | Sequence[float] = EPS,
-    steps: int = 20,
+    steps: int = STEPS,
 ) -> Perturbed:
     """The case's tokens attacked by "push" (token pushing) or "gradient" (class-gradient push)."""
     tokens = given.concepts[case.concept]
@@ -159,7 +161,7 @@ def exceeds_controls(cells: Mapping[str, Cell], sign: int) -> bool:
     )
 
 
-def null_rate(
+def null_answers(
     model: nn.Module,
     given: Materials,
     target: str,
@@ -168,13 +170,30 @@ def null_rate(
     cav: CAV | None = None,
     test: str = "runs",
     memory: Memory = fresh,
-) -> float:
-    """How often a held-out random set is called significant at 5 % (spec A5), over null sets and layers.
+) -> list[bool]:
+    """Whether a held-out random set is called significant at 5 % (spec A5), for every null set and layer.
 
     test: "runs" or "sets", as in `TCAV`.
     """
     sets = {str(i): s for i, s in enumerate(given.null)}
     baseline = "ring" if test == "runs" else "pairs"
     tcav = TCAV(model, layers, cav=cav, test=test, baseline=baseline, cache=memory(model))
-    states = [c.state for cells in verdict_cells(tcav, given, target, sets).values() for c in cells.values()]
-    return sum(s != "not significant" for s in states) / len(states)
+    found = verdict_cells(tcav, given, target, sets)
+    return [c.state != "not significant" for cells in found.values() for c in cells.values()]
+
+
+def noise_answers(
+    tcav: TCAV, given: Materials, *, eps: float = EPS, seed: int = 0
+) -> dict[tuple[str, str], bool]:
+    """Whether sign noise within `eps` on the exemplars leaves the verdict, for every class and concept, at the layer
+    of `tcav`; seed: of the noise."""
+    (layer,) = tcav.layers
+    kept = {}
+    for target in given.scored:
+        noisy = {
+            name: sign_noise(x, eps, generator=stream("noise", target, name, seed))
+            for name, x in given.concepts.items()
+        }
+        clean, after = (verdict_cells(tcav, given, target, sets) for sets in (given.concepts, noisy))
+        kept |= {(target, k): clean[k][layer].state == after[k][layer].state for k in noisy}
+    return kept

@@ -32,6 +32,7 @@ Cleaner = Callable[[Tensor], Tensor]
 Sets = Mapping[str, Tensor]
 CLEAN = "clean"
 ATTACKS = ("push", "gradient")
+NONE, ANOTHER = "none", "adversarially trained network"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,25 @@ class Defended:
     def restores(self, attack: str) -> bool:
         """Attacked and clean exemplars both get the true verdict of a concept that was to be removed."""
         return self.holds(attack) and self.state[CLEAN] == "important"
+
+    def removed(self, attack: str) -> bool:
+        """The clean exemplars get the true verdict, the attacked ones do not."""
+        return self.state[CLEAN] == "important" and not self.holds(attack)
+
+
+def restored(
+    found: Sequence[Mapping[str, Defended]], name: str, attacks: Sequence[str] = ATTACKS
+) -> list[bool]:
+    """Whether a defence restores the true verdict, for every network and attack that removed it without a defence.
+
+    found: per network, by name. A network that stands in for another one is asked where its own clean verdict is true.
+    """
+    return [
+        rows[name].restores(a)
+        for rows in found
+        for a in attacks
+        if (rows[ANOTHER].state[CLEAN] == "important" if name == ANOTHER else rows[NONE].removed(a))
+    ]
 
 
 def _found(name: str, cells: Mapping[str, Sequence[Cell]]) -> Defended:
@@ -68,7 +88,7 @@ def cleaned(
     memory: Memory = fresh,
 ) -> list[Defended]:
     """No defence, every cleaner (of exemplars and random images alike), noise-averaged and median CAVs."""
-    ways: dict[str, tuple[Cleaner | None, CAV]] = {"none": (None, cav or CAV())}
+    ways: dict[str, tuple[Cleaner | None, CAV]] = {NONE: (None, cav or CAV())}
     ways |= {name: (f, cav or CAV()) for name, f in (CLEANERS if cleaners is None else cleaners).items()}
     ways |= {
         "noise-averaged CAV": (lambda x: noisy_copies(x), cav or CAV()),
@@ -184,7 +204,7 @@ def hardened(study: Study, seed: int, case: Case) -> Defended:
     sets = {CLEAN: study.given.concepts[case.concept]}
     sets |= {a: study.moved(HARDENED, seed, case, a).x for a in ATTACKS}
     cells = study.judged(HARDENED, seed, case, sets)
-    return _found("adversarially trained network", {name: [cell] for name, cell in cells.items()})
+    return _found(ANOTHER, {name: [cell] for name, cell in cells.items()})
 
 
 def detected(

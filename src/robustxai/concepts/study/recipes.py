@@ -22,6 +22,7 @@ NETWORKS: dict[str, type[nn.Module]] = {"plain": PlainConvNet, "inception": Mini
 HARDENED = "hardened"  # the plain network, trained adversarially
 SEEDS = (0, 1, 2)
 IMAGES, EPOCHS = 800, 10  # a class
+TEST_IMAGES = 100  # a class
 HARD_EPOCHS = 12
 STREAMS = {"train": 1000, "test": 2000}
 RATE = 5e-3
@@ -44,14 +45,14 @@ class Pictures:
     words: str
 
 
-def build(job: Job, *, n: int = IMAGES, n_test: int = 100, epochs: int = EPOCHS) -> Sequence[Net]:
+def build(job: Job, *, n: int = IMAGES, n_test: int = TEST_IMAGES, epochs: int = EPOCHS) -> Sequence[Net]:
     """Train both architectures with the job's seed on n images of every class."""
     given = _drawn(n, n_test)
     return [_trained(job, name, given, epochs=epochs) for name in NETWORKS]
 
 
 def build_hardened(
-    job: Job, *, n: int = IMAGES, n_test: int = 100, epochs: int = HARD_EPOCHS
+    job: Job, *, n: int = IMAGES, n_test: int = TEST_IMAGES, epochs: int = HARD_EPOCHS
 ) -> Sequence[Net]:
     """Train the plain architecture adversarially with the job's seed, on the same images."""
     given = _drawn(n, n_test)

@@ -10,7 +10,7 @@ from typing import Any
 
 from robustxai.concepts.attacks import CONTROLS
 from robustxai.concepts.study.cases import Case
-from robustxai.concepts.study.defences import ATTACKS, CLEAN, Defended
+from robustxai.concepts.study.defences import ATTACKS, CLEAN, Defended, restored
 from robustxai.concepts.study.measures import (
     area,
     change,
@@ -192,7 +192,8 @@ def by_level(found: Sequence[Transferred]) -> list[dict]:
 
 
 def by_defence(found: Sequence[Mapping[str, Defended]]) -> list[dict]:
-    """One row a defence: scores of clean and attacked exemplars, and on how many networks the verdict is the true one.
+    """One row a defence: scores of clean and attacked exemplars, on how many networks the clean verdict is the true
+    one, and of the attacks that removed it, how many are undone.
 
     found: per network, by name.
     """
@@ -203,6 +204,6 @@ def by_defence(found: Sequence[Mapping[str, Defended]]) -> list[dict]:
             {"defence": name}
             | {what: over(d.score[what] for d in here) for what in (CLEAN, *ATTACKS)}
             | {"keeps the clean verdict": count_of([d.state[CLEAN] == "important" for d in here])}
-            | {f"restores it, {a}": count_of([d.restores(a) for d in here]) for a in ATTACKS}
+            | {f"restores it, {a}": count_of(restored(found, name, [a])) for a in ATTACKS}
         )
     return rows
