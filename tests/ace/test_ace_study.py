@@ -7,8 +7,9 @@ import torch
 
 from robustxai.ace.study import photographs
 from robustxai.ace.study.faces import faces
+from robustxai.ace.study.measures import share_over_seeds
 from robustxai.ace.study.photographs import PAIRS
-from robustxai.ace.study.study import Study, held_back, unseen
+from robustxai.ace.study.study import CHOSEN, FOLLOWS, PAPER_LEVELS, Study, held_back, unseen
 from robustxai.data import Dataset
 from robustxai.nets import pretrained, recipes
 
@@ -39,6 +40,31 @@ def test_the_networks_of_drawn_faces_are_shipped():
     assert accuracy > 0.9
     with pytest.raises(ValueError, match=r"seed must be one of the shipped networks .* got 9"):
         study.judges(9)
+
+
+def test_the_papers_noise_is_what_its_levels_are_called():
+    scheduler = Study().filter.scheduler
+    for name, level in PAPER_LEVELS.items():
+        sigma = float((1 - scheduler.alphas_cumprod[level]) ** 0.5)
+        assert name == f"noise {sigma:.2f}"
+    assert CHOSEN not in PAPER_LEVELS
+
+
+def test_one_of_the_confounded_classifiers_takes_the_shortcut():
+    follows = [a > FOLLOWS for a in Study().notes("confounded", "glasses_agreement", [0, 1, 2])]
+    assert follows == [True, False, False]
+
+
+def test_a_share_over_seeds_is_no_point_where_all_agree():
+    ones = share_over_seeds([torch.ones(12)] * 3)
+    assert (
+        ones.value == 1 and ones.low == pytest.approx(0.025 ** (1 / 36)) and ones.high == 1 and ones.n == 36
+    )
+    spread = share_over_seeds([torch.zeros(12), torch.ones(12), torch.full((12,), 0.5)])
+    assert (spread.value, spread.low, spread.high) == (0.5, 0.0, 1.0)
+    parts = [torch.tensor([1.0, 1.0, 0.5, torch.nan]), torch.tensor([1.0, 0.75, 0.5, 1.0])]
+    assert share_over_seeds(parts).n == 7 and share_over_seeds(parts).skipped == 1
+    assert torch.isnan(torch.tensor(share_over_seeds(parts[:1]).low))  # one seed says nothing of others
 
 
 def test_photographs_have_an_order_and_networks_that_are_trained_once(tmp_path, monkeypatch):

@@ -5,6 +5,8 @@ Knows the networks that judge; knows nothing about how the counterfactuals were 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +17,9 @@ from robustxai.ace import metrics as M
 from robustxai.ace.checks import GivenTarget
 from robustxai.ace.diffusion_filter import DiffusionFilter
 from robustxai.ace.metrics.flips import PURIFIED_DRAWS
-from robustxai.shapes import Images
+from robustxai.metrics import Interval, t_interval
+from robustxai.metrics.statistics import share_interval
+from robustxai.shapes import Images, PerSample
 
 TOUCHED = 0.5 / 255
 
@@ -98,3 +102,24 @@ def of_set(
         before, after = (M.upper_half(judges.reader, part[flipped]) for part in (x, image))
         found["cd"] = M.correlation_difference(before, after, labels, query).value
     return found
+
+
+def share_over_seeds(parts: Sequence[PerSample]) -> Interval:
+    """The mean over seeds of values in [0, 1], such as flips, one part (n,) a seed on images of its own; nan left out.
+
+    From the smaller of the lower to the larger of the upper ends of Student's t over the seeds and of the exact
+    binomial interval over all images, within [0, 1]: t alone is a point where every network flips everything, however
+    few the images. Values between 0 and 1 count as that part of a hit, rounded outwards.
+
+    >>> found = share_over_seeds([torch.ones(20), torch.ones(20)])
+    >>> found.value, round(found.low, 2), found.high
+    (1.0, 0.91, 1.0)
+    """
+    kept = [part[~part.isnan()].double() for part in parts]
+    seeds, n = t_interval([float(part.mean()) for part in kept]), sum(map(len, kept))
+    hits = round(float(sum(part.sum() for part in kept)), 6)
+    low, high = share_interval(math.floor(hits), n)[0], share_interval(math.ceil(hits), n)[1]
+    if math.isnan(seeds.low):  # one seed says nothing of others
+        return seeds
+    low, high = max(0.0, min(low, seeds.low)), min(1.0, max(high, seeds.high))
+    return Interval(seeds.value, low, high, n, sum(map(len, parts)) - n, "t and binomial")

@@ -38,6 +38,7 @@ def gradient_routes(
     """E5: the attack with each route of the gradient, and the cosine of its first gradient with the full one.
 
     Both gradients see the same noise. "forwards" and "backwards" are passes of the denoising network for a gradient.
+    Quantities are those of the pre-explanations, but for "transfer refined", that of the counterfactuals.
     """
     rows: Rows = {}
     for route in ROUTES:
@@ -54,6 +55,7 @@ def gradient_routes(
         )
         rows[route] = row | {
             "cosine": gradient_cosine(full, other),
+            "transfer refined": M.transfer_flips(judges.oracle, x, found.image, found.target),
             "forwards": forwards,
             "backwards": backwards,
         }

@@ -35,6 +35,13 @@ from robustxai.nets.shipped import entry_of, folder_of, shipped_or_trained
 LEVELS = {"portraits": 20, "cifar": 40, "smiles": 20}
 """Largest base timestep of the filter: of 10, 20, 40, 80, ... the noisiest at which it alone changes at most 5 % of the
 decisions. In `TAU` steps; at 20 these are 0, 10 and 20. The noise has standard deviation 0.08 at 20 and 0.14 at 40."""
+PAPER_LEVELS = {"noise 0.27": 82, "noise 0.50": 165}
+"""Base timesteps at which the noise has the standard deviation of the paper's filters: 0.27 on its faces of 128 pixels,
+0.50 on those of 256 and on ImageNet. Here the filter alone then changes more decisions than the author's rule has."""
+CHOSEN = "chosen noise"
+FOLLOWS = 0.9
+"""A classifier takes the shortcut if it agrees with the confounder on more than this share of images where that says
+nothing about the label, whatever it was trained on."""
 TAU = 3
 OPTIONS: dict[str, Any] = {"steps": 50, "distance": "l1", "lam": 0.001, "threshold": 0.2, "dilation": 1}
 """Of `ACE`. A mouth's line is one or two pixels wide here, so that dilation redraws more than the attack changed."""
