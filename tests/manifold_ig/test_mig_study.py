@@ -14,7 +14,11 @@ from robustxai.manifold_ig.study.attack_runs import Campaign
 from robustxai.manifold_ig.study.convergence import convergence, part_errors
 from robustxai.manifold_ig.study.study import Study
 from robustxai.manifold_ig.study.summaries import (
+    crossed,
+    crossed_rows,
+    gain,
     minus,
+    network_means,
     parts,
     seed_means,
     shifts,
@@ -23,7 +27,7 @@ from robustxai.manifold_ig.study.summaries import (
 )
 from robustxai.nets import ConvVAE
 from robustxai.nets.recipes import Recipe
-from robustxai.records import over_seeds
+from robustxai.records import over_seeds, triple
 
 
 def rows(a, b):
@@ -203,6 +207,28 @@ def test_the_attacks_of_a_study(surveyed):
         torch.testing.assert_close(values, torch.ones(2), rtol=1e-3, atol=1e-3)
 
 
+def test_a_wide_campaign_attacks_every_architecture_on_images_of_its_own(surveyed):
+    campaign = Campaign(pairs=1, steps=2, skip=0, wide=True)
+    jobs = list(campaign.jobs(surveyed))
+    assert [key for key, *_ in jobs] == [("resnet", 0), ("vgg", 0)]
+    (_, a, b), (_, c, d) = jobs
+    assert torch.equal(torch.cat((a.x, b.x, c.x, d.x)), surveyed.pool.x[:4])
+    runs = attack_runs.attack_runs(surveyed, campaign)
+    assert set(runs["vgg", 0]["transfer"]) == set(map_runs.CORE)  # only the first is read by others
+    assert "GuidedIG" in runs["resnet", 0]["transfer"]
+
+
+def test_bare_maps_of_one_architecture_and_shares_from_another_start(surveyed):
+    few = surveyed.samples(2)
+    runs = map_runs.map_runs(surveyed, few, draws=1, infidelity_draws=2, bare=True, of=("resnet",))
+    assert list(runs) == [("resnet", 0)] and set(runs["resnet", 0]) == set(map_runs.CORE)
+    assert "insertion" not in runs["resnet", 0]["IG"]
+    inside = method_choices.inside_runs(surveyed, few, 1.0)
+    assert list(inside) == [("resnet", 0), ("vgg", 0)] and set(inside["vgg", 0]) == {"IG", "IG-recon", "MIG"}
+    with pytest.raises(ValueError, match=r"^samples must have masks of what is to be found, got none"):
+        method_choices.inside_runs(surveyed, replace(few, masks=None), 1.0)
+
+
 def test_the_answers_of_classifiers_are_asked_once(study):
     given = study.predictions("raw")["vgg", 0]
     model = study.classifier("vgg", 0, "raw")
@@ -226,7 +252,7 @@ def test_pairs_are_the_same_images_one_by_one_and_together(surveyed):
     surveyed.seeds = (0,)
     campaign = Campaign(pairs=2, steps=2, skip=1)
     one = list(campaign.jobs(surveyed))
-    assert [(seed, len(v.x), len(w.x)) for seed, v, w in one] == [(0, 1, 1)] * 2
+    assert [(key, len(v.x), len(w.x)) for key, v, w in one] == [(("resnet", 0), 1, 1)] * 2
     x = surveyed.pool.x
     assert torch.equal(torch.cat([v.x for _, v, _ in one]), x[1:3])
     assert torch.equal(torch.cat([w.x for _, _, w in one]), x[3:5])
@@ -246,6 +272,19 @@ def test_one_classifier_is_spread_over_images_and_many_over_seeds():
     assert a["q"] == summary(RUNS, ["q"])[0]["q"] and b["method"] == "B"
     assert spread(one, ["q", "r"])[1]["r"] == (1, 1, 1) and "r" not in spread(one, ["q", "r"])[0]
     assert len(spread(RUNS | {("z", 2): {"A": {}, "B": {}}}, ["q"])) == 2
+
+
+def test_classifiers_on_the_same_images_have_an_interval_over_both():
+    shared = {
+        ("x", s): {"A": {"q": torch.tensor([1.0 + s, 2.0 + s])}, "B": {"q": torch.tensor([0.0 + s, 1.0 + s])}}
+        for s in range(3)
+    }
+    assert network_means(shared, "A", "q") == [1.5, 2.5, 3.5]
+    found = gain(shared, "A", "B", "q")
+    assert (found.value, found.low, found.high) == (1, 1, 1)
+    row = crossed_rows(shared, ["q", "r"])[0]
+    assert row["q"] == triple(crossed(shared, "A", "q")) and row["r"] is None
+    assert minus(shared, "A", "B", "q", means=network_means).n == 3
 
 
 def test_the_probes_of_a_study(surveyed):

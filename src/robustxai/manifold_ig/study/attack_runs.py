@@ -1,10 +1,11 @@
-"""The chapter's attacks on a `Study`: the first architecture, other images for every seed, values by classifier.
+"""The chapter's attacks on a `Study`: other images for every classifier, values by classifier.
 
 Images are attacked in parallel.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -26,10 +27,11 @@ from robustxai.runtime import side_by_side
 
 @dataclass(frozen=True)
 class Campaign:
-    """How a study is attacked: `pairs` images for each seed, each with a target image, after `skip` agreed ones.
+    """How a study is attacked: `pairs` images for each classifier, each with a target image, after `skip` agreed ones.
 
     steps, lr, eps: of the attack. looks: how often, during the attack, geodesics are solved again, and the inputs so
-    far are judged, for all methods alike. seeds: some of the study's, None for all.
+    far are judged, for all methods alike. seeds: some of the study's, None for all. wide: classifiers of all
+    architectures, not of the first only.
     """
 
     pairs: int
@@ -39,6 +41,7 @@ class Campaign:
     looks: int = 4
     eps: float = 16 / 255
     seeds: Sequence[int] | None = None
+    wide: bool = False
 
     def attack(self, wanted: Tensor) -> AttributionAttack:
         """The attack towards the maps of the images `wanted` (n, ...)."""
@@ -47,16 +50,17 @@ class Campaign:
             wanted, eps=self.eps, steps=self.steps, lr=self.lr, refresh=every, look=every
         )
 
-    def jobs(self, study: Study) -> Iterator[tuple[int, Samples, Samples]]:
-        """Seed, attacked images and target images, other images for each seed; one by one on a processor, which gains
-        nothing from a batch, and all of a seed at once elsewhere."""
+    def jobs(self, study: Study) -> Iterator[tuple[tuple[str, int], Samples, Samples]]:
+        """(architecture, seed), attacked images and target images, other images for each classifier; one by one on a
+        processor, which gains nothing from a batch, and all of a classifier at once elsewhere."""
         together = 1 if torch.device(study.device).type == "cpu" else self.pairs
-        for i, seed in enumerate(study.seeds):
-            study.classifier(study.architectures[0], seed)  # trained here, where need be, and not in a thread
+        several = study.architectures if self.wide else study.architectures[:1]
+        for i, (architecture, seed) in enumerate(product(several, study.seeds)):
+            study.classifier(architecture, seed)  # trained here, where need be, and not in a thread
             for k in range(0, self.pairs if self.seeds is None or seed in self.seeds else 0, together):
                 first = self.skip + 2 * self.pairs * i + k
                 yield (
-                    seed,
+                    (architecture, seed),
                     study.samples(together, skip=first),
                     study.samples(together, skip=first + self.pairs),
                 )
@@ -65,21 +69,21 @@ class Campaign:
 def attack_runs(
     study: Study, campaign: Campaign, *, read: bool = True
 ) -> dict[tuple[str, int], dict[str, Rows]]:
-    """The targeted attack on the first architecture; read: also by the methods of `readers`."""
+    """The targeted attack; read: on the first architecture also by the methods of `readers`."""
 
-    def run(job: tuple[int, Samples, Samples]) -> dict[str, Rows]:
-        seed, victims, wanted = job
-        methods = core(study, study.classifier(study.architectures[0], seed), **SHORT)
-        also = readers(study, seed) if read else None
+    def run(job: tuple[tuple[str, int], Samples, Samples]) -> dict[str, Rows]:
+        (architecture, seed), victims, wanted = job
+        methods = core(study, study.classifier(architecture, seed), **SHORT)
+        also = readers(study, seed) if read and architecture == study.architectures[0] else None
         return attack_rows(methods, victims.x, wanted.x, victims.y, attack=campaign.attack, readers=also)
 
     jobs = list(campaign.jobs(study))
-    found: dict[int, list[dict[str, Rows]]] = {}
-    for (seed, *_), parts in zip(jobs, side_by_side(run, jobs), strict=True):
-        found.setdefault(seed, []).append(parts)
+    found: dict[tuple[str, int], list[dict[str, Rows]]] = {}
+    for (key, *_), parts in zip(jobs, side_by_side(run, jobs), strict=True):
+        found.setdefault(key, []).append(parts)
     return {
-        (study.architectures[0], seed): {name: joined_rows([one[name] for one in parts]) for name in parts[0]}
-        for seed, parts in found.items()
+        key: {name: joined_rows([one[name] for one in parts]) for name in parts[0]}
+        for key, parts in found.items()
     }
 
 

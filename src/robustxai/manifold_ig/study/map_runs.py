@@ -36,9 +36,12 @@ SHORT: dict[str, Any] = {"n_steps": 8, "solver": {"coarse": 6, "polish": 0}, "ev
 """Shorter paths for attacks, which ask for hundreds of them."""
 
 
-def _each(study: Study, run: Callable[[tuple[int, tuple[str, int, nn.Module]]], Rows]) -> Runs:
-    """`run` of (position, (architecture, seed, classifier)) for all classifiers, in parallel."""
-    nets = list(study.each())
+def _each(
+    study: Study, run: Callable[[tuple[int, tuple[str, int, nn.Module]]], Rows], of: Sequence[str] = ()
+) -> Runs:
+    """`run` of (position, (architecture, seed, classifier)) for all classifiers, or those of some architectures, in
+    parallel."""
+    nets = [net for net in study.each() if not of or net[0] in of]
     found = side_by_side(run, enumerate(nets))
     return {(architecture, seed): rows for (architecture, seed, _), rows in zip(nets, found, strict=True)}
 
@@ -57,17 +60,19 @@ def map_runs(
     infidelity_draws: int = 25,
     geometry: bool = False,
     informed: int = 1,
+    of: Sequence[str] = (),
+    bare: bool = False,
 ) -> Runs:
-    """Quality and path rows of every classifier on the same images; those of the first architecture with insertion and
-    deletion curves, and with BlurIG, GuidedIG and MIG as released beside the core.
+    """Quality and path rows of every classifier on the same images; those of the first architecture, unless `bare`,
+    with insertion and deletion curves, and with BlurIG, GuidedIG and MIG as released beside the core.
 
     draws: behind SENS_max. informed: so many of those also have SIC and AIC, which take as long as all the rest.
-    geometry: with energies and residuals of the paths.
+    geometry: with energies and residuals of the paths. of: these architectures only.
     """
 
     def run(item: tuple[int, tuple[str, int, nn.Module]]) -> Rows:
         i, (architecture, _, net) = item
-        beside = architecture == study.architectures[0]
+        beside = architecture == study.architectures[0] and not bare
         left_out = ("EIG even",) if beside else ("EIG even", RELEASED)
         methods = {n: m for n, m in study.methods(net, neighbours=beside).items() if n not in left_out}
         if i % 2:  # two that run in parallel do not wait for one another's geodesics
@@ -83,7 +88,7 @@ def map_runs(
         )  # fmt: skip
         return {name: row | along.get(name, {}) for name, row in quality.items()}
 
-    return _each(study, run)
+    return _each(study, run, of)
 
 
 def endings(study: Study, model: nn.Module, **options: Any) -> dict[str, LatentPathIG]:

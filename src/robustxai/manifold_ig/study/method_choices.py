@@ -5,6 +5,7 @@ All on a `Study`, with the first architecture.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ from robustxai.manifold_ig.study.image_sets import Samples
 from robustxai.manifold_ig.study.map_runs import SHORT, core, endings
 from robustxai.manifold_ig.study.study import Study
 from robustxai.manifold_ig.study.summaries import Runs
-from robustxai.metrics import max_sensitivity, optimised_sensitivity, pearson
+from robustxai.metrics import energy_inside, max_sensitivity, optimised_sensitivity, pearson
 from robustxai.models import logits_of
 from robustxai.records import Rows, joined_rows
 from robustxai.runtime import side_by_side
@@ -91,10 +92,30 @@ def ending_runs(study: Study, samples: Samples, *, draws: int, inputs: str = "re
     return _by_seed(study, methods, lambda _, method: row(method))
 
 
+def inside_runs(study: Study, samples: Samples, start: Tensor | float) -> Runs:
+    """The share of the maps inside the masks, "energy inside", of IG, IG-recon and MIG by every classifier, from
+    another start of the path than black.
+
+    Raises ValueError for samples without masks.
+    """
+    x, y, masks = samples.x, samples.y, samples.masks
+    if masks is None:
+        raise ValueError("samples must have masks of what is to be found, got none")
+
+    def row(net: tuple[str, int, nn.Module]) -> Rows:
+        methods = core(study, net[2])
+        maps = {n: saliency(methods[n].attribute(x, y, start)) for n in ("IG", "IG-recon", "MIG")}  # pyright: ignore[reportArgumentType]
+        return {n: {"energy inside": energy_inside(m, masks)} for n, m in maps.items()}
+
+    nets = list(study.each())
+    found = side_by_side(row, nets)
+    return {net[:2]: rows for net, rows in zip(nets, found, strict=True)}
+
+
 def bpda_runs(study: Study, campaign: Campaign, *, iterations: int = 2) -> Runs:
     """The targeted attack with the values of one method and the derivative of another (BPDA), on `BORROWED`; and on MIG
     with the implicit derivative of its geodesics in place of a bend that is held fixed, by `iterations` of
-    `end_gradient`. The images are those of `attack_runs.attack_runs`.
+    `end_gradient`. The images are those of `attack_runs.attack_runs` on the first architecture.
     """
 
     def row(seed: int, way: tuple[str, str], victims: Samples, wanted: Samples) -> dict[str, Tensor]:
@@ -112,7 +133,7 @@ def bpda_runs(study: Study, campaign: Campaign, *, iterations: int = 2) -> Runs:
         return moved(method, x, pushed.x, y, before, goal, followed=pushed.followed)
 
     ways = (*BORROWED, ("MIG", IMPLICIT))
-    some = list(campaign.jobs(study))
+    some = [(seed, v, w) for (_, seed), v, w in replace(campaign, wide=False).jobs(study)]
     jobs = [(seed, way, v, w) for way in reversed(ways) for seed, v, w in some]  # the long ones first
     found = list(zip(jobs, side_by_side(lambda job: row(*job), jobs), strict=True))
     return {

@@ -1,15 +1,16 @@
 """From values per image, method and classifier to intervals over seeds: the chapter's statistics in one place.
 
-A seed's number is the mean over its architectures and images; intervals are t intervals over seeds, differences are
-paired by seed.
+A seed's number is the mean over its architectures and images, with t intervals over seeds and differences paired by
+seed. Where all classifiers have the same images, `crossed` and `gain` have intervals over classifiers and images; where
+each has its own, the means of the classifiers have t intervals.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
 from robustxai.metrics import Interval
-from robustxai.records import Row, Rows, over_images, over_seeds, paired, triple
+from robustxai.records import Row, Rows, over_both, over_images, over_seeds, paired, triple
 
 Runs = Mapping[tuple[str, int], Rows]
 """(architecture, seed) -> method -> quantity -> values (n,)."""
@@ -24,22 +25,52 @@ def seed_means(runs: Runs, method: str, quantity: str) -> list[float]:
     return [float(torch.cat(values).nanmean()) for values in by_seed.values()]
 
 
-def minus(runs: Runs, method: str, other: str, quantity: str) -> Interval:
-    """Mean difference of two methods, seed by seed, with its t interval."""
-    return paired(seed_means(runs, method, quantity), seed_means(runs, other, quantity))
+def network_means(runs: Runs, method: str, quantity: str) -> list[float]:
+    """One number a classifier, in the order of the runs; values that are nan are left out, and classifiers without."""
+    found = [rows[method][quantity] for rows in runs.values() if quantity in rows.get(method, {})]
+    return [float(values.nanmean()) for values in found]
 
 
-def summary(runs: Runs, quantities: Sequence[str]) -> list[Row]:
-    """One row a method: every quantity as (mean, low, high) over seeds; None where a method has none."""
-    first = next(iter(runs.values()))
-    rows = []
-    for method, values in first.items():
-        row: Row = {"method": method}
-        for quantity in quantities:
-            known = quantity in values
-            row[quantity] = triple(over_seeds(seed_means(runs, method, quantity))) if known else None
-        rows.append(row)
-    return rows
+Means = Callable[[Runs, str, str], list[float]]
+"""`seed_means` or `network_means`."""
+
+
+def minus(runs: Runs, method: str, other: str, quantity: str, *, means: Means = seed_means) -> Interval:
+    """Mean difference of two methods, seed by seed (or as `means` says), with its t interval."""
+    return paired(means(runs, method, quantity), means(runs, other, quantity))
+
+
+def crossed(runs: Runs, method: str, quantity: str) -> Interval:
+    """The mean over classifiers and images, the same for all classifiers, with an interval over both."""
+    return over_both(_table(runs, method, quantity))
+
+
+def gain(runs: Runs, method: str, other: str, quantity: str) -> Interval:
+    """Mean difference of two methods, image by image and classifier by classifier, with an interval over both."""
+    return over_both(_table(runs, method, quantity) - _table(runs, other, quantity))
+
+
+def _table(runs: Runs, method: str, quantity: str) -> torch.Tensor:
+    """(classifiers, images)."""
+    return torch.stack([rows[method][quantity] for rows in runs.values()])
+
+
+def summary(runs: Runs, quantities: Sequence[str], *, means: Means = seed_means) -> list[Row]:
+    """One row a method: every quantity as (mean, low, high) over seeds, or as `means` says; None where a method has
+    none."""
+    return _rows(runs, quantities, lambda *names: over_seeds(means(runs, *names)))
+
+
+def crossed_rows(runs: Runs, quantities: Sequence[str]) -> list[Row]:
+    """One row a method: every quantity as (mean, low, high) over classifiers and images; None where it has none."""
+    return _rows(runs, quantities, lambda *names: crossed(runs, *names))
+
+
+def _rows(runs: Runs, quantities: Sequence[str], interval: Callable[[str, str], Interval]) -> list[Row]:
+    return [
+        Row(method=method) | {q: triple(interval(method, q)) if q in values else None for q in quantities}
+        for method, values in next(iter(runs.values())).items()
+    ]
 
 
 def spread(runs: Runs, quantities: Sequence[str]) -> list[Row]:

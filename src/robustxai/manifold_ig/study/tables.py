@@ -176,7 +176,8 @@ def path_rows(
 ) -> Rows:
     """Table 7.3: energies and lengths over those of the `REFERENCE` path, completeness gap, autoencoder residual,
     gradient noise, likeness to the other maps; where `priced` the cost; with a known `manifold` the distance to it
-    (mean over 5 images, or `points`, at equal shares of the path's length), with `options` of `nearest_on_manifold`;
+    (mean over 5 images, or `points`, at equal shares of the path's length) of all methods, or those of `names`, with
+    `options` of `nearest_on_manifold`;
     with `known` images (m, ...) the distance to the nearest of them.
 
     Means along a path are by its length (see `by_length`): the latent line dwells on dark images, which are near to
@@ -216,9 +217,14 @@ def _explained(methods: Methods, x: Tensor, target: Tensor) -> Found:
 
 
 def _distances(
-    paths: Mapping[str, Tensor], manifold: KnownManifold, points: int = 5, **options: object
+    paths: Mapping[str, Tensor],
+    manifold: KnownManifold,
+    points: int = 5,
+    names: Collection[str] = (),
+    **options: object,
 ) -> dict[str, Tensor]:
-    """The mean distance of each path to the manifold, (n,), all paths in one search."""
+    """The mean distance of each path to the manifold, (n,), all paths, or those of `names`, in one search."""
+    paths = {name: path for name, path in paths.items() if not names or name in names}
     some = [along_length(path, points) for path in paths.values()]
     found = manifold_distance(torch.cat(some, 1), manifold, **options).mean(0)
     return dict(zip(paths, found.split([path.shape[1] for path in some]), strict=True))
