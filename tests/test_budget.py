@@ -15,7 +15,7 @@ import robustxai.manifold_ig as M
 import robustxai.ranking as R
 from robustxai.attacks.budget import NORMS, Budget
 from robustxai.metrics import optimised_sensitivity
-from robustxai.ranking.regularisers import Cache
+from robustxai.ranking.regularisers import CachedBatch
 
 SMALL = settings(max_examples=8, deadline=None, derandomize=True)
 RADII, SEEDS = st.floats(1e-3, 2.0), st.integers(0, 1000)
@@ -113,7 +113,7 @@ def test_attacks_on_exemplars(name: str, eps: list[float], seed: int) -> None:
 def test_adversarial_training_and_sensitivity(eps: float, seed: int, steps: int) -> None:
     model, x, seen = net(seed), images(seed), []
     term = R.AdversarialTraining(4, eps, steps=steps)
-    assert term.budget.contains(term.moved(Cache(model, x, torch.arange(3))), x).all()
+    assert term.budget.contains(term.moved(CachedBatch(model, x, torch.arange(3))), x).all()
 
     def explain(v: Tensor, t: Tensor) -> Tensor:
         seen.append(v.detach().clone())

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from mdtext import markdown_table, plain
 from sphinx.application import Sphinx
 
-from robustxai.data import Entry, catalog
+from robustxai.data import CatalogEntry, catalog
 
 MARK = "%% data cards"
 
@@ -23,7 +23,7 @@ def size(count: int) -> str:
     return f"{count / 1e6:.1f}\u00a0MB" if count < 1e9 else f"{count / 1e9:.1f}\u00a0GB"
 
 
-def overview(entries: Sequence[Entry]) -> list[str]:
+def overview(entries: Sequence[CatalogEntry]) -> list[str]:
     """Return the table of all sets, each name a link to its card."""
     rows = []
     for entry in entries:
@@ -33,7 +33,7 @@ def overview(entries: Sequence[Entry]) -> list[str]:
     return markdown_table(["Name", "What it is", "Classes", "Samples", "Size", "Where from"], rows)
 
 
-def card(entry: Entry) -> list[str]:
+def card(entry: CatalogEntry) -> list[str]:
     """Return the card of one set."""
     shape = " × ".join(map(str, entry.shape))
     facts = [
@@ -55,7 +55,7 @@ def card(entry: Entry) -> list[str]:
     return lines
 
 
-def render(entries: Sequence[Entry]) -> str:
+def render(entries: Sequence[CatalogEntry]) -> str:
     """Return the overview and all cards as Markdown."""
     return "\n".join([*overview(entries), *(line for entry in entries for line in card(entry))])
 

@@ -362,7 +362,7 @@ def bad(x=None, model=None, **options):
         (bad(tau=2.0), "contrast 'lse' must be given without options, got 'tau'"),
         (bad(weighting="best"), "weighting must be one of .* got 'best'"),
         (bad(size="big"), "size must be one of input, native, got 'big'"),
-        (bad(normalise="sum"), "normalise must be one of none, max, minmax, got 'sum'"),
+        (bad(normalise="sum"), "normalise must be one of minmax, max, none, got 'sum'"),
         (
             lambda: DiffGradCAM(TinyGAP().eval()).attribute(images(2), 5),
             r"target must be classes in \[0, 4\], got class 5",

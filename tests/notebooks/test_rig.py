@@ -157,6 +157,16 @@ def test_tolerant_texts(a, b, same):
     assert (Tolerant(a) == Tolerant(b)) is same and (Tolerant(a) != Tolerant(b)) is not same
 
 
+def test_about_how_many_would_decide_is_not_compared():
+    line = "UNDECIDED    a | A holds. | ours 0.100 [-0.100, 0.300], n=9 images | rule: positive | "
+    stored, fresh = (
+        tolerant(line + end, []) for end in ("about 40 images would decide", "about 70 images would decide")
+    )
+    assert stored == fresh == tolerant(line + "it is open how many would decide", [])
+    assert stored != tolerant(line.replace("UNDECIDED", "REPRODUCED") + "about 40 images would decide", [])
+    assert stored != tolerant(line.replace("0.300", "0.400") + "about 40 images would decide", [])
+
+
 def test_tags_are_checked():
     assert tolerant("1", ["nbval-rtol-1e-1", "nbval-atol-0.5", "hide-cell"]).atol == 0.5
     with pytest.raises(ValueError, match="tag 'nbval-rtol-lots' is not understood"):
