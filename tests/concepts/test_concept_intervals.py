@@ -11,8 +11,8 @@ from robustxai.concepts.study.intervals import (
     least_share,
     most_changed,
     of_networks,
+    setting_shares,
     share_of_cells,
-    shares,
 )
 from robustxai.metrics.statistics import share_interval
 
@@ -45,7 +45,7 @@ def test_the_least_share_leaves_out_what_nobody_answered():
 def test_networks_settings_and_the_least_mean():
     assert of_networks(v for v in (0.1, 0.3))["n"] == 2
     assert least_of({"a": [0.4, 0.6], "b": [0.9, 0.9]})["value"] == 0.5
-    found = shares({"small": [False] * 6, "large": [True] * 3 + [False] * 3})
+    found = setting_shares({"small": [False] * 6, "large": [True] * 3 + [False] * 3})
     assert found["value"] == {"small": 0, "large": 0.5} and found["interval"]["small"][0] == 0
     with pytest.raises(ValueError, match="n must be an integer >= 1"):
-        shares({"small": []})
+        setting_shares({"small": []})

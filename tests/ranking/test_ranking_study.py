@@ -109,16 +109,16 @@ def test_records_hold_the_attacked_samples(study, records):
         assert m.er.shape == m.adaptive.shape == m.random.shape == m.adversarial.shape == (20,)
         assert 0.9 < m.accuracy <= 1 and m.mean("er") <= m.mean("random") + 0.02
     assert {r.method for r in records if r.softplus} == {"SP"}
-    difference = tables.gain(records, "breast_cancer", "SP", "Vanilla")
+    difference = tables.gain_over(records, "breast_cancer", "SP", "Vanilla")
     by_hand = [
         select(records, method="SP")[s].measured.mean("er")
         - select(records, method="Vanilla")[s].measured.mean("er")
         for s in (0, 1)
     ]
     assert difference.value == pytest.approx(sum(by_hand) / 2)
-    assert tables.gain(records, "breast_cancer", "SP", "SP", "accuracy").value == 0
+    assert tables.gain_over(records, "breast_cancer", "SP", "SP", "accuracy").value == 0
     least = tables.least_gain(records, ["breast_cancer"], "SP", ("Vanilla", r"R2ET_\H"))
-    each = [tables.gain(records, "breast_cancer", "SP", m) for m in ("Vanilla", r"R2ET_\H")]
+    each = [tables.gain_over(records, "breast_cancer", "SP", m) for m in ("Vanilla", r"R2ET_\H")]
     assert least.value == min(i.value for i in each) and least.low < min(i.low for i in each)
 
 

@@ -82,12 +82,12 @@ def least_share(groups: Sequence[tuple[int, int]]) -> Row:
     }  # fmt: skip
 
 
-def shares(settings: Mapping[str, Sequence[bool]]) -> Row:
+def setting_shares(settings: Mapping[str, Sequence[bool]]) -> Row:
     """The share of yes in every setting of a claim, with its exact binomial interval; n is of the smallest setting.
 
     Raises ValueError for a setting without answers.
 
-    >>> found = shares({"small": [False, False], "large": [True, True]})
+    >>> found = setting_shares({"small": [False, False], "large": [True, True]})
     >>> found["value"], found["n"]
     ({'small': 0.0, 'large': 1.0}, 2)
     """

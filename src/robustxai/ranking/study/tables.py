@@ -62,7 +62,7 @@ def differences(
     return [value(r) - base[r.seed] for r in select(records, method=method, name=name)]
 
 
-def gain(records: Sequence[Record], name: str, method: str, over: str, what: str = "er") -> Interval:
+def gain_over(records: Sequence[Record], name: str, method: str, over: str, what: str = "er") -> Interval:
     """The mean of `differences` with its t interval over seeds."""
     return t_interval(differences(records, name, method, over, what))
 
@@ -82,8 +82,8 @@ def gain_table(records: Sequence[Record], names: Iterable[str], methods: Sequenc
         for over in RIVALS["shipped recipe"]:
             row: Row = {"set": name, "over": over}
             for method in methods:
-                row[f"{method}, P@k"] = triple(gain(records, name, method, over))
-                row[f"{method}, accuracy"] = gain(records, name, method, over, "accuracy").value
+                row[f"{method}, P@k"] = triple(gain_over(records, name, method, over))
+                row[f"{method}, accuracy"] = gain_over(records, name, method, over, "accuracy").value
             rows.append(row)
     return rows
 
