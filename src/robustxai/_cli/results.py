@@ -96,11 +96,12 @@ def show(records: Records, *, title: str) -> None:
 
     console = Console()
     longest = max(map(len, records), default=0)
+    roomy = longest + 52 <= console.width  # the longest verdict has 21 letters
     table = Table(title=title, title_justify="left")
-    table.add_column("claim", overflow="fold", no_wrap=longest + 44 <= console.width)
+    table.add_column("claim", overflow="fold", no_wrap=roomy)
     table.add_column("ours", overflow="fold")
     table.add_column("rule", overflow="fold")
-    table.add_column("verdict", overflow="fold", no_wrap=True)
+    table.add_column("verdict", overflow="fold", no_wrap=roomy)
     for claim, record in records.items():
         colour = COLOURS[record["verdict"]]
         cells = (claim, ours(record), record["rule_text"])
