@@ -1,0 +1,1 @@
+"""Every explainer under every attack with every defence, with controls. Import from the modules."""

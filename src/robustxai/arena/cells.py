@@ -1,0 +1,106 @@
+"""A cell of the arena: one explainer on one network at one budget and read-out. A state first, a number second.
+
+`state_of` is the rule; the loop that fills cells is in `evaluate`. Knows tensors and names only.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from robustxai.records import Row, triple
+from robustxai.metrics import bootstrap_interval
+from robustxai.shapes import PerSample
+
+STATES = ("attacked", "not attacked", "weak", "proof", "n/a")
+"""attacked: a number. not attacked: nothing was there to follow; no number, no rank. weak: "at most", no rank. proof: no
+change of the input can move the map. n/a: something that the row needs is not there."""
+LEAST = 8
+"""Images below which a cell has no number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One explainer, network, budget and read-out over n images.
+
+    readout: "own" is the map as it is, "grid" its means over the coarsest grid of the table. reason: one sentence for
+    every state but attacked. worst: per-image worst overlap P over the suite, NaN where the class was not kept or P is
+    undefined. noise: P under noise of the attack's realised size, mean of 5 draws. transfer: worst P over images crafted
+    on other rows or by a black box, NaN if there are none. by_attack: name -> P. by_grid: P on the grid of the worst
+    image. worst_attack: which attack found it. followed: some attack on this row followed a gradient. kept: the class
+    at the worst image is the clean one. dead: images with a dead or constant attacked map. dropped: images whose class
+    was not kept. forwards, backwards: images that went through the network, twins included, and gradients that came
+    back. followed_by: attack -> whether it followed a gradient.
+    """
+
+    row: str
+    family: str
+    network: str
+    defence: str = "none"
+    eps: float
+    norm: str
+    readout: str
+    state: str
+    reason: str
+    worst: PerSample
+    noise: PerSample
+    transfer: PerSample
+    by_attack: dict[str, Tensor]
+    by_grid: PerSample
+    worst_attack: list[str]
+    followed: Bool[Tensor, " n"]
+    kept: Bool[Tensor, " n"]
+    dead: int
+    dropped: int
+    flags: tuple[str, ...] = ()
+    forwards: int = 0
+    backwards: int = 0
+    followed_by: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        """Images with a number."""
+        return int(self.worst.isfinite().sum())
+
+    @property
+    def number(self) -> float | None:
+        """The mean worst P; None where a state or fewer than `LEAST` images forbid one."""
+        if self.state not in ("attacked", "weak", "proof") or self.n < LEAST:
+            return None
+        return float(self.worst.nanmean())
+
+    def line(self) -> Row:
+        """The cell as a line of a table: P with its bootstrap interval over images only where it has a number."""
+        numbers = {"P": self.worst, "noise": self.noise, "transfer": self.transfer, "P on the grid": self.by_grid}
+        cells: Row = {k: triple(bootstrap_interval(v)) for k, v in numbers.items() if v.isfinite().any()}
+        if self.number is None:
+            cells.pop("P", None)
+        return {
+            "row": self.row, "family": self.family, "network": self.network, "defence": self.defence,
+            "eps": self.eps, "norm": self.norm, "read-out": self.readout, "state": self.state, "n": self.n,
+            **cells, "flags": ", ".join(self.flags), "reason": self.reason, "forwards": self.forwards,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found: `cells`; clean maps (n, 1, H, W) of each row; for each row and eps the per-image worst
+    inputs (n, C, H, W); the clean inputs; explained classes (n,); the settings: threat model, scalar, k, T, seed, suite.
+    """
+
+    cells: list[Cell]
+    clean: dict[str, Tensor]
+    adversarials: dict[tuple[str, float], Tensor]
+    x: Float[Tensor, "n channel height width"]
+    target: Tensor
+    settings: dict[str, object]
+
+    def table(self) -> list[Row]:
+        """One line a cell."""
+        return [cell.line() for cell in self.cells]
+
+
+def nothing(n: int) -> PerSample:
+    """NaN for each of n images."""
+    return torch.full((n,), torch.nan)
