@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.capture import Layer, observed
+from robustxai.diffgradcam.capture import looks_channels_last
 from robustxai.explainers.reshape import Reshape, find_reshape
 from robustxai.models import logits_of
 
@@ -20,6 +21,8 @@ from robustxai.models import logits_of
 class FoundLayer:
     """The layer's name, None where there is none, the size of its map, and a sentence on how it was found.
 
+    channels_last: its output is (n, h, w, K), from which `with_map` makes a map.
+
     >>> FoundLayer(None, None, "the network has no such map").name is None
     True
     """
@@ -27,6 +30,7 @@ class FoundLayer:
     name: str | None
     size: tuple[int, int] | None
     words: str
+    channels_last: bool = False
 
 
 def trace_layer(model: nn.Module, x: Tensor, layer: str | None = None) -> FoundLayer:
@@ -65,6 +69,7 @@ class _Call:
     number: int
     leaf: bool
     data: int
+    channels_last: bool
 
 
 def _calls(model: nn.Module, x: Tensor) -> list[_Call]:
@@ -78,8 +83,9 @@ def _calls(model: nn.Module, x: Tensor) -> list[_Call]:
         count[name] += 1
         first = output[0] if isinstance(output, tuple) and output else output
         if isinstance(first, Tensor):
+            last = first.ndim == 4 and looks_channels_last(first, x)
             leaf = next(module.children(), None) is None
-            found.append(_Call(name, tuple(first.shape), count[name], leaf, first.data_ptr()))
+            found.append(_Call(name, tuple(first.shape), count[name], leaf, first.data_ptr(), last))
 
     with torch.no_grad(), observed(*((module, see) for module in names)):
         logits_of(model, x)
@@ -88,7 +94,7 @@ def _calls(model: nn.Module, x: Tensor) -> list[_Call]:
 
 def _last_map(calls: list[_Call]) -> FoundLayer:
     """The last map before the logits, with `:k` for a module that runs more than once."""
-    maps = [i for i, c in enumerate(calls) if len(c.shape) == 4 and min(c.shape[2:]) > 1]
+    maps = [i for i, c in enumerate(calls) if len(c.shape) == 4 and min(_sides(c)) > 1]
     if not maps:
         return FoundLayer(
             None, None, "The network has no layer with a map (n, K, h, w), so there are no class activation maps."
@@ -105,9 +111,14 @@ def _last_map(calls: list[_Call]) -> FoundLayer:
     call = calls[inside[-1] if inside else at]
     runs = max(c.number for c in calls if c.name == call.name)
     name = call.name if runs == 1 else f"{call.name}:{call.number}"
-    height, width = call.shape[2:]
+    height, width = _sides(call)
     words = f"Class activation maps are read at layer {name} ({height} x {width}), the last map before the logits."
-    return FoundLayer(name, (height, width), words)
+    return FoundLayer(name, (height, width), words, call.channels_last)
+
+
+def _sides(call: _Call) -> tuple[int, int]:
+    """Height and width of a map."""
+    return (call.shape[1], call.shape[2]) if call.channels_last else (call.shape[2], call.shape[3])
 
 
 class TokensAsMaps(nn.Module):

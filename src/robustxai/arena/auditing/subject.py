@@ -93,6 +93,10 @@ def prepare(
         layer = with_map(net, layer, reshape)
     inspected = inspect_network(replace(source, net=net), pictures, device=where, batch_size=settings.batch_size)
     found = trace_layer(inspected.model.net, inspected.model.normalize(inspected.x[:1]), layer)
+    if found.channels_last and found.name is not None:
+        if net is source.net:
+            inspected = replace(inspected, model=copy.deepcopy(inspected.model))
+        found = replace(found, name=with_map(inspected.model.net, found.name, "channels_last"))
     masks = None if pictures.masks is None else pictures.masks.to(where)
     return Subject(source, pictures, inspected, masks, found, rows, described(images, len(pictures.x), settings.seed))
 
