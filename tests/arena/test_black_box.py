@@ -67,7 +67,9 @@ def test_more_queries_are_never_worse_and_other_objectives_fit() -> None:
 
 
 def test_a_constant_map_stays_where_it_is() -> None:
-    found = SquareSearch(top(), queries=5).perturb(NET, X[:2], explain=lambda x, t: torch.ones(len(x), 1, 56, 56))
+    found = SquareSearch(top(), queries=5).perturb(
+        NET, X[:2], explain=lambda x, t: torch.ones(len(x), 1, 56, 56)
+    )
     assert torch.equal(found.x, X[:2])
 
 

@@ -52,9 +52,7 @@ class SquareSearch:
         batch_size: SupportsIndex = 64,
     ):
         if not isinstance(like, MapAttack) or not isinstance(like.budget.eps, float):
-            raise ValueError(
-                f"like must be an attack on maps with one budget, got {type(like).__name__}"
-            )
+            raise ValueError(f"like must be an attack on maps with one budget, got {type(like).__name__}")
         self.like, self.budget, self.eps = like, like.budget, like.budget.eps
         self.queries, self.area = check_count("queries", queries), check_share("area", area, open=True)
         self.batch_size = check_count("batch_size", batch_size)
@@ -88,7 +86,9 @@ class SquareSearch:
             part, classes = x[rows], t[rows]
             objective = objectives(rows, scores(part, classes))
             g = torch.Generator().manual_seed(seed)
-            found.append(self._search(part, classes, Predictions(networks, part, classes), scores, objective, g))
+            found.append(
+                self._search(part, classes, Predictions(networks, part, classes), scores, objective, g)
+            )
         return joined(found)
 
     def _search(
@@ -130,7 +130,9 @@ class SquareSearch:
         side = min(max(1, round(math.sqrt(area * h * w))), h, w)
         top, left = (int(torch.randint(size - side + 1, (1,), generator=g)) for size in (h, w))
         push = x.new_zeros(1, c, h, w)
-        push[..., top : top + side, left : left + side] = self._size(x, side**2) * self._signs((1, c, 1, 1), x, g)
+        push[..., top : top + side, left : left + side] = self._size(x, side**2) * self._signs(
+            (1, c, 1, 1), x, g
+        )
         return push
 
     def _signs(self, shape: tuple[int, ...], like: Tensor, g: torch.Generator) -> Tensor:

@@ -75,9 +75,7 @@ class OODSwitch(nn.Module):
         """Logits (n, C)."""
         on, off = logits_of(self.model, x), logits_of(self.alibi, x, name="alibi")
         if on.shape != off.shape:
-            raise ValueError(
-                f"alibi must have the classes of the model, {on.shape[1]}, got {off.shape[1]}"
-            )
+            raise ValueError(f"alibi must have the classes of the model, {on.shape[1]}, got {off.shape[1]}")
         return torch.where(self.off_data(x)[:, None] > 0, off, on)
 
     @staticmethod
