@@ -4,7 +4,7 @@
 one to another, is `evaluate`'s business.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ class Entry:
     """A row on a network: the explainer, the same without its defence (None where it has none), its clean map.
 
     grid: of the coarse read-out. random: two calls differ. proof: why its map cannot move. flags: known beforehand.
+    depends: how far the clean map depends on the network (n,).
     """
 
     row: ExplainerRow
@@ -42,6 +43,7 @@ class Entry:
     random: bool = False
     proof: str | None = None
     flags: tuple[str, ...] = ()
+    depends: PerSample | None = None
 
     def seen_as(self, readout: str) -> tuple[Explainer, int]:
         """The explainer that an attack on this read-out differentiates, and how many values are its top."""
@@ -103,12 +105,16 @@ class Contest:
         twin = [] if self.threat.twin is None else [self.threat.twin]
         return [self.threat.model, *twin, *networks_of(self.entry.explain), *plain]
 
+    def _labelled(self, readout: str) -> Threat:
+        """The threat against this row in a read-out, for the memory of searches."""
+        return replace(self.threat, label=f"{self.name}|{readout}")
+
     def attack(self, readout: str) -> None:
         """Craft images against the row in a read-out, and read them."""
         explain, k = self.entry.seen_as(readout)
         with counted(*self.networks()) as passes:
             found = craft(
-                self.threat, explain, k, lambda x: self.overlaps(x)[0][readout],
+                self._labelled(readout), explain, k, lambda x: self.overlaps(x)[0][readout],
                 cost=self.entry.row.cost, random=self.entry.random,
             )  # fmt: skip
         self.cost[readout] = passes
@@ -119,7 +125,7 @@ class Contest:
         """Craft images against the row without its defence, and read them: what an attacker does who ignores it."""
         assert self.entry.plain is not None
         k = self.entry.seen_as("own")[1]
-        for one in craft(self.threat, self.entry.plain, k, lambda x: self.overlaps(x)[0]["own"], cost=torch.inf):
+        for one in craft(self._labelled("undefended"), self.entry.plain, k, lambda x: self.overlaps(x)[0]["own"], cost=torch.inf):
             self.read(one, "undefended", None)
 
     def begin_again(self, readout: str) -> None:
@@ -136,7 +142,7 @@ class Contest:
         if not explain.differentiable:
             guide = explain.guide
         with counted(*self.networks()) as passes:
-            found = searched(self.threat, explain, k, "topk-restart", "topk", guide, first)
+            found = searched(self._labelled(readout), explain, k, "topk-restart", "topk", guide, first)
         self.cost[readout] = self.cost.get(readout, Passes()) + passes
         self.read(found, self.name, readout)
 
@@ -203,6 +209,7 @@ class Contest:
             dead=int(dead.sum()), dropped=int((~worst.kept).sum()),
             flags=(*self.entry.flags, *self._flags(by_attack, followed_by, readout)),
             forwards=passes.forwards, backwards=passes.backwards, followed_by=followed_by,
+            depends=self.entry.depends,
         )  # fmt: skip
 
     def noise(self, worst: Crafted, readout: str, generator: torch.Generator) -> PerSample:

@@ -16,7 +16,7 @@ import torch
 from scipy.stats import wilcoxon
 from torch import Tensor
 
-from robustxai.arena.cells import LEAST, Cell
+from robustxai.arena.cells import Cell
 from robustxai.arena.clusters import (
     RESAMPLES,
     Values,
@@ -25,6 +25,7 @@ from robustxai.arena.clusters import (
     clusters_of,
     resampled_means,
 )
+from robustxai.arena.measures import LEAST_IMAGES
 from robustxai.checks import check_count
 from robustxai.concepts.significance import corrected
 from robustxai.metrics import Interval, spearman
@@ -180,8 +181,8 @@ def _by_image(differences: Mapping[str, Tensor], images: Mapping[str, str]) -> T
 
 
 def _wilcoxon(differences: Tensor) -> float:
-    """Two-sided p of Wilcoxon's signed ranks; 1 where nothing differs, nan below `LEAST` images."""
+    """Two-sided p of Wilcoxon's signed ranks; 1 where nothing differs, nan below `LEAST_IMAGES` images."""
     known = differences[differences.isfinite()].numpy()
-    if len(known) < LEAST:
+    if len(known) < LEAST_IMAGES:
         return math.nan
     return float(wilcoxon(known).pvalue) if known.any() else 1.0

@@ -11,7 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from robustxai.arena.cells import LEAST, Cell
+from robustxai.arena.cells import Cell
+from robustxai.arena.measures import LEAST_IMAGES
 from robustxai.checks import check_share
 from robustxai.metrics import Interval, bootstrap_interval
 
@@ -84,7 +85,7 @@ class Line:
     @property
     def counts(self) -> bool:
         """Whether this line has a number of its own, and images enough for an interval."""
-        return self.state == "attacked" and self.n >= LEAST
+        return self.state == "attacked" and self.n >= LEAST_IMAGES
 
     @property
     def ignores(self) -> bool:
@@ -118,7 +119,7 @@ def verdict_of(line: Line, least: float) -> Verdict:
     check_share("fail_under", least)
     if line.state == "proof":
         return "passed"
-    if line.state not in ("attacked", "weak") or line.n < LEAST or math.isnan(line.kept.low):
+    if line.state not in ("attacked", "weak") or line.n < LEAST_IMAGES or math.isnan(line.kept.low):
         return "undecided"
     if line.kept.high < least:
         return "failed"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from robustxai.arena.auditing.rows import IGNORES, OUT_OF_TIME, Line
 from robustxai.arena.auditing.settings import AuditSettings, in_255ths
-from robustxai.arena.cells import LEAST
+from robustxai.arena.measures import LEAST_IMAGES
 
 FIRST = ("GradCAM", "Saliency")
 """The rows of which the first sentence speaks, where they were measured: what most people use."""
@@ -67,8 +67,8 @@ def headline(line: Line, settings: AuditSettings, grid: int | None, names: Seque
         return f"Nothing is known about {line.row}: {line.reason} This is no sign that it would hold."
     if line.state == "proof":
         return f"No change of an image can move {line.row}: {line.reason}"
-    if line.n < LEAST:
-        return f"Only {line.n} images have a number for {line.row}, too few to say anything: {LEAST} are needed."
+    if line.n < LEAST_IMAGES:
+        return f"Only {line.n} images have a number for {line.row}, too few to say anything: {LEAST_IMAGES} are needed."
     at_most = "at most " if line.state == "weak" else ""
     images = f"On {line.n} of your images" if line.n < len(names) else f"On your {line.n} images"
     at, least = line.worst
@@ -97,7 +97,7 @@ def recommended(lines: Sequence[Line], ties: Sequence[str]) -> str:
     if best is None:
         return (
             "No map can be recommended: of those that depend on your network none was attacked by something that was able "
-            f"to move it, on {LEAST} images or more."
+            f"to move it, on {LEAST_IMAGES} images or more."
         )
     others = [name for name in ties if name != best.row]
     tied = f", tied with {_listed(others)}" if others else ""
