@@ -1,4 +1,4 @@
-"""What is read of the maps once the attacks are over: do they depend on the network, do they matter to it, which tie.
+"""What is read of the maps once the attacks are over: do they point at what the network uses, and which tie.
 
 Also picks what the gallery shows. Knows explainers and maps; knows no attack.
 """
@@ -14,41 +14,25 @@ from robustxai.arena.auditing.findings import Shown
 from robustxai.arena.auditing.network import OutOfTime
 from robustxai.arena.auditing.rows import Line
 from robustxai.arena.auditing.words import best_line, first_line
-from robustxai.arena.informative import dependence
 from robustxai.arena.standing import comparisons
 from robustxai.explainers.base import Explainer
 from robustxai.explainers.reduce import read
 from robustxai.metrics import deletion, energy_inside
 from robustxai.models import Network
 
-DRAWS = 3
-"""Networks with weights drawn anew, on which dependence is measured."""
-
-
 def informed(
-    line: Line,
-    model: Network,
-    explain: Explainer,
-    maps: Tensor,
-    x: Tensor,
-    target: Tensor,
-    *,
-    masks: Tensor | None = None,
-    batch_size: int = 16,
-    seed: int = 0,
+    line: Line, model: Network, maps: Tensor, x: Tensor, target: Tensor, masks: Tensor | None = None, batch_size: int = 16
 ) -> Line:
-    """A line with what its clean maps (n, 1, H, W) say: dependence on the network, deletion area, mass on the object.
+    """A line with what its clean maps (n, 1, H, W) say: deletion area, and mass on the object where masks are given.
 
-    9 parameters, as maps are read together with all they were made from. Where the time is over before, the line stays.
+    Where the time is over before, the line stays.
     """
-    generator = torch.Generator().manual_seed(seed)
     try:
-        depends = dependence(explain, x, target, maps, draws=DRAWS, generator=generator)
         removed = deletion(model, x, maps, target, batch_size=batch_size).auc
     except OutOfTime:
         return line
     mass = math.nan if masks is None else float(energy_inside(maps, masks[:, 0]).nanmean())
-    return replace(line, dependence=float(depends.nanmean()), deletion=float(removed.nanmean()), mass=mass)
+    return replace(line, deletion=float(removed.nanmean()), mass=mass)
 
 
 def tied(lines: Sequence[Line]) -> tuple[str, ...]:

@@ -66,6 +66,7 @@ class Line:
             kept=bootstrap_interval(values), noise=float(cell.noise.nanmean()), transfer=float(cell.transfer.nanmean()),
             by_image=values, worst_attack=attacks.most_common(1)[0][0] if attacks else "",
             dropped=cell.dropped, dead=cell.dead, flags=cell.flags,
+            dependence=math.nan if cell.depends is None else float(cell.depends.nanmean()),
         )  # fmt: skip
 
     @classmethod

@@ -14,13 +14,13 @@ from robustxai.arena.auditing.network import OutOfTime
 from robustxai.arena.auditing.preflight import in_batches
 from robustxai.arena.auditing.report import Report
 from robustxai.arena.auditing.rows import Line
-from robustxai.arena.auditing.settings import AuditSettings
+from robustxai.arena.auditing.settings import SUITE_NAMES, AuditSettings
 from robustxai.arena.auditing.store import AttackStore, fingerprint
 from robustxai.arena.auditing.subject import Subject
 from robustxai.arena.cells import Cell, Evaluation
 from robustxai.arena.evaluate import evaluate
 from robustxai.arena.registry import ExplainerRow, Parts
-from robustxai.attacks.result import Attacked
+from robustxai.arena.suite import Crafted
 
 ATTACKING, ALL = 0.8, 0.95
 """Which share of the minutes the attacks may use, and all of an audit but its report."""
@@ -42,7 +42,7 @@ class AuditRun:
         self.model, self.x = subject.inspected.model, subject.inspected.x
         self.target, self.batch_size = subject.inspected.target, subject.inspected.batch_size
         self.layer = None if subject.layer.name is None else f"net.{subject.layer.name}"
-        self.store = None if out is None else AttackStore(self._folder(Path(out)), self.x)
+        self.store = None if out is None else AttackStore(self._folder(Path(out)), self.x.device)
         self.parts = Parts(layer=self.layer, masks=subject.masks)
         self.cells: dict[str, Cell] = {}
         self.evaluation: Evaluation | None = None
@@ -59,7 +59,7 @@ class AuditRun:
 
     def attack(self) -> None:
         """Attack all rows; where the time is over before, read those that are finished."""
-        memory: MutableMapping[str, Attacked] = {} if self.store is None else self.store
+        memory: MutableMapping[str, Crafted] = {} if self.store is None else self.store
         try:
             self._until(ATTACKING)
             self.evaluation = self._evaluate(self.subject.rows, memory)
@@ -72,7 +72,7 @@ class AuditRun:
             except OutOfTime:
                 self.say("The time is over: the numbers of finished rows lack what was crafted on other rows.")
 
-    def _evaluate(self, rows: Sequence[ExplainerRow], memory: MutableMapping[str, Attacked]) -> Evaluation:
+    def _evaluate(self, rows: Sequence[ExplainerRow], memory: MutableMapping[str, Crafted]) -> Evaluation:
         def finished(cell: Cell) -> None:
             if cell.row not in self.cells:
                 number = "no number" if cell.number is None else f"{cell.number:.2f}"
@@ -82,7 +82,7 @@ class AuditRun:
         s = self.settings
         found, self.batch_size = in_batches(
             lambda batch_size: evaluate(
-                self.model, self.x, rows=[*rows], eps=(s.eps,), norm=s.norm, suite=s.suite, readout=(s.on,),
+                self.model, self.x, rows=[*rows], eps=(s.eps,), norm=s.norm, suite=SUITE_NAMES[s.suite], readout=(s.on,),
                 layer=self.layer, masks=self.subject.masks, target=self.target, network=self.subject.source.name,
                 seed=s.seed, batch_size=batch_size, on_cell=finished, memory=memory,
             ),
@@ -124,11 +124,8 @@ class AuditRun:
     def _informed(self, line: Line, found: Evaluation) -> Line:
         if line.row not in found.clean:
             return line
-        explain = self._row(line.row).explainer(self.model, self.parts)
-        return informed(
-            line, self.model, explain, found.clean[line.row], self.x, self.target, masks=self.subject.masks,
-            batch_size=self.batch_size, seed=self.settings.seed,
-        )  # fmt: skip
+        masks = self.subject.masks
+        return informed(line, self.model, found.clean[line.row], self.x, self.target, masks, self.batch_size)
 
     def _gallery(self, lines: Sequence[Line], found: Evaluation) -> tuple[Shown, ...]:
         chosen = []

@@ -10,7 +10,8 @@ from robustxai.checks import check_count, check_name, check_positive, check_shar
 
 SETS = ("standard", "fast", "all")
 """Explainers by one word: class activation maps and gradients; the cheapest of them; all that the network allows."""
-SUITES = ("quick", "standard")
+SUITE_NAMES = {"quick": "quick", "standard": "real"}
+"""Suites by the name that a user sees, and by that of the arena."""
 NORMS = ("linf", "l2")
 READOUTS = ("grid", "own")
 
@@ -44,7 +45,7 @@ class AuditSettings:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 - a frozen object's own setter
         put("eps", read_eps(self.eps))
         check_name("norm", self.norm, NORMS)
-        check_name("suite", self.suite, SUITES)
+        check_name("suite", self.suite, SUITE_NAMES)
         check_name("on", self.on, READOUTS)
         put("n", check_count("n", self.n))
         put("batch_size", check_count("batch_size", self.batch_size))
