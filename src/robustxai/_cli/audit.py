@@ -72,7 +72,7 @@ def audit(
         _dry_run(model, images, data, settings, where)
         return
     if selftest:
-        _selftest(settings.seed)
+        _selftest(settings.suite, settings.norm)
     raise typer.Exit(_audit(model, images, data, settings, where, out, undecided_ok))
 
 
@@ -127,11 +127,18 @@ def _dry_run(model: str, images: str, data: "Data", settings: "AuditSettings", w
     typer.echo(f"{'together':24} {total:8.1f} min, within a factor of two; {limit}")
 
 
-def _selftest(seed: int) -> None:
-    """Attack a network in which a flood of the map was planted; ValueError where the attacks do not find it."""
-    from robustxai.arena.planted import selftest
+def _selftest(suite: str, norm: str) -> None:
+    """Attack networks in which a flood of the map was planted, within reach and out of it; ValueError where the suite does
+    not find the one, or finds the other.
+    """
+    from robustxai.arena.auditing.settings import SUITE_NAMES
+    from robustxai.arena.planted import by_suite, selftest
 
-    typer.echo(str(selftest(seed=seed)), err=True)
+    eps = 8 / 255
+    found = selftest(by_suite(SUITE_NAMES[suite], eps=eps, norm=norm), eps=eps, norm=norm)
+    typer.echo(f"selftest: {found}", err=True)
+    if not found.passed:
+        raise ValueError(f"suite {suite} must find what was planted in a network and nothing else, got {found}")
 
 
 def _numbers(name: str, written: str | None) -> list[float] | None:

@@ -104,7 +104,7 @@ def comparisons(
     for row, other in pairs:
         common = {n: wide(values[row][n]) - wide(values[other][n]) for n in values[row] if n in values[other]}
         difference = clustered_interval(common, resamples=resamples, seed=seed)
-        tested.append((difference, _wilcoxon(_by_image(common, images or {}))))
+        tested.append((difference, signed_ranks(_by_image(common, images or {}))))
     adjusted = corrected([p for _, p in tested])
     return [
         Comparison(row, other, difference, p, after)
@@ -180,9 +180,13 @@ def _by_image(differences: Mapping[str, Tensor], images: Mapping[str, str]) -> T
     return torch.cat(means) if means else torch.empty(0, dtype=torch.float64)
 
 
-def _wilcoxon(differences: Tensor) -> float:
-    """Two-sided p of Wilcoxon's signed ranks; 1 where nothing differs, nan below `LEAST_IMAGES` images."""
-    known = differences[differences.isfinite()].numpy()
+def signed_ranks(differences: Tensor) -> float:
+    """Two-sided p of Wilcoxon's signed ranks of differences (n,); 1 where nothing differs, nan below `LEAST_IMAGES`.
+
+    >>> signed_ranks(torch.zeros(8)), round(signed_ranks(torch.arange(1.0, 9)), 4)
+    (1.0, 0.0078)
+    """
+    known = wide(differences[differences.isfinite()]).numpy()
     if len(known) < LEAST_IMAGES:
         return math.nan
     return float(wilcoxon(known).pvalue) if known.any() else 1.0
