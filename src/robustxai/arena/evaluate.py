@@ -18,7 +18,15 @@ from robustxai.arena.informative import dependence
 from robustxai.arena.readouts import READOUTS, explained_layer, grid_of
 from robustxai.arena.registry import ExplainerRow, Parts
 from robustxai.arena.suite import SUITES, TWIN_BETA, VERSION, Crafted, Threat
-from robustxai.checks import as_target, check_callable, check_count, check_images, check_name, check_positive, check_sequence
+from robustxai.checks import (
+    as_target,
+    check_callable,
+    check_count,
+    check_images,
+    check_name,
+    check_positive,
+    check_sequence,
+)
 from robustxai.eval_mode import check_calm
 from robustxai.models import logits_of
 from robustxai.nets.softplus import has_kinks, softplus_copy

@@ -1,6 +1,6 @@
 """Before anything is attacked: does the network run on the images, what does it return, and what will it all cost?
 
-Knows networks and images; knows no explainer. What is wrong is one sentence; what is only odd is a warning in the report.
+Knows networks and images; knows no explainer. What is wrong is one sentence; what is odd, a warning.
 """
 
 from collections.abc import Callable, Iterable
@@ -65,14 +65,17 @@ def in_batches(run: Callable[[int], T], batch_size: int) -> tuple[T, int]:
             torch.cuda.empty_cache()
 
 
-def inspect_network(source: Source, pictures: Pictures, *, device: torch.device, batch_size: int = 16) -> Inspected:
+def inspect_network(
+    source: Source, pictures: Pictures, *, device: torch.device, batch_size: int = 16
+) -> Inspected:
     """Run the network once on all images and say what was found.
 
     Raises ValueError: training mode with batch norm or dropout; no logits (n, classes); NaN; a network that does not
     take such images.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-    >>> found = inspect_network(Source(net, "mine"), Pictures(torch.rand(2, 3, 2, 2), ("a", "b")), device=torch.device("cpu"))
+    >>> pictures = Pictures(torch.rand(2, 3, 2, 2), ("a", "b"))
+    >>> found = inspect_network(Source(net, "mine"), pictures, device=torch.device("cpu"))
     >>> found.classes, found.accuracy
     (2, None)
     """
@@ -89,19 +92,34 @@ def inspect_network(source: Source, pictures: Pictures, *, device: torch.device,
         raise ValueError(f"MODEL must return finite logits, got NaN or infinity on {pictures.names[wrong]}")
     warnings = [*source.notes, *_about(outputs)]
     if bool((logits == logits[:1]).all()) and len(logits) > 1:
-        warnings.append("The network gives the same logits for every image: it does not look at them, or is saturated.")
+        warnings.append(
+            "The network gives the same logits for every image: it does not look at them, or is saturated."
+        )
     target, count = as_target(None, logits), logits.shape[1]
     labels = class_indices(pictures.labels, source.classes, count)
-    right = None if labels is None else accuracy(logits if count > 1 else torch.cat([-logits, logits], 1), labels.to(device))
+    right = (
+        None
+        if labels is None
+        else accuracy(logits if count > 1 else torch.cat([-logits, logits], 1), labels.to(device))
+    )
     if right is not None and right < 2 / max(count, 2):
         warnings.append(
-            f"The network is right on {right:.0%} of these images, and chance is {1 / max(count, 2):.2g}: check its weights, "
-            "the normalisation (--mean, --std), the size, and the order of the classes."
+            f"The network is right on {right:.0%} of these images, and chance is {1 / max(count, 2):.2g}: check its "
+            "weights, the normalisation (--mean, --std), the size, and the order of the classes."
         )
     smooth, words = kinks(model)
     seconds = watch.seconds / len(x)
     return Inspected(
-        model, x, target, count, right, (*warnings, *words), smooth, seconds, memory_of(model, x[:1]), batch_size
+        model,
+        x,
+        target,
+        count,
+        right,
+        (*warnings, *words),
+        smooth,
+        seconds,
+        memory_of(model, x[:1]),
+        batch_size,
     )
 
 
@@ -136,8 +154,8 @@ def kinks(model: nn.Module) -> tuple[bool, tuple[str, ...]]:
     if not left:
         return True, ()
     return False, (
-        f"The kinks of your network could not be smoothed ({', '.join(left)}), so numbers of maps made of gradients are "
-        "upper limits only.",
+        f"The kinks of your network could not be smoothed ({', '.join(left)}), so numbers of maps made of gradients "
+        "are upper limits only.",
     )
 
 
