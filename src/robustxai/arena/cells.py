@@ -74,7 +74,12 @@ class Cell:
 
     def line(self) -> Row:
         """The cell as a line of a table: P with its bootstrap interval over images only where it has a number."""
-        numbers = {"P": self.worst, "noise": self.noise, "transfer": self.transfer, "P on the grid": self.by_grid}
+        numbers = {
+            "P": self.worst,
+            "noise": self.noise,
+            "transfer": self.transfer,
+            "P on the grid": self.by_grid,
+        }
         cells: Row = {k: triple(bootstrap_interval(v)) for k, v in numbers.items() if v.isfinite().any()}
         if self.number is None:
             cells.pop("P", None)
@@ -130,7 +135,7 @@ def state_of(found: Evidence) -> tuple[str, str]:
     proof: there is one, and no attack followed a gradient. Attacked: the row's own attacks followed a gradient on
     `FOLLOWED` of the images and leave at least `MARGIN` less than noise of their size; and images crafted elsewhere
     leave no more than `FARTHER` less than they do, or the own attack, begun again there, gets as low. Everything else is
-    weak where something moved the map, and not attacked where nothing did. Noise is compared with the own attacks alone,
+    weak where something moved the map farther than noise, and not attacked where nothing did. Noise is compared with the own attacks alone,
     as the least of many numbers is below the mean of five whatever was done.
 
     >>> p = torch.full((8,), 0.5)
@@ -143,9 +148,15 @@ def state_of(found: Evidence) -> tuple[str, str]:
         return "proof", found.proof
     own, noise, transfer = (_mean(v) for v in (found.own, found.noise, found.transfer))
     if float(found.followed.double().mean()) < FOLLOWED:
-        if transfer <= noise - MARGIN:
-            return "weak", "No attack on this row had a gradient to follow, yet images crafted elsewhere move its map."
-        return "not attacked", "No attack had a gradient to follow, and nothing crafted elsewhere moves the map."
+        if transfer < noise - FARTHER:
+            return (
+                "weak",
+                "No attack on this row had a gradient to follow, yet images crafted elsewhere move its map.",
+            )
+        return (
+            "not attacked",
+            "No attack had a gradient to follow, and nothing crafted elsewhere moves the map.",
+        )
     if transfer < own - FARTHER and not _mean(found.restarted) <= transfer:
         return "weak", "Images crafted elsewhere move this map farther than the attack on it does."
     if not own <= noise - MARGIN:
