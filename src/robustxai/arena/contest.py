@@ -126,7 +126,7 @@ class Contest:
             self.read(one, "undefended", None)
 
     def begin_again(self, readout: str) -> None:
-        """The row's own `topk` from the images of others that move its map farthest, where these do better than its own."""
+        """The row's own `topk` from the images of others that move its map farthest, where these beat its own."""
         own, elsewhere = self._least(readout, own=True), self._least(readout, own=False)
         if not _mean(elsewhere) < _mean(own) - MASKED or self.entry.proof is not None:
             return
@@ -165,8 +165,8 @@ class Contest:
         return Crafted("worst", x, followed, _picked(kept, which))
 
     def _which(self, some: list[Reading], readout: str) -> Tensor:
-        """Which readings are the worst of each image. Of a random row, the same for all images, the least on average: the
-        least of several draws is low whatever was done.
+        """Which readings are the worst of each image. Of a random row, the same for all images, the least on average:
+        the least of several draws is low whatever was done.
         """
         p = torch.stack([r.p[readout].nan_to_num(torch.inf) for r in some])
         if self.entry.random:

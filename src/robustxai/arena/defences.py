@@ -7,7 +7,6 @@ part of its registration. Trained defences are other networks, and enter as such
 import copy
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from robustxai.arena.readouts import Wrapped

@@ -9,8 +9,8 @@ from robustxai.explainers.integrated_gradients import IntegratedGradients
 from robustxai.manifold_ig import BlurIG, GuidedIG
 
 AFFINE = (
-    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Flatten, nn.Unflatten,
-    nn.Identity, nn.Dropout, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Flatten,
+    nn.Unflatten, nn.Identity, nn.Dropout, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
 )  # fmt: skip
 """Modules that are affine maps in eval mode."""
 

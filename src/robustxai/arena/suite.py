@@ -63,7 +63,7 @@ class Threat:
 
 @dataclass(frozen=True)
 class Crafted:
-    """Images that an attack found, whether it followed a gradient for each (n,), and whether their class is the clean."""
+    """Images that an attack found, whether it followed a gradient for each (n,), and whether they kept the class."""
 
     name: str
     x: Images
@@ -122,7 +122,7 @@ def searched(
     first: Images | None = None,
 ) -> Crafted:
     """What one objective finds, begun at `first`: in one go, or in two halves. An image that was not moved from a
-    clean input begins as the attack itself would (P8: a jittered centre of mass has no slope on a piecewise linear map).
+    clean input begins as the attack would (P8: a jittered centre of mass has no slope on a piecewise linear map).
     """
     steps, make = threat.suite.steps, ATTACKS[column].make
 
@@ -150,8 +150,8 @@ def searched(
 
 
 class RealisedNoise(Control):
-    """Noise that keeps the class and is of the size that each change of `changed` has: signs times its largest value, or
-    a Gaussian direction of its length. Where nothing changed, of size eps. Clipping to [0, 1] shortens it.
+    """Noise that keeps the class and is of the size that each change of `changed` has: signs times its largest value,
+    or a Gaussian direction of its length. Where nothing changed, of size eps. Clipping to [0, 1] shortens it.
 
     changed, x: inputs (n, ...) of one shape. eps: above 0. norm: "linf" or "l2".
 
