@@ -32,8 +32,8 @@ class Cell:
     crafted on other rows or by a black box, NaN if there are none. by_attack: name -> P. by_grid: P on the grid of the
     worst image. worst_attack: which attack found it. followed: some attack on this row followed a gradient. kept: the
     class at the worst image is the clean one. dead: images with a dead or constant attacked map. dropped: images whose
-    class was not kept. forwards, backwards: images that went through the network, twins included, and gradients that came
-    back. followed_by: attack -> whether it followed a gradient.
+    class was not kept. forwards, backwards: images that went through the network, twins included, and gradients
+    that came back. followed_by: attack -> whether it followed a gradient.
     """
 
     row: str
