@@ -30,6 +30,7 @@ class Entry:
     """A row on a network: the explainer, the same without its defence (None where it has none), its clean map.
 
     grid: of the coarse read-out. random: two calls differ. proof: why its map cannot move. flags: known beforehand.
+    depends: how far the clean map depends on the network (n,).
     """
 
     row: ExplainerRow
@@ -40,6 +41,7 @@ class Entry:
     random: bool = False
     proof: str | None = None
     flags: tuple[str, ...] = ()
+    depends: PerSample | None = None
 
     def seen_as(self, readout: str) -> tuple[Explainer, int]:
         """The explainer that an attack on this read-out differentiates, and how many values are its top."""
@@ -104,12 +106,16 @@ class Contest:
         twin = [] if self.threat.twin is None else [self.threat.twin]
         return [self.threat.model, *twin, *networks_of(self.entry.explain), *plain]
 
+    def _labelled(self, readout: str) -> Threat:
+        """The threat against this row in a read-out, for the memory of searches."""
+        return replace(self.threat, label=f"{self.name}|{readout}")
+
     def attack(self, readout: str) -> None:
         """Craft images against the row in a read-out, and read them."""
         explain, k = self.entry.seen_as(readout)
         with counted(*self.networks()) as passes:
             found = craft(
-                self.threat, explain, k, lambda x: self.overlaps(x)[0][readout],
+                self._labelled(readout), explain, k, lambda x: self.overlaps(x)[0][readout],
                 cost=self.entry.row.cost, random=self.entry.random,
             )  # fmt: skip
         self.cost[readout] = passes
@@ -120,9 +126,13 @@ class Contest:
         """Craft images against the row without its defence, and read them: what an attacker does who ignores it."""
         assert self.entry.plain is not None
         k = self.entry.seen_as("own")[1]
+<<<<<<< HEAD
         for one in craft(
             self.threat, self.entry.plain, k, lambda x: self.overlaps(x)[0]["own"], cost=torch.inf
         ):
+=======
+        for one in craft(self._labelled("undefended"), self.entry.plain, k, lambda x: self.overlaps(x)[0]["own"], cost=torch.inf):
+>>>>>>> a0443e4b566400c8697079466160a1602769d821
             self.read(one, "undefended", None)
 
     def begin_again(self, readout: str) -> None:
@@ -136,7 +146,11 @@ class Contest:
         mine = {r.crafted.name: r for r in self.readings if r.source == self.name and r.readout == readout}
         best = min(ways, key=lambda name: _mean(mine[name].p[readout]) if name in mine else torch.inf)
         with counted(*self.networks()) as passes:
+<<<<<<< HEAD
             found = searched(self.threat, explain, k, "topk-restart", "topk", ways[best], first)
+=======
+            found = searched(self._labelled(readout), explain, k, "topk-restart", "topk", guide, first)
+>>>>>>> a0443e4b566400c8697079466160a1602769d821
         self.cost[readout] = self.cost.get(readout, Passes()) + passes
         self.read(found, self.name, readout)
 
@@ -219,6 +233,7 @@ class Contest:
             dead=int(dead.sum()), dropped=int((~worst.kept).sum()),
             flags=(*self.entry.flags, *self._flags(by_attack, followed_by)),
             forwards=passes.forwards, backwards=passes.backwards, followed_by=followed_by,
+            depends=self.entry.depends,
         )  # fmt: skip
 
     def noise(self, worst: Crafted, readout: str) -> PerSample:

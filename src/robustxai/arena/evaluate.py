@@ -4,7 +4,7 @@ Clean maps, the softplus twin and readings of an image are made once and shared 
 What happens on one row is in `contest`, what is tried in `suite`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,10 +56,11 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 32,
     on_cell: OnCell | None = None,
+    memory: MutableMapping[str, Crafted] | None = None,
 ) -> Evaluation:
     """Cells of all rows on one network: worst-case overlap of maps under the suite, its noise control, its state.
 
-    The attacker changes x within eps, knows network, explainer and defence, and must keep the predicted class. 17
+    The attacker changes x within eps, knows network, explainer and defence, and must keep the predicted class. 18
     parameters, as each is one line of the threat model or of the protocol.
 
     Args:
@@ -74,6 +75,8 @@ def evaluate(
         seed: of the noise and the random networks. batch_size: images at once; changes memory, not results.
         on_cell: called with each cell when the row's own attacks are done, and with its last form when the images of
             all rows have been read; when it returns True the loop ends.
+        memory: searches that ended in an earlier call with the same network, x, target and seed, which are not made
+            again; new ones are put there. All else is computed again, so the result is the same.
 
     Raises ValueError for bad images, names, numbers, a layer that is not there, a model in training mode.
 
@@ -90,7 +93,7 @@ def evaluate(
         t = as_target(target, torch.cat([logits_of(model, part) for part in x.split(batch_size)]))
     how = _How(
         model, softplus_copy(model, TWIN_BETA) if has_kinks(model) else None, x.detach(), t, norm, suite,
-        tuple(readout), network, defence, seed, batch_size, grid,
+        tuple(readout), network, defence, seed, batch_size, grid, memory,
     )  # fmt: skip
     parts = Parts(layer=layer, autoencoder=autoencoder, masks=masks, gap=gap)
     entries, cells = [], dict[tuple[str, float, str], Cell]()
@@ -130,11 +133,12 @@ class _How:
     seed: int
     batch_size: int
     grid: int
+    memory: MutableMapping[str, Crafted] | None = None
 
     def threat(self, eps: float) -> Threat:
         return Threat(
             model=self.model, twin=self.twin, x=self.x, target=self.target, eps=eps, norm=self.norm,
-            suite=SUITES[self.suite], batch_size=self.batch_size,
+            suite=SUITES[self.suite], batch_size=self.batch_size, memory=self.memory,
         )  # fmt: skip
 
     def cells(self, contest: Contest) -> list[Cell]:
@@ -188,14 +192,14 @@ def _entry(row: ExplainerRow, parts: Parts, how: _How) -> Entry:
     if how.defence != "none" and row.family in DEFENCES[how.defence].families:
         plain, explain = explain, DEFENCES[how.defence].defend(explain, parts)
     clean = maps_of(explain, how.x, how.target, how.batch_size)
-    random = not torch.equal(maps_of(explain, how.x[:2], how.target[:2], how.batch_size), clean[:2])
+    random = not torch.equal(maps_of(explain, how.x, how.target, how.batch_size), clean)
     proof = None if row.proof is None else row.proof(explain)
     depends = dependence(explain, how.x, how.target, clean, generator=torch.Generator().manual_seed(how.seed))
     flags = (
         *(("random",) if random else ()),
         *(("ignores the network",) if depends.nanmean() < IGNORES else ()),
     )
-    return Entry(row, explain, plain, clean, how.grid, random, proof, flags)
+    return Entry(row, explain, plain, clean, how.grid, random, proof, flags, depends)
 
 
 def _lacking(row: ExplainerRow, parts: Parts, defence: str) -> str:
