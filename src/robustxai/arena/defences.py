@@ -115,7 +115,10 @@ for name, score in {"contrast (lse)": "lse", "contrast (mean)": "mean", "centred
 
 
 @defence(
-    "purification", needs=("autoencoder",), families=READ, adaptive="Differentiates through encoder and decoder."
+    "purification",
+    needs=("autoencoder",),
+    families=READ,
+    adaptive="Differentiates through encoder and decoder.",
 )
 def purification(explain: Explainer, parts: Parts) -> Explainer:
     """The map of the reconstruction."""

@@ -5,7 +5,7 @@ What happens on one row is in `contest`, what is tried in `suite`.
 """
 
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from robustxai.arena.contest import Contest, Entry, maps_of
 from robustxai.arena.informative import dependence
 from robustxai.arena.readouts import READOUTS, explained_layer, grid_of
 from robustxai.arena.registry import ExplainerRow, Parts
-from robustxai.arena.suite import SUITES, TWIN_BETA, VERSION, Crafted, Threat
+from robustxai.arena.suite import SUITES, TWIN_BETA, VERSION, Crafted, NoiseDraws, Threat
 from robustxai.checks import (
     as_target,
     check_callable,
@@ -86,13 +86,14 @@ def evaluate(
     [('constant', 'proof'), ('Saliency', 'attacked')]
     """
     budgets = _checked(model, x, eps, norm, suite, readout, defence)
+    batch_size = check_count("batch_size", batch_size)
     layer = explained_layer(model, layer)
     grid, gap = grid_of(model, layer, x)
     with torch.no_grad():
-        t = torch.cat([as_target(target, logits_of(model, x))])
+        t = as_target(target, torch.cat([logits_of(model, part) for part in x.split(batch_size)]))
     how = _How(
         model, softplus_copy(model, TWIN_BETA) if has_kinks(model) else None, x.detach(), t, norm, suite,
-        tuple(readout), network, defence, seed, check_count("batch_size", batch_size), grid, memory,
+        tuple(readout), network, defence, seed, batch_size, grid, memory,
     )  # fmt: skip
     parts = Parts(layer=layer, autoencoder=autoencoder, masks=masks, gap=gap)
     entries, cells = [], dict[tuple[str, float, str], Cell]()
@@ -141,18 +142,22 @@ class _How:
         )  # fmt: skip
 
     def cells(self, contest: Contest) -> list[Cell]:
-        """The row's cells, of what it has read so far. Noise is the same for every row and budget."""
-        draws = lambda: torch.Generator().manual_seed(self.seed)  # noqa: E731
-        return [contest.cell(r, self.network, self.defence, draws()) for r in self.readouts]
+        """The row's cells, of what it has read so far."""
+        cells = [contest.cell(r, self.network, self.defence) for r in self.readouts]
+        differ = len({cell.state for cell in cells}) > 1
+        return (
+            [replace(cell, flags=(*cell.flags, "differs by read-out")) for cell in cells] if differ else cells
+        )
 
 
 def _budget(
     entries: Sequence[Entry], how: _How, eps: float, cells: dict[Any, Cell], on_cell: OnCell | None
 ) -> tuple[list[Contest], bool]:
     """All rows at one budget, each attacked on its own, then each with the images of all others; whether it ended."""
-    contests: list[Contest] = []
+    contests, threat = list[Contest](), how.threat(eps)
+    draws = NoiseDraws(threat, how.seed)
     for entry in entries:
-        contest = Contest(entry, how.threat(eps))
+        contest = Contest(entry, threat, draws)
         for readout in how.readouts:
             contest.attack(readout)
         if entry.plain is not None:
@@ -187,12 +192,13 @@ def _entry(row: ExplainerRow, parts: Parts, how: _How) -> Entry:
     if how.defence != "none" and row.family in DEFENCES[how.defence].families:
         plain, explain = explain, DEFENCES[how.defence].defend(explain, parts)
     clean = maps_of(explain, how.x, how.target, how.batch_size)
-    random = not torch.equal(maps_of(explain, how.x[:2], how.target[:2], how.batch_size), clean[:2])
+    random = not torch.equal(maps_of(explain, how.x, how.target, how.batch_size), clean)
     proof = None if row.proof is None else row.proof(explain)
-    depends = dependence(
-        explain, how.x, how.target, clean, generator=torch.Generator().manual_seed(how.seed)
+    depends = dependence(explain, how.x, how.target, clean, generator=torch.Generator().manual_seed(how.seed))
+    flags = (
+        *(("random",) if random else ()),
+        *(("ignores the network",) if depends.nanmean() < IGNORES else ()),
     )
-    flags = (*(("random",) if random else ()), *(("ignores the network",) if depends.nanmean() < IGNORES else ()))
     return Entry(row, explain, plain, clean, how.grid, random, proof, flags, depends)
 
 

@@ -4,8 +4,8 @@ slope to follow (after Zimmermann et al. 2022).
 The planted network adds one function of a corner to all logits alike, z_j = w_j x + (5 / 10) softplus(10 (u.x - tau)):
 no probability ever changes, and past the threshold tau the logit's gradient floods the corner. A suite that leaves it
 dry within reach, or floods it out of reach, measures nothing. One objective is not a suite: u also has a bait on three
-of the clean map's strongest pixels, so that on the way the share of the clean top k rises, and whoever lowers that share
-alone turns back. Knows no attack: the search is an argument.
+of the clean map's strongest pixels, so that on the way the share of the clean top k rises, and whoever lowers that
+share alone turns back. Knows no attack: the search is an argument.
 """
 
 from collections.abc import Callable
@@ -155,7 +155,9 @@ def by_suite(suite: str = "real", *, eps: float = 8 / 255, norm: str = "linf") -
 def selftest(
     search: Search | None = None, *, n: int = 8, eps: float = 8 / 255, norm: str = "linf", seed: int = 0
 ) -> SelfTest:
-    """Plant three maps and look for them with `search`, by default the whole suite of the arena (the quick one has no `region`, and fails).
+    """Plant three maps and look for them with `search`, by default the whole suite of the arena.
+
+    The quick suite fails: it has no `region`, and its `centre` begins where `topk` turned back.
 
     >>> found = selftest(lambda model, x, target, score: (x, torch.zeros(len(x), dtype=torch.bool)), n=2)
     >>> print(found)

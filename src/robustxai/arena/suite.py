@@ -74,7 +74,7 @@ class Threat:
 
 @dataclass(frozen=True)
 class Crafted:
-    """Images that an attack found, whether it followed a gradient for each (n,), and whether their class is the clean."""
+    """Images that an attack found, whether it followed a gradient for each (n,), and whether they kept the class."""
 
     name: str
     x: Images
@@ -94,18 +94,9 @@ def craft(
     """What the suite finds against an explainer that is read as it is.
 
     k: its top, in values. score: from images to the P of each, which says whose derivatives were the better. cost:
-    forward passes of one map. Without a derivative of its own the explainer's guide is followed ("topk-bpda"); of one
-    whose map is `random`, the mean of several draws ("topk-eot").
+    forward passes of one map. random: two calls differ.
     """
-    ways: dict[str, Guide | None]
-    if random:
-        ways = {"topk-eot": lambda _: Expected(explain)}
-    elif explain.differentiable:
-        ways = {"topk": None}
-        if threat.twin is not None and (twin := _on_twin(explain, threat)) is not None:
-            ways["topk-twin"] = lambda _: twin
-    else:
-        ways = {"topk-bpda": lambda x: explain.guide(x, beta=TWIN_BETA)}
+    ways = derivatives(threat, explain, random)
     found = [searched(threat, explain, k, name, "topk", guide) for name, guide in ways.items()]
     if cost > threat.suite.dear or not any(one.followed.any() for one in found):
         return found
@@ -114,6 +105,22 @@ def craft(
         first = best.x if objective == "centre" else None
         found.append(searched(threat, explain, k, objective, objective, ways[best.name], first))
     return found
+
+
+def derivatives(threat: Threat, explain: Explainer, random: bool = False) -> dict[str, Guide | None]:
+    """Whose derivatives `topk` may follow, by the name that it then has: the map's own (None) and those of the softplus
+    twin; the guide of an explainer that has none of its own; the mean of several draws of one whose map is random.
+    """
+    if random:
+        return {"topk-eot": lambda _: Expected(explain)}
+    if not explain.differentiable:
+        return {"topk-bpda": lambda x: explain.guide(x, beta=TWIN_BETA)}
+    if (
+        threat.twin is None or explain.model is not threat.model
+    ):  # of a softplus defence there is nothing to smooth
+        return {"topk": None}
+    twin = explain.on(threat.twin)
+    return {"topk": None, "topk-twin": lambda _: twin}
 
 
 def searched(
@@ -126,7 +133,7 @@ def searched(
     first: Images | None = None,
 ) -> Crafted:
     """What one objective finds, begun at `first`: in one go, or in two halves. An image that was not moved from a
-    clean input begins as the attack itself would (P8: a jittered centre of mass has no slope on a piecewise linear map).
+    clean input begins as the attack would (P8: a jittered centre of mass has no slope on a piecewise linear map).
     """
     steps, make = threat.suite.steps, ATTACKS[column].make
     key, memory = threat.key(name, column, k, first), threat.memory
@@ -159,14 +166,9 @@ def searched(
     return crafted
 
 
-def _on_twin(explain: Explainer, threat: Threat) -> Explainer | None:
-    """The explainer of the softplus twin; None where it explains another network than the attacked one."""
-    return explain.on(threat.twin) if explain.model is threat.model and threat.twin is not None else None
-
-
 class RealisedNoise(Control):
-    """Noise that keeps the class and is of the size that each change of `changed` has: signs times its largest value, or
-    a Gaussian direction of its length. Where nothing changed, of size eps. Clipping to [0, 1] shortens it.
+    """Noise that keeps the class and is of the size that each change of `changed` has: signs times its largest value,
+    or a Gaussian direction of its length. Where nothing changed, of size eps. Clipping to [0, 1] shortens it.
 
     changed, x: inputs (n, ...) of one shape. eps: above 0. norm: "linf" or "l2".
 
@@ -179,10 +181,33 @@ class RealisedNoise(Control):
     def __init__(self, changed: Inputs, x: Inputs, eps: float, norm: str, *, tries: int = 20):
         change = (changed - x).flatten(1)
         size = change.norm(dim=1) if norm == "l2" else change.abs().amax(1)
-        self.size = torch.where(size > 0, size, eps)
+        all_of_it = (size - eps).abs() < 1e-5 * eps  # up to the rounding of the change
+        self.size = torch.where((size > 0) & ~all_of_it, size, eps)
         self.budget, self.tries = Budget(tuple(self.size.tolist()), norm, (0, 1)), tries
 
     def candidate(self, x: Inputs, generator: torch.Generator) -> Inputs:
         noise = draw(x, generator)
         direction = unit(noise) if self.budget.norm == "l2" else noise.sign()
         return self.budget.project(x + per_sample(self.size, x) * direction, x)
+
+
+class NoiseDraws:
+    """The images of the noise control at one budget: of each size drawn once, for all rows, always the same."""
+
+    def __init__(self, threat: Threat, seed: int):
+        self.threat, self.seed = threat, seed
+        self._known: list[tuple[Tensor, list[Crafted]]] = []
+
+    def images(self, changed: Images) -> list[Crafted]:
+        """`NOISE_DRAWS` images of each input with noise of the size of these changes; kept: noise that keeps the class
+        was found."""
+        t = self.threat
+        control = RealisedNoise(changed, t.x, t.eps, t.norm)
+        for size, known in self._known:
+            if torch.equal(size, control.size):
+                return known
+        g = torch.Generator().manual_seed(self.seed)
+        found = [control.perturb(t.model, t.x, t.target, generator=g) for _ in range(NOISE_DRAWS)]
+        drawn = [Crafted("noise", one.x, one.followed, one.kept & one.moved) for one in found]
+        self._known = [*self._known[-1:], (control.size, drawn)]
+        return drawn
