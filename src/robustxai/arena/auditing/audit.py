@@ -5,6 +5,7 @@ It knows the order of things: prepare, attack, read, report; the work is in the 
 
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def audit(
     settings, started = merged(AuditSettings, how, options), time.monotonic()
     subject = prepare(model, images, data or Data(), settings, layer=layer, reshape=reshape, device=device)
     run = AuditRun(subject, settings, started, out, say or (lambda line: None))
+    command = command or _call(settings)
     try:
         run.attack()
     except KeyboardInterrupt:
@@ -81,3 +83,9 @@ def audit(
     if report.complete:
         run.forget()
     return report
+
+
+def _call(settings: AuditSettings) -> str:
+    """The call that gives this report again, where no command was typed."""
+    said = {f.name: getattr(settings, f.name) for f in fields(settings) if getattr(settings, f.name) != f.default}
+    return f"robustxai.arena.audit({', '.join(['model', 'images', *(f'{k}={v!r}' for k, v in said.items())])})"
