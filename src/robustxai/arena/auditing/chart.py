@@ -24,7 +24,11 @@ def kept_by_image(lines: Sequence[Line]) -> str:
         parts.append(_row(line, TOP + STEP * (i + 0.5)))
     said = "; ".join(f"{line.row} {line.kept.value:.2f}, noise {line.noise:.2f}" for line in shown)
     label = html.escape(f"Share of the top that stays, one dot an image. Means: {said}.")
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">\n' + "\n".join(parts) + "\n</svg>"
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">\n'
+        + "\n".join(parts)
+        + "\n</svg>"
+    )
 
 
 def _at(share: float) -> float:
@@ -45,7 +49,10 @@ def _row(line: Line, y: float) -> str:
     """Dots at fixed heights inside the strip, so that equal values do not hide each other."""
     kind = "aside" if line.ignores or line.state != "attacked" else "counted"
     values = [v for v in line.by_image.tolist() if v == v]
-    dots = [f'<circle cx="{_at(v):.1f}" cy="{y - 7 + 14 * ((7 * i) % 11) / 10:.1f}" r="2.6"/>' for i, v in enumerate(values)]
+    dots = [
+        f'<circle cx="{_at(v):.1f}" cy="{y - 7 + 14 * ((7 * i) % 11) / 10:.1f}" r="2.6"/>'
+        for i, v in enumerate(values)
+    ]
     bar = f'<rect x="{_at(line.kept.low):.1f}" y="{y - 4:.1f}" width="{max(2.0, _at(line.kept.high) - _at(line.kept.low)):.1f}" height="8" rx="2"/>'
     noise = f'<line class="noise" x1="{_at(line.noise):.1f}" x2="{_at(line.noise):.1f}" y1="{y - 11:.1f}" y2="{y + 11:.1f}"/>'
     bar = "" if line.kept.low != line.kept.low else bar

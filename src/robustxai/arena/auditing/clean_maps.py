@@ -20,8 +20,15 @@ from robustxai.explainers.reduce import read
 from robustxai.metrics import deletion, energy_inside
 from robustxai.models import Network
 
+
 def informed(
-    line: Line, model: Network, maps: Tensor, x: Tensor, target: Tensor, masks: Tensor | None = None, batch_size: int = 16
+    line: Line,
+    model: Network,
+    maps: Tensor,
+    x: Tensor,
+    target: Tensor,
+    masks: Tensor | None = None,
+    batch_size: int = 16,
 ) -> Line:
     """A line with what its clean maps (n, 1, H, W) say: deletion area, and mass on the object where masks are given.
 
@@ -63,8 +70,19 @@ def shown(line: Line, explain: Explainer, clean: Tensor, attacked: Tensor, targe
     clean: maps (n, 1, H, W); attacked: the per-image worst inputs (n, C, H, W); target (n,).
     """
     order = line.by_image.nan_to_num(math.inf).argsort(stable=True)[: line.n].tolist()
-    named = {line.median: "Median image", order[0]: "The image that lost most", order[-1]: "The image that lost least"}
+    named = {
+        line.median: "Median image",
+        order[0]: "The image that lost most",
+        order[-1]: "The image that lost least",
+    }
     places = [*named]
     with torch.no_grad():
         maps = read(explain)(attacked[places], target[places])
-    return Shown(line.row, tuple(places), tuple(named.values()), clean[places].cpu(), maps.cpu(), attacked[places].cpu())
+    return Shown(
+        line.row,
+        tuple(places),
+        tuple(named.values()),
+        clean[places].cpu(),
+        maps.cpu(),
+        attacked[places].cpu(),
+    )

@@ -28,7 +28,9 @@ class Estimate:
     megabytes: float
 
 
-def estimate(row: ExplainerRow, *, n: int, seconds: float, megabytes: float, batch_size: int, suite: str) -> Estimate:
+def estimate(
+    row: ExplainerRow, *, n: int, seconds: float, megabytes: float, batch_size: int, suite: str
+) -> Estimate:
     """What the attacks on a row take. seconds: of a forward pass of one image; megabytes: that an attack on one needs.
 
     >>> from robustxai.arena.catalogue import EXPLAINERS

@@ -100,7 +100,9 @@ class Findings:
         said.append(words.recommended(self.lines, self.ties))
         if not self.complete:
             left = [line.row for line in self.lines if line.state == OUT_OF_TIME]
-            said.append(f"The time was over before {', '.join(left)} ended; the same command goes on from here.")
+            said.append(
+                f"The time was over before {', '.join(left)} ended; the same command goes on from here."
+            )
         return said
 
     def json(self) -> str:
@@ -136,7 +138,20 @@ class Findings:
     def csv(self) -> str:
         """The lines as CSV text; empty where there is no number."""
         text = io.StringIO()
-        names = ["row", "state", "eps", "readout", "n", "kept", "low", "high", "noise", "transfer", "dependence", "deletion"]
+        names = [
+            "row",
+            "state",
+            "eps",
+            "readout",
+            "n",
+            "kept",
+            "low",
+            "high",
+            "noise",
+            "transfer",
+            "dependence",
+            "deletion",
+        ]
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([*names, "worst_attack", "dropped", "dead", "flags", "reason"])
         for line in self.lines:

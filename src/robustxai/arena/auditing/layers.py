@@ -97,7 +97,9 @@ def _last_map(calls: list[_Call]) -> FoundLayer:
     maps = [i for i, c in enumerate(calls) if len(c.shape) == 4 and min(_sides(c)) > 1]
     if not maps:
         return FoundLayer(
-            None, None, "The network has no layer with a map (n, K, h, w), so there are no class activation maps."
+            None,
+            None,
+            "The network has no layer with a map (n, K, h, w), so there are no class activation maps.",
         )
     at = maps[-1]
     later = [c for c in calls[at + 1 :] if len(c.shape) == 3 and c.shape[1] > 1]
@@ -107,7 +109,11 @@ def _last_map(calls: list[_Call]) -> FoundLayer:
             "activation maps: name a layer and how its tokens become a map (layer and reshape) to have them."
         )
         return FoundLayer(None, None, words)
-    inside = [i for i in maps if calls[i].leaf and calls[i].data == calls[at].data and calls[i].shape == calls[at].shape]
+    inside = [
+        i
+        for i in maps
+        if calls[i].leaf and calls[i].data == calls[at].data and calls[i].shape == calls[at].shape
+    ]
     call = calls[inside[-1] if inside else at]
     runs = max(c.number for c in calls if c.name == call.name)
     name = call.name if runs == 1 else f"{call.name}:{call.number}"

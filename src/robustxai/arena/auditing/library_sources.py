@@ -13,7 +13,15 @@ from typing import Any
 
 from torch import nn
 
-from robustxai.arena.auditing.sources import Source, _written, classes_of, fill, read_weights, seeded, unweighted
+from robustxai.arena.auditing.sources import (
+    Source,
+    _written,
+    classes_of,
+    fill,
+    read_weights,
+    seeded,
+    unweighted,
+)
 
 
 def from_timm(written: str, seed: int) -> Source:
@@ -77,7 +85,9 @@ def _hugging_face(net: Any, name: str, folder: Path | None) -> Source:
     size = getattr(net.config, "image_size", None)
     size = size if isinstance(size, int) else None
     if said is None:
-        note = "No preprocessor_config.json was found: images are given to the network as they are, in [0, 1]."
+        note = (
+            "No preprocessor_config.json was found: images are given to the network as they are, in [0, 1]."
+        )
         return Source(net, name, None, None, size, names, (note,))
     wanted = said.get("do_normalize", "image_mean" in said)
     mean, std = (said.get("image_mean"), said.get("image_std")) if wanted else (None, None)
@@ -114,4 +124,6 @@ def _library(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise ValueError(f"{name}: networks need the package {name}, which is not installed: pip install {name}") from error
+        raise ValueError(
+            f"{name}: networks need the package {name}, which is not installed: pip install {name}"
+        ) from error

@@ -127,5 +127,9 @@ def kind_of_outputs(model: nn.Module, x: Tensor) -> Outputs:
         if made.numel() == found.numel() and torch.equal(made.reshape(found.shape), found):
             return kind
     sums = found.sum(1)
-    simplex = found.shape[1] > 1 and bool((found >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
+    simplex = (
+        found.shape[1] > 1
+        and bool((found >= 0).all())
+        and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
+    )
     return "softmax" if simplex else "logits"

@@ -79,7 +79,9 @@ def labels_from_csv(file: Path | str, pictures: Pictures) -> tuple[str | int, ..
 def _beside(folder: Path, name: str) -> Path | None:
     """The mask of an image: the same stem, in the same sub-folder or in the folder itself."""
     stems = (folder / Path(name).with_suffix(""), folder / Path(name).stem)
-    return next((f for stem in stems for s in SUFFIXES if (f := stem.with_name(stem.name + s)).is_file()), None)
+    return next(
+        (f for stem in stems for s in SUFFIXES if (f := stem.with_name(stem.name + s)).is_file()), None
+    )
 
 
 def _read_mask(file: Path) -> Image.Image:
@@ -93,14 +95,18 @@ def _read_mask(file: Path) -> Image.Image:
 def _fitted_mask(mask: Image.Image, file: Path, name: Path, size: int) -> Tensor:
     image = opened(file)
     if mask.size != image.size:
-        raise ValueError(f"--masks: {name.name} must be of the size of its image, {image.size}, got {mask.size}")
+        raise ValueError(
+            f"--masks: {name.name} must be of the size of its image, {image.size}, got {mask.size}"
+        )
     return (fitted_to(size, mask=True)(mask) > 127).float()
 
 
 def _box(box: Any, name: str, size: tuple[int, int]) -> tuple[float, float, float, float]:
     numbers = isinstance(box, list) and len(box) == 4 and all(isinstance(v, (int, float)) for v in box)
     if not numbers or not (box[0] < box[2] and box[1] < box[3]):
-        raise ValueError(f"--boxes must be [x0, y0, x1, y1] with x0 < x1 and y0 < y1, got {box!r:.60} for {name}")
+        raise ValueError(
+            f"--boxes must be [x0, y0, x1, y1] with x0 < x1 and y0 < y1, got {box!r:.60} for {name}"
+        )
     if box[0] >= size[0] or box[1] >= size[1] or box[2] <= 0 or box[3] <= 0:
         raise ValueError(f"--boxes must lie in the image, {size[0]} x {size[1]}, got {box} for {name}")
     return box[0], box[1], box[2] - 1, box[3] - 1

@@ -97,7 +97,9 @@ def _skipped(report: Findings) -> str:
         return "<p>Every file was read.</p>"
     said = [f"{name} {reason}" for name, reason in report.skipped[:20]]
     more = len(report.skipped) - len(said)
-    return f"<p>{len(report.skipped)} files were skipped.</p>" + _items([*said, *([f"and {more} more"] if more else [])])
+    return f"<p>{len(report.skipped)} files were skipped.</p>" + _items(
+        [*said, *([f"and {more} more"] if more else [])]
+    )
 
 
 def _number(value: float) -> str:

@@ -55,7 +55,9 @@ def load_pictures(images: Any, *, n: int = 32, size: int = 224, seed: int = 0) -
     if path.is_dir():
         return _from_folder(path, n, size, seed)
     if not path.is_file():
-        raise ValueError(f"IMAGES must be a folder, an .npz or .pt file, or a tensor, got {images}, which is not there")
+        raise ValueError(
+            f"IMAGES must be a folder, an .npz or .pt file, or a tensor, got {images}, which is not there"
+        )
     return _chosen(_from_arrays(_arrays(path), path.name), n, seed)
 
 
@@ -76,7 +78,12 @@ def _from_folder(path: Path, n: int, size: int, seed: int) -> Pictures:
     if not files:
         files, inside = [file for folder in subfolders(path) for file in image_files(folder)], True
     folders = subfolders(path) if inside else [path]
-    others = [f for folder in folders for f in folder.iterdir() if f.is_file() and f.name[0] != "." and f not in set(files)]
+    others = [
+        f
+        for folder in folders
+        for f in folder.iterdir()
+        if f.is_file() and f.name[0] != "." and f not in set(files)
+    ]
     skipped = [(str(f.relative_to(path)), "is no image file") for f in sorted(others)]
     if not files:
         raise ValueError(f"IMAGES must hold image files, got {path}, which has none, also not in its folders")
@@ -89,7 +96,9 @@ def _from_folder(path: Path, n: int, size: int, seed: int) -> Pictures:
         except ValueError as error:
             skipped.append((str(files[i].relative_to(path)), str(error).rpartition("which ")[2]))
     if not found:
-        raise ValueError(f"IMAGES must hold images that can be read, got {path}, where {skipped[-1][0]} {skipped[-1][1]}")
+        raise ValueError(
+            f"IMAGES must hold images that can be read, got {path}, where {skipped[-1][0]} {skipped[-1][1]}"
+        )
     chosen = [files[i] for i in sorted(found)]
     return Pictures(
         torch.stack([found[i] for i in sorted(found)]),
@@ -120,7 +129,9 @@ def _from_arrays(arrays: dict[str, Any], name: str) -> Pictures:
     """Images, and labels and masks beside them; bytes become [0, 1], channels at the end come to the front."""
     key = next((k for k in KEYS if k in arrays), None)
     if key is None:
-        raise ValueError(f"{name} must hold images under one of {', '.join(KEYS)}, got {', '.join(list(arrays)[:6])}")
+        raise ValueError(
+            f"{name} must hold images under one of {', '.join(KEYS)}, got {', '.join(list(arrays)[:6])}"
+        )
     x = as_images(arrays[key], name)
     label = next((k for k in LABEL_KEYS if k in arrays), None)
     labels = None if label is None else tuple(np.asarray(arrays[label]).reshape(-1).tolist())
@@ -130,7 +141,9 @@ def _from_arrays(arrays: dict[str, Any], name: str) -> Pictures:
     if masks is not None:
         masks = masks[:, None] if masks.ndim == 3 else masks
         if masks.shape != (len(x), 1, *x.shape[2:]):
-            raise ValueError(f"masks must be of the size of the images, {tuple(x.shape[2:])}, got shape {tuple(masks.shape)}")
+            raise ValueError(
+                f"masks must be of the size of the images, {tuple(x.shape[2:])}, got shape {tuple(masks.shape)}"
+            )
     return Pictures(x, tuple(f"image {i}" for i in range(len(x))), labels, masks=masks)
 
 

@@ -65,7 +65,9 @@ def in_batches(run: Callable[[int], T], batch_size: int) -> tuple[T, int]:
             torch.cuda.empty_cache()
 
 
-def inspect_network(source: Source, pictures: Pictures, *, device: torch.device, batch_size: int = 16) -> Inspected:
+def inspect_network(
+    source: Source, pictures: Pictures, *, device: torch.device, batch_size: int = 16
+) -> Inspected:
     """Run the network once on all images and say what was found.
 
     Raises ValueError: training mode with batch norm or dropout; no logits (n, classes); NaN; a network that does not
@@ -89,10 +91,16 @@ def inspect_network(source: Source, pictures: Pictures, *, device: torch.device,
         raise ValueError(f"MODEL must return finite logits, got NaN or infinity on {pictures.names[wrong]}")
     warnings = [*source.notes, *_about(outputs)]
     if bool((logits == logits[:1]).all()) and len(logits) > 1:
-        warnings.append("The network gives the same logits for every image: it does not look at them, or is saturated.")
+        warnings.append(
+            "The network gives the same logits for every image: it does not look at them, or is saturated."
+        )
     target, count = as_target(None, logits), logits.shape[1]
     labels = class_indices(pictures.labels, source.classes, count)
-    right = None if labels is None else accuracy(logits if count > 1 else torch.cat([-logits, logits], 1), labels.to(device))
+    right = (
+        None
+        if labels is None
+        else accuracy(logits if count > 1 else torch.cat([-logits, logits], 1), labels.to(device))
+    )
     if right is not None and right < 2 / max(count, 2):
         warnings.append(
             f"The network is right on {right:.0%} of these images, and chance is {1 / max(count, 2):.2g}: check its weights, "
@@ -101,7 +109,16 @@ def inspect_network(source: Source, pictures: Pictures, *, device: torch.device,
     smooth, words = kinks(model)
     seconds = watch.seconds / len(x)
     return Inspected(
-        model, x, target, count, right, (*warnings, *words), smooth, seconds, memory_of(model, x[:1]), batch_size
+        model,
+        x,
+        target,
+        count,
+        right,
+        (*warnings, *words),
+        smooth,
+        seconds,
+        memory_of(model, x[:1]),
+        batch_size,
     )
 
 

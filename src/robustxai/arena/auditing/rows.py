@@ -75,7 +75,20 @@ class Line:
         nan, values = math.nan, torch.full((n,), math.nan)
         reason = "The time that the audit was given was over before the attacks on this row were."
         return cls(
-            row, family, eps, readout, OUT_OF_TIME, reason, bootstrap_interval(values), nan, nan, values, "", 0, 0, ()
+            row,
+            family,
+            eps,
+            readout,
+            OUT_OF_TIME,
+            reason,
+            bootstrap_interval(values),
+            nan,
+            nan,
+            values,
+            "",
+            0,
+            0,
+            (),
         )
 
     @property

@@ -36,7 +36,12 @@ class AuditRun:
     """
 
     def __init__(
-        self, subject: Subject, settings: AuditSettings, started: float, out: str | Path | None, say: Callable[[str], object]
+        self,
+        subject: Subject,
+        settings: AuditSettings,
+        started: float,
+        out: str | Path | None,
+        say: Callable[[str], object],
     ):
         self.subject, self.settings, self.started, self.say = subject, settings, started, say
         self.model, self.x = subject.inspected.model, subject.inspected.x
@@ -70,7 +75,9 @@ class AuditRun:
                 self._until(ALL)
                 self.evaluation = self._evaluate(finished, memory) if finished else None
             except OutOfTime:
-                self.say("The time is over: the numbers of finished rows lack what was crafted on other rows.")
+                self.say(
+                    "The time is over: the numbers of finished rows lack what was crafted on other rows."
+                )
 
     def _evaluate(self, rows: Sequence[ExplainerRow], memory: MutableMapping[str, Crafted]) -> Evaluation:
         def finished(cell: Cell) -> None:

@@ -124,7 +124,9 @@ def from_torchvision(written: str, seed: int) -> Source:
     name, options = _written(written, "torchvision", ("weights", "classes"))
     if name not in torchvision.models.list_models(torchvision.models):
         near = get_close_matches(name, torchvision.models.list_models(torchvision.models), n=3, cutoff=0.3)
-        raise ValueError(f"torchvision has no classifier {name!r}; near names are {', '.join(near) or 'none'}")
+        raise ValueError(
+            f"torchvision has no classifier {name!r}; near names are {', '.join(near) or 'none'}"
+        )
     state = None if "weights" not in options else read_weights(options["weights"])
     classes = int(options["classes"]) if "classes" in options else classes_of(state)
     with seeded(seed):
@@ -175,7 +177,11 @@ def fill(net: nn.Module, state: Mapping[str, Tensor] | None, path: str | None) -
 
 def unweighted(state: object) -> tuple[str, ...]:
     """The note of a network without weights."""
-    return () if state is not None else ("No weights were given, so this network is random: it has learned nothing.",)
+    return (
+        ()
+        if state is not None
+        else ("No weights were given, so this network is random: it has learned nothing.",)
+    )
 
 
 @contextmanager

@@ -91,14 +91,18 @@ def prepare(
             raise ValueError("reshape must come with a layer, got none")
         net = copy.deepcopy(net)
         layer = with_map(net, layer, reshape)
-    inspected = inspect_network(replace(source, net=net), pictures, device=where, batch_size=settings.batch_size)
+    inspected = inspect_network(
+        replace(source, net=net), pictures, device=where, batch_size=settings.batch_size
+    )
     found = trace_layer(inspected.model.net, inspected.model.normalize(inspected.x[:1]), layer)
     if found.channels_last and found.name is not None:
         if net is source.net:
             inspected = replace(inspected, model=copy.deepcopy(inspected.model))
         found = replace(found, name=with_map(inspected.model.net, found.name, "channels_last"))
     masks = None if pictures.masks is None else pictures.masks.to(where)
-    return Subject(source, pictures, inspected, masks, found, rows, described(images, len(pictures.x), settings.seed))
+    return Subject(
+        source, pictures, inspected, masks, found, rows, described(images, len(pictures.x), settings.seed)
+    )
 
 
 def chosen_rows(explainers: str | Sequence[str]) -> tuple[ExplainerRow, ...]:
@@ -107,7 +111,13 @@ def chosen_rows(explainers: str | Sequence[str]) -> tuple[ExplainerRow, ...]:
     >>> [row.name for row in chosen_rows("fast")]
     ['edge', 'GradCAM', 'Saliency']
     """
-    names = [*EXPLAINERS] if explainers == "all" else CHOSEN.get(explainers, explainers) if isinstance(explainers, str) else explainers
+    names = (
+        [*EXPLAINERS]
+        if explainers == "all"
+        else CHOSEN.get(explainers, explainers)
+        if isinstance(explainers, str)
+        else explainers
+    )
     return tuple(find_rows([*names]))
 
 
@@ -130,7 +140,9 @@ def read_pictures(images: Any, data: Data, settings: AuditSettings, size: int) -
     elif data.labels is not None:
         labels = tuple(data.labels.tolist() if isinstance(data.labels, Tensor) else data.labels)
         if len(labels) != len(pictures.x):
-            raise ValueError(f"labels must be one for each of the {len(pictures.x)} images, got {len(labels)}")
+            raise ValueError(
+                f"labels must be one for each of the {len(pictures.x)} images, got {len(labels)}"
+            )
     return replace(pictures, masks=masks, labels=labels)
 
 
@@ -155,5 +167,7 @@ def _masks(masks: Any, x: Tensor) -> Tensor:
     found = torch.as_tensor(masks).float()
     found = found[:, None] if found.ndim == 3 else found
     if found.shape != (len(x), 1, *x.shape[2:]):
-        raise ValueError(f"masks must be (n, 1, H, W) = {(len(x), 1, *x.shape[2:])}, got shape {tuple(found.shape)}")
+        raise ValueError(
+            f"masks must be (n, 1, H, W) = {(len(x), 1, *x.shape[2:])}, got shape {tuple(found.shape)}"
+        )
     return found

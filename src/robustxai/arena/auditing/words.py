@@ -103,7 +103,9 @@ def recommended(lines: Sequence[Line], ties: Sequence[str]) -> str:
     tied = f", tied with {_listed(others)}" if others else ""
     numbers = f"{percent(best.kept.value)}, between {percent(best.kept.low)} and {percent(best.kept.high)}"
     said = f"Show {best.row}: of the maps that depend on your network it keeps most under attack ({numbers}){tied}."
-    rivals = [line.row for line in lines if line.ignores and line.counts and line.kept.value > best.kept.value]
+    rivals = [
+        line.row for line in lines if line.ignores and line.counts and line.kept.value > best.kept.value
+    ]
     if rivals:
         verb = "keeps" if len(rivals) == 1 else "keep"
         said += f" {_listed(rivals)} {verb} more, but only since {'it does' if len(rivals) == 1 else 'they do'} not depend on the network."
@@ -128,7 +130,9 @@ def marks(line: Line) -> list[str]:
     if line.dropped:
         said.append(f"{line.row}: {line.dropped} images are left out, since no attack kept their class.")
     if line.dead:
-        said.append(f"{line.row}: on {line.dead} images the attacked map is empty or flat, which counts as chance.")
+        said.append(
+            f"{line.row}: on {line.dead} images the attacked map is empty or flat, which counts as chance."
+        )
     return said
 
 
