@@ -29,8 +29,8 @@ MASKED = 0.05
 class Entry:
     """A row on a network: the explainer, the same without its defence (None where it has none), its clean map.
 
-    grid: of the coarse read-out. gap: the layer's mean goes straight to the logits. random: two calls differ. proof: why its map cannot move. flags: known beforehand.
-    depends: how far the clean map depends on the network (n,).
+    grid: of the coarse read-out. random: two calls differ. proof: why its map cannot move. flags: known beforehand.
+    depends (n,): how far the clean map depends on the network. gap: the layer's mean goes straight to the logits.
     """
 
     row: ExplainerRow
@@ -42,6 +42,7 @@ class Entry:
     proof: str | None = None
     flags: tuple[str, ...] = ()
     depends: PerSample | None = None
+    gap: bool = False
 
     def seen_as(self, readout: str) -> tuple[Explainer, int]:
         """The explainer that an attack on this read-out differentiates, and how many values are its top."""
