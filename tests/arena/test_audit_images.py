@@ -76,7 +76,10 @@ def save(path: Path, **arrays: object) -> Path:
         (lambda p: save(p / "b.npz", images=np.zeros((2, 3, 4, 4)), labels=[1]), "one label an image"),
         (lambda p: save(p / "c.npz", images=np.full((2, 3, 4, 4), 2.0)), r"must be images in \[0, 1\]"),
         (lambda p: save(p / "d.npz", images=np.array([{"a": 1}], dtype=object)), "cannot be read"),
-        (lambda p: save(p / "e.npz", images=np.zeros((2, 3, 4, 4)), masks=np.zeros((2, 5, 5))), "size of the images"),
+        (
+            lambda p: save(p / "e.npz", images=np.zeros((2, 3, 4, 4)), masks=np.zeros((2, 5, 5))),
+            "size of the images",
+        ),
         (lambda p: torch.full((2, 3, 4, 4), float("nan")), "finite"),
         (lambda p: torch.full((2, 3, 4, 4), -0.5), r"images in \[0, 1\]"),
         (lambda p: torch.zeros(3, 4), "must be images"),
@@ -115,20 +118,28 @@ def test_masks_and_boxes_lie_where_the_object_is(half: Path):
     found = load_pictures(half / "images", size=32)
     red = found.x[:, :1] > 0.5
     assert (masks_from_folder(half / "masks", found, 32) == red).float().mean() > 0.96
-    (half / "boxes.json").write_text(json.dumps({"a.png": [0, 0, 32, 48], "b": [[0, 0, 32, 24], [0, 24, 32, 48]]}))
+    (half / "boxes.json").write_text(
+        json.dumps({"a.png": [0, 0, 32, 48], "b": [[0, 0, 32, 24], [0, 24, 32, 48]]})
+    )
     assert (masks_from_boxes(half / "boxes.json", found, 32) == red).float().mean() > 0.96
 
 
 def test_masks_and_boxes_that_do_not_fit(half: Path):
     found = load_pictures(half / "images", size=32)
     Image.new("L", (48, 48)).save(half / "masks" / "a.png")
-    with pytest.raises(ValueError, match=r"a\.png must be of the size of its image, \(64, 48\), got \(48, 48\)"):
+    with pytest.raises(
+        ValueError, match=r"a\.png must be of the size of its image, \(64, 48\), got \(48, 48\)"
+    ):
         masks_from_folder(half / "masks", found, 32)
     (half / "masks" / "b.png").unlink()
     (half / "masks" / "a.png").unlink()
     with pytest.raises(ValueError, match=r"none for 2 of 2, such as a\.png"):
         masks_from_folder(half / "masks", found, 32)
-    for box, words in (([5, 5, 2, 9], "x0 < x1"), ([70, 0, 80, 9], "must lie in the image"), ("x", "x0 < x1")):
+    for box, words in (
+        ([5, 5, 2, 9], "x0 < x1"),
+        ([70, 0, 80, 9], "must lie in the image"),
+        ("x", "x0 < x1"),
+    ):
         (half / "boxes.json").write_text(json.dumps({"a": box, "b": box}))
         with pytest.raises(ValueError, match=words):
             masks_from_boxes(half / "boxes.json", found, 32)
@@ -139,7 +150,9 @@ def test_labels_of_a_file_and_names_as_indices(half: Path):
     (half / "l.csv").write_text("image,label\na.png,dog\nb,1\n")
     labels = labels_from_csv(half / "l.csv", found)
     assert labels == ("dog", "1") and class_indices(labels, ("cat", "dog"), 2).tolist() == [1, 1]
-    assert class_indices(("holiday", "cat"), ("cat", "dog"), 2) is None and class_indices(("7",), (), 2) is None
+    assert (
+        class_indices(("holiday", "cat"), ("cat", "dog"), 2) is None and class_indices(("7",), (), 2) is None
+    )
     (half / "l.csv").write_text("a.png,dog\n")
     with pytest.raises(ValueError, match=r"none for b\.jpg"):
         labels_from_csv(half / "l.csv", found)

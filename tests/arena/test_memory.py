@@ -39,5 +39,7 @@ def test_an_evaluation_from_memory_is_the_same_and_searches_nothing(monkeypatch)
     for one, two, three in zip(plain.cells, first.cells, again.cells, strict=True):
         assert one.state == two.state == three.state and one.worst_attack == three.worst_attack
         for name in ("worst", "noise", "transfer", "by_grid"):
-            assert same(getattr(one, name), getattr(two, name)) and same(getattr(one, name), getattr(three, name))
+            assert same(getattr(one, name), getattr(two, name)) and same(
+                getattr(one, name), getattr(three, name)
+            )
     assert sum(c.backwards for c in again.cells) < sum(c.backwards for c in first.cells) / 4

@@ -53,8 +53,9 @@ def _row(line: Line, y: float) -> str:
         f'<circle cx="{_at(v):.1f}" cy="{y - 7 + 14 * ((7 * i) % 11) / 10:.1f}" r="2.6"/>'
         for i, v in enumerate(values)
     ]
-    bar = f'<rect x="{_at(line.kept.low):.1f}" y="{y - 4:.1f}" width="{max(2.0, _at(line.kept.high) - _at(line.kept.low)):.1f}" height="8" rx="2"/>'
-    noise = f'<line class="noise" x1="{_at(line.noise):.1f}" x2="{_at(line.noise):.1f}" y1="{y - 11:.1f}" y2="{y + 11:.1f}"/>'
+    left, right, at = _at(line.kept.low), _at(line.kept.high), _at(line.noise)
+    bar = f'<rect x="{left:.1f}" y="{y - 4:.1f}" width="{max(2.0, right - left):.1f}" height="8" rx="2"/>'
+    noise = f'<line class="noise" x1="{at:.1f}" x2="{at:.1f}" y1="{y - 11:.1f}" y2="{y + 11:.1f}"/>'
     bar = "" if line.kept.low != line.kept.low else bar
     name = f'<text x="{LEFT - 12}" y="{y + 4:.1f}" text-anchor="end">{html.escape(line.row)}</text>'
     return f'<g class="{kind}">{name}{"".join(dots)}{bar}{noise if line.noise == line.noise else ""}</g>'

@@ -43,7 +43,7 @@ def informed(
 
 
 def tied(lines: Sequence[Line]) -> tuple[str, ...]:
-    """The best row of those that depend on the network and have a number, and all that paired tests cannot tell from it.
+    """The best row of those that depend on the network and have a number, and all that tests cannot tell from it.
 
     Wilcoxon's signed ranks over images, Holm over all pairs of these rows.
 

@@ -42,8 +42,8 @@ class Findings:
 
     network: its name. layer: a sentence about where class activation maps are read. images: names. x (n, C, H, W): the
     clean images; target (n,): their predicted classes, classes: names of these, empty where unknown. skipped: (file,
-    reason). accuracy: on the labels, None without. ties: rows that paired tests cannot tell from the best. grid: side of
-    the coarse grid. adversarials: row -> the per-image worst inputs. how: where the images came from. command: that
+    reason). accuracy: on the labels, None without. ties: rows that tests cannot tell from the best. grid: side of the
+    coarse grid. adversarials: row -> the per-image worst inputs. how: where the images came from. command: that
     gives this report again. complete: nothing was left out for want of time.
 
     >>> "lines" in Findings.__dataclass_fields__

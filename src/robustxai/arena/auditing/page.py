@@ -64,7 +64,7 @@ def _verdict(report: Findings) -> str:
     verdict, rule = report.verdict(), words.percent(report.settings.fail_under)
     said = {
         "passed": f"Passed: every explainer that counts keeps {rule} of its top, with its whole interval.",
-        "failed": f"Failed: at least one explainer that counts keeps less than {rule} of its top, with its whole interval.",
+        "failed": f"Failed: an explainer that counts keeps less than {rule} of its top, with its whole interval.",
         "undecided": f"Undecided: these images do not say whether every explainer that counts keeps {rule} of its top.",
     }[verdict]
     each = ", ".join(f"{name} {v}" for name, v in report.verdicts().items())
@@ -135,9 +135,10 @@ def _table(report: Findings) -> str:
         )
         kind = "aside" if line.ignores or not line.counts else "counted"
         rows.append(f'<tr class="{kind}"><th scope="row">{html.escape(line.row)}</th>{cells}</tr>')
-    caption = f"Budget {in_255ths(report.settings.eps)} ({report.settings.norm}). Grey rows have no number, or ignore the network."
+    budget = f"Budget {in_255ths(report.settings.eps)} ({report.settings.norm})."
+    caption = f"<caption>{html.escape(budget)} Grey rows have no number, or ignore the network.</caption>"
     body = "\n".join(rows)
-    return f"<table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
+    return f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
 
 
 def _gallery(report: Findings, side: int) -> str:
@@ -152,7 +153,8 @@ def _strip(report: Findings, shown: Shown, side: int) -> str:
     change = (0.5 + MAGNIFIED * (shown.adversarials - clean)).clamp(0, 1)
     parts = {
         "image": _pixels(clean), "its map": overlay(_three(clean), shown.clean),
-        "attacked image": _pixels(shown.adversarials), "its map after": overlay(_three(shown.adversarials), shown.attacked),
+        "attacked image": _pixels(shown.adversarials),
+        "its map after": overlay(_three(shown.adversarials), shown.attacked),
         f"the change, {MAGNIFIED} times": _pixels(change),
     }  # fmt: skip
     blocks = []

@@ -24,7 +24,7 @@ LABEL_KEYS = ("labels", "y", "label", "target")
 class Pictures:
     """Images (n, C, H, W) in [0, 1], and what is known of each.
 
-    names: for the report. labels: the true class of each, by index or name, None where unknown. skipped: (file, reason).
+    names: for the report. labels: the true class of each, by index or name, or None. skipped: (file, reason).
     files: where each came from, empty for tensors. masks: of the object (n, 1, H, W), where the file had them.
 
     >>> Pictures(torch.zeros(1, 3, 2, 2), ("a",)).skipped
@@ -40,7 +40,7 @@ class Pictures:
 
 
 def load_pictures(images: Any, *, n: int = 32, size: int = 224, seed: int = 0) -> Pictures:
-    """At most n images, drawn with `seed` where there are more; `size` is that of both sides of what is read from files.
+    """At most n images, drawn with `seed` where there are more; size: of both sides of what is read from files.
 
     images: a folder of image files or of folders of them, an .npz or .pt file, a tensor or array (n, C, H, W).
     Raises ValueError where no image can be read, and for pixels outside [0, 1].

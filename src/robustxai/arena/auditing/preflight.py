@@ -1,6 +1,6 @@
 """Before anything is attacked: does the network run on the images, what does it return, and what will it all cost?
 
-Knows networks and images; knows no explainer. What is wrong is one sentence; what is only odd is a warning in the report.
+Knows networks and images; knows no explainer. What is wrong is one sentence; what is odd, a warning.
 """
 
 from collections.abc import Callable, Iterable
@@ -74,7 +74,8 @@ def inspect_network(
     take such images.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-    >>> found = inspect_network(Source(net, "mine"), Pictures(torch.rand(2, 3, 2, 2), ("a", "b")), device=torch.device("cpu"))
+    >>> pictures = Pictures(torch.rand(2, 3, 2, 2), ("a", "b"))
+    >>> found = inspect_network(Source(net, "mine"), pictures, device=torch.device("cpu"))
     >>> found.classes, found.accuracy
     (2, None)
     """
@@ -103,8 +104,8 @@ def inspect_network(
     )
     if right is not None and right < 2 / max(count, 2):
         warnings.append(
-            f"The network is right on {right:.0%} of these images, and chance is {1 / max(count, 2):.2g}: check its weights, "
-            "the normalisation (--mean, --std), the size, and the order of the classes."
+            f"The network is right on {right:.0%} of these images, and chance is {1 / max(count, 2):.2g}: check its "
+            "weights, the normalisation (--mean, --std), the size, and the order of the classes."
         )
     smooth, words = kinks(model)
     seconds = watch.seconds / len(x)
@@ -153,8 +154,8 @@ def kinks(model: nn.Module) -> tuple[bool, tuple[str, ...]]:
     if not left:
         return True, ()
     return False, (
-        f"The kinks of your network could not be smoothed ({', '.join(left)}), so numbers of maps made of gradients are "
-        "upper limits only.",
+        f"The kinks of your network could not be smoothed ({', '.join(left)}), so numbers of maps made of gradients "
+        "are upper limits only.",
     )
 
 

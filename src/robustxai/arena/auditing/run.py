@@ -89,7 +89,8 @@ class AuditRun:
         s = self.settings
         found, self.batch_size = in_batches(
             lambda batch_size: evaluate(
-                self.model, self.x, rows=[*rows], eps=(s.eps,), norm=s.norm, suite=SUITE_NAMES[s.suite], readout=(s.on,),
+                self.model, self.x, rows=[*rows], eps=(s.eps,), norm=s.norm, suite=SUITE_NAMES[s.suite],
+                readout=(s.on,),
                 layer=self.layer, masks=self.subject.masks, target=self.target, network=self.subject.source.name,
                 seed=s.seed, batch_size=batch_size, on_cell=finished, memory=memory,
             ),

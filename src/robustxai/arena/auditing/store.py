@@ -1,7 +1,7 @@
 """Attacks that are finished, on disk, so that an audit that was stopped goes on where it was, however it was stopped.
 
-A mapping from a string to what a search of the suite found, one file each, whole or absent. What it was made with stands
-in the folder's name, so that other settings never find it. Knows files and tensors; knows nothing about explainers.
+A mapping from a string to what a search of the suite found, one file each, whole or absent. What it was made with
+stands in the folder's name, so that other settings never find it. Knows files and tensors; knows no explainer.
 """
 
 import hashlib

@@ -82,10 +82,16 @@ def prepare(
 ) -> Subject:
     """The subject of an audit. Raises ValueError for whatever is wrong with it; the caller's network stays as it is."""
     rows, where = chosen_rows(settings.explainers), named_device(device)
+    if unknown := [name for name in settings.rows if name not in {row.name for row in rows}]:
+        raise ValueError(
+            f"rows must be explainers of this audit ({', '.join(r.name for r in rows)}), got {unknown[0]!r}"
+        )
     source = load_source(model, seed=settings.seed) if isinstance(model, str) else from_module(model)
     source = _normalised(source, data)
     pictures = read_pictures(images, data, settings, check_count("size", data.size or source.size or SIZE))
     net = source.net
+    if layer is None and reshape is None:  # what a transformer of this library says of itself
+        layer, reshape = getattr(net, "cam_layer", None), getattr(net, "cam_reshape", None)
     if reshape is not None:
         if layer is None:
             raise ValueError("reshape must come with a layer, got none")

@@ -74,8 +74,8 @@ def headline(line: Line, settings: AuditSettings, grid: int | None, names: Seque
     at, least = line.worst
     said = (
         f"{images} a change {size_of_change(line.eps, settings.norm)} that kept the prediction left "
-        f"{at_most}{percent(line.kept.value)} of {what} in place; random change of that size leaves {percent(line.noise)}. "
-        f"Worst image: {percent(least)} ({names[at]})."
+        f"{at_most}{percent(line.kept.value)} of {what} in place; random change of that size leaves "
+        f"{percent(line.noise)}. Worst image: {percent(least)} ({names[at]})."
     )
     return f"{said} This is an upper limit only: {line.reason}" if line.state == "weak" else said
 
@@ -96,8 +96,8 @@ def recommended(lines: Sequence[Line], ties: Sequence[str]) -> str:
     best = best_line(lines)
     if best is None:
         return (
-            "No map can be recommended: of those that depend on your network none was attacked by something that was able "
-            f"to move it, on {LEAST_IMAGES} images or more."
+            "No map can be recommended: of those that depend on your network none was attacked by something that "
+            f"was able to move it, on {LEAST_IMAGES} images or more."
         )
     others = [name for name in ties if name != best.row]
     tied = f", tied with {_listed(others)}" if others else ""
@@ -107,10 +107,10 @@ def recommended(lines: Sequence[Line], ties: Sequence[str]) -> str:
         line.row for line in lines if line.ignores and line.counts and line.kept.value > best.kept.value
     ]
     if rivals:
-        verb = "keeps" if len(rivals) == 1 else "keep"
-        said += f" {_listed(rivals)} {verb} more, but only since {'it does' if len(rivals) == 1 else 'they do'} not depend on the network."
+        verb, they = ("keeps", "it does") if len(rivals) == 1 else ("keep", "they do")
+        said += f" {_listed(rivals)} {verb} more, but only since {they} not depend on the network."
     if best.kept.low < 0.5:
-        said += " Even so, do not rely on it where somebody may gain from changing the image: half of its top, or more, may go."
+        said += " Even so, do not rely on it where somebody may gain from changing the image: half of its top may go."
     return said
 
 
