@@ -28,22 +28,13 @@ class Cell:
 
     readout: "own" is the map as it is, "grid" its means over the coarsest grid of the table. reason: one sentence for
     every state but attacked. worst: per-image worst overlap P over the suite, NaN where the class was not kept or P is
-<<<<<<< HEAD
     undefined. noise: P under noise of the attack's realised size, mean of 5 draws. transfer: worst P over images
     crafted on other rows or by a black box, NaN if there are none. by_attack: name -> P. by_grid: P on the grid of the
     worst image. worst_attack: which attack found it. followed: some attack on this row followed a gradient. kept: the
     class at the worst image is the clean one. dead: images with a dead or constant attacked map. dropped: images whose
     class was not kept. forwards, backwards: images that went through the network, twins included, and gradients
-    that came back. followed_by: attack -> whether it followed a gradient.
-=======
-    undefined. noise: P under noise of the attack's realised size, mean of 5 draws. transfer: worst P over images crafted
-    on other rows or by a black box, NaN if there are none. by_attack: name -> P. by_grid: P on the grid of the worst
-    image. worst_attack: which attack found it. followed: some attack on this row followed a gradient. kept: the class
-    at the worst image is the clean one. dead: images with a dead or constant attacked map. dropped: images whose class
-    was not kept. forwards, backwards: images that went through the network, twins included, and gradients that came
-    back. followed_by: attack -> whether it followed a gradient. depends (n,): how far the clean map depends on the
-    network's weights, None where there is no map.
->>>>>>> a0443e4b566400c8697079466160a1602769d821
+    that came back. followed_by: attack -> whether it followed a gradient. depends (n,): how
+    far the clean map depends on the network's weights, None where there is no map.
     """
 
     row: str

@@ -30,7 +30,7 @@ class Entry:
     """A row on a network: the explainer, the same without its defence (None where it has none), its clean map.
 
     grid: of the coarse read-out. random: two calls differ. proof: why its map cannot move. flags: known beforehand.
-    depends: how far the clean map depends on the network (n,).
+    depends (n,): how far the clean map depends on the network. gap: the layer's mean goes straight to the logits.
     """
 
     row: ExplainerRow
@@ -42,6 +42,7 @@ class Entry:
     proof: str | None = None
     flags: tuple[str, ...] = ()
     depends: PerSample | None = None
+    gap: bool = False
 
     def seen_as(self, readout: str) -> tuple[Explainer, int]:
         """The explainer that an attack on this read-out differentiates, and how many values are its top."""
@@ -89,10 +90,12 @@ class Contest:
     readings: list[Reading] = field(default_factory=list)
     cost: dict[str, Passes] = field(default_factory=dict)
     reading_cost: Passes = field(default_factory=Passes)
+    known: list[tuple[Images, tuple[dict[str, PerSample], Tensor]]] = field(default_factory=list)
     noises: list[tuple[list[Crafted], dict[str, PerSample]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.entry.row.family == "trivial":  # it does not read the network, of which a twin is
+        family, suite = self.entry.row.family, self.threat.suite
+        if family == "trivial" or (family == "cam" and self.entry.gap and not suite.cam_twin):
             self.threat = replace(self.threat, twin=None)
 
     @property
@@ -126,13 +129,14 @@ class Contest:
         """Craft images against the row without its defence, and read them: what an attacker does who ignores it."""
         assert self.entry.plain is not None
         k = self.entry.seen_as("own")[1]
-<<<<<<< HEAD
-        for one in craft(
-            self.threat, self.entry.plain, k, lambda x: self.overlaps(x)[0]["own"], cost=torch.inf
-        ):
-=======
-        for one in craft(self._labelled("undefended"), self.entry.plain, k, lambda x: self.overlaps(x)[0]["own"], cost=torch.inf):
->>>>>>> a0443e4b566400c8697079466160a1602769d821
+        undefended = craft(
+            self._labelled("undefended"),
+            self.entry.plain,
+            k,
+            lambda x: self.overlaps(x)[0]["own"],
+            cost=torch.inf,
+        )
+        for one in undefended:
             self.read(one, "undefended", None)
 
     def begin_again(self, readout: str) -> None:
@@ -146,11 +150,7 @@ class Contest:
         mine = {r.crafted.name: r for r in self.readings if r.source == self.name and r.readout == readout}
         best = min(ways, key=lambda name: _mean(mine[name].p[readout]) if name in mine else torch.inf)
         with counted(*self.networks()) as passes:
-<<<<<<< HEAD
-            found = searched(self.threat, explain, k, "topk-restart", "topk", ways[best], first)
-=======
-            found = searched(self._labelled(readout), explain, k, "topk-restart", "topk", guide, first)
->>>>>>> a0443e4b566400c8697079466160a1602769d821
+            found = searched(self._labelled(readout), explain, k, "topk-restart", "topk", ways[best], first)
         self.cost[readout] = self.cost.get(readout, Passes()) + passes
         self.read(found, self.name, readout)
 
@@ -163,8 +163,13 @@ class Contest:
         self.readings.append(Reading(found, source, readout, kept, dead & found.kept))
 
     def overlaps(self, x: Images) -> tuple[dict[str, PerSample], Tensor]:
-        """P of images in each read-out, and which maps are dead."""
-        return self.entry.overlaps(x, self.threat.target, self.threat.batch_size)
+        """P of images in each read-out, and which maps are dead; the same images are read once."""
+        for images, found in self.known:
+            if images is x:
+                return found
+        found = self.entry.overlaps(x, self.threat.target, self.threat.batch_size)
+        self.known = [*self.known[-3:], (x, found)]
+        return found
 
     def worst_images(self, readout: str, *, own: bool | None = None) -> Crafted:
         """The per-image worst images of this row in a read-out, of its own attacks, of others, or of both (None)."""

@@ -71,7 +71,7 @@ def evaluate(
         layer: what CAM rows explain; None asks the network for its `gap_layer`.
         autoencoder: (encoder, decoder) for rows on a manifold. masks: (n, 1, H, W) of the objects.
         target: explained classes; None is the class predicted on x.
-        network: its name in cells. defence: a name of `DEFENCES`, put on every row whose family it fits.
+        network: its name in cells. defence: a name of `DEFENCES`; "n/a" on rows whose family it does not fit.
         seed: of the noise and the random networks. batch_size: images at once; changes memory, not results.
         on_cell: called with each cell when the row's own attacks are done, and with its last form when the images of
             all rows have been read; when it returns True the loop ends.
@@ -189,21 +189,24 @@ def _handed(contest: Contest, how: _How) -> Iterable[Crafted]:
 def _entry(row: ExplainerRow, parts: Parts, how: _How) -> Entry:
     """A row on the network: defended where it is, its clean map made, called twice, and with other networks."""
     explain, plain = row.explainer(how.model, parts), None
-    if how.defence != "none" and row.family in DEFENCES[how.defence].families:
+    if how.defence != "none":
         plain, explain = explain, DEFENCES[how.defence].defend(explain, parts)
     clean = maps_of(explain, how.x, how.target, how.batch_size)
-    random = not torch.equal(maps_of(explain, how.x, how.target, how.batch_size), clean)
+    one, other = (maps_of(explain, how.x[:2], how.target[:2], how.batch_size) for _ in range(2))
+    random = bool((one - other).abs().max() > 1e-3 * one.abs().max())
     proof = None if row.proof is None else row.proof(explain)
     depends = dependence(explain, how.x, how.target, clean, generator=torch.Generator().manual_seed(how.seed))
     flags = (
         *(("random",) if random else ()),
         *(("ignores the network",) if depends.nanmean() < IGNORES else ()),
     )
-    return Entry(row, explain, plain, clean, how.grid, random, proof, flags, depends)
+    return Entry(row, explain, plain, clean, how.grid, random, proof, flags, depends, parts.gap)
 
 
 def _lacking(row: ExplainerRow, parts: Parts, defence: str) -> str:
     """Why a row cannot be evaluated, or nothing."""
+    if defence != "none" and row.family not in DEFENCES[defence].families:
+        return f"{defence} is no defence of rows of the family {row.family}."
     needs = dict.fromkeys((*row.needs, *(DEFENCES[defence].needs if defence != "none" else ())))
     if lacking := parts.lacks(needs):
         return f"It needs {' and '.join(lacking)}, and there is none."
