@@ -14,7 +14,7 @@ from torch import nn
 from robustxai.arena.auditing.report import Report
 from robustxai.arena.auditing.run import AuditRun
 from robustxai.arena.auditing.settings import AuditSettings
-from robustxai.arena.auditing.subject import AuditData, prepare
+from robustxai.arena.auditing.subject import AuditData, prepare_subject
 from robustxai.explainers.reshape import Reshape
 from robustxai.options import merged, says_options
 
@@ -48,7 +48,7 @@ def audit(
 ) -> Report:
     """Attack the explanations of a network on its user's images, and say what holds.
 
-    11 parameters, as a network, its images, their layer and the settings are what a user has. Other options are the
+    10 parameters, as a network, its images, their layer and the settings are what a user has. Other options are the
     fields of `AuditSettings`.
 
     Args:
@@ -72,7 +72,7 @@ def audit(
     'undecided'
     """
     settings, started = merged(AuditSettings, how, options), time.monotonic()
-    subject = prepare(
+    subject = prepare_subject(
         model, images, data or AuditData(), settings, layer=layer, reshape=reshape, device=device
     )
     run = AuditRun(subject, settings, started, out, say or (lambda line: None))

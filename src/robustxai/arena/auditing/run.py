@@ -9,7 +9,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 
 from robustxai import __version__
-from robustxai.arena.auditing.clean_maps import informed, shown, shown_lines, tied
+from robustxai.arena.auditing.clean_maps import gallery_of, informed, shown_lines, tied
 from robustxai.arena.auditing.findings import Shown
 from robustxai.arena.auditing.network import OutOfTime
 from robustxai.arena.auditing.preflight import in_batches
@@ -143,7 +143,7 @@ class AuditRun:
             worst = found.adversarials.get((line.row, float(self.settings.eps)))
             if worst is not None:
                 explain = self._row(line.row).explainer(self.model, self.parts)
-                chosen.append(shown(line, explain, found.clean[line.row], worst, self.target))
+                chosen.append(gallery_of(line, explain, found.clean[line.row], worst, self.target))
         return tuple(chosen)
 
     def _row(self, name: str) -> ExplainerRow:

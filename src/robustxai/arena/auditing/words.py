@@ -6,11 +6,12 @@ Everything here is made of the numbers of an audit; there is no other text about
 import math
 from collections.abc import Sequence
 
-from robustxai.arena.auditing.rows import IGNORES, OUT_OF_TIME, Line
+from robustxai.arena.auditing.rows import OUT_OF_TIME, Line
 from robustxai.arena.auditing.settings import AuditSettings, in_255ths
+from robustxai.arena.evaluate import IGNORES
 from robustxai.arena.measures import LEAST_IMAGES
 
-FIRST = ("GradCAM", "Saliency")
+BEST_KNOWN = ("GradCAM", "Saliency")
 """The rows of which the first sentence speaks, where they were measured: what most people use."""
 FLAGS = {
     "random": "its map of one image differs from call to call",
@@ -86,7 +87,7 @@ def first_line(lines: Sequence[Line]) -> Line | None:
     """The line of which the first sentence speaks: the best known explainer that has a number, else any line."""
     real = [line for line in lines if line.family != "trivial"]
     counted = [line for line in real if line.counts]
-    known = [line for name in FIRST for line in counted if line.row == name]
+    known = [line for name in BEST_KNOWN for line in counted if line.row == name]
     return next(iter((*known, *counted, *real, *lines)), None)
 
 
