@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from robustxai.arena import audit
-from robustxai.arena.auditing.subject import Data
+from robustxai.arena.auditing.subject import AuditData
 from robustxai.arena.evaluate import evaluate
 
 QUICK = ("--explainers", "Saliency", "--on", "own", "--device", "cpu")
@@ -214,7 +214,7 @@ def test_one_logit_and_masks(audited: Path):
     masks = torch.zeros(8, 1, 16, 16)
     masks[..., 4:12, 4:12] = 1
     found = audit(
-        f"{audited}/models.py:one_logit", x, data=Data(masks=masks), explainers="fast", device="cpu"
+        f"{audited}/models.py:one_logit", x, data=AuditData(masks=masks), explainers="fast", device="cpu"
     )
     assert all(0 <= line.mass <= 1 for line in found.lines) and len(found.table()) == 3
     assert found.target.max() <= 1 and found.lines[0].family == "trivial"

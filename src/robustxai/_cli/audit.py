@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from robustxai.arena.auditing.report import Report
     from robustxai.arena.auditing.settings import AuditSettings
-    from robustxai.arena.auditing.subject import Data
+    from robustxai.arena.auditing.subject import AuditData
 
 app = typer.Typer()
 Option = typer.Option
@@ -81,13 +81,13 @@ def audit(
     27 parameters, as each is an option of the command.
     """
     from robustxai.arena.auditing.settings import AuditSettings
-    from robustxai.arena.auditing.subject import Data
+    from robustxai.arena.auditing.subject import AuditData
 
     settings = AuditSettings(
         explainers=explainers, eps=eps, norm=norm, suite=suite, n=n, minutes=minutes, seed=seed, batch_size=batch_size,
         fail_under=fail_under, on=on, rows=rows,
     )  # fmt: skip
-    data = Data(masks, boxes, labels, size, _numbers("mean", mean), _numbers("std", std))
+    data = AuditData(masks, boxes, labels, size, _numbers("mean", mean), _numbers("std", std))
     where: dict[str, Any] = dict(layer=layer, reshape=reshape, device=device)
     if dry_run:
         _dry_run(model, images, data, settings, where)
@@ -97,7 +97,7 @@ def audit(
 
 
 def _audit(
-    what: tuple[str, str, "Data", "AuditSettings"],
+    what: tuple[str, str, "AuditData", "AuditSettings"],
     where: dict[str, Any],
     out: Path,
     undecided_ok: bool,
@@ -118,6 +118,9 @@ def _audit(
             stopped.report.save(out, full=False)
         typer.echo(f"robustxai: stopped; the same command goes on from what is finished in {out}", err=True)
         return 130
+    except KeyboardInterrupt:
+        typer.echo("robustxai: stopped before any attack began", err=True)
+        return 130
     report = replace(report, warnings=(*report.warnings, *tested))
     _print(report, report.save(out))
     return report.exit_code(undecided_ok=undecided_ok)
@@ -133,7 +136,9 @@ def _print(report: "Report", files: list[Path]) -> None:
     typer.echo(str(files[0]))
 
 
-def _dry_run(model: str, images: str, data: "Data", settings: "AuditSettings", where: dict[str, Any]) -> None:
+def _dry_run(
+    model: str, images: str, data: "AuditData", settings: "AuditSettings", where: dict[str, Any]
+) -> None:
     """Check everything, time one forward pass, and print what each row would take."""
     from robustxai.arena.auditing.cost import estimate
     from robustxai.arena.auditing.subject import prepare

@@ -6,5 +6,6 @@ The only room that imports chapters. Import from the modules: `evaluate` is the 
 
 from robustxai.arena.auditing.audit import audit
 from robustxai.arena.auditing.report import Report
+from robustxai.arena.auditing.subject import AuditData
 
-__all__ = ["Report", "audit"]
+__all__ = ["AuditData", "Report", "audit"]

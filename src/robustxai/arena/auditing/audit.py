@@ -5,6 +5,7 @@ It knows the order of things: prepare, attack, read, report; the work is in the 
 
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import nn
 from robustxai.arena.auditing.report import Report
 from robustxai.arena.auditing.run import AuditRun
 from robustxai.arena.auditing.settings import AuditSettings
-from robustxai.arena.auditing.subject import Data, prepare
+from robustxai.arena.auditing.subject import AuditData, prepare
 from robustxai.explainers.reshape import Reshape
 from robustxai.options import merged, says_options
 
@@ -35,7 +36,7 @@ def audit(
     model: str | nn.Module,
     images: Any,
     *,
-    data: Data | None = None,
+    data: AuditData | None = None,
     layer: str | None = None,
     reshape: Reshape | str | None = None,
     device: str = "auto",
@@ -71,8 +72,11 @@ def audit(
     'undecided'
     """
     settings, started = merged(AuditSettings, how, options), time.monotonic()
-    subject = prepare(model, images, data or Data(), settings, layer=layer, reshape=reshape, device=device)
+    subject = prepare(
+        model, images, data or AuditData(), settings, layer=layer, reshape=reshape, device=device
+    )
     run = AuditRun(subject, settings, started, out, say or (lambda line: None))
+    command = command or _call(settings)
     try:
         run.attack()
     except KeyboardInterrupt:
@@ -81,3 +85,13 @@ def audit(
     if report.complete:
         run.forget()
     return report
+
+
+def _call(settings: AuditSettings) -> str:
+    """The call that gives this report again, where no command was typed."""
+    said = {
+        f.name: getattr(settings, f.name) for f in fields(settings) if getattr(settings, f.name) != f.default
+    }
+    return (
+        f"robustxai.arena.audit({', '.join(['model', 'images', *(f'{k}={v!r}' for k, v in said.items())])})"
+    )

@@ -127,7 +127,8 @@ class Findings:
             numbers = {"kept": triple(line.kept), "noise": line.noise, "worst image": line.worst[1]}
         return {
             "explainer": line.row, "state": line.state, "n": line.n, **numbers, "depends on network": line.dependence,
-            "deletion": line.deletion, "worst attack": line.worst_attack, "flags": ", ".join(line.flags),
+            "deletion": line.deletion, **({} if math.isnan(line.mass) else {"on the object": line.mass}),
+            "worst attack": line.worst_attack, "flags": ", ".join(line.flags),
         }  # fmt: skip
 
     def _record(self, line: Line) -> dict[str, Any]:

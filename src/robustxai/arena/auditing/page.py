@@ -106,8 +106,8 @@ def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 
-def _cells(line: Line) -> list[str]:
-    """The numbers of a row: none where its state forbids one."""
+def _cells(line: Line, masked: bool) -> list[str]:
+    """The numbers of a row: none where its state forbids one. masked: also the share of the map on the object."""
     if line.state in ("attacked", "weak") and line.n:
         bound = "at most " if line.state == "weak" else ""
         kept = f"{bound}{words.percent(line.kept.value)}"
@@ -115,13 +115,20 @@ def _cells(line: Line) -> list[str]:
         numbers = [kept, between, words.percent(line.noise), words.percent(line.worst[1])]
     else:
         numbers = ["all" if line.state == "proof" else "–", "–", "–", "–"]
-    return [*numbers, _number(line.dependence), _number(line.deletion), line.worst_attack or "–"]
+    return [
+        *numbers,
+        _number(line.dependence),
+        _number(line.deletion),
+        *([_number(line.mass)] if masked else []),
+        line.worst_attack or "–",
+    ]
 
 
 def _table(report: Findings) -> str:
+    masked = any(not math.isnan(line.mass) for line in report.lines)
     columns = (
         "explainer", "state", "kept under attack", "95 % interval", "kept under noise", "worst image",
-        "depends on network", "deletion", "strongest attack",
+        "depends on network", "deletion", *(("on the object",) if masked else ()), "strongest attack",
     )  # fmt: skip
     ordered = sorted(
         report.lines, key=lambda x: (x.family == "trivial", not x.counts, -x.kept.value if x.counts else 0.0)
@@ -131,7 +138,7 @@ def _table(report: Findings) -> str:
     for line in ordered:
         cells = "".join(
             f'<td data-label="{label}">{html.escape(text)}</td>'
-            for label, text in zip(columns[1:], [line.state, *_cells(line)], strict=True)
+            for label, text in zip(columns[1:], [line.state, *_cells(line, masked)], strict=True)
         )
         kind = "aside" if line.ignores or not line.counts else "counted"
         rows.append(f'<tr class="{kind}"><th scope="row">{html.escape(line.row)}</th>{cells}</tr>')

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 
+from robustxai import __version__
 from robustxai.arena.auditing.clean_maps import informed, shown, shown_lines, tied
 from robustxai.arena.auditing.findings import Shown
 from robustxai.arena.auditing.network import OutOfTime
@@ -20,7 +21,7 @@ from robustxai.arena.auditing.subject import Subject
 from robustxai.arena.cells import Cell, Evaluation
 from robustxai.arena.evaluate import evaluate
 from robustxai.arena.registry import ExplainerRow, Parts
-from robustxai.arena.suite import Crafted
+from robustxai.arena.suite import VERSION, Crafted
 
 ATTACKING, ALL = 0.8, 0.95
 """Which share of the minutes the attacks may use, and all of an audit but its report."""
@@ -55,7 +56,8 @@ class AuditRun:
 
     def _folder(self, out: Path) -> Path:
         s = {k: v for k, v in vars(self.settings).items() if k in ("eps", "norm", "suite", "on", "seed")}
-        return out / RESUME / fingerprint(self.model, self.x, s | {"layer": self.layer})
+        s |= {"layer": self.layer, "version": __version__, "suite version": VERSION}
+        return out / RESUME / fingerprint(self.model, self.x, s)
 
     def _until(self, share: float) -> None:
         """The network stops when this share of the minutes is over."""

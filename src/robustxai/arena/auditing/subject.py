@@ -37,11 +37,11 @@ SIZE = 224
 
 
 @dataclass(frozen=True)
-class Data:
+class AuditData:
     """What comes with images. masks: a folder, or a tensor (n, 1, H, W). boxes: a JSON file. labels: a CSV file, or one
     class an image. size: of both sides. mean, std: of the network's normalisation, in place of its own.
 
-    >>> Data().size is None
+    >>> AuditData().size is None
     True
     """
 
@@ -73,7 +73,7 @@ class Subject:
 def prepare(
     model: str | nn.Module,
     images: Any,
-    data: Data,
+    data: AuditData,
     settings: AuditSettings,
     *,
     layer: str | None = None,
@@ -127,7 +127,7 @@ def chosen_rows(explainers: str | Sequence[str]) -> tuple[ExplainerRow, ...]:
     return tuple(find_rows([*names]))
 
 
-def read_pictures(images: Any, data: Data, settings: AuditSettings, size: int) -> Pictures:
+def read_pictures(images: Any, data: AuditData, settings: AuditSettings, size: int) -> Pictures:
     """Images with the masks and labels that come with them. Raises ValueError."""
     pictures = load_pictures(images, n=settings.n, size=size, seed=settings.seed)
     masks, labels = pictures.masks, pictures.labels
@@ -163,7 +163,7 @@ def described(images: Any, n: int, seed: int) -> str:
     return f"read from {Path(images).name or images}, drawn with seed {seed} where it holds more"
 
 
-def _normalised(source: Source, data: Data) -> Source:
+def _normalised(source: Source, data: AuditData) -> Source:
     if (data.mean is None) != (data.std is None):
         raise ValueError("mean and std must be given together")
     return source if data.mean is None else replace(source, mean=data.mean, std=data.std)

@@ -17,6 +17,8 @@ FLAGS = {
     "ignores the network": "it hardly changes when all weights of the network are drawn anew, so it cannot say "
     "anything about your network",
     "differs by read-out": "attacked at its own resolution and on the coarse grid it does not do alike",
+    "gradient masked": "its own gradients are zero nearly everywhere; the attack followed those of a smoothed network",
+    "gradient masked in part": "its own gradients mislead an attack; those of a smoothed network are the stronger",
 }
 NOT_SAID = (
     "A map that stays is not therefore a map that is right: one that ignores the network may stay best of all. The "
