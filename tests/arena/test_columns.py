@@ -1,5 +1,7 @@
 """Objectives and rows: which are the same under two names, where the corner lies, whose map is the goal."""
 
+from typing import Any
+
 import pytest
 import torch
 from arena_toys import EPS, convolved, images, scenes
@@ -17,7 +19,7 @@ from robustxai.explainers.reduce import shares
 from robustxai.nets import pretrained
 from robustxai.ranking import RankingAttack
 
-HOW = dict(norm="linf", steps=6, clip=(0, 1))
+HOW: dict[str, Any] = dict(norm="linf", steps=6, clip=(0, 1))
 PARTS = Parts(layer="features", gap=True)
 
 
@@ -58,7 +60,7 @@ def test_every_column_lowers_its_loss_within_the_budget_and_keeps_the_class(name
     )  # where a CAM is zero in all of a corner there is no way into it
     assert followed.sum() >= 3 and found.kept.all()
     assert (found.loss < found.clean_loss)[followed].all() and torch.equal(found.moved, followed)
-    assert found.budget.contains(found.x, x).all()
+    assert found.budget is not None and found.budget.contains(found.x, x).all()
 
 
 def test_the_corner_is_a_third_of_each_side_and_the_farthest():
@@ -155,7 +157,7 @@ def test_defences_give_explainers_that_can_be_attacked_and_moved_to_another_netw
 def test_wrapped_explainers():
     net, x = convolved(), images(2)
     coarse = Pooled(GradCAM(net, "features"), 4)
-    assert coarse(x, 0).shape == (2, 1, 4, 4) and coarse.guide(x).grid == 4
+    assert coarse(x, 0).shape == coarse.guide(x)(x, 0).shape == (2, 1, 4, 4)
     torch.testing.assert_close(Expected(GradCAM(net, "features"), 2)(x, 0), GradCAM(net, "features")(x, 0))
     smooth, paper = Smoothed(Saliency(net), 4), SmoothGrad(net, samples=4)
     torch.testing.assert_close(smooth(x, torch.tensor([0, 1])), paper(x, torch.tensor([0, 1])))

@@ -1,5 +1,7 @@
 """The loop: proofs, trivial rows, masked gradients, budgets, batches, what is undefined, and what is refused."""
 
+from typing import Any
+
 import pytest
 import torch
 from arena_toys import EPS, Detached, convolved, images, linear
@@ -108,7 +110,7 @@ def test_the_adversarials_are_the_worst_images_in_budget_of_the_same_class_and_r
 
 def test_batches_change_nothing_and_two_runs_are_the_same():
     net, x = convolved(), images(5)
-    how = dict(rows=["edge", "GradCAM", "Saliency"], eps=(EPS,))
+    how: dict[str, Any] = dict(rows=["edge", "GradCAM", "Saliency"], eps=(EPS,))
     one, parts, again = (evaluate(net, x, batch_size=b, **how) for b in (5, 2, 5))
     for a, b, c in zip(one.cells, parts.cells, again.cells, strict=True):
         torch.testing.assert_close(a.worst, b.worst, atol=0.08, rtol=0)  # one value of a top of 13 or 3
@@ -192,7 +194,7 @@ def test_every_cell_is_told_twice_and_true_ends_the_loop():
 
 
 def test_a_defence_is_attacked_itself_and_reads_what_was_crafted_without_it():
-    how = dict(rows=["Saliency", "edge"], eps=(EPS,), readout=("own",))
+    how: dict[str, Any] = dict(rows=["Saliency", "edge"], eps=(EPS,), readout=("own",))
     plain = cells(evaluate(convolved(), images(12), **how))["Saliency", "own"]
     found = cells(evaluate(convolved(), images(12), defence="softplus(2)", **how))
     assert found["edge", "own"].state == "n/a" and "no defence" in found["edge", "own"].reason
