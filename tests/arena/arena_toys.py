@@ -51,13 +51,16 @@ class Convolved(nn.Module):
         a = self.features(2 * x - 1)
         if self.head is not None:
             return self.head(a.mean((2, 3)))
+        assert self.last is not None
         return self.last(a).relu().mean((2, 3))
 
 
 @cache
-def convolved(head: str = "linear") -> nn.Module:
+def convolved(head: str = "linear") -> Convolved:
     """The small convolutional network with frozen weights."""
-    return seeded(Convolved(head=head), 3)
+    net = Convolved(head=head)
+    seeded(net, 3)
+    return net
 
 
 class Detached(Explainer):

@@ -8,6 +8,7 @@ import pytest
 
 from robustxai.cli import main
 
+sys.path.insert(0, str(Path(__file__).parent))
 MODELS = '''
 import time, torch
 from torch import nn

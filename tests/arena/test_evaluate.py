@@ -1,14 +1,17 @@
 """The loop: proofs, trivial rows, masked gradients, budgets, batches, what is undefined, and what is refused."""
 
+from typing import Any
 
 import pytest
 import torch
 from arena_toys import EPS, Detached, convolved, images, linear
 from torch import nn
 
+from robustxai.arena.catalogue import EXPLAINERS
 from robustxai.arena.cells import Cell
 from robustxai.arena.evaluate import evaluate
-from robustxai.arena.registry import ExplainerRow
+from robustxai.arena.measures import overlap
+from robustxai.arena.registry import ExplainerRow, Parts
 from robustxai.explainers.gradient import Saliency
 
 TRIVIAL = ["constant", "centre blob", "fixed random", "fresh random", "edge", "brightness"]
@@ -27,7 +30,13 @@ def mixed():
 @pytest.mark.parametrize("suite", ["quick", "real"])
 def test_a_linear_network_is_a_proof_for_its_gradient_and_not_for_gradient_times_input(suite):
     found = cells(
-        evaluate(linear(), images(8), rows=["Saliency", "SmoothGrad (4)", "Gradient x Input"], suite=suite, eps=(EPS,))
+        evaluate(
+            linear(),
+            images(8),
+            rows=["Saliency", "SmoothGrad (4)", "Gradient x Input"],
+            suite=suite,
+            eps=(EPS,),
+        )
     )
     for row in ("Saliency", "SmoothGrad (4)"):
         for readout in ("own", "grid"):
@@ -76,7 +85,9 @@ def test_worst_is_the_least_of_each_image_over_all_attacks_and_transfers(mixed):
         assert torch.equal(named, cell.worst)
         foreign = [v for name, v in cell.by_attack.items() if name.startswith("from ")]
         assert torch.equal(cell.transfer, torch.stack(foreign).amin(0))
-        assert {f"from {r}" for r in ("edge", "GradCAM", "Saliency")} - {f"from {cell.row}"} <= set(cell.by_attack)
+        assert {f"from {r}" for r in ("edge", "GradCAM", "Saliency")} - {f"from {cell.row}"} <= set(
+            cell.by_attack
+        )
 
 
 def test_the_adversarials_are_the_worst_images_in_budget_of_the_same_class_and_read_the_same_again(mixed):
@@ -90,10 +101,6 @@ def test_the_adversarials_are_the_worst_images_in_budget_of_the_same_class_and_r
         assert float((stored - x).abs().max()) <= eps + 1e-6
         if row in ("GradCAM", "Saliency", "edge"):
             again = cells(evaluate(net, x, rows=[row], eps=(EPS,), readout=("own",)))[row, "own"]
-            from robustxai.arena.catalogue import EXPLAINERS
-            from robustxai.arena.measures import overlap
-            from robustxai.arena.registry import Parts
-
             explain = EXPLAINERS[row].explainer(net, Parts(layer="features"))
             t = net(x).argmax(1)
             p = overlap(explain(x, t), explain(stored, t))
@@ -103,7 +110,7 @@ def test_the_adversarials_are_the_worst_images_in_budget_of_the_same_class_and_r
 
 def test_batches_change_nothing_and_two_runs_are_the_same():
     net, x = convolved(), images(5)
-    how = dict(rows=["edge", "GradCAM", "Saliency"], eps=(EPS,))
+    how: dict[str, Any] = dict(rows=["edge", "GradCAM", "Saliency"], eps=(EPS,))
     one, parts, again = (evaluate(net, x, batch_size=b, **how) for b in (5, 2, 5))
     for a, b, c in zip(one.cells, parts.cells, again.cells, strict=True):
         torch.testing.assert_close(a.worst, b.worst, atol=0.08, rtol=0)  # one value of a top of 13 or 3
@@ -170,22 +177,31 @@ def test_frozen_parameters_and_a_convolutional_head():
 
 def test_every_cell_is_told_twice_and_true_ends_the_loop():
     told = []
-    evaluate(convolved(), images(8), rows=["edge", "GradCAM"], eps=(EPS,), readout=("own",), on_cell=told.append)
+    evaluate(
+        convolved(), images(8), rows=["edge", "GradCAM"], eps=(EPS,), readout=("own",), on_cell=told.append
+    )
     assert [cell.row for cell in told] == ["edge", "GradCAM", "edge", "GradCAM"]
     assert told[0].transfer.isnan().all() and not told[2].transfer.isnan().any()
     found = evaluate(
-        convolved(), images(8), rows=["edge", "GradCAM"], eps=(EPS, 2 * EPS), readout=("own",), on_cell=lambda _: True
+        convolved(),
+        images(8),
+        rows=["edge", "GradCAM"],
+        eps=(EPS, 2 * EPS),
+        readout=("own",),
+        on_cell=lambda _: True,
     )
     assert [(cell.row, cell.eps) for cell in found.cells] == [("edge", EPS)]
 
 
 def test_a_defence_is_attacked_itself_and_reads_what_was_crafted_without_it():
-    how = dict(rows=["Saliency", "edge"], eps=(EPS,), readout=("own",))
+    how: dict[str, Any] = dict(rows=["Saliency", "edge"], eps=(EPS,), readout=("own",))
     plain = cells(evaluate(convolved(), images(12), **how))["Saliency", "own"]
     found = cells(evaluate(convolved(), images(12), defence="softplus(2)", **how))
     assert found["edge", "own"].state == "n/a" and "no defence" in found["edge", "own"].reason
     cell = found["Saliency", "own"]
-    assert cell.defence == "softplus(2)" and "undefended" in cell.by_attack and "topk-twin" not in cell.by_attack
+    assert (
+        cell.defence == "softplus(2)" and "undefended" in cell.by_attack and "topk-twin" not in cell.by_attack
+    )
     assert cell.followed_by["topk"].all()  # smooth: it needs no twin
     assert float(cell.worst.mean()) > float(plain.worst.mean())
 

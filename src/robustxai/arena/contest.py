@@ -1,7 +1,7 @@
 """One row of the arena at work: its readings of images, wherever these were crafted, and the cells they make.
 
-`Entry` is what stays the same over budgets, `Contest` one row at one budget. The order of rows, and what is handed from
-one to another, is `evaluate`'s business.
+What stays the same over budgets is an `Entry`. The order of rows, and what is handed from one to another, is
+`evaluate`'s business.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,59 +11,14 @@ from torch import Tensor
 
 from robustxai.arena.cells import Cell, Evidence, nothing, state_of
 from robustxai.arena.counting import Passes, counted
-from robustxai.arena.measures import constant_maps, overlap, overlap_grid, top_count
-from robustxai.arena.readouts import READOUTS, Pooled, networks_of
-from robustxai.arena.registry import ExplainerRow
+from robustxai.arena.entries import Entry
+from robustxai.arena.readouts import READOUTS, networks_of
 from robustxai.arena.suite import Crafted, NoiseDraws, Threat, craft, derivatives, searched
-from robustxai.explainers.base import Explainer
-from robustxai.explainers.reduce import read
 from robustxai.metrics.perturbation import per_sample
-from robustxai.shapes import Images, Maps, PerSample
+from robustxai.shapes import Images, PerSample
 
-RANDOM_DRAWS = 8
 MASKED = 0.05
 """By how much less the twin's derivatives must leave than the map's own, for these to count as masked."""
-
-
-@dataclass
-class Entry:
-    """A row on a network: the explainer, the same without its defence (None where it has none), its clean map.
-
-    grid: of the coarse read-out. random: two calls differ. proof: why its map cannot move. flags: known beforehand.
-    depends (n,): how far the clean map depends on the network. gap: the layer's mean goes straight to the logits.
-    """
-
-    row: ExplainerRow
-    explain: Explainer
-    plain: Explainer | None
-    clean: Maps
-    grid: int
-    random: bool = False
-    proof: str | None = None
-    flags: tuple[str, ...] = ()
-    depends: PerSample | None = None
-    gap: bool = False
-
-    def seen_as(self, readout: str) -> tuple[Explainer, int]:
-        """The explainer that an attack on this read-out differentiates, and how many values are its top."""
-        if readout == "grid":
-            return Pooled(self.explain, self.grid), top_count(self.grid**2, READOUTS["grid"])
-        return self.explain, top_count(self.clean[0].numel(), READOUTS["own"])
-
-    def overlaps(self, x: Images, target: Tensor, batch_size: int) -> tuple[dict[str, PerSample], Tensor]:
-        """P of images in each read-out, and which of their maps are dead or constant. A random row draws 8 maps.
-
-        A map that cannot move and is constant has no top to lose: 1 (P9).
-        """
-        draws, dead = [], torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        for _ in range(RANDOM_DRAWS if self.random else 1):
-            maps = maps_of(self.explain, x, target, batch_size)
-            draws.append(torch.stack((overlap(self.clean, maps), overlap_grid(self.clean, maps, self.grid))))
-            dead |= constant_maps(maps)
-        p = torch.stack(draws).mean(0)
-        if self.proof is not None:
-            p = torch.where(constant_maps(self.clean), 1.0, p)
-        return dict(zip(("own", "grid"), p, strict=True)), dead
 
 
 @dataclass
@@ -273,13 +228,6 @@ class Contest:
             elif _mean(twin) < _mean(direct) - MASKED:
                 flags.append("gradient masked in part")
         return flags
-
-
-def maps_of(explain: Explainer, x: Images, target: Tensor, batch_size: int) -> Maps:
-    """Maps (n, 1, H, W) of images, without a graph."""
-    parts = zip(x.split(batch_size), target.split(batch_size), strict=True)
-    with torch.no_grad():
-        return torch.cat([read(explain)(*part).detach() for part in parts])
 
 
 def _picked(values: list[Tensor], which: Tensor) -> Tensor:

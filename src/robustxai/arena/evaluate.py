@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from robustxai.arena.catalogue import DEFENCES, find_rows
 from robustxai.arena.cells import Cell, Evaluation, nothing
-from robustxai.arena.contest import Contest, Entry, maps_of
-from robustxai.arena.informative import dependence
+from robustxai.arena.contest import Contest
+from robustxai.arena.entries import Entry, entered
 from robustxai.arena.readouts import READOUTS, explained_layer, grid_of
 from robustxai.arena.registry import ExplainerRow, Parts
 from robustxai.arena.suite import SUITES, TWIN_BETA, VERSION, Crafted, NoiseDraws, Threat
@@ -33,8 +33,6 @@ from robustxai.nets.softplus import has_kinks, softplus_copy
 from robustxai.shapes import Images, Target
 
 NORMS = ("linf", "l2")
-IGNORES = 0.1
-"""Dep below which a row ignores the network."""
 OnCell = Callable[[Cell], object]
 
 
@@ -101,7 +99,7 @@ def evaluate(
         if reason := _lacking(row, parts, defence):
             _emit([_empty(row, how, e, r, reason) for e in budgets for r in readout], cells, on_cell)
         else:
-            entries.append(_entry(row, parts, how))
+            entries.append(entered(row, parts, how.threat(budgets[0]), defence, grid=grid, seed=seed))
     worst: dict[tuple[str, float], Tensor] = {}
     for e in budgets:
         contests, ended = _budget(entries, how, e, cells, on_cell)
@@ -184,23 +182,6 @@ def _handed(contest: Contest, how: _How) -> Iterable[Crafted]:
     else:
         images = [contest.worst_images(readout, own=True) for readout in how.readouts]
     return (one for one in images if not torch.equal(one.x, how.x))
-
-
-def _entry(row: ExplainerRow, parts: Parts, how: _How) -> Entry:
-    """A row on the network: defended where it is, its clean map made, called twice, and with other networks."""
-    explain, plain = row.explainer(how.model, parts), None
-    if how.defence != "none":
-        plain, explain = explain, DEFENCES[how.defence].defend(explain, parts)
-    clean = maps_of(explain, how.x, how.target, how.batch_size)
-    one, other = (maps_of(explain, how.x[:2], how.target[:2], how.batch_size) for _ in range(2))
-    random = bool((one - other).abs().max() > 1e-3 * one.abs().max())
-    proof = None if row.proof is None else row.proof(explain)
-    depends = dependence(explain, how.x, how.target, clean, generator=torch.Generator().manual_seed(how.seed))
-    flags = (
-        *(("random",) if random else ()),
-        *(("ignores the network",) if depends.nanmean() < IGNORES else ()),
-    )
-    return Entry(row, explain, plain, clean, how.grid, random, proof, flags, depends, parts.gap)
 
 
 def _lacking(row: ExplainerRow, parts: Parts, defence: str) -> str:

@@ -1,7 +1,7 @@
 """The board as people read it: one line a row, over all networks, with intervals, ranks and flags.
 
-Rows are ranked at 2/255, the one budget that every row meets, by the worst P of their own read-out; rows that ignore the
-network stand in a block of their own, below, whatever they reach. Knows the stored files only.
+Rows are ranked at 2/255, the one budget that every row meets, by the worst P of their own read-out; rows that ignore
+the network stand in a block of their own, below, whatever they reach. Knows the stored files only.
 """
 
 import math
@@ -54,7 +54,7 @@ class BoardLine:
 
     @property
     def ignores_network(self) -> bool:
-        """Whether the row stands in the block below: its map hardly depends on the network, or the row says it draws."""
+        """Whether the row stands in the block below: its map hardly depends on the network."""
         return self.facts.get("dependence", math.nan) < IGNORES or "ignores the network" in self.flags
 
     @property

@@ -173,5 +173,15 @@ def code_digest() -> str:
 
 def cell_key(pitch: Pitch, n: int, *, eps: float, norm: str, readout: str, suite: str, version: str) -> str:
     """What a cell depends on, as one short digest: code, weights, images, threat model, suite."""
-    parts = [code_digest(), pitch.sha256, pitch.data(n), round(eps, 10), norm, readout, suite, version]
+    parts = [
+        code_digest(),
+        pitch.weights,
+        pitch.sha256,
+        pitch.data(n),
+        round(eps, 10),
+        norm,
+        readout,
+        suite,
+        version,
+    ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

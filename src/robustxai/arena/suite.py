@@ -6,7 +6,7 @@
 import warnings
 import zlib
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool
@@ -109,9 +109,7 @@ def craft(
         one = searched(threat, explain, k, objective, objective, ways[best.name])
         if not one.followed.all():  # P8: off a clean input, a jittered start may lie on the same linear piece
             again = searched(threat, explain, k, objective, objective, ways[best.name], best.x)
-            x = torch.where(per_sample(one.followed, one.x), one.x, again.x)
-            kept = torch.where(one.followed, one.kept, again.kept)
-            one = Crafted(objective, x, one.followed | again.followed, kept)
+            one = joint(objective, one, again)
         found.append(one)
     return found
 
@@ -165,14 +163,21 @@ def searched(
     step = 2.5 * threat.eps / steps
     if not threat.suite.halves or steps < 2:
         found = go(steps, step, first)
+        crafted = Crafted(name, found.x, found.followed, found.kept)
     else:
         before = go(steps // 2, step, first)
-        found = go(steps - steps // 2, 2 * step, before.x)
-        found = replace(found, followed=found.followed | before.followed)
-    crafted = Crafted(name, found.x, found.followed, found.kept)
+        after = go(steps - steps // 2, 2 * step, before.x)
+        crafted = joint(name, after, before)
     if memory is not None:
         memory[key] = crafted
     return crafted
+
+
+def joint(name: str, one: Attacked | Crafted, other: Attacked | Crafted) -> Crafted:
+    """The images of one search, and of the other where the first followed nothing: there it returned clean inputs."""
+    mine = one.followed
+    x = torch.where(per_sample(mine, one.x), one.x, other.x)
+    return Crafted(name, x, mine | other.followed, torch.where(mine, one.kept, other.kept))
 
 
 class RealisedNoise(Control):
