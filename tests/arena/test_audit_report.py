@@ -123,6 +123,11 @@ def test_what_is_no_number_is_never_one_in_words():
     assert "robust" not in " ".join(report(CAM, NONE, EDGE).summary()).lower()
 
 
+def test_what_keeps_little_is_not_recommended():
+    said = report(line("GradCAM", 0.2), line("Saliency", 0.1)).summary()[1]
+    assert said.startswith("Show none of these maps") and "GradCAM keeps most" in said
+
+
 def test_a_map_that_ignores_the_network_is_not_recommended():
     blind = line("Blind", 0.95, dependence=0.02)
     assert "Show GradCAM" in report(blind, CAM).summary()[1]

@@ -6,6 +6,7 @@ Exit codes: 0 every explainer that counts holds, 1 one does not, 3 the images do
 
 import shlex
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,6 +98,7 @@ def audit(
     \f
     26 parameters, as each is an option of the command.
     """
+    started = time.monotonic()  # loading torch counts
     from robustxai.arena.auditing.settings import AuditSettings, read_eps
     from robustxai.arena.auditing.subject import AuditData
 
@@ -111,6 +113,7 @@ def audit(
         _dry_run(model, images, data, settings, where)
         return
     tested = (_selftest(settings.suite, settings.norm),) if selftest else ()
+    where["started"] = started
     raise typer.Exit(_audit((model, images, data, settings), where, out, undecided_ok, tested))
 
 

@@ -43,12 +43,13 @@ def audit(
     out: str | Path | None = None,
     command: str = "",
     say: Callable[[str], object] | None = None,
+    started: float | None = None,
     how: AuditSettings | None = None,
     **options: Any,
 ) -> Report:
     """Attack the explanations of a network on its user's images, and say what holds.
 
-    10 parameters, as a network, its images, their layer and the settings are what a user has. Other options are the
+    11 parameters, as a network, its images, their layer and the settings are what a user has. Other options are the
     fields of `AuditSettings`.
 
     Args:
@@ -62,6 +63,7 @@ def audit(
         out: folder in which finished attacks are kept while it runs; a call with the same arguments goes on from them.
         command: for the report.
         say: is called with a line of progress for each row.
+        started: when the minutes began, by time.monotonic(); None is now.
 
     Returns a Report. Raises ValueError for bad input, `Interrupted` for Ctrl-C.
 
@@ -71,7 +73,8 @@ def audit(
     >>> report.verdict()
     'undecided'
     """
-    settings, started = merged(AuditSettings, how, options), time.monotonic()
+    started = time.monotonic() if started is None else started
+    settings = merged(AuditSettings, how, options)
     subject = prepare_subject(
         model, images, data or AuditData(), settings, layer=layer, reshape=reshape, device=device
     )

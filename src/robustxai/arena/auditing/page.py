@@ -150,7 +150,7 @@ def _table(report: Findings) -> str:
 
 def _gallery(report: Findings, side: int) -> str:
     if not report.gallery:
-        return "<p>There are no pictures, since no explainer has a number.</p>"
+        return "<p>There are no pictures: no explainer has a number, or the time was over.</p>"
     return "\n".join(_strip(report, shown, side) for shown in report.gallery)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from robustxai.arena.cells import Cell
-from robustxai.arena.evaluate import IGNORES
+from robustxai.arena.entries import IGNORES
 from robustxai.arena.measures import LEAST_IMAGES
 from robustxai.checks import check_share
 from robustxai.metrics import Interval, bootstrap_interval
