@@ -120,7 +120,8 @@ class AuditRun:
         return Report(
             settings=self.settings, network=subject.source.name, layer=subject.layer.words, lines=lines,
             images=pictures.names, x=self.x.cpu(), target=self.target.cpu(), classes=subject.source.classes,
-            skipped=pictures.skipped, warnings=(*inspected.warnings, *hasty), accuracy=inspected.accuracy, ties=tied(lines),
+            skipped=pictures.skipped, warnings=(*inspected.warnings, *hasty), accuracy=inspected.accuracy,
+            ties=tied(lines),
             grid=self.grid, adversarials=worst, gallery=gallery, how=subject.how, command=command,
             complete=found is not None and not self.out_of_time,
         )  # fmt: skip
