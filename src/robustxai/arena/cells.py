@@ -33,7 +33,8 @@ class Cell:
     worst image. worst_attack: which attack found it. followed: some attack on this row followed a gradient. kept: the
     class at the worst image is the clean one. dead: images with a dead or constant attacked map. dropped: images whose
     class was not kept. forwards, backwards: images that went through the network, twins included, and gradients
-    that came back. followed_by: attack -> whether it followed a gradient.
+    that came back. followed_by: attack -> whether it followed a gradient. depends (n,): how
+    far the clean map depends on the network's weights, None where there is no map.
     """
 
     row: str
@@ -59,6 +60,7 @@ class Cell:
     forwards: int = 0
     backwards: int = 0
     followed_by: dict[str, Tensor] = field(default_factory=dict)
+    depends: PerSample | None = None
 
     @property
     def n(self) -> int:

@@ -1,7 +1,7 @@
 """One row of the arena at work: its readings of images, wherever these were crafted, and the cells they make.
 
-`Entry` is what stays the same over budgets, `Contest` one row at one budget. The order of rows, and what is handed from
-one to another, is `evaluate`'s business.
+What stays the same over budgets is an `Entry`. The order of rows, and what is handed from one to another, is
+`evaluate`'s business.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,56 +11,14 @@ from torch import Tensor
 
 from robustxai.arena.cells import Cell, Evidence, nothing, state_of
 from robustxai.arena.counting import Passes, counted
-from robustxai.arena.measures import constant_maps, overlap, overlap_grid, top_count
-from robustxai.arena.readouts import READOUTS, Pooled, networks_of
-from robustxai.arena.registry import ExplainerRow
+from robustxai.arena.entries import Entry
+from robustxai.arena.readouts import READOUTS, networks_of
 from robustxai.arena.suite import Crafted, NoiseDraws, Threat, craft, derivatives, searched
-from robustxai.explainers.base import Explainer
-from robustxai.explainers.reduce import read
 from robustxai.metrics.perturbation import per_sample
-from robustxai.shapes import Images, Maps, PerSample
+from robustxai.shapes import Images, PerSample
 
-RANDOM_DRAWS = 8
 MASKED = 0.05
 """By how much less the twin's derivatives must leave than the map's own, for these to count as masked."""
-
-
-@dataclass
-class Entry:
-    """A row on a network: the explainer, the same without its defence (None where it has none), its clean map.
-
-    grid: of the coarse read-out. random: two calls differ. proof: why its map cannot move. flags: known beforehand.
-    """
-
-    row: ExplainerRow
-    explain: Explainer
-    plain: Explainer | None
-    clean: Maps
-    grid: int
-    random: bool = False
-    proof: str | None = None
-    flags: tuple[str, ...] = ()
-
-    def seen_as(self, readout: str) -> tuple[Explainer, int]:
-        """The explainer that an attack on this read-out differentiates, and how many values are its top."""
-        if readout == "grid":
-            return Pooled(self.explain, self.grid), top_count(self.grid**2, READOUTS["grid"])
-        return self.explain, top_count(self.clean[0].numel(), READOUTS["own"])
-
-    def overlaps(self, x: Images, target: Tensor, batch_size: int) -> tuple[dict[str, PerSample], Tensor]:
-        """P of images in each read-out, and which of their maps are dead or constant. A random row draws 8 maps.
-
-        A map that cannot move and is constant has no top to lose: 1 (P9).
-        """
-        draws, dead = [], torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        for _ in range(RANDOM_DRAWS if self.random else 1):
-            maps = maps_of(self.explain, x, target, batch_size)
-            draws.append(torch.stack((overlap(self.clean, maps), overlap_grid(self.clean, maps, self.grid))))
-            dead |= constant_maps(maps)
-        p = torch.stack(draws).mean(0)
-        if self.proof is not None:
-            p = torch.where(constant_maps(self.clean), 1.0, p)
-        return dict(zip(("own", "grid"), p, strict=True)), dead
 
 
 @dataclass
@@ -87,10 +45,12 @@ class Contest:
     readings: list[Reading] = field(default_factory=list)
     cost: dict[str, Passes] = field(default_factory=dict)
     reading_cost: Passes = field(default_factory=Passes)
+    known: list[tuple[Images, tuple[dict[str, PerSample], Tensor]]] = field(default_factory=list)
     noises: list[tuple[list[Crafted], dict[str, PerSample]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.entry.row.family == "trivial":  # it does not read the network, of which a twin is
+        family, suite = self.entry.row.family, self.threat.suite
+        if family == "trivial" or (family == "cam" and self.entry.gap and not suite.cam_twin):
             self.threat = replace(self.threat, twin=None)
 
     @property
@@ -104,12 +64,16 @@ class Contest:
         twin = [] if self.threat.twin is None else [self.threat.twin]
         return [self.threat.model, *twin, *networks_of(self.entry.explain), *plain]
 
+    def _labelled(self, readout: str) -> Threat:
+        """The threat against this row in a read-out, for the memory of searches."""
+        return replace(self.threat, label=f"{self.name}|{readout}")
+
     def attack(self, readout: str) -> None:
         """Craft images against the row in a read-out, and read them."""
         explain, k = self.entry.seen_as(readout)
         with counted(*self.networks()) as passes:
             found = craft(
-                self.threat, explain, k, lambda x: self.overlaps(x)[0][readout],
+                self._labelled(readout), explain, k, lambda x: self.overlaps(x)[0][readout],
                 cost=self.entry.row.cost, random=self.entry.random,
             )  # fmt: skip
         self.cost[readout] = passes
@@ -120,9 +84,14 @@ class Contest:
         """Craft images against the row without its defence, and read them: what an attacker does who ignores it."""
         assert self.entry.plain is not None
         k = self.entry.seen_as("own")[1]
-        for one in craft(
-            self.threat, self.entry.plain, k, lambda x: self.overlaps(x)[0]["own"], cost=torch.inf
-        ):
+        undefended = craft(
+            self._labelled("undefended"),
+            self.entry.plain,
+            k,
+            lambda x: self.overlaps(x)[0]["own"],
+            cost=torch.inf,
+        )
+        for one in undefended:
             self.read(one, "undefended", None)
 
     def begin_again(self, readout: str) -> None:
@@ -136,7 +105,7 @@ class Contest:
         mine = {r.crafted.name: r for r in self.readings if r.source == self.name and r.readout == readout}
         best = min(ways, key=lambda name: _mean(mine[name].p[readout]) if name in mine else torch.inf)
         with counted(*self.networks()) as passes:
-            found = searched(self.threat, explain, k, "topk-restart", "topk", ways[best], first)
+            found = searched(self._labelled(readout), explain, k, "topk-restart", "topk", ways[best], first)
         self.cost[readout] = self.cost.get(readout, Passes()) + passes
         self.read(found, self.name, readout)
 
@@ -149,8 +118,13 @@ class Contest:
         self.readings.append(Reading(found, source, readout, kept, dead & found.kept))
 
     def overlaps(self, x: Images) -> tuple[dict[str, PerSample], Tensor]:
-        """P of images in each read-out, and which maps are dead."""
-        return self.entry.overlaps(x, self.threat.target, self.threat.batch_size)
+        """P of images in each read-out, and which maps are dead; the same images are read once."""
+        for images, found in self.known:
+            if images is x:
+                return found
+        found = self.entry.overlaps(x, self.threat.target, self.threat.batch_size)
+        self.known = [*self.known[-3:], (x, found)]
+        return found
 
     def worst_images(self, readout: str, *, own: bool | None = None) -> Crafted:
         """The per-image worst images of this row in a read-out, of its own attacks, of others, or of both (None)."""
@@ -219,6 +193,7 @@ class Contest:
             dead=int(dead.sum()), dropped=int((~worst.kept).sum()),
             flags=(*self.entry.flags, *self._flags(by_attack, followed_by)),
             forwards=passes.forwards, backwards=passes.backwards, followed_by=followed_by,
+            depends=self.entry.depends,
         )  # fmt: skip
 
     def noise(self, worst: Crafted, readout: str) -> PerSample:
@@ -253,13 +228,6 @@ class Contest:
             elif _mean(twin) < _mean(direct) - MASKED:
                 flags.append("gradient masked in part")
         return flags
-
-
-def maps_of(explain: Explainer, x: Images, target: Tensor, batch_size: int) -> Maps:
-    """Maps (n, 1, H, W) of images, without a graph."""
-    parts = zip(x.split(batch_size), target.split(batch_size), strict=True)
-    with torch.no_grad():
-        return torch.cat([read(explain)(*part).detach() for part in parts])
 
 
 def _picked(values: list[Tensor], which: Tensor) -> Tensor:
