@@ -33,7 +33,7 @@ from robustxai.models import logits_of
 from robustxai.nets.softplus import has_kinks, softplus_copy
 from robustxai.shapes import Images, Target
 
-_NORMS = ("linf", "l2")
+ARENA_NORMS = ("linf", "l2")
 OnCell = Callable[[Cell], object]
 
 
@@ -221,7 +221,7 @@ def _checked(
     check_module("model", model)
     check_calm("model", model)
     check_images("x", x)
-    check_name("norm", norm, _NORMS)
+    check_name("norm", norm, ARENA_NORMS)
     check_name("suite", suite, SUITES)
     check_sequence("eps", eps, "budgets")
     check_sequence("readout", readout, "read-outs")
