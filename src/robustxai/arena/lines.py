@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from robustxai.arena.board import Entry, number_of, tensor_of
-from robustxai.arena.cells import STATES
+from robustxai.arena.cells import CELL_STATES
 from robustxai.arena.clusters import clustered_interval
+from robustxai.arena.entries import IGNORES
 from robustxai.arena.measures import SHARE, above_chance, area
 from robustxai.arena.standing import Standing, standings
 from robustxai.metrics import Interval
@@ -23,8 +24,6 @@ from robustxai.metrics import Interval
 LEVELS = (1, 2, 4, 8)
 RANKED = 2
 """Budgets of the curve, in units of 1/255, and that at which rows are ranked."""
-IGNORES = 0.1
-"""Dep below which a row ignores the network."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class BoardLine:
     """One row. p: level -> worst P with its interval, where the state gives it a number. states: level -> state, the
     worse of the networks'. area: over the networks that have the whole curve, None where there is none; grid, excess,
     transfer: at the ranked level. facts: faith, dependence, class_dependence, mass. standing: rank, None where there is
-    none. forwards: of the ranked cells. stale: an external evaluation is to be verified again.
+    none. forwards: of the ranked cells. reason: why one of these has no number, or a weak one.
     """
 
     row: str
@@ -127,7 +126,7 @@ def _line(entry: Entry, readout: str, norm: str) -> BoardLine:
 def _worse(cells: Sequence[Mapping[str, Any]]) -> str:
     """One state for several networks: whatever keeps a number from being one is said first."""
     order = ("not attacked", "weak", "n/a", "proof", "attacked")
-    assert set(order) == set(STATES)
+    assert set(order) == set(CELL_STATES)
     return min((c["state"] for c in cells), key=order.index)
 
 
