@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -168,7 +169,7 @@ def test_memory_spares_the_searches_of_an_audit_that_ran_out_of_time(
     from robustxai.arena.auditing import run
 
     x = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    how = dict(explainers=("edge", "GradCAM", "Saliency"), device="cpu", out=tmp_path)
+    how: dict[str, Any] = dict(explainers=("edge", "GradCAM", "Saliency"), device="cpu", out=tmp_path)
 
     def ends(*args, on_cell, **more):
         """The time is over after the first row, in the middle of the second."""
@@ -189,9 +190,24 @@ def test_memory_spares_the_searches_of_an_audit_that_ran_out_of_time(
         "out of time",
     ] and not first.complete
     assert "The time was over before GradCAM, Saliency ended" in first.summary()[-1]
+    assert first.grid == 8 and any("may be too high" in w for w in first.warnings) == (not first.adversarials)
     monkeypatch.setattr(run, "evaluate", evaluate)
     again = audit(model, x, **how)
     assert again.complete and again.json() == audit(model, x, **how | {"out": None}).json()
+
+
+@pytest.mark.parametrize("found", [8, 3])
+def test_what_the_self_test_found_stands_in_the_report(
+    command, audited: Path, tmp_path: Path, monkeypatch, found: int
+):
+    from robustxai.arena import planted
+
+    monkeypatch.setattr(planted, "selftest", lambda search, **how: planted.SelfTest(8, found, 0, 0))
+    out = ("--out", str(tmp_path), "--selftest")
+    _, said, _ = command("audit", "models.py:linear", "images.npz", *QUICK, *out, cwd=audited)
+    words = "passed" if found == 8 else "failed, so it may miss what a better attack finds"
+    assert f"Self-test of the quick suite {words}" in said and f"{found} of 8 found" in said
+    assert words in (tmp_path / "report.html").read_text()
 
 
 def test_frozen_parameters_and_a_head_of_convolutions(audited: Path):
@@ -223,7 +239,7 @@ def test_one_logit_and_masks(audited: Path):
 def test_tokens_have_maps_where_a_layer_is_said_and_the_callers_network_stays_as_it_is():
     from robustxai.nets import CompactViT
 
-    how = dict(size=16, patch=4, depth=1, width=16, heads=2)
+    how: dict[str, Any] = dict(size=16, patch=4, depth=1, width=16, heads=2)
     net = CompactViT(4, generator=torch.Generator().manual_seed(0), **how).eval()
     before, names = {k: v.clone() for k, v in net.state_dict().items()}, [n for n, _ in net.named_modules()]
     x = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))

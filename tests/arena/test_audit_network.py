@@ -9,9 +9,9 @@ from torch import nn
 
 from robustxai.arena.auditing.layers import TokensAsMaps, trace_layer, with_map
 from robustxai.arena.auditing.network import AuditedNetwork, OutOfTime, kind_of_outputs
-from robustxai.arena.auditing.pictures import Pictures
+from robustxai.arena.auditing.pictures import PictureSet
 from robustxai.arena.auditing.preflight import in_batches, inspect_network
-from robustxai.arena.auditing.sources import Source
+from robustxai.arena.auditing.source import Source
 from robustxai.diffgradcam import GradCAM
 from robustxai.models import logits_of
 from robustxai.nets.softplus import softplus_copy
@@ -37,7 +37,7 @@ X = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
 def inspected(net: nn.Module, x: torch.Tensor = X, labels=None, **more):
-    pictures = Pictures(x, tuple(f"{i}.png" for i in range(len(x))), labels)
+    pictures = PictureSet(x, tuple(f"{i}.png" for i in range(len(x))), labels)
     return inspect_network(Source(net, "mine", **more), pictures, device=torch.device("cpu"))
 
 
@@ -198,7 +198,7 @@ def test_the_layer_is_traced_asked_for_or_named_by_the_network():
     assert trace_layer(net, X, "0").name == "0"
     with pytest.raises(ValueError, match="layer must be a module of the model, got 'conv'; near names"):
         trace_layer(net, X, "conv")
-    net.gap_layer = "3"
+    net.gap_layer = "3"  # pyright: ignore[reportArgumentType]
     assert trace_layer(net, X).name == "3" and "itself names" in trace_layer(net, X).words
     shared = trace_layer(Shared(), X)
     assert shared.name == "act:2" and GradCAM(Shared(), shared.name)(X).shape == (4, 1, 16, 16)

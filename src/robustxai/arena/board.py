@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustxai.arena.cells import STATES, Cell
+from robustxai.arena.cells import CELL_STATES, Cell
 from robustxai.arena.clusters import Values
 from robustxai.arena.measures import LEAST_IMAGES
 from robustxai.checks import check_name
@@ -174,6 +174,6 @@ def check_entry(entry: Any, name: str) -> None:
     for cell in entry["cells"]:
         if missing := sorted(CELL_FIELDS - cell.keys()):
             raise ValueError(f"{name} must have the field {missing[0]} in every cell, got none")
-        check_name("state", cell["state"], STATES)
+        check_name("state", cell["state"], CELL_STATES)
         if {len(cell[key]) for key in ("noise", "transfer", "grid")} != {len(cell["worst"])}:
             raise ValueError(f"{name} must have one value an image in every cell, got other numbers of them")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from robustxai.arena.board import Entry, number_of, tensor_of
-from robustxai.arena.cells import STATES
+from robustxai.arena.cells import CELL_STATES
 from robustxai.arena.clusters import clustered_interval
 from robustxai.arena.entries import IGNORES
 from robustxai.arena.measures import SHARE, above_chance, area
@@ -126,7 +126,7 @@ def _line(entry: Entry, readout: str, norm: str) -> BoardLine:
 def _worse(cells: Sequence[Mapping[str, Any]]) -> str:
     """One state for several networks: whatever keeps a number from being one is said first."""
     order = ("not attacked", "weak", "n/a", "proof", "attacked")
-    assert set(order) == set(STATES)
+    assert set(order) == set(CELL_STATES)
     return min((c["state"] for c in cells), key=order.index)
 
 

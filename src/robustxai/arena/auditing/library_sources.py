@@ -13,11 +13,11 @@ from typing import Any
 
 from torch import nn
 
-from robustxai.arena.auditing.sources import (
+from robustxai.arena.auditing.source import (
     Source,
-    _written,
     classes_of,
     fill,
+    name_and_options,
     read_weights,
     seeded,
     unweighted,
@@ -27,7 +27,7 @@ from robustxai.arena.auditing.sources import (
 def from_timm(written: str, seed: int) -> Source:
     """A timm classifier, NAME?weights=FILE&classes=N, with timm's own normalisation and size. Raises ValueError."""
     timm = _library("timm")
-    name, options = _written(written, "timm", ("weights", "classes"))
+    name, options = name_and_options(written, "timm", ("weights", "classes"))
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=3, cutoff=0.3)
         raise ValueError(f"timm has no network {name!r}; near names are {', '.join(near) or 'none'}")
@@ -67,7 +67,8 @@ def from_hugging_face(folder: str) -> Source:
 def recognised(net: nn.Module, name: str) -> Source | None:
     """What a timm or Hugging Face object says of itself; None for other networks. Neither library is imported."""
     if "transformers" in sys.modules and isinstance(net, sys.modules["transformers"].PreTrainedModel):
-        where = Path(str(net.config._name_or_path or ""))
+        config: Any = net.config
+        where = Path(str(config._name_or_path or ""))
         return _hugging_face(net, name, where if where.is_dir() else None)
     config = getattr(net, "pretrained_cfg", None)
     if "timm" not in sys.modules or config is None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from robustxai.arena.cells import Cell
+from robustxai.arena.entries import IGNORES
 from robustxai.arena.measures import LEAST_IMAGES
 from robustxai.checks import check_share
 from robustxai.metrics import Interval, bootstrap_interval
@@ -19,8 +20,6 @@ from robustxai.metrics import Interval, bootstrap_interval
 Verdict = Literal["passed", "failed", "undecided"]
 CODES: dict[Verdict, int] = {"passed": 0, "failed": 1, "undecided": 3}
 """Exit codes of the command; 2 is bad input, 130 interrupted."""
-IGNORES = 0.1
-"""A map that depends less than this on the network's weights ignores the network."""
 OUT_OF_TIME = "out of time"
 """The state of a line whose attacks did not end before the time was up."""
 
@@ -153,6 +152,7 @@ def judged(lines: list[Line], least: float, rows: tuple[str, ...] = ()) -> tuple
         known = ", ".join(dict.fromkeys(line.row for line in lines))
         raise ValueError(f"rows must be explainers of this audit ({known}), got {unknown[0]!r}")
     chosen = [x for x in lines if (x.row in rows if rows else x.family != "trivial" and x.state != "n/a")]
-    found = {x.row: verdict_of(x, least) for x in chosen}
+    found: dict[str, Verdict] = {x.row: verdict_of(x, least) for x in chosen}
     order: tuple[Verdict, ...] = ("failed", "undecided", "passed")
-    return next((v for v in order if v in found.values()), "undecided"), found
+    verdicts: list[Verdict] = [v for v in order if v in found.values()]
+    return (verdicts[0] if verdicts else "undecided"), found
