@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -168,7 +169,7 @@ def test_memory_spares_the_searches_of_an_audit_that_ran_out_of_time(
     from robustxai.arena.auditing import run
 
     x = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    how = dict(explainers=("edge", "GradCAM", "Saliency"), device="cpu", out=tmp_path)
+    how: dict[str, Any] = dict(explainers=("edge", "GradCAM", "Saliency"), device="cpu", out=tmp_path)
 
     def ends(*args, on_cell, **more):
         """The time is over after the first row, in the middle of the second."""
@@ -223,7 +224,7 @@ def test_one_logit_and_masks(audited: Path):
 def test_tokens_have_maps_where_a_layer_is_said_and_the_callers_network_stays_as_it_is():
     from robustxai.nets import CompactViT
 
-    how = dict(size=16, patch=4, depth=1, width=16, heads=2)
+    how: dict[str, Any] = dict(size=16, patch=4, depth=1, width=16, heads=2)
     net = CompactViT(4, generator=torch.Generator().manual_seed(0), **how).eval()
     before, names = {k: v.clone() for k, v in net.state_dict().items()}, [n for n, _ in net.named_modules()]
     x = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_arrays_of_bytes_channels_last_with_labels_and_masks(tmp_path: Path):
     assert load_pictures(str(tmp_path / "x.pt")).x.shape == (3, 1, 5, 5)
 
 
-def save(path: Path, **arrays: object) -> Path:
+def save(path: Path, **arrays: Any) -> Path:
     np.savez(path, **arrays)
     return path
 

@@ -198,7 +198,7 @@ def test_the_layer_is_traced_asked_for_or_named_by_the_network():
     assert trace_layer(net, X, "0").name == "0"
     with pytest.raises(ValueError, match="layer must be a module of the model, got 'conv'; near names"):
         trace_layer(net, X, "conv")
-    net.gap_layer = "3"
+    net.gap_layer = "3"  # pyright: ignore[reportArgumentType]
     assert trace_layer(net, X).name == "3" and "itself names" in trace_layer(net, X).words
     shared = trace_layer(Shared(), X)
     assert shared.name == "act:2" and GradCAM(Shared(), shared.name)(X).shape == (4, 1, 16, 16)

@@ -99,9 +99,9 @@ def test_the_first_screen_in_words():
     worst = int(CAM.by_image.argmin())
     kept, least = (f"{100 * float(v):.0f} %" for v in (CAM.kept.value, CAM.by_image.min()))
     assert first == (
-        f"On your 16 images a change of at most 2/255 a pixel that kept the prediction left {kept} of GradCAM's top fifth "
-        f"on a grid of 7 x 7 areas in place; random change of that size leaves 97 %. Worst image: {least} "
-        f"({worst:02}.png)."
+        f"On your 16 images a change of at most 2/255 a pixel that kept the prediction left {kept} of GradCAM's "
+        f"top fifth on a grid of 7 x 7 areas in place; random change of that size leaves 97 %. "
+        f"Worst image: {least} ({worst:02}.png)."
     )
     assert second.startswith(
         "Show LayerCAM: of the maps that depend on your network it keeps most under attack (61 %"

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def needs(a):
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "mine.py").write_text(FACTORY)
     (tmp_path / "helper.py").write_text("CLASSES = ['cat', 'dog']\n")
     yield tmp_path
@@ -168,5 +169,5 @@ def test_a_hugging_face_folder_without_preprocessing_or_with_a_pickle(hugging_fa
 def test_a_network_in_python_may_say_what_it_expects():
     net = nn.Linear(2, 2)
     assert from_module(net).mean is None and from_module(net).name == "Linear"
-    net.mean, net.std, net.size = [0.5], [0.2], 64
+    net.mean, net.std, net.size = [0.5], [0.2], 64  # pyright: ignore[reportArgumentType]
     assert (from_module(net).mean, from_module(net).size) == ([0.5], 64)

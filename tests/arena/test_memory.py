@@ -1,6 +1,7 @@
 """Searches that ended are not made again: the same cells to the bits, and almost no forward pass for attacks."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ def test_an_evaluation_from_memory_is_the_same_and_searches_nothing(monkeypatch)
     net = CompactResNet(classes=4, widths=(4, 6, 8, 8), generator=torch.Generator().manual_seed(0)).eval()
     x = torch.rand(8, 3, 24, 24, generator=torch.Generator().manual_seed(1))
     memory: dict[str, Crafted] = {}
-    how = dict(rows=ROWS, eps=(4 / 255,), readout=("own",))
+    how: dict[str, Any] = dict(rows=ROWS, eps=(4 / 255,), readout=("own",))
     plain, first = evaluate(net, x, **how), evaluate(net, x, **how, memory=memory)
     assert memory and {key.split("|")[0] for key in memory} == set(ROWS)
     monkeypatch.setattr(suite, "ATTACKS", {name: replace(c, make=Never) for name, c in suite.ATTACKS.items()})

@@ -80,11 +80,11 @@ def audit(
 
     27 parameters, as each is an option of the command.
     """
-    from robustxai.arena.auditing.settings import AuditSettings
+    from robustxai.arena.auditing.settings import AuditSettings, read_eps
     from robustxai.arena.auditing.subject import AuditData
 
     settings = AuditSettings(
-        explainers=explainers, eps=eps, norm=norm, suite=suite, n=n, minutes=minutes, seed=seed, batch_size=batch_size,
+        explainers=explainers, eps=read_eps(eps), norm=norm, suite=suite, n=n, minutes=minutes, seed=seed, batch_size=batch_size,
         fail_under=fail_under, on=on, rows=rows,
     )  # fmt: skip
     data = AuditData(masks, boxes, labels, size, _numbers("mean", mean), _numbers("std", std))

@@ -67,7 +67,8 @@ def from_hugging_face(folder: str) -> Source:
 def recognised(net: nn.Module, name: str) -> Source | None:
     """What a timm or Hugging Face object says of itself; None for other networks. Neither library is imported."""
     if "transformers" in sys.modules and isinstance(net, sys.modules["transformers"].PreTrainedModel):
-        where = Path(str(net.config._name_or_path or ""))
+        config: Any = net.config
+        where = Path(str(config._name_or_path or ""))
         return _hugging_face(net, name, where if where.is_dir() else None)
     config = getattr(net, "pretrained_cfg", None)
     if "timm" not in sys.modules or config is None:

@@ -153,6 +153,7 @@ def judged(lines: list[Line], least: float, rows: tuple[str, ...] = ()) -> tuple
         known = ", ".join(dict.fromkeys(line.row for line in lines))
         raise ValueError(f"rows must be explainers of this audit ({known}), got {unknown[0]!r}")
     chosen = [x for x in lines if (x.row in rows if rows else x.family != "trivial" and x.state != "n/a")]
-    found = {x.row: verdict_of(x, least) for x in chosen}
+    found: dict[str, Verdict] = {x.row: verdict_of(x, least) for x in chosen}
     order: tuple[Verdict, ...] = ("failed", "undecided", "passed")
-    return next((v for v in order if v in found.values()), "undecided"), found
+    verdicts: list[Verdict] = [v for v in order if v in found.values()]
+    return (verdicts[0] if verdicts else "undecided"), found

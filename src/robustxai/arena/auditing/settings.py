@@ -20,17 +20,18 @@ READOUTS = ("grid", "own")
 class AuditSettings:
     """The settings of one audit, named as on the command line.
 
-    eps: half the side of the box (linf) or the length of the change (l2), for images in [0, 1]. explainers: one of
+    eps: half the side of the box (linf) or the length of the change (l2), for images in [0, 1]; also
+    as text, "2/255". explainers: one of
     `SETS`, or names. minutes: of all attacks together; None is no end. fail_under: what the lower end must reach.
     on: the read-out that is judged. rows: those that are judged, empty for every explainer that reads the network.
     Raises ValueError.
 
-    >>> AuditSettings(eps="2/255").eps == 2 / 255
+    >>> AuditSettings(n=8).eps == 2 / 255
     True
     """
 
     explainers: str | Sequence[str] = "standard"
-    eps: float | str = 2 / 255
+    eps: float = 2 / 255
     norm: str = "linf"
     suite: str = "quick"
     n: int = 32
