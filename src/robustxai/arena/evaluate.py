@@ -1,12 +1,41 @@
-"""The double loop: every row at every budget under the suite, each in its own read-outs, as cells."""
+"""The double loop: every row at every budget under the suite, each in its own read-outs, as cells.
 
-from collections.abc import Callable, Sequence
+Clean maps, the softplus twin and readings of an image are made once and shared between cells; cheap rows come first.
+What happens on one row is in `contest`, what is tried in `suite`.
+"""
 
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
-from robustxai.arena.cells import Cell, Evaluation
-from robustxai.arena.registry import ExplainerRow
+from robustxai.arena.catalogue import DEFENCES, find_rows
+from robustxai.arena.cells import Cell, Evaluation, nothing
+from robustxai.arena.contest import Contest, Entry, maps_of
+from robustxai.arena.informative import dependence
+from robustxai.arena.readouts import READOUTS, explained_layer, grid_of
+from robustxai.arena.registry import ExplainerRow, Parts
+from robustxai.arena.suite import SUITES, TWIN_BETA, VERSION, Crafted, Threat
+from robustxai.checks import (
+    as_target,
+    check_callable,
+    check_count,
+    check_images,
+    check_name,
+    check_positive,
+    check_sequence,
+)
+from robustxai.eval_mode import check_calm
+from robustxai.models import logits_of
+from robustxai.nets.softplus import has_kinks, softplus_copy
 from robustxai.shapes import Images, Target
+
+NORMS = ("linf", "l2")
+IGNORES = 0.1
+"""Dep below which a row ignores the network."""
+OnCell = Callable[[Cell], object]
 
 
 def evaluate(
@@ -26,7 +55,184 @@ def evaluate(
     defence: str = "none",
     seed: int = 0,
     batch_size: int = 32,
-    on_cell: Callable[[Cell], object] | None = None,
+    on_cell: OnCell | None = None,
 ) -> Evaluation:
-    """Cells of all rows on one network. 17 parameters, as each is one line of the threat model or of the protocol."""
-    raise NotImplementedError
+    """Cells of all rows on one network: worst-case overlap of maps under the suite, its noise control, its state.
+
+    The attacker changes x within eps, knows network, explainer and defence, and must keep the predicted class. 17
+    parameters, as each is one line of the threat model or of the protocol.
+
+    Args:
+        model: images (n, C, H, W) in [0, 1] to logits, in eval mode.
+        x: the images, on the device of the model.
+        rows: names of the registry or rows; None for all. A row that needs what is not there has a cell "n/a".
+        eps: budgets, above 0. norm: "linf" or "l2". suite: a name of `SUITES`. readout: some of "own", "grid".
+        layer: what CAM rows explain; None asks the network for its `gap_layer`.
+        autoencoder: (encoder, decoder) for rows on a manifold. masks: (n, 1, H, W) of the objects.
+        target: explained classes; None is the class predicted on x.
+        network: its name in cells. defence: a name of `DEFENCES`, put on every row whose family it fits.
+        seed: of the noise and the random networks. batch_size: images at once; changes memory, not results.
+        on_cell: called with each cell when the row's own attacks are done, and with its last form when the images of
+            all rows have been read; when it returns True the loop ends.
+
+    Raises ValueError for bad images, names, numbers, a layer that is not there, a model in training mode.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.Tanh(), nn.Linear(8, 2)).eval()
+    >>> found = evaluate(net, torch.rand(8, 3, 8, 8), rows=["Saliency", "constant"], eps=(0.1,), readout=("own",))
+    >>> [(cell.row, cell.state) for cell in found.cells]
+    [('constant', 'proof'), ('Saliency', 'attacked')]
+    """
+    budgets = _checked(model, x, eps, norm, suite, readout, defence)
+    layer = explained_layer(model, layer)
+    grid, gap = grid_of(model, layer, x)
+    with torch.no_grad():
+        t = torch.cat([as_target(target, logits_of(model, x))])
+    how = _How(
+        model, softplus_copy(model, TWIN_BETA) if has_kinks(model) else None, x.detach(), t, norm, suite,
+        tuple(readout), network, defence, seed, check_count("batch_size", batch_size), grid,
+    )  # fmt: skip
+    parts = Parts(layer=layer, autoencoder=autoencoder, masks=masks, gap=gap)
+    entries, cells = [], dict[tuple[str, float, str], Cell]()
+    for row in find_rows(None if rows is None else list(rows)):
+        if reason := _lacking(row, parts, defence):
+            _emit([_empty(row, how, e, r, reason) for e in budgets for r in readout], cells, on_cell)
+        else:
+            entries.append(_entry(row, parts, how))
+    worst: dict[tuple[str, float], Tensor] = {}
+    for e in budgets:
+        contests, ended = _budget(entries, how, e, cells, on_cell)
+        worst |= {(c.name, e): c.worst_images(readout[0]).x for c in contests}
+        if ended:
+            break
+    settings = {
+        "norm": norm, "eps": tuple(budgets), "scalar": "logit", "shares": dict(READOUTS), "grid": grid,
+        "suite": suite, "version": VERSION, "steps": SUITES[suite].steps, "seed": seed, "n": len(x),
+        "network": network, "defence": defence, "layer": layer, "keeps": "the predicted class",
+    }  # fmt: skip
+    clean = {one.row.name: one.clean for one in entries}
+    return Evaluation(list(cells.values()), clean, worst, how.x, t, settings)
+
+
+@dataclass(frozen=True)
+class _How:
+    """What all rows of an evaluation share."""
+
+    model: nn.Module
+    twin: nn.Module | None
+    x: Images
+    target: Tensor
+    norm: str
+    suite: str
+    readouts: tuple[str, ...]
+    network: str
+    defence: str
+    seed: int
+    batch_size: int
+    grid: int
+
+    def threat(self, eps: float) -> Threat:
+        return Threat(
+            model=self.model, twin=self.twin, x=self.x, target=self.target, eps=eps, norm=self.norm,
+            suite=SUITES[self.suite], batch_size=self.batch_size,
+        )  # fmt: skip
+
+    def cells(self, contest: Contest) -> list[Cell]:
+        """The row's cells, of what it has read so far. Noise is the same for every row and budget."""
+        draws = lambda: torch.Generator().manual_seed(self.seed)  # noqa: E731
+        return [contest.cell(r, self.network, self.defence, draws()) for r in self.readouts]
+
+
+def _budget(
+    entries: Sequence[Entry], how: _How, eps: float, cells: dict[Any, Cell], on_cell: OnCell | None
+) -> tuple[list[Contest], bool]:
+    """All rows at one budget, each attacked on its own, then each with the images of all others; whether it ended."""
+    contests: list[Contest] = []
+    for entry in entries:
+        contest = Contest(entry, how.threat(eps))
+        for readout in how.readouts:
+            contest.attack(readout)
+        if entry.plain is not None:
+            contest.attack_undefended()
+        contests.append(contest)
+        if _emit(how.cells(contest), cells, on_cell):
+            return contests, True
+    handed = {contest.name: list(_handed(contest, how)) for contest in contests}
+    for contest in contests:
+        for name, images in handed.items():
+            for one in images if name != contest.name else ():
+                contest.read(one, name, None)
+        for readout in how.readouts:
+            contest.begin_again(readout)
+        if _emit(how.cells(contest), cells, on_cell):
+            return contests, True
+    return contests, False
+
+
+def _handed(contest: Contest, how: _How) -> Iterable[Crafted]:
+    """The images of a row that others read: all that it crafted or the worst in each read-out, where any moved."""
+    if SUITES[how.suite].every_transfer:
+        images = [r.crafted for r in contest.readings if r.source == contest.name]
+    else:
+        images = [contest.worst_images(readout, own=True) for readout in how.readouts]
+    return (one for one in images if not torch.equal(one.x, how.x))
+
+
+def _entry(row: ExplainerRow, parts: Parts, how: _How) -> Entry:
+    """A row on the network: defended where it is, its clean map made, called twice, and with other networks."""
+    explain, plain = row.explainer(how.model, parts), None
+    if how.defence != "none" and row.family in DEFENCES[how.defence].families:
+        plain, explain = explain, DEFENCES[how.defence].defend(explain, parts)
+    clean = maps_of(explain, how.x, how.target, how.batch_size)
+    random = not torch.equal(maps_of(explain, how.x[:2], how.target[:2], how.batch_size), clean[:2])
+    proof = None if row.proof is None else row.proof(explain)
+    depends = dependence(explain, how.x, how.target, clean, generator=torch.Generator().manual_seed(how.seed))
+    flags = (
+        *(("random",) if random else ()),
+        *(("ignores the network",) if depends.nanmean() < IGNORES else ()),
+    )
+    return Entry(row, explain, plain, clean, how.grid, random, proof, flags)
+
+
+def _lacking(row: ExplainerRow, parts: Parts, defence: str) -> str:
+    """Why a row cannot be evaluated, or nothing."""
+    needs = dict.fromkeys((*row.needs, *(DEFENCES[defence].needs if defence != "none" else ())))
+    if lacking := parts.lacks(needs):
+        return f"It needs {' and '.join(lacking)}, and there is none."
+    return ""
+
+
+def _empty(row: ExplainerRow, how: _How, eps: float, readout: str, reason: str) -> Cell:
+    n = len(how.x)
+    none, nan = torch.zeros(n, dtype=torch.bool), nothing(n)
+    return Cell(
+        row=row.name, family=row.family, network=how.network, defence=how.defence, eps=eps, norm=how.norm,
+        readout=readout, state="n/a", reason=reason, worst=nan, noise=nan, transfer=nan, by_attack={}, by_grid=nan,
+        worst_attack=[""] * n, followed=none, kept=none, dead=0, dropped=0,
+    )  # fmt: skip
+
+
+def _emit(found: Iterable[Cell], cells: dict[Any, Cell], on_cell: OnCell | None) -> bool:
+    """Keep cells, later ones in the place of earlier; True where the caller wants to end."""
+    ended = False
+    for cell in found:
+        cells[cell.row, cell.eps, cell.readout] = cell
+        ended |= on_cell is not None and on_cell(cell) is True
+    return ended
+
+
+def _checked(
+    model: nn.Module, x: Tensor, eps: object, norm: str, suite: str, readout: object, defence: str
+) -> list[float]:
+    """The budgets, when the call is in order."""
+    check_callable("model", model)
+    check_calm("model", model)
+    check_images("x", x)
+    check_name("norm", norm, NORMS)
+    check_name("suite", suite, SUITES)
+    check_sequence("eps", eps, "budgets")
+    check_sequence("readout", readout, "read-outs")
+    for one in readout:  # pyright: ignore[reportGeneralTypeIssues]
+        check_name("readout", one, READOUTS)
+    if defence != "none":
+        check_name("defence", defence, DEFENCES)
+    return [check_positive("eps", e) for e in eps]  # pyright: ignore[reportGeneralTypeIssues]

@@ -1,4 +1,7 @@
-"""Class activation maps as rows: they need a layer, and move with the image through its activations."""
+"""Class activation maps as rows: they need a layer, and move with the image through its activations.
+
+HiResCAM and XGradCAM are GradCAM for a head of average pooling and one linear layer after a ReLU, and are no rows.
+"""
 
 from robustxai.arena.registry import explainer
 from robustxai.diffgradcam import (
@@ -6,10 +9,8 @@ from robustxai.diffgradcam import (
     DiffGradCAMPlusPlus,
     GradCAM,
     GradCAMPlusPlus,
-    HiResCAM,
     LayerCAM,
     ScoreCAM,
-    XGradCAM,
 )
 from robustxai.diffgradcam.contrastive_cams import ContrastiveCAM
 
@@ -17,8 +18,6 @@ CAMS: dict[str, tuple[type[ContrastiveCAM], str]] = {
     "GradCAM": (GradCAM, "Selvaraju et al. 2017"),
     "GradCAM++": (GradCAMPlusPlus, "Chattopadhay et al. 2018"),
     "LayerCAM": (LayerCAM, "Jiang et al. 2021"),
-    "HiResCAM": (HiResCAM, "Draelos & Carin 2020"),
-    "XGradCAM": (XGradCAM, "Fu et al. 2020"),
 }
 for name, (kind, paper) in CAMS.items():
     explainer(name, family="cam", needs=("layer",), paper=paper)(kind)
