@@ -74,12 +74,7 @@ class Cell:
 
     def line(self) -> Row:
         """The cell as a line of a table: P with its bootstrap interval over images only where it has a number."""
-        numbers = {
-            "P": self.worst,
-            "noise": self.noise,
-            "transfer": self.transfer,
-            "P on the grid": self.by_grid,
-        }
+        numbers = {"P": self.worst, "noise": self.noise, "transfer": self.transfer, "P on the grid": self.by_grid}
         cells: Row = {k: triple(bootstrap_interval(v)) for k, v in numbers.items() if v.isfinite().any()}
         if self.number is None:
             cells.pop("P", None)
@@ -149,14 +144,8 @@ def state_of(found: Evidence) -> tuple[str, str]:
     own, noise, transfer = (_mean(v) for v in (found.own, found.noise, found.transfer))
     if float(found.followed.double().mean()) < FOLLOWED:
         if transfer <= noise - MARGIN:
-            return (
-                "weak",
-                "No attack on this row had a gradient to follow, yet images crafted elsewhere move its map.",
-            )
-        return (
-            "not attacked",
-            "No attack had a gradient to follow, and nothing crafted elsewhere moves the map.",
-        )
+            return "weak", "No attack on this row had a gradient to follow, yet images crafted elsewhere move its map."
+        return "not attacked", "No attack had a gradient to follow, and nothing crafted elsewhere moves the map."
     if transfer < own - FARTHER and not _mean(found.restarted) <= transfer:
         return "weak", "Images crafted elsewhere move this map farther than the attack on it does."
     if not own <= noise - MARGIN:

@@ -18,15 +18,7 @@ from robustxai.arena.informative import dependence
 from robustxai.arena.readouts import READOUTS, explained_layer, grid_of
 from robustxai.arena.registry import ExplainerRow, Parts
 from robustxai.arena.suite import SUITES, TWIN_BETA, VERSION, Crafted, Threat
-from robustxai.checks import (
-    as_target,
-    check_callable,
-    check_count,
-    check_images,
-    check_name,
-    check_positive,
-    check_sequence,
-)
+from robustxai.checks import as_target, check_callable, check_count, check_images, check_name, check_positive, check_sequence
 from robustxai.eval_mode import check_calm
 from robustxai.models import logits_of
 from robustxai.nets.softplus import has_kinks, softplus_copy
@@ -185,11 +177,10 @@ def _entry(row: ExplainerRow, parts: Parts, how: _How) -> Entry:
     clean = maps_of(explain, how.x, how.target, how.batch_size)
     random = not torch.equal(maps_of(explain, how.x[:2], how.target[:2], how.batch_size), clean[:2])
     proof = None if row.proof is None else row.proof(explain)
-    depends = dependence(explain, how.x, how.target, clean, generator=torch.Generator().manual_seed(how.seed))
-    flags = (
-        *(("random",) if random else ()),
-        *(("ignores the network",) if depends.nanmean() < IGNORES else ()),
+    depends = dependence(
+        explain, how.x, how.target, clean, generator=torch.Generator().manual_seed(how.seed)
     )
+    flags = (*(("random",) if random else ()), *(("ignores the network",) if depends.nanmean() < IGNORES else ()))
     return Entry(row, explain, plain, clean, how.grid, random, proof, flags)
 
 
