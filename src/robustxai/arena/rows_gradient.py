@@ -60,9 +60,7 @@ def _integrated(n_steps: int):
 
 
 for count in (6, 20):
-    explainer(f"IG ({count})", family="path", paper="Sundararajan et al. 2017", cost=count)(
-        _integrated(count)
-    )
+    explainer(f"IG ({count})", family="path", paper="Sundararajan et al. 2017", cost=count)(_integrated(count))
 
 
 @explainer("BlurIG (6)", family="path", paper="Xu et al. 2020", cost=6)
