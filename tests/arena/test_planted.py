@@ -31,12 +31,13 @@ def by(name: str):
 def test_one_objective_is_not_a_suite(seed: int) -> None:
     found = {name: selftest(by(name), seed=seed) for name in ATTACKS}
     assert found["region"] == SelfTest(8, 8, 0, 0) and found["region"].passed
-    assert found["centre"] == SelfTest(8, 8, 0, 0)
+    assert found["centre"].found >= 6 and found["centre"].out_of_reach == 0
     assert found["topk"].found == 0 and not found["topk"].passed, "it follows its slope the other way"
 
 
-def test_the_quick_suite_passes() -> None:
-    assert selftest() == SelfTest(8, 8, 0, 0)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_suite_passes(seed: int) -> None:
+    assert selftest(seed=seed) == SelfTest(8, 8, 0, 0)
 
 
 def test_a_suite_that_finds_what_is_out_of_reach_fails() -> None:

@@ -15,11 +15,11 @@ from robustxai.records import Row, triple
 from robustxai.shapes import PerSample
 
 STATES = ("attacked", "not attacked", "weak", "proof", "n/a")
-"""attacked: a number. not attacked: nothing was there to follow; no number, no rank. weak: "at most", no rank. proof: no
-change of the input can move the map. n/a: something that the row needs is not there."""
+"""attacked: a number. not attacked: nothing was there to follow; no number, no rank. weak: "at most", no rank. proof:
+no change of the input can move the map. n/a: something that the row needs is not there."""
 FOLLOWED, MARGIN, FARTHER = 0.9, 0.02, 0.05
-"""The share of images on which a gradient must have been followed, how far below noise an attack must be, and by how much
-others may do better."""
+"""The share of images on which a gradient must have been followed, how far below noise an attack must be, and by how
+much others may do better."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +28,13 @@ class Cell:
 
     readout: "own" is the map as it is, "grid" its means over the coarsest grid of the table. reason: one sentence for
     every state but attacked. worst: per-image worst overlap P over the suite, NaN where the class was not kept or P is
-    undefined. noise: P under noise of the attack's realised size, mean of 5 draws. transfer: worst P over images crafted
-    on other rows or by a black box, NaN if there are none. by_attack: name -> P. by_grid: P on the grid of the worst
-    image. worst_attack: which attack found it. followed: some attack on this row followed a gradient. kept: the class
-    at the worst image is the clean one. dead: images with a dead or constant attacked map. dropped: images whose class
-    was not kept. forwards, backwards: images that went through the network, twins included, and gradients that came
-    back. followed_by: attack -> whether it followed a gradient.
+    undefined. noise: P under noise of the attack's realised size, mean of 5 draws. transfer: worst P over images
+    crafted on other rows or by a black box, NaN if there are none. by_attack: name -> P. by_grid: P on the grid of the
+    worst image. worst_attack: which attack found it. followed: some attack on this row followed a gradient. kept: the
+    class at the worst image is the clean one. dead: images with a dead or constant attacked map. dropped: images whose
+    class was not kept. forwards, backwards: images that went through the network, twins included, and gradients
+    that came back. followed_by: attack -> whether it followed a gradient. depends (n,): how
+    far the clean map depends on the network's weights, None where there is no map.
     """
 
     row: str
@@ -59,6 +60,7 @@ class Cell:
     forwards: int = 0
     backwards: int = 0
     followed_by: dict[str, Tensor] = field(default_factory=dict)
+    depends: PerSample | None = None
 
     @property
     def n(self) -> int:
@@ -74,7 +76,12 @@ class Cell:
 
     def line(self) -> Row:
         """The cell as a line of a table: P with its bootstrap interval over images only where it has a number."""
-        numbers = {"P": self.worst, "noise": self.noise, "transfer": self.transfer, "P on the grid": self.by_grid}
+        numbers = {
+            "P": self.worst,
+            "noise": self.noise,
+            "transfer": self.transfer,
+            "P on the grid": self.by_grid,
+        }
         cells: Row = {k: triple(bootstrap_interval(v)) for k, v in numbers.items() if v.isfinite().any()}
         if self.number is None:
             cells.pop("P", None)
@@ -88,7 +95,8 @@ class Cell:
 @dataclass(frozen=True)
 class Evaluation:
     """What `evaluate` found: `cells`; clean maps (n, 1, H, W) of each row; for each row and eps the per-image worst
-    inputs (n, C, H, W); the clean inputs; explained classes (n,); the settings: threat model, scalar, k, T, seed, suite.
+    inputs (n, C, H, W); the clean inputs; explained classes (n,); the settings: threat model, scalar, k, T, seed and
+    suite.
     """
 
     cells: list[Cell]
@@ -129,23 +137,29 @@ def state_of(found: Evidence) -> tuple[str, str]:
 
     proof: there is one, and no attack followed a gradient. Attacked: the row's own attacks followed a gradient on
     `FOLLOWED` of the images and leave at least `MARGIN` less than noise of their size; and images crafted elsewhere
-    leave no more than `FARTHER` less than they do, or the own attack, begun again there, gets as low. Everything else is
-    weak where something moved the map, and not attacked where nothing did. Noise is compared with the own attacks alone,
-    as the least of many numbers is below the mean of five whatever was done.
+    leave no more than `FARTHER` less than they do, or the own attack, begun again there, gets as low. Everything else
+    is weak where something moved the map farther than noise, and not attacked where nothing did. Noise is compared with
+    the own attacks alone, as the least of many numbers is below the mean of five whatever was done.
 
     >>> p = torch.full((8,), 0.5)
     >>> state_of(Evidence(own=p, transfer=p, noise=p + 0.3, restarted=p * torch.nan, followed=p > 0))
     ('attacked', '')
-    >>> state_of(Evidence(own=p + 0.5, transfer=p * torch.nan, noise=p + 0.5, restarted=p * torch.nan, followed=p < 0))[0]
+    >>> state_of(Evidence(own=p + 0.5, transfer=p + 0.5, noise=p + 0.5, restarted=p * torch.nan, followed=p < 0))[0]
     'not attacked'
     """
     if found.proof is not None and not found.followed.any():
         return "proof", found.proof
     own, noise, transfer = (_mean(v) for v in (found.own, found.noise, found.transfer))
     if float(found.followed.double().mean()) < FOLLOWED:
-        if transfer <= noise - MARGIN:
-            return "weak", "No attack on this row had a gradient to follow, yet images crafted elsewhere move its map."
-        return "not attacked", "No attack had a gradient to follow, and nothing crafted elsewhere moves the map."
+        if transfer < noise - FARTHER:
+            return (
+                "weak",
+                "No attack on this row had a gradient to follow, yet images crafted elsewhere move its map.",
+            )
+        return (
+            "not attacked",
+            "No attack had a gradient to follow, and nothing crafted elsewhere moves the map.",
+        )
     if transfer < own - FARTHER and not _mean(found.restarted) <= transfer:
         return "weak", "Images crafted elsewhere move this map farther than the attack on it does."
     if not own <= noise - MARGIN:

@@ -47,7 +47,9 @@ class FarCornerAttack(GradientAttack):
 
     def objective(self, clean: Tensor) -> Objective:
         if clean.ndim != 4:
-            raise ValueError(f"explain must return maps (n, 1, H, W) for a corner, got shape {tuple(clean.shape)}")
+            raise ValueError(
+                f"explain must return maps (n, 1, H, W) for a corner, got shape {tuple(clean.shape)}"
+            )
         corner = far_corner(clean).flatten(1).to(clean)
         return lambda scores: -(shares(scores) * corner).sum(1)
 

@@ -1,4 +1,4 @@
-"""What a computation cost: images that went forward through networks, and gradients that came back to their first layer.
+"""What a computation cost: images that went forward through networks, and gradients that came back.
 
 Counted by watching, nothing is left on a network; seconds differ between machines, these numbers do not.
 """

@@ -7,7 +7,6 @@ part of its registration. Trained defences are other networks, and enter as such
 import copy
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from robustxai.arena.readouts import Wrapped
@@ -116,7 +115,10 @@ for name, score in {"contrast (lse)": "lse", "contrast (mean)": "mean", "centred
 
 
 @defence(
-    "purification", needs=("autoencoder",), families=READ, adaptive="Differentiates through encoder and decoder."
+    "purification",
+    needs=("autoencoder",),
+    families=READ,
+    adaptive="Differentiates through encoder and decoder.",
 )
 def purification(explain: Explainer, parts: Parts) -> Explainer:
     """The map of the reconstruction."""

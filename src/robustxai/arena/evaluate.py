@@ -4,8 +4,8 @@ Clean maps, the softplus twin and readings of an image are made once and shared 
 What happens on one row is in `contest`, what is tried in `suite`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,20 +13,26 @@ from torch import Tensor, nn
 
 from robustxai.arena.catalogue import DEFENCES, find_rows
 from robustxai.arena.cells import Cell, Evaluation, nothing
-from robustxai.arena.contest import Contest, Entry, maps_of
-from robustxai.arena.informative import dependence
+from robustxai.arena.contest import Contest
+from robustxai.arena.entries import Entry, entered
 from robustxai.arena.readouts import READOUTS, explained_layer, grid_of
 from robustxai.arena.registry import ExplainerRow, Parts
-from robustxai.arena.suite import SUITES, TWIN_BETA, VERSION, Crafted, Threat
-from robustxai.checks import as_target, check_callable, check_count, check_images, check_name, check_positive, check_sequence
+from robustxai.arena.suite import SUITES, TWIN_BETA, VERSION, Crafted, NoiseDraws, Threat
+from robustxai.checks import (
+    as_target,
+    check_callable,
+    check_count,
+    check_images,
+    check_name,
+    check_positive,
+    check_sequence,
+)
 from robustxai.eval_mode import check_calm
 from robustxai.models import logits_of
 from robustxai.nets.softplus import has_kinks, softplus_copy
 from robustxai.shapes import Images, Target
 
 NORMS = ("linf", "l2")
-IGNORES = 0.1
-"""Dep below which a row ignores the network."""
 OnCell = Callable[[Cell], object]
 
 
@@ -48,10 +54,11 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 32,
     on_cell: OnCell | None = None,
+    memory: MutableMapping[str, Crafted] | None = None,
 ) -> Evaluation:
     """Cells of all rows on one network: worst-case overlap of maps under the suite, its noise control, its state.
 
-    The attacker changes x within eps, knows network, explainer and defence, and must keep the predicted class. 17
+    The attacker changes x within eps, knows network, explainer and defence, and must keep the predicted class. 18
     parameters, as each is one line of the threat model or of the protocol.
 
     Args:
@@ -62,10 +69,12 @@ def evaluate(
         layer: what CAM rows explain; None asks the network for its `gap_layer`.
         autoencoder: (encoder, decoder) for rows on a manifold. masks: (n, 1, H, W) of the objects.
         target: explained classes; None is the class predicted on x.
-        network: its name in cells. defence: a name of `DEFENCES`, put on every row whose family it fits.
+        network: its name in cells. defence: a name of `DEFENCES`; "n/a" on rows whose family it does not fit.
         seed: of the noise and the random networks. batch_size: images at once; changes memory, not results.
         on_cell: called with each cell when the row's own attacks are done, and with its last form when the images of
             all rows have been read; when it returns True the loop ends.
+        memory: searches that ended in an earlier call with the same network, x, target and seed, which are not made
+            again; new ones are put there. All else is computed again, so the result is the same.
 
     Raises ValueError for bad images, names, numbers, a layer that is not there, a model in training mode.
 
@@ -75,13 +84,14 @@ def evaluate(
     [('constant', 'proof'), ('Saliency', 'attacked')]
     """
     budgets = _checked(model, x, eps, norm, suite, readout, defence)
+    batch_size = check_count("batch_size", batch_size)
     layer = explained_layer(model, layer)
     grid, gap = grid_of(model, layer, x)
     with torch.no_grad():
-        t = torch.cat([as_target(target, logits_of(model, x))])
+        t = as_target(target, torch.cat([logits_of(model, part) for part in x.split(batch_size)]))
     how = _How(
         model, softplus_copy(model, TWIN_BETA) if has_kinks(model) else None, x.detach(), t, norm, suite,
-        tuple(readout), network, defence, seed, check_count("batch_size", batch_size), grid,
+        tuple(readout), network, defence, seed, batch_size, grid, memory,
     )  # fmt: skip
     parts = Parts(layer=layer, autoencoder=autoencoder, masks=masks, gap=gap)
     entries, cells = [], dict[tuple[str, float, str], Cell]()
@@ -89,7 +99,7 @@ def evaluate(
         if reason := _lacking(row, parts, defence):
             _emit([_empty(row, how, e, r, reason) for e in budgets for r in readout], cells, on_cell)
         else:
-            entries.append(_entry(row, parts, how))
+            entries.append(entered(row, parts, how.threat(budgets[0]), defence, grid=grid, seed=seed))
     worst: dict[tuple[str, float], Tensor] = {}
     for e in budgets:
         contests, ended = _budget(entries, how, e, cells, on_cell)
@@ -121,26 +131,31 @@ class _How:
     seed: int
     batch_size: int
     grid: int
+    memory: MutableMapping[str, Crafted] | None = None
 
     def threat(self, eps: float) -> Threat:
         return Threat(
             model=self.model, twin=self.twin, x=self.x, target=self.target, eps=eps, norm=self.norm,
-            suite=SUITES[self.suite], batch_size=self.batch_size,
+            suite=SUITES[self.suite], batch_size=self.batch_size, memory=self.memory,
         )  # fmt: skip
 
     def cells(self, contest: Contest) -> list[Cell]:
-        """The row's cells, of what it has read so far. Noise is the same for every row and budget."""
-        draws = lambda: torch.Generator().manual_seed(self.seed)  # noqa: E731
-        return [contest.cell(r, self.network, self.defence, draws()) for r in self.readouts]
+        """The row's cells, of what it has read so far."""
+        cells = [contest.cell(r, self.network, self.defence) for r in self.readouts]
+        differ = len({cell.state for cell in cells}) > 1
+        return (
+            [replace(cell, flags=(*cell.flags, "differs by read-out")) for cell in cells] if differ else cells
+        )
 
 
 def _budget(
     entries: Sequence[Entry], how: _How, eps: float, cells: dict[Any, Cell], on_cell: OnCell | None
 ) -> tuple[list[Contest], bool]:
     """All rows at one budget, each attacked on its own, then each with the images of all others; whether it ended."""
-    contests: list[Contest] = []
+    contests, threat = list[Contest](), how.threat(eps)
+    draws = NoiseDraws(threat, how.seed)
     for entry in entries:
-        contest = Contest(entry, how.threat(eps))
+        contest = Contest(entry, threat, draws)
         for readout in how.readouts:
             contest.attack(readout)
         if entry.plain is not None:
@@ -169,23 +184,10 @@ def _handed(contest: Contest, how: _How) -> Iterable[Crafted]:
     return (one for one in images if not torch.equal(one.x, how.x))
 
 
-def _entry(row: ExplainerRow, parts: Parts, how: _How) -> Entry:
-    """A row on the network: defended where it is, its clean map made, called twice, and with other networks."""
-    explain, plain = row.explainer(how.model, parts), None
-    if how.defence != "none" and row.family in DEFENCES[how.defence].families:
-        plain, explain = explain, DEFENCES[how.defence].defend(explain, parts)
-    clean = maps_of(explain, how.x, how.target, how.batch_size)
-    random = not torch.equal(maps_of(explain, how.x[:2], how.target[:2], how.batch_size), clean[:2])
-    proof = None if row.proof is None else row.proof(explain)
-    depends = dependence(
-        explain, how.x, how.target, clean, generator=torch.Generator().manual_seed(how.seed)
-    )
-    flags = (*(("random",) if random else ()), *(("ignores the network",) if depends.nanmean() < IGNORES else ()))
-    return Entry(row, explain, plain, clean, how.grid, random, proof, flags)
-
-
 def _lacking(row: ExplainerRow, parts: Parts, defence: str) -> str:
     """Why a row cannot be evaluated, or nothing."""
+    if defence != "none" and row.family not in DEFENCES[defence].families:
+        return f"{defence} is no defence of rows of the family {row.family}."
     needs = dict.fromkeys((*row.needs, *(DEFENCES[defence].needs if defence != "none" else ())))
     if lacking := parts.lacks(needs):
         return f"It needs {' and '.join(lacking)}, and there is none."

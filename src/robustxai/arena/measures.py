@@ -28,6 +28,8 @@ from robustxai.shapes import Maps, PerSample
 
 SHARE, GRID_SHARE = 0.05, 0.2
 """Which share of the positions is the top of a map, at its own resolution and on the grid of a table."""
+LEAST_IMAGES = 8
+"""A cell of fewer images prints no number."""
 
 
 def top_count(positions: int, share: float = SHARE) -> int:

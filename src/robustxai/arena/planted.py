@@ -3,7 +3,9 @@ slope to follow (after Zimmermann et al. 2022).
 
 The planted network adds one function of a corner to all logits alike, z_j = w_j x + (5 / 10) softplus(10 (u.x - tau)):
 no probability ever changes, and past the threshold tau the logit's gradient floods the corner. A suite that leaves it
-dry within reach, or floods it out of reach, measures nothing. Knows no attack: the search is an argument.
+dry within reach, or floods it out of reach, measures nothing. One objective is not a suite: u also has a bait on three
+of the clean map's strongest pixels, so that on the way the share of the clean top k rises, and whoever lowers that
+share alone turns back. Knows no attack: the search is an argument.
 """
 
 from collections.abc import Callable
@@ -23,8 +25,11 @@ from robustxai.models import logits_of
 from robustxai.shapes import Images
 
 SIDE, CORNER, CHANNELS, CLASSES = 24, 6, 3, 4
-REACH = 0.5
-"""By how much the whole budget moves u.x: the gate 10 (u.x - tau) goes from -2.5 to 2.5 if tau lies half of it away."""
+REACH = 1.0
+"""By how much the whole budget moves u.x: the gate 10 (u.x - tau) goes from -5 to 5 if tau lies half of it away."""
+BAIT = ((20, 20), (20, 16), (16, 20))
+BAIT_WEIGHT, BAIT_SIZE = 4.0, 5.0
+"""Of the bait in u, in units of the corner's, and of the linear weights there, in units of their spread."""
 SPREAD = 0.03
 """Of the linear weights: the flooded corner outweighs them, the dry one does not."""
 
@@ -78,8 +83,8 @@ def plant(
 ) -> Plant:
     """A linear network with a map planted `budgets` whole budgets away: .5 is within reach, 1.5 is not.
 
-    The weights w_j are heaviest in the corner opposite to the planted one, and in that one the same for all classes, so
-    that the prediction is kept. Of every image the planted corner is grey, so that one threshold serves all of them.
+    The weights w_j are heaviest in the corner opposite to the planted one, and where u is not zero the same for all
+    classes, so that the prediction is kept. There every image is grey, so that one threshold serves all of them.
 
     >>> found = plant(2)
     >>> found.flooded(found.x)
@@ -90,13 +95,19 @@ def plant(
     x[..., :CORNER, :CORNER] = 0.5
     corner = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     corner[:CORNER, :CORNER] = True
-    direction = corner.float().expand(CHANNELS, -1, -1)
+    direction = corner.float().expand(CHANNELS, -1, -1).clone()
+    for row, column in BAIT:
+        direction[:, row, column] = BAIT_WEIGHT
+        x[..., row, column] = 0.5
     direction = direction * REACH / float(Budget(check_positive("eps", eps), norm).reach(direction[None])[0])
     ramp = torch.arange(SIDE) / (SIDE - 1)
     linear = nn.Linear(CHANNELS * SIDE**2, CLASSES, bias=False)
     weights = SPREAD * torch.randn(CLASSES, CHANNELS, SIDE, SIDE, generator=g)
-    weights[..., :CORNER, :CORNER] = weights[:1, :, :CORNER, :CORNER]
-    linear.weight.data.copy_((weights * (0.5 + (ramp[:, None] + ramp) / 2)).flatten(1))
+    weights *= 0.5 + (ramp[:, None] + ramp) / 2
+    weights[..., corner] = weights[:1, :, corner]
+    for row, column in BAIT:
+        weights[..., row, column] = BAIT_SIZE * SPREAD
+    linear.weight.data.copy_(weights.flatten(1))
     base = nn.Sequential(nn.Flatten(), linear).eval()
     threshold = float((direction * x[0]).sum()) + check_positive("budgets", budgets) * REACH
     model = PlantedMap(base, direction, threshold).eval()
@@ -126,7 +137,7 @@ class SelfTest:
         )
 
 
-def by_suite(suite: str = "quick", *, eps: float = 8 / 255, norm: str = "linf") -> Search:
+def by_suite(suite: str = "real", *, eps: float = 8 / 255, norm: str = "linf") -> Search:
     """The suite of the arena as a search: the per-image worst of `evaluate`."""
 
     def search(model: nn.Module, x: Tensor, target: Tensor, score: str) -> tuple[Tensor, Tensor]:
@@ -144,7 +155,9 @@ def by_suite(suite: str = "quick", *, eps: float = 8 / 255, norm: str = "linf") 
 def selftest(
     search: Search | None = None, *, n: int = 8, eps: float = 8 / 255, norm: str = "linf", seed: int = 0
 ) -> SelfTest:
-    """Plant three maps and look for them with `search`, by default the quick suite of the arena.
+    """Plant three maps and look for them with `search`, by default the whole suite of the arena.
+
+    The quick suite fails: it has no `region`, and its `centre` begins where `topk` turned back.
 
     >>> found = selftest(lambda model, x, target, score: (x, torch.zeros(len(x), dtype=torch.bool)), n=2)
     >>> print(found)

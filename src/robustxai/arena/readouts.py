@@ -62,7 +62,7 @@ class Pooled(Wrapped):
 
 
 class Expected(Wrapped):
-    """The mean of `draws` maps of an explainer that draws: what an attack on expectation follows (Athalye et al. 2018)."""
+    """The mean of `draws` maps of an explainer that draws, which an attacker follows (Athalye et al. 2018)."""
 
     def __init__(self, inner: Explainer, draws: int = 8):
         super().__init__(inner)

@@ -9,8 +9,8 @@ from robustxai.explainers.integrated_gradients import IntegratedGradients
 from robustxai.manifold_ig import BlurIG, GuidedIG
 
 AFFINE = (
-    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Flatten, nn.Unflatten,
-    nn.Identity, nn.Dropout, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Flatten,
+    nn.Unflatten, nn.Identity, nn.Dropout, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
 )  # fmt: skip
 """Modules that are affine maps in eval mode."""
 
@@ -60,7 +60,9 @@ def _integrated(n_steps: int):
 
 
 for count in (6, 20):
-    explainer(f"IG ({count})", family="path", paper="Sundararajan et al. 2017", cost=count)(_integrated(count))
+    explainer(f"IG ({count})", family="path", paper="Sundararajan et al. 2017", cost=count)(
+        _integrated(count)
+    )
 
 
 @explainer("BlurIG (6)", family="path", paper="Xu et al. 2020", cost=6)

@@ -16,7 +16,7 @@ import torch
 from scipy.stats import wilcoxon
 from torch import Tensor
 
-from robustxai.arena.cells import LEAST, Cell
+from robustxai.arena.cells import Cell
 from robustxai.arena.clusters import (
     RESAMPLES,
     Values,
@@ -25,6 +25,7 @@ from robustxai.arena.clusters import (
     clusters_of,
     resampled_means,
 )
+from robustxai.arena.measures import LEAST_IMAGES
 from robustxai.checks import check_count
 from robustxai.concepts.significance import corrected
 from robustxai.metrics import Interval, spearman
@@ -180,12 +181,12 @@ def _by_image(differences: Mapping[str, Tensor], images: Mapping[str, str]) -> T
 
 
 def signed_ranks(differences: Tensor) -> float:
-    """Two-sided p of Wilcoxon's signed ranks of differences (n,); 1 where nothing differs, nan below `LEAST` images.
+    """Two-sided p of Wilcoxon's signed ranks of differences (n,); 1 where nothing differs, nan below `LEAST_IMAGES`.
 
     >>> signed_ranks(torch.zeros(8)), round(signed_ranks(torch.arange(1.0, 9)), 4)
     (1.0, 0.0078)
     """
     known = wide(differences[differences.isfinite()]).numpy()
-    if len(known) < LEAST:
+    if len(known) < LEAST_IMAGES:
         return math.nan
     return float(wilcoxon(known).pvalue) if known.any() else 1.0

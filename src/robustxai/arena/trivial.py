@@ -118,7 +118,9 @@ class Edge(Trivial):
         kernel = x.new_tensor(SOBEL)
         grey = F.pad(x.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
         slopes = F.conv2d(grey, torch.stack((kernel, kernel.T))[:, None])
-        return (slopes.square().sum(1, keepdim=True) + 1e-6).sqrt()  # has a derivative where the image is flat
+        return (
+            slopes.square().sum(1, keepdim=True) + 1e-6
+        ).sqrt()  # has a derivative where the image is flat
 
 
 @explainer("brightness", family="trivial", cost=0)

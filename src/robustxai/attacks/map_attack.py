@@ -59,7 +59,8 @@ class MapAttack(Descent):
                 the explained image is a reconstruction: else an attack on it may simply change the class there.
             generator: for attacks with a random start; the others do not use it.
             first: where the search begins, such as what another attack found, like `x`; None leaves that to the attack.
-                Where it is outside the budget it is projected, and where it flips the prediction `x` is taken.
+                Where it is outside the budget it is projected, and where it flips the prediction `x` is taken. Where
+                nothing can be followed from it, the result is `x`, whatever the loss of `first`.
 
         An input for which no gradient was ever non-zero and finite is returned as it came, with `followed` False; one
         UserWarning where nothing that was followed has a graph to x. Raises ValueError for inputs that are not finite,
