@@ -37,7 +37,7 @@ def median_images(p: Tensor, count: int) -> list[int]:
 def gallery(
     findings: Findings, network: str, rows: list[str], model: nn.Module, *, count: int = 2
 ) -> Gallery:
-    """For each median image of the first row: clean, attacked on that row, and the change enlarged; maps of all rows."""
+    """Each median image of the first row: clean, attacked on that row, and the change enlarged; maps of all rows."""
     found = findings.evaluation(rows[0], MIDDLE, network)
     picked = median_images(findings.cell(rows[0], MIDDLE, network).worst, count)
     explain = {row: _explainer(found.settings["layer"], row, model) for row in rows}

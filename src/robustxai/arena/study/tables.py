@@ -107,7 +107,7 @@ def worth(findings: Findings, network: str, masks: Tensor, model: torch.nn.Modul
 
 
 def transfer_matrix(findings: Findings, network: str) -> tuple[list[str], Tensor]:
-    """Rows, and the excess (crafted on, read on): by how much less than noise the images of one row leave of another."""
+    """Rows, and the excess (crafted on, read on): how much less than under noise stays of a map."""
     pairs = transfers(findings, network)
     rows = list(dict.fromkeys(row for _, row in pairs))
     noise = {r: findings.cell(r, MIDDLE, network).noise for r in rows}
