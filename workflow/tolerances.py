@@ -91,7 +91,9 @@ def _up(value: float) -> float:
     return float(f"{math.ceil(value / unit - 1e-9) * unit:.2g}")
 
 
-def measured(chapter: str, build: Path, kinds: Iterable[str] | None = None) -> dict[tuple[str, str], list[Pair]]:
+def measured(
+    chapter: str, build: Path, kinds: Iterable[str] | None = None
+) -> dict[tuple[str, str], list[Pair]]:
     """The numbers of all runs of a chapter (or of some kinds), by cell and label."""
     found: dict[tuple[str, str], list[Pair]] = {}
     for kind, path in runs_of(chapter, build).items():
@@ -105,7 +107,9 @@ def outside(chapter: str, build: Path) -> dict[str, tuple[int, int]]:
     """For each kind: how many numbers the tolerances fitted to the other kinds do not forgive, of how many."""
     found = {}
     for kind in runs_of(chapter, build):
-        fit = {k: fitted(v) for k, v in measured(chapter, build, set(runs_of(chapter, build)) - {kind}).items()}
+        fit = {
+            k: fitted(v) for k, v in measured(chapter, build, set(runs_of(chapter, build)) - {kind}).items()
+        }
         left = [(k, pair) for k, numbers in measured(chapter, build, {kind}).items() for pair in numbers]
         missed = sum(not Tolerance(**fit.get(k, {})).close(*pair) for k, pair in left)  # pyright: ignore[reportArgumentType]
         found[kind] = (missed, len(left))

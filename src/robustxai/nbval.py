@@ -8,8 +8,8 @@ its table, the claim, the figure; a cell's metadata `nbval` declare wider ones, 
 exactly; a picture is compared by a coarse grid of its colours, a figure of `robustxai.plots` by the digest of its data;
 a claim of the ledger is judged by its own rule on the fresh value; a trailing semicolon hides a value, as in Jupyter;
 stderr is ignored; a cell stored without being executed fails instead of passing unseen; results of `claims` go to a
-temporary folder. About how many samples would decide an undecided claim is not compared: it follows from the value and
-the interval beside it, and grows without bound near a rule's bound. Knows nothing about what notebooks compute.
+temporary folder. How much of a change the comparison notices, `notebook.mutation` measures. Knows nothing about what
+notebooks compute.
 """
 
 import os
@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from nbval.kernel import RunningKernel
-from nbval.plugin import IPyNbCell, IPyNbFile
+from nbval.plugin import IPyNbCell
 
 from robustxai.claims import Claim, ledger
 from robustxai.notebook.cell_outputs import outputs_difference

@@ -31,7 +31,9 @@ SHOW = "from IPython.display import HTML, display; display(HTML('{}'))"
 PNG = "from IPython.display import display; display({{'image/png': '{}', 'text/plain': 'x'}}, raw=True)"
 DIGEST = "data behind x: 2, min 0.00, max {}, mean 0.500"
 URI = '<img alt="a" src="data:image/png;base64,{}"> text'
-PLOT = "from matplotlib.figure import Figure; import robustxai.plots as p; p.show(Figure(), data={}, label='x')"
+PLOT = (
+    "from matplotlib.figure import Figure; import robustxai.plots as p; p.show(Figure(), data={}, label='x')"
+)
 TABLE = "from robustxai.plots import show_table; show_table([{{'method': 'a', 'hits': {}, 'loss': {}}}])"
 
 
@@ -120,7 +122,11 @@ BAD = {
     "another data uri": (SHOW.format(URI.format(drawn(90, 50))), [html(URI.format(drawn(50, 90)))], []),
     "another picture": (PNG.format(drawn(90, 50)), [shown(image_png=drawn(50, 90), text_plain="x")], []),
     "no column of its own": (TABLE.format(3, 0.54), table(3, 0.5), {"hits": {"atol": 0.05}}),
-    "an integer beside it": (TABLE.format(4, 0.5), table(3, 0.5), {"loss": {"atol": 0.05}, "hits": {"rtol": 0.5}}),
+    "an integer beside it": (
+        TABLE.format(4, 0.5),
+        table(3, 0.5),
+        {"loss": {"atol": 0.05}, "hits": {"rtol": 0.5}},
+    ),
     "two images": (TABLE.format(0.4, 0.5), table(0.5, 0.5), {"hits": {"of": 20}}),
     "two of six": (TABLE.format("'5 of 6'", 0.5), table("3 of 6", 0.5), {"hits": {"count": 1}}),
     "of another number": (TABLE.format("'3 of 8'", 0.5), table("3 of 6", 0.5), {"hits": {"count": 1}}),

@@ -14,7 +14,7 @@ from typing import Any
 from robustxai.claims.ledger import Claim
 from robustxai.claims.rules import RatioAtLeast
 from robustxai.claims.verdicts import judge, over_settings
-from robustxai.notebook.labels import CLAIM
+from robustxai.notebook.labels import CLAIM_LINE
 
 _FLOAT = r"-?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 _VALUE = re.compile(rf"({_FLOAT})(?: \[({_FLOAT}), ({_FLOAT})\])?")
@@ -26,12 +26,15 @@ def misjudged(line: str, claim: Claim) -> str | None:
 
     Volatile claims and those not attempted have none.
     """
-    verdict, ours = CLAIM.match(line), OURS.search(line)
+    verdict, ours = CLAIM_LINE.match(line), OURS.search(line)
     if verdict is None or ours is None or claim.volatile or verdict[1] == "NOT ATTEMPTED":
         return None
     said = verdict[1].lower()
     each = [
-        {judge(claim.rule, value, interval=interval, exact=claim.exact) for value, interval in _readings(part, claim)}
+        {
+            judge(claim.rule, value, interval=interval, exact=claim.exact)
+            for value, interval in _readings(part, claim)
+        }
         for part in _settings(ours[1], claim)
     ]
     possible = {over_settings(found, unknown=bool(claim.unknown)) for found in itertools.product(*each)}

@@ -12,9 +12,7 @@ RANGE = 0.02
 """What a number of a digest may differ by, as a share of the range of the data, unless its cell says otherwise."""
 
 
-def digest_difference(
-    stored: Mapping[str, Any], fresh: Mapping[str, Any], allowed: Tolerances
-) -> str | None:
+def digest_difference(stored: Mapping[str, Any], fresh: Mapping[str, Any], allowed: Tolerances) -> str | None:
     """What keeps the digests of two figures apart, in one line, or None.
 
     A cell's tolerance with the label `data of <name>` takes the place of `RANGE`: its `rtol` is a share of the range.

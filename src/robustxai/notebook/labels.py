@@ -14,12 +14,18 @@ import re
 
 from robustxai.notebook.closeness import NUMBER
 
-CLAIM = re.compile(
+CLAIM_LINE = re.compile(
     r"(REPRODUCED|PARTLY|UNDECIDED|DEPENDS ON AN UNKNOWN|CONTRADICTED|NOT ATTEMPTED) +(\w+) \| "
 )
-FIGURE = re.compile(r"(data behind .*?): ")
+FIGURE_LINE = re.compile(r"(data behind .*?): ")
 BOUNDS = "bounds of "
 MARK = re.compile(rf"<table|<tr|<t[hd]\b|{NUMBER.pattern}")
+
+
+def claim_names(text: str) -> list[str]:
+    """The names of the claims whose lines stand in a printed text."""
+    matches = (CLAIM_LINE.match(line) for line in text.splitlines())
+    return [match[2] for match in matches if match]
 
 
 def labels_of_lines(text: str) -> list[str]:
@@ -30,7 +36,7 @@ def labels_of_lines(text: str) -> list[str]:
     """
     found = []
     for line in text.splitlines(keepends=True):
-        claim, figure = CLAIM.match(line), FIGURE.match(line)
+        claim, figure = CLAIM_LINE.match(line), FIGURE_LINE.match(line)
         label = f"claim {claim[2]}" if claim else figure[1] if figure else ""
         found += [BOUNDS + label if inner and label else label for inner in _inside_brackets(line)]
     return found

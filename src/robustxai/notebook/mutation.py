@@ -22,15 +22,26 @@ from robustxai.notebook.writer import read_notebook, text
 
 @dataclass(frozen=True)
 class Mutation:
-    """One changed output: the cell (its index in the notebook), what became of what, the tolerances of the cell, and the
-    output before and after.
+    """One change of an output: the cell (its index in the notebook) with its tolerances, the output, the MIME type of
+    the text in it ("" for what is printed), from where to where that text changes, and into what.
     """
 
     cell: int
-    what: str
     allowed: Tolerances
     stored: dict[str, Any]
-    changed: dict[str, Any]
+    kind: str
+    start: int
+    end: int
+    written: str
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The output after the change."""
+        old = _get(self.stored, self.kind)
+        new = old[: self.start] + self.written + old[self.end :]
+        if self.kind:
+            return self.stored | {"data": self.stored["data"] | {self.kind: new}}
+        return self.stored | {"text": new}
 
     @property
     def noticed(self) -> str | None:
@@ -60,7 +71,11 @@ def times(factor: float) -> Callable[[str], str]:
     return change
 
 
-CHANGES: dict[str, Callable[[str], str]] = {"by a fifth": times(1.2), "double": times(2), "other sign": times(-1)}
+CHANGES: dict[str, Callable[[str], str]] = {
+    "by a fifth": times(1.2),
+    "double": times(2),
+    "other sign": times(-1),
+}
 """How a number is changed. One of which no other text comes, such as 0, is left out."""
 
 
@@ -70,25 +85,22 @@ def mutations(path: Path | str, change: str) -> list[Mutation]:
     change: a key of `CHANGES`. Numbers in standard error and inside pictures are none.
     """
     return [
-        Mutation(index, f"{old} -> {new}", allowed, output, _put(output, kind, written))
+        Mutation(index, allowed, output, kind, start, end, written)
         for index, output, allowed in _outputs(path)
         for kind in _kinds(output)
-        for old, new, written in _changed(_get(output, kind), CHANGES[change])
+        for start, end, written in _changed(_get(output, kind), CHANGES[change])
     ]
 
 
-def exchanged(path: Path | str) -> list[Mutation]:
-    """Every picture of a notebook, also those of a slider, in the place of every other one of it that differs."""
+def exchanged_figures(path: Path | str) -> list[Mutation]:
+    """Every picture of a notebook, also those of a slider, in the place of each of its other figures that differs."""
     pictures = [(*one, *where) for one in _outputs(path) for where in _pictures(one[1])]
     found = []
-    for index, output, allowed, kind, (start, end) in pictures:
-        mine = _get(output, kind)
-        for other, their_output, _, their_kind, (first, last) in pictures:
-            theirs = _get(their_output, their_kind)[first:last]
-            if theirs != mine[start:end]:
-                written = mine[:start] + theirs + mine[end:]
-                what = f"a picture of cell {other}"
-                found.append(Mutation(index, what, allowed, output, _put(output, kind, written)))
+    for index, output, allowed, kind, start, end in pictures:
+        for _, other, _, their_kind, first, last in pictures:
+            theirs = _get(other, their_kind)[first:last]
+            if other is not output and theirs != _get(output, kind)[start:end]:
+                found.append(Mutation(index, allowed, output, kind, start, end, theirs))
     return found
 
 
@@ -110,30 +122,26 @@ def _kinds(output: dict[str, Any]) -> list[str]:
     return [""] * printed + [kind for kind in output.get("data", {}) if kind.startswith("text/")]
 
 
-def _pictures(output: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
-    """The MIME type and the place in its text of each picture."""
+def _pictures(output: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
+    """The MIME type of each picture, and from where to where it stands in its text."""
     for kind, content in output.get("data", {}).items():
         if kind in PICTURES:
-            yield kind, (0, len(text(content)))
+            yield kind, 0, len(text(content))
         elif kind == "text/html":
             for uri in DATA_URI.finditer(text(content)):
-                yield kind, uri.span(2)
+                yield kind, *uri.span(2)
 
 
 def _get(output: dict[str, Any], kind: str) -> str:
     return text(output["data"][kind] if kind else output["text"])
 
 
-def _put(output: dict[str, Any], kind: str, written: str) -> dict[str, Any]:
-    return output | ({"data": output["data"] | {kind: written}} if kind else {"text": written})
-
-
-def _changed(content: str, change: Callable[[str], str]) -> Iterator[tuple[str, str, str]]:
-    """For each number of a text: it, what it becomes, and the text with that."""
+def _changed(content: str, change: Callable[[str], str]) -> Iterator[tuple[int, int, str]]:
+    """For each number of a text that becomes another: from where to where it stands, and what it becomes."""
     hidden = [uri.span() for uri in DATA_URI.finditer(content)]
     for number in NUMBER.finditer(content):
         if any(start <= number.start() < end for start, end in hidden):
             continue
         new = change(number[0])
         if new != number[0] and float(new) != float(number[0].replace("−", "-")):
-            yield number[0], new, content[: number.start()] + new + content[number.end() :]
+            yield *number.span(), new

@@ -12,7 +12,7 @@ import numpy as np
 
 COLUMNS = 24
 """Cells of the grid along the longer side."""
-CELL, MEAN, SIZE = 0.25, 0.02, 0.03
+CELL, MEAN, SIZE = 0.1, 0.01, 0.03
 """What a cell of the grid may differ by, all of them on average (0 to 1), and the sides in relation to each other."""
 DATA_URI = re.compile(r"data:(image/(?:png|jpeg|webp|gif));base64,([A-Za-z0-9+/=]+)")
 
@@ -49,7 +49,7 @@ def picture_distance(stored: str, fresh: str) -> tuple[float, float, float]:
 
 def picture_difference(stored: str, fresh: str) -> str | None:
     """What keeps two pictures in base64 apart, in one line, or None."""
-    if "".join(stored.split()) == "".join(fresh.split()):
+    if stored == fresh or "".join(stored.split()) == "".join(fresh.split()):
         return None
     cell, mean, sides = picture_distance(stored, fresh)
     if cell <= CELL and mean <= MEAN and sides <= SIZE:

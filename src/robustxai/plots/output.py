@@ -1,9 +1,9 @@
 """What a cell shows: a figure with the digest of its data, or a table. Knows nothing about how figures are
 drawn.
 
-`show` prints the numbers behind the figure, for readers who cannot see it, and stores a digest of them beside it, by which
-notebook tests see that other data were drawn. The alternative text of a figure stands in
-the cell's metadata (`mystnb.image.alt`), where the site builder looks for it.
+`show` prints the numbers behind the figure, for readers who cannot see it, and stores a digest of them beside it, by
+which notebook tests see that other data were drawn. The alternative text of a figure stands in the cell's metadata
+(`mystnb.image.alt`), where the site builder looks for it.
 """
 
 import base64
@@ -40,7 +40,9 @@ def digest_line(data: Any, *, label: str) -> str:
     """The line that `show` prints. Raises ValueError for an empty label and for data that are not numbers."""
     if not label.strip():
         raise ValueError("label must name the figure in a few words, got none")
-    return f"data behind {label}: " + "; ".join(f"{name} {digest(v)}".strip() for name, v in _named(data).items())
+    return f"data behind {label}: " + "; ".join(
+        f"{name} {digest(v)}".strip() for name, v in _named(data).items()
+    )
 
 
 def digests(data: Any, *, label: str) -> dict[str, Any]:
