@@ -1,6 +1,6 @@
 """Run chapters as other kinds of processor would: which instructions the kernels may use, and how many threads.
 
-    python workflow/processors.py run ranking avx2          # build/processors/avx2/notebooks/ranking.ipynb
+    python workflow/processors.py ranking avx2          # build/processors/avx2/notebooks/ranking.ipynb
 
 `KINDS` names them. What is set holds for torch, oneDNN, MKL and OpenBLAS, as a processor without an instruction lacks
 it for all of them. A run that is there already is not repeated. Knows nothing about tolerances.

@@ -34,8 +34,9 @@ def runs_of(chapter: str, build: Path) -> dict[str, Path]:
 
 
 def cells(path: Path) -> dict[str, dict[str, Any]]:
-    """The code cells of a notebook by their ids, which follow from their code."""
-    return {c["id"]: c for c in read_notebook(path)["cells"] if c["cell_type"] == "code"}
+    """The code cells of a notebook that ran, by their ids, which follow from their code."""
+    found = (c for c in read_notebook(path)["cells"] if c["cell_type"] == "code")
+    return {c["id"]: c for c in found if c["execution_count"] is not None}
 
 
 def pairs(stored: Path, fresh: Path) -> tuple[dict[tuple[str, str], list[Pair]], list[str]]:
@@ -44,7 +45,7 @@ def pairs(stored: Path, fresh: Path) -> tuple[dict[tuple[str, str], list[Pair]],
     words, theirs = [], cells(fresh)
     for key, cell in cells(stored).items():
         if key not in theirs:
-            words.append(f"{key}: other code")
+            words.append(f"{key}: its code did not run there")
             continue
         a, b = (labelled_numbers(c["outputs"]) for c in (cell, theirs[key]))
         if [label for label, _ in a] == [label for label, _ in b]:
@@ -70,9 +71,9 @@ def fitted(numbers: Sequence[Pair], margin: float = MARGIN) -> dict[str, float]:
         return declared
     choices = []
     for relative in RELATIVE:
-        rest = [margin * abs(a - b) for a, b in floats if margin * abs(a - b) > relative * abs(a)]
+        rest = [margin * abs(a - b) for a, b in floats if margin * abs(a - b) > relative * abs(a) + 1e-12]
         absolute = _up(max(rest, default=0.0))
-        passing = sum(max(relative, 0.0) >= 0.2 or absolute >= 0.2 * abs(a) for a, _ in floats if a)
+        passing = sum(absolute >= 0.2 * abs(a) for a, _ in floats if a)
         choices.append((passing, absolute > 0, relative, absolute))
     _, _, relative, absolute = min(choices)
     declared |= {"rtol": relative} if relative > RELATIVE[0] else {}
@@ -117,10 +118,15 @@ def outside(chapter: str, build: Path) -> dict[str, tuple[int, int]]:
 
 
 def write(chapter: str, build: Path) -> int:
-    """Put the fitted tolerances into a notebook's cells, in place of tags; how many columns have one."""
+    """Put the fitted tolerances into a notebook's cells, in place of tags; how many columns have one. Cells that no run
+    has stay as they are.
+    """
     path = ROOT / "notebooks" / f"{chapter}.ipynb"
     notebook, fit = read_notebook(path), {k: fitted(v) for k, v in measured(chapter, build).items()}
+    ran = {key for run in runs_of(chapter, build).values() for key in cells(run)}
     for cell in notebook["cells"]:
+        if cell["id"] not in ran:
+            continue
         tags = [tag for tag in cell["metadata"].pop("tags", []) if not TAG.fullmatch(tag)]
         table = {label: one for (key, label), one in fit.items() if key == cell["id"] and one}
         cell["metadata"].pop("nbval", None)

@@ -94,6 +94,17 @@ def test_a_cell_of_words_belongs_to_its_column():
     assert labels_of_table("a  b  c\n1     2.0", ["a", "b", "c"]) == ["a", "c"]
 
 
+def test_the_rule_of_a_claim_is_compared_word_by_word():
+    line = "REPRODUCED   a | Two of 3. | ours 0.50 [0.40, 0.60], n=9 images | rule: at least 0.300\n"
+    bounds = "bounds of claim a"
+    assert labels_of_lines(line) == ["words", "claim a", bounds, bounds, "claim a", "words"]
+    wide = Tolerances(labelled={"*": Tolerance(rtol=0.5, count=5.0)})
+    assert apart(line, line.replace("0.50", "0.60").replace("n=9", "n=8"), wide) is None
+    assert apart(line, line.replace("0.300", "0.301"), wide) and apart(
+        line, line.replace("of 3", "of 4"), wide
+    )
+
+
 def test_labels_of_lines():
     assert labels_of_lines("data behind a map: x 8x7, min 0.1\nsaid 3\n") == ["data behind a map"] * 2 + [""]
 

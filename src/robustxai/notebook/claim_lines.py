@@ -14,11 +14,10 @@ from typing import Any
 from robustxai.claims.ledger import Claim
 from robustxai.claims.rules import RatioAtLeast
 from robustxai.claims.verdicts import judge, over_settings
-from robustxai.notebook.labels import CLAIM_LINE
+from robustxai.notebook.labels import CLAIM_LINE, OURS
 
 _FLOAT = r"-?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 _VALUE = re.compile(rf"({_FLOAT})(?: \[({_FLOAT}), ({_FLOAT})\])?")
-OURS = re.compile(r" \| ours (.*?)(?:, n=.*?)?(?:, seeds=\d+)? \| rule: ")
 
 
 def misjudged(line: str, claim: Claim) -> str | None:

@@ -16,6 +16,10 @@ ANY = "*"
 """The label of every number that has none of its own in a cell's table of tolerances."""
 
 
+WORDS = "words"
+"""The label of numbers that are part of a sentence: they are the same, whatever a cell asks for."""
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """What one number may differ by: a share of itself, or an amount if that is more; integers by a count.
@@ -60,6 +64,8 @@ class Tolerances:
 
     def of(self, label: str) -> Tolerance:
         """The tolerance of a number with this label."""
+        if label == WORDS:
+            return Tolerance(rtol=0.0, atol=0.0)
         return self.labelled.get(label) or self.labelled.get(ANY) or self.default
 
 

@@ -2,7 +2,7 @@
 
 - in a table, as HTML or in plain text: the column's head, `P@k`
 - between brackets after a value: `bounds of P@k`
-- in the line of a claim: `claim <name>`, and `bounds of claim <name>`
+- in the line of a claim: `claim <name>`, and `bounds of claim <name>`; `WORDS` in its statement and its rule
 - in the line about a figure: `data behind <what>`
 - in any other line: none
 
@@ -12,11 +12,12 @@ Knows nothing about tolerances.
 import html
 import re
 
-from robustxai.notebook.closeness import NUMBER
+from robustxai.notebook.closeness import NUMBER, WORDS
 
 CLAIM_LINE = re.compile(
     r"(REPRODUCED|PARTLY|UNDECIDED|DEPENDS ON AN UNKNOWN|CONTRADICTED|NOT ATTEMPTED) +(\w+) \| "
 )
+OURS = re.compile(r" \| ours (.*?)(?:, n=.*?)?(?:, seeds=\d+)? \| rule: ")
 FIGURE_LINE = re.compile(r"(data behind .*?): ")
 BOUNDS = "bounds of "
 MARK = re.compile(rf"<table|<tr|<t[hd]\b|{NUMBER.pattern}")
@@ -32,13 +33,17 @@ def labels_of_lines(text: str) -> list[str]:
     """The label of each number in printed lines.
 
     >>> labels_of_lines("REPRODUCED   gate | It holds. | ours 0.5 [0.4, 0.6] | rule: at least 0.3")
-    ['claim gate', 'bounds of claim gate', 'bounds of claim gate', 'claim gate']
+    ['claim gate', 'bounds of claim gate', 'bounds of claim gate', 'words']
     """
     found = []
     for line in text.splitlines(keepends=True):
         claim, figure = CLAIM_LINE.match(line), FIGURE_LINE.match(line)
         label = f"claim {claim[2]}" if claim else figure[1] if figure else ""
-        found += [BOUNDS + label if inner and label else label for inner in _inside_brackets(line)]
+        ours = OURS.search(line) if claim else None
+        start, end = ours.span() if ours else (0, 0 if claim else len(line))
+        for number, inner in zip(NUMBER.finditer(line), _inside_brackets(line), strict=True):
+            measured = start <= number.start() < end
+            found.append((BOUNDS + label if inner and label else label) if measured else WORDS)
     return found
 
 
