@@ -15,7 +15,7 @@ from fingerprint import imported_names, notebook_code
 from layered import Drawing, drawn, reduced
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = {"cli", "_cli", "notebook", "_nbval"}
+PROGRAMS = {"cli", "_cli", "notebook", "nbval"}
 """They may import anything, so their arrows say nothing."""
 NOTEBOOKS = "notebooks"
 LETTER, BOX, STEP, MARGIN = 8.2, 30, 62, 8
