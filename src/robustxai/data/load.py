@@ -170,9 +170,9 @@ READERS: dict[str, Callable[[Request], Dataset]] = {
     "cifar10": _cifar10,
     "cifar10_lossless4000": _cifar10_lossless,
     "tiny_imagenet25": packs.tiny_imagenet,
-    "dtd10": packs.textures,
+    "dtd10": packs.texture_kinds,
     "smiles64": packs.smiles64,
-    "dtd_striped": packs.textures,
+    "dtd_striped": packs.texture_kinds,
     "celebahq128": packs.celebahq128,
     "imagenet_sample1000": packs.imagenet_sample,
 }

@@ -40,7 +40,7 @@ def smiles64(r: Request) -> Dataset:
     )
 
 
-def textures(r: Request) -> Dataset:
+def texture_kinds(r: Request) -> Dataset:
     """Textures of one kind or several, of any requested size."""
     pack = formats.JpegPack.read(r.bytes(r.entry.files[0]))
     which = r.shuffled(len(pack))
