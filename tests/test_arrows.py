@@ -27,6 +27,7 @@ SHARED = {
     "plots": set(),
     "records": {"checks", "metrics", "shapes"},
     "runtime": set(),
+    "parts": {"runtime"},
     "nets": {
         "capture",
         "checks",
@@ -56,6 +57,7 @@ CHAPTER = {
     "models",
     "nets",
     "options",
+    "parts",
     "records",
     "runtime",
     "scores",
