@@ -97,14 +97,16 @@ def test_selection_looks_at_validation_data_only(tmp_path, monkeypatch):
     seen = []
     real = recipes.SideBySide.scores
     monkeypatch.setattr(
-        recipes.SideBySide, "scores", lambda self, nets, part: seen.append(part) or real(self, nets, part)
+        recipes.SideBySide,
+        "scores",
+        lambda self, nets, part, seeds: seen.append((part, len(seeds))) or real(self, nets, part, seeds),
     )
     quick = replace(SETTINGS["breast_cancer"], pretraining=1, epochs=1)
     monkeypatch.setitem(SETTINGS, "breast_cancer", quick)
-    plan = replace(PLANS["breast_cancer"], methods=("WD",), splits=2, points=5, steps=1)
+    plan = replace(PLANS["breast_cancer"], methods=("WD",), splits=4, points=5, steps=1)
     monkeypatch.setitem(PLANS, "breast_cancer", plan)
     run(RECIPES["ranking-breast-cancer"], out=tmp_path, seed=0, progress=False)
-    assert seen == ["validation"] * (1 + len(METHODS["WD"].grid)) + ["test"]
+    assert seen == [("validation", 3)] * (1 + len(METHODS["WD"].grid)) + [("test", 4)]
 
 
 def test_networks_of_a_table_are_tried_together_and_others_one_by_one(study):

@@ -1,10 +1,10 @@
 """`robustxai train ranking-<set> --seed S`: common starts for some splits from S on, and every method from each.
 
-The weight of a method is chosen on validation data, once for all splits of a run: the highest mean robustness among the
-candidates that cost at most 1.5 points of mean accuracy against plain fine-tuning. The networks of a table are trained
-side by side and stored as one stack, `ranking-<set>-s<first split>-<method>`; those of images one by one,
-`ranking-<set>-s<split>-<method>`. The manifest holds the chosen options. The small sets are shipped; the networks of
-real data are trained on first use (see `study.py`).
+The weight of a method is chosen on validation data of the first three splits, once for all of a run: the highest mean
+robustness among the candidates that cost at most 1.5 points of mean accuracy against plain fine-tuning. The networks of
+a table are trained side by side and stored as one stack, `ranking-<set>-s<first split>-<method>`; those of images one
+by one, `ranking-<set>-s<split>-<method>`. The manifest holds the chosen options. The small sets are shipped; the
+networks of real data are trained on first use (see `study.py`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ IMAGE_METHODS = (
     "Pretrained", "Vanilla", "WD", "SP", "Est-H", "SSR", "AT", r"R2ET_\H", "R2ET-mm", "R2ET", "SP + R2ET",
     "released recipe",
 )  # fmt: skip
+CHOOSING = 3
+"""On so many splits the weight of a method is chosen."""
 WITHOUT_EXACT = tuple(method for method in METHODS if method != "Exact-H")
 """A whole Hessian of the hundred columns of Adult costs hours a search."""
 FEW_METHODS = ("Pretrained", "Vanilla", "SP", "Est-H", "AT", r"R2ET_\H", "R2ET", "released recipe")
@@ -84,14 +86,16 @@ class RecipeRun:
     def __init__(self, plan: Plan, setting: Setting, job: Job, name: str):
         self.plan, self.setting, self.job, self.name = plan, setting, job, name
         self.seeds = range(job.seed, job.seed + plan.splits)
-        self.data = [prepared(name, seed=seed, limit=plan.limit)[1].to(job.device) for seed in self.seeds]
+        self.data = {
+            seed: prepared(name, seed=seed, limit=plan.limit)[1].to(job.device) for seed in self.seeds
+        }
 
-    def networks(self, method: str, options: Options) -> Any:
-        """The starts, fine-tuned; what was trained before is read from its checkpoint."""
+    def networks(self, method: str, options: Options, seeds: range) -> Any:
+        """The starts of these seeds, fine-tuned; what was trained before is read from its checkpoint."""
         raise NotImplementedError
 
-    def scores(self, networks: Any, part: str) -> list[SelectionScore]:
-        """Accuracy and P@k under attack on a part of the data, one a split."""
+    def scores(self, networks: Any, part: str, seeds: range) -> list[SelectionScore]:
+        """Accuracy and P@k under attack on a part of the data, one a seed."""
         raise NotImplementedError
 
     def stored(self, networks: Any, method: str, options: Options) -> list[Net]:
@@ -113,20 +117,24 @@ class RecipeRun:
         def measure(options: Options, i: int) -> SelectionScore:
             key = repr(options)
             if key not in known:
-                made = self.networks(method, METHODS[method].chosen(options))
-                known[key] = self.scores(made, "validation")
+                known[key] = self.validated(method, METHODS[method].chosen(options))
             return known[key][i]
 
-        search = select_weights(candidates, measure, reference=reference, seeds=len(self.seeds))
+        search = select_weights(candidates, measure, reference=reference, seeds=len(self.seeds[:CHOOSING]))
         return METHODS[method].chosen(search.options)
+
+    def validated(self, method: str, options: Options) -> list[SelectionScore]:
+        """How good a method is on validation data with these options, on the splits that choose."""
+        first = self.seeds[:CHOOSING]
+        return self.scores(self.networks(method, options, first), "validation", first)
 
     def nets(self) -> list[Net]:
         """Every method of the plan: its weight is chosen, its networks are trained."""
-        plain = [score.accuracy for score in self.scores(self.networks("Vanilla", {}), "validation")]
+        plain = [score.accuracy for score in self.validated("Vanilla", {})]
         found: list[Net] = []
         for method in self.plan.methods:
             options = self.chosen(method, sum(plain) / len(plain))
-            found += self.stored(self.networks(method, options), method, options)
+            found += self.stored(self.networks(method, options, self.seeds), method, options)
         return found
 
     def metrics(self, options: Options, scores: Sequence[SelectionScore]) -> dict[str, Any]:
@@ -142,42 +150,37 @@ class OneByOne(RecipeRun):
 
     def __init__(self, *given: Any):
         super().__init__(*given)
-        self.starts = [
-            pretrain(
+        self.starts = {
+            seed: pretrain(
                 self.setting, data, seed=seed, checkpoint=self.job.checkpoint(f"start-s{seed}"),
                 progress=self.job.progress and f"{self.name} start {seed}",
             )
-            for seed, data in zip(self.seeds, self.data, strict=True)
-        ]  # fmt: skip
+            for seed, data in self.data.items()
+        }  # fmt: skip
 
-    def networks(self, method: str, options: Options) -> list[nn.Module]:
+    def networks(self, method: str, options: Options, seeds: range) -> list[nn.Module]:
         return [
             fine_tune(
-                method, start, data, k=self.setting.k, options=options, seed=seed,
+                method, self.starts[seed], self.data[seed], k=self.setting.k, options=options, seed=seed,
                 **self.setting.training | self.checkpoint(method, options, f"s{seed}"),
             )[0]
-            for seed, start, data in zip(self.seeds, self.starts, self.data, strict=True)
+            for seed in seeds
         ]  # fmt: skip
 
-    def scores(self, networks: Sequence[nn.Module], part: str) -> list[SelectionScore]:
-        plan, pairs = self.plan, zip(networks, self.data, strict=True)
+    def scores(self, networks: Sequence[nn.Module], part: str, seeds: range) -> list[SelectionScore]:
+        attack = {"points": self.plan.points, "steps": self.plan.steps}
         return [
-            SelectionScore(
-                *robustness(net, getattr(data, part), self.setting, points=plan.points, steps=plan.steps)
-            )
-            for net, data in pairs
+            SelectionScore(*robustness(net, getattr(self.data[seed], part), self.setting, **attack))
+            for seed, net in zip(seeds, networks, strict=True)
         ]
 
     def stored(self, networks: Sequence[nn.Module], method: str, options: Options) -> list[Net]:
-        scores = self.scores([round_weights(net) for net in networks], "test")
+        scores = self.scores([round_weights(net) for net in networks], "test", self.seeds)
         return [
             Net(
-                zoo_name(self.name, seed, method),
-                net,
-                f"{self.name}, split {seed}",
-                self.metrics(options, [score]),
+                zoo_name(self.name, s, method), net, f"{self.name}, split {s}", self.metrics(options, [score])
             )
-            for seed, net, score in zip(self.seeds, networks, scores, strict=True)
+            for s, net, score in zip(self.seeds, networks, scores, strict=True)
         ]
 
 
@@ -187,31 +190,30 @@ class SideBySide(RecipeRun):
     def __init__(self, *given: Any):
         super().__init__(*given)
         drawn = [
-            self.setting.build(data, torch.Generator().manual_seed(seed))
-            for seed, data in zip(self.seeds, self.data, strict=True)
+            self.setting.build(data, torch.Generator().manual_seed(seed)) for seed, data in self.data.items()
         ]
         self.starts = fit_stack(
-            MLPStack.of(drawn).to(self.job.device), self.data, epochs=self.setting.pretraining, seed=self.job.seed,
-            checkpoint=self.job.checkpoint("start"),
+            MLPStack.of(drawn).to(self.job.device), list(self.data.values()), epochs=self.setting.pretraining,
+            seed=self.job.seed, checkpoint=self.job.checkpoint("start"),
         )  # fmt: skip
 
-    def networks(self, method: str, options: Options) -> MLPStack:
-        stack, more = beginning(METHODS[method], self.starts, options)
+    def networks(self, method: str, options: Options, seeds: range) -> MLPStack:
+        starts = self.starts.some([seed - self.job.seed for seed in seeds])
+        stack, more = beginning(METHODS[method], starts, options)
         if METHODS[method].trained:
-            terms, kept = (
-                METHODS[method].regularisers(self.setting.k, options),
-                self.checkpoint(method, options),
-            )
-            fit_stack(stack, self.data, terms, seed=self.job.seed, **self.setting.training | more | kept)
+            terms = METHODS[method].regularisers(self.setting.k, options)
+            kept = self.checkpoint(method, options, f"{len(seeds)}-splits")
+            splits = [self.data[seed] for seed in seeds]
+            fit_stack(stack, splits, terms, seed=self.job.seed, **self.setting.training | more | kept)
         return stack
 
-    def scores(self, networks: MLPStack, part: str) -> list[SelectionScore]:
-        samples = together([getattr(data, part) for data in self.data])
+    def scores(self, networks: MLPStack, part: str, seeds: range) -> list[SelectionScore]:
+        samples = together([getattr(self.data[seed], part) for seed in seeds])
         return score_stack(networks, samples, self.setting, points=self.plan.points, steps=self.plan.steps)
 
     def stored(self, networks: MLPStack, method: str, options: Options) -> list[Net]:
         round_weights(networks)
-        metrics = self.metrics(options, self.scores(networks, "test"))
+        metrics = self.metrics(options, self.scores(networks, "test", self.seeds))
         splits = f"{self.name}, splits {self.seeds[0]} to {self.seeds[-1]}"
         return [Net(zoo_name(self.name, self.seeds[0], method), networks, splits, metrics)]
 
