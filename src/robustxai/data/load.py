@@ -139,7 +139,7 @@ def _survey(r: Request, survey: surveys.Survey, side: Tensor, note: str = "") ->
 def _adult(r: Request) -> Dataset:
     train, test = r.entry.files
     survey = surveys.adult(r.bytes(train), r.bytes(test) if r.split == "test" else None)
-    return _survey(r, survey, torch.arange(len(survey.y)))
+    return _survey(r, survey, torch.arange(len(survey.y), device="cpu"))
 
 
 def _split_survey(parse: Callable[[bytes], surveys.Survey], note: str) -> Callable[[Request], Dataset]:
@@ -197,7 +197,7 @@ def _tiny_imagenet(r: Request) -> Dataset:
 
 def _smiles64(r: Request) -> Dataset:
     pack = formats.JpegPack.read(r.bytes(r.entry.files[0]))
-    images = pack.images(torch.arange(len(pack)))[:, :1]
+    images = pack.images(torch.arange(len(pack), device="cpu"))[:, :1]
     sides = duplicates.grouped_split(duplicates.near_duplicates(formats.to_unit(images)))
     side = torch.from_numpy(sides[r.entry.splits.index(r.split)])
     which = side[r.positions(len(side))]

@@ -153,7 +153,8 @@ class Study:
         found = self._photographs
         if n > len(found.x):
             raise ValueError(f"n must be at most {len(found.x)}, got {n}")
-        order = torch.randperm(len(found.x), generator=torch.Generator().manual_seed(ORDER))[:n]
+        g = torch.Generator().manual_seed(ORDER)
+        order = torch.randperm(len(found.x), generator=g, device=g.device)[:n]
         region = None if found.region is None else found.region[order]
         return Photographs(found.x[order], found.y[order], found.note, region)
 
