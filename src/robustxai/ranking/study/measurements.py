@@ -14,6 +14,7 @@ from torch import Tensor
 
 from robustxai.attacks.controls import RandomDirections
 from robustxai.explainers.gradient import Saliency
+from robustxai.explainers.precision import as_double
 from robustxai.metrics import Interval
 from robustxai.metrics.predictions import predicted
 from robustxai.models import logits_of
@@ -72,7 +73,7 @@ def curves(found: dict[str, list[list[float]]]) -> dict[str, list[Interval]]:
 
 def guarantees(study: Study, seed: int, method: str, *, eps: float, n: int = 20, draws: int = 200) -> Row:
     """Violations of the thickness bound and of the certified radius, in double precision, on `n` samples."""
-    net, x, k = study.network(seed, method).double(), study.attacked(seed)[:n].double(), study.setting.k
+    net, x, k = as_double(study.network(seed, method)), as_double(study.attacked(seed)[:n]), study.setting.k
     explain = Saliency(net)
     target = predicted(logits_of(net, x).detach())
     g = torch.Generator().manual_seed(seed)
@@ -89,9 +90,9 @@ def guarantees(study: Study, seed: int, method: str, *, eps: float, n: int = 20,
                 not bool((bound.lower - slack <= theta[row]) & (theta[row] <= bound.upper + slack))
             )
     radius = certified_radius(explain, x, target, k=k, within=0.3, generator=g)
-    changed = torch.zeros(len(x), dtype=torch.bool)
+    changed = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     for _ in range(draws):
-        u = torch.randn(x.shape, generator=g, dtype=x.dtype)
+        u = torch.randn(x.shape, generator=g, dtype=x.dtype, device=g.device).to(x.device)
         moved = x + u * (radius / u.flatten(1).norm(dim=1))[:, None] * 0.999
         changed |= precision_at_k(explain(x, target).detach(), explain(moved, target).detach(), k) < 1
     return {
@@ -163,9 +164,9 @@ def on_object(study: Study, seeds: Sequence[int], methods: Sequence[str]) -> lis
             result = attack.perturb(net, x, explain=explain)
             clean, moved = (explain(v, result.target).detach().flatten(1) for v in (x, result.x))
             for key, scores in (("on the object", clean), ("after the attack", moved)):
-                each[key].append(float(mask.gather(1, scores.topk(k).indices).double().mean()))
+                each[key].append(float(mask.gather(1, scores.topk(k).indices).cpu().double().mean()))
             each["P@k"].append(float(attacked_precision(explain, x, result, k).nanmean()))
-            area.append(float(mask.double().mean()))
+            area.append(float(mask.cpu().double().mean()))
         row: Row = {"method": method}
         rows.append(row | {n: triple(over_seeds(v)) for n, v in each.items()})
     rows.append({"method": "chance: area of the object", "on the object": sum(area) / len(area)})

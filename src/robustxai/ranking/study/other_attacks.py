@@ -99,7 +99,8 @@ def step_ratios(seed: int, *, repeats: int = 40, batch_size: int = 128) -> dict[
     """Time of a training step, MLP of the tables, over that of a plain one, one number a round of alternating steps."""
     g = torch.Generator().manual_seed(seed)
     net = MLP(28, generator=g)
-    x, y = torch.randn(batch_size, 28, generator=g), torch.randint(2, (batch_size,), generator=g)
+    x = torch.randn(batch_size, 28, generator=g, device=g.device)
+    y = torch.randint(2, (batch_size,), generator=g, device=g.device)
     steps = {
         "plain": RegularisedLoss([]),
         r"R2ET_\H": RegularisedLoss([R2ET(8, 1.0)]),
@@ -133,8 +134,8 @@ def blind_attack(study: Study, seed: int, betas: Sequence[float]) -> list[Row]:
                 "explained": score,
                 "derivatives from": "the network" if beta is None else f"softplus, beta {beta:g}",
                 "P@k as computed": float(kept.nanmean()),
-                "inputs moved": float(result.moved.double().mean()),
-                "no gradient at all": float(result.stuck.double().mean()),
+                "inputs moved": float(result.moved.cpu().double().mean()),
+                "no gradient at all": float(result.stuck.cpu().double().mean()),
             }
         )
     return rows

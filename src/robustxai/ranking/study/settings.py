@@ -153,7 +153,7 @@ class Measured:
     def row(self) -> "SettingRow":
         """The means, as a row of the table."""
         er, mse, random, local = (self.mean(name) for name in ("er", "mse", "random", "local"))
-        measured = 1 - self.er.isnan().double().mean().item()
+        measured = 1 - self.er.isnan().cpu().double().mean().item()
         return SettingRow(self.accuracy, self.auc, er, mse, random, local, measured)
 
 

@@ -53,7 +53,7 @@ def per_network(values: Tensor, count: int) -> Float[Tensor, " count"]:
     >>> per_network(torch.tensor([0.0, 1.0, 0.5, float("nan")]), 2)
     tensor([0.2500, 1.0000], dtype=torch.float64)
     """
-    return values.double().unflatten(0, (-1, count)).nanmean(0)
+    return values.cpu().double().unflatten(0, (-1, count)).nanmean(0)
 
 
 class StackLoss:

@@ -150,7 +150,7 @@ def cloud(records: Sequence[Record], name: str, *, softplus: bool) -> tuple[list
         [over_seeds(r.measured.mean(w) for r in select(family, method=m)).value for m in methods]
         for w in ("adversarial", "er")
     ]
-    return methods, (torch.tensor(means[0]), torch.tensor(means[1]))
+    return methods, (torch.tensor(means[0], device="cpu"), torch.tensor(means[1], device="cpu"))
 
 
 def across(records: Sequence[Record], name: str, *, softplus: bool | None = None) -> list[float]:
@@ -162,7 +162,9 @@ def across(records: Sequence[Record], name: str, *, softplus: bool | None = None
     found: list[float] = []
     for seed in dict.fromkeys(r.seed for r in family):
         these = select(family, seed=seed)
-        a, b = (torch.tensor([[r.measured.mean(w) for r in these]]) for w in ("adversarial", "er"))
+        a, b = (
+            torch.tensor([[r.measured.mean(w) for r in these]], device="cpu") for w in ("adversarial", "er")
+        )
         found += [float(spearman(a, b))] if len(these) > 2 else []
     return found
 
