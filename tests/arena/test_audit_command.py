@@ -190,6 +190,7 @@ def test_memory_spares_the_searches_of_an_audit_that_ran_out_of_time(
         "out of time",
     ] and not first.complete
     assert "The time was over before GradCAM, Saliency ended" in first.summary()[-1]
+    assert first.grid == 8 and any("may be too high" in w for w in first.warnings) == (not first.adversarials)
     monkeypatch.setattr(run, "evaluate", evaluate)
     again = audit(model, x, **how)
     assert again.complete and again.json() == audit(model, x, **how | {"out": None}).json()

@@ -7,23 +7,24 @@ from robustxai.explainers.base import Explainer
 from robustxai.explainers.gradient import GradientTimesInput, Saliency, SmoothGrad
 from robustxai.explainers.integrated_gradients import IntegratedGradients
 from robustxai.manifold_ig import BlurIG, GuidedIG
+from robustxai.nets.resnet import Normalize
 
 AFFINE = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Flatten,
-    nn.Unflatten, nn.Identity, nn.Dropout, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
+    nn.Unflatten, nn.Identity, Normalize, nn.Dropout, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
 )  # fmt: skip
 """Modules that are affine maps in eval mode."""
 
 
 def is_affine(model: nn.Module) -> bool:
-    """Whether a network is seen to be one affine map: a chain, also nested, of modules that are. False may be wrong.
+    """Whether a network is seen to be one affine map: a chain, also nested, of modules that are. False may be wrong. A
+    wrapper says of itself what it is a `chain` of.
 
     >>> is_affine(nn.Sequential(nn.Flatten(), nn.Linear(4, 2))), is_affine(nn.Sequential(nn.Linear(4, 2), nn.ReLU()))
     (True, False)
     """
-    if type(model) is nn.Sequential:
-        return all(map(is_affine, model))
-    return type(model) in AFFINE
+    parts = model if type(model) is nn.Sequential else getattr(model, "chain", None)
+    return type(model) in AFFINE if parts is None else all(map(is_affine, parts))
 
 
 def one_gradient(explain: Explainer) -> str | None:
