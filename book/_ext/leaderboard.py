@@ -59,6 +59,11 @@ def rank_cell(line: BoardLine) -> tuple[str, str]:
     return f"{s.rank}", f"{s.place}<small>{s.rank_low:.0f}–{s.rank_high:.0f}</small>"
 
 
+def counted(line: BoardLine) -> str:
+    """On how many networks and images the ranked cells stand."""
+    return f"{line.networks} network{'' if line.networks == 1 else 's'}, n {line.n}"
+
+
 def cells(line: BoardLine) -> list[tuple[str, str]]:
     """The sort key and the HTML of every column."""
     fact = lambda name: (  # noqa: E731
@@ -71,7 +76,7 @@ def cells(line: BoardLine) -> list[tuple[str, str]]:
     )
     title = f' title="{escape(line.reason)}"' if line.reason else ""
     return [
-        (line.row.lower(), f"<strong>{escape(line.row)}</strong><small>{line.networks} networks, n {line.n}</small>"),
+        (line.row.lower(), f"<strong>{escape(line.row)}</strong><small>{counted(line)}</small>"),
         word(line.family), (line.state, f"<span{title}>{state}</span>"), rank_cell(line), shown(line.area),
         *(overlap_cell(line, level) for level in LEVELS), shown(line.grid), shown(line.excess),
         word(line.worst_attack), shown(line.transfer), fact("faith"), fact("dependence"), fact("mass"),

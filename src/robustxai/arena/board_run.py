@@ -87,16 +87,21 @@ def clean_facts(
     target: Tensor,
     maps: Tensor,
     masks: Tensor,
+    *,
+    depends: Tensor | None = None,
     like: Faith | None = None,
 ) -> tuple[dict[str, Any], Faith]:
     """What clean maps are worth, as plain values: Faith with deletion and insertion areas, dependence on network and
     class, mass on the object beside its area; and the `Faith`, whose references serve other rows.
+
+    depends: `dependence` of the maps (n,), where it is known already.
     """
     explain = row.explainer(model, Parts(layer=explained_layer(model, None), gap=True))
     found = faith(model, x, maps, target, masks=masks, like=like)
+    depends = dependence(explain, x, target, maps) if depends is None else depends
     values = {
         "faith": found.value, "deletion": _mean(found.deletion), "insertion": _mean(found.insertion),
-        "dependence": _mean(dependence(explain, x, target, maps)),
+        "dependence": _mean(depends),
         "class_dependence": _mean(class_dependence(explain, x, target, maps)),
         "mass": _mean(energy_inside(maps, masks)), "object": float(masks.mean()), "chance": chance(maps),
     }  # fmt: skip

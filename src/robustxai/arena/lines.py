@@ -16,6 +16,7 @@ from torch import Tensor
 from robustxai.arena.board import Entry, number_of, tensor_of
 from robustxai.arena.cells import STATES
 from robustxai.arena.clusters import clustered_interval
+from robustxai.arena.entries import IGNORES
 from robustxai.arena.measures import SHARE, above_chance, area
 from robustxai.arena.standing import Standing, standings
 from robustxai.metrics import Interval
@@ -23,8 +24,6 @@ from robustxai.metrics import Interval
 LEVELS = (1, 2, 4, 8)
 RANKED = 2
 """Budgets of the curve, in units of 1/255, and that at which rows are ranked."""
-IGNORES = 0.1
-"""Dep below which a row ignores the network."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class BoardLine:
     """One row. p: level -> worst P with its interval, where the state gives it a number. states: level -> state, the
     worse of the networks'. area: over the networks that have the whole curve, None where there is none; grid, excess,
     transfer: at the ranked level. facts: faith, dependence, class_dependence, mass. standing: rank, None where there is
-    none. forwards: of the ranked cells. stale: an external evaluation is to be verified again.
+    none. forwards: of the ranked cells. reason: why one of these has no number, or a weak one.
     """
 
     row: str
