@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 
 import robustxai
-from robustxai._cli._moved import moved_values
 from robustxai._cli.run import checkout, find_checkout, profile_names, require
 
 app = typer.Typer()
@@ -183,6 +182,8 @@ def results(
     volatile_ones = volatile(root / "claims.yml") if check and root else set()
     sentences = []
     if check and root:
+        from robustxai._cli._moved import moved_values
+
         sentences = changed_verdicts(fresh, stored, ignore=volatile_ones)
         sentences += moved_values(fresh, stored, root / "notebooks", ignore=volatile_ones)
     for sentence in sentences:
