@@ -61,7 +61,7 @@ endif
 site-test: .venv/.test  ## look at the built site in headless Chromium
 	$(PY) -m pytest tests/site $(PYTEST_OPTIONS)
 
-bench: .venv/.test  ## side by side with the libraries a user would pick instead
+bench: .venv/.test  ## ours against what a user would pick instead, as one table; writes results/bench
 	mkdir -p build
 	$(PY) -m pytest -o addopts= benchmarks --benchmark-only --benchmark-json build/bench.json $(PYTEST_OPTIONS)
 	$(PY) benchmarks/collect.py build/bench.json
