@@ -26,7 +26,7 @@ COLOURS = {
     "not attempted": "bright_black",
 }
 
-PROFILES = ("quick", "real", "gpu")
+PROFILES = ("quick", "real", "gpu", "paper")
 """Those that claims may name, for where there is no checkout whose folder lists them."""
 
 Records = dict[str, dict[str, Any]]
@@ -151,7 +151,9 @@ def source(root: Path | None, profile: str) -> tuple[Records, Records, str]:
 @app.command()
 def results(
     chapter: Annotated[str | None, typer.Argument(help="Only this chapter's claims.")] = None,
-    profile: Annotated[str, typer.Option(help="A file of workflow/profiles: quick, real or gpu.")] = "quick",
+    profile: Annotated[
+        str, typer.Option(help="A file of workflow/profiles: quick, real, gpu or paper.")
+    ] = "quick",
     check: Annotated[
         bool, typer.Option("--check", help="Fail where a verdict is not the committed one, or a value moved.")
     ] = False,
