@@ -1,6 +1,6 @@
 """Honest networks and their manipulated twins: the runs behind the chapter's tables, one function each.
 
-`train_honest` and `fool` are deterministic in their seed; a row of `FOOLING_PROTOCOLS` is a whole protocol (which loss,
+`train_honest` and `fool` are deterministic in their seed; a row of `PROTOCOLS` is a whole protocol (which loss,
 which layers, from where). Knows nothing about files: `recipes.py` stores what comes out.
 """
 
@@ -12,9 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from robustxai.diffgradcam.cams import GradCAM
 from robustxai.diffgradcam.fooling import FoolingLoss
 from robustxai.diffgradcam.heo_fooling import HeoCentreMass, HeoLocation, HeoTopK, ReferenceLoss
 from robustxai.diffgradcam.sham import ShamLoss, sham_target
+from robustxai.metrics import entropy
 from robustxai.nets import CompactResNet, RandomShift, cross_entropy, fit
 from robustxai.nets.adapters import TorchvisionClassifier
 
@@ -36,7 +38,7 @@ class FoolingProtocol:
     loss: from the honest network and the native map size (h, w) to a FoolingLoss. part: 'head' trains the
     linear layer, 'top' the last block and the head on cached features, 'all' fine-tunes everything, 'scratch'
     starts from random weights with the honest schedule. freeze_norm: batch norm stays in eval mode, as in Heo
-    et al.
+    et al. matched: the target has as many ones as the entropy of the honest maps asks for, see `matched_target`.
     """
 
     loss: Callable[[nn.Module, tuple[int, int]], FoolingLoss]
@@ -44,6 +46,7 @@ class FoolingProtocol:
     epochs: int = 12
     lr: float = 1e-3
     freeze_norm: bool = False
+    matched: bool = False
 
 
 def _sham(**options) -> Callable[[nn.Module, tuple[int, int]], FoolingLoss]:
@@ -55,6 +58,7 @@ FOOLING_PROTOCOLS: dict[str, FoolingProtocol] = {
     "sham-full": FoolingProtocol(_sham(alpha=0.1), part="all"),
     "sham-scratch": FoolingProtocol(_sham(alpha=0.5), part="scratch"),
     "sham-all-top": FoolingProtocol(_sham(alpha=0.1, classes="all")),
+    "sham-matched-top": FoolingProtocol(_sham(alpha=0.1), matched=True),
     "sham-pp-top": FoolingProtocol(_sham(alpha=0.1, weighting="gradcam++")),
     "adaptive-top": FoolingProtocol(_sham(alpha=0.1, scores=("lse",))),
     "adaptive-full": FoolingProtocol(_sham(alpha=0.1, scores=("lse",)), part="all"),
@@ -65,8 +69,12 @@ FOOLING_PROTOCOLS: dict[str, FoolingProtocol] = {
         lambda honest, size: HeoCentreMass(honest, lam=0.5), freeze_norm=True
     ),
 }
-LABELS_ONLY = FoolingProtocol(_sham(alpha=1.0))
-"""The control of the attacks on the last block: the same fine-tuning with the cross-entropy alone."""
+CONTROLS: dict[str, FoolingProtocol] = {
+    f"labels-{name}": FoolingProtocol(_sham(alpha=1.0), part=part)
+    for name, part in {"top": "top", "full": "all", "scratch": "scratch"}.items()
+}
+"""The control arms: the same training on the same images with the cross-entropy alone."""
+PROTOCOLS = FOOLING_PROTOCOLS | CONTROLS
 
 
 class Top(nn.Module):
@@ -103,11 +111,27 @@ def map_size(model: FooledNetwork, x: Tensor) -> tuple[int, int]:
 
 
 @torch.no_grad()
+def matched_target(honest: FooledNetwork, x: Tensor) -> Tensor:
+    """SHAM's target (h, w) with the mean entropy of the honest GradCAM maps of images x, of which 500 are enough."""
+    maps = GradCAM(honest, size="native").attribute(x[:500])
+    return sham_target(*map_size(honest, x), float(entropy(maps).nanmean()))
+
+
+def loss_of(attack: FoolingProtocol, honest: FooledNetwork, x: Tensor) -> FoolingLoss:
+    """The loss of a protocol for an honest network and images like x."""
+    loss = attack.loss(honest, map_size(honest, x))
+    if attack.matched:
+        assert isinstance(loss, ShamLoss)
+        loss.target = matched_target(honest, x)
+    return loss
+
+
+@torch.no_grad()
 def map_loss(
     model: FooledNetwork, honest: FooledNetwork, attack: FoolingProtocol, x: Tensor, y: Tensor
 ) -> float:
     """The attack's map term on (x, y) in eval mode: whether it converged at all; print it beside every result."""
-    return float(attack.loss(honest, map_size(model, x)).map_term(model, x, y).detach())
+    return float(loss_of(attack, honest, x).map_term(model, x, y).detach())
 
 
 def new_network(classes: int, *, seed: int, **options) -> FooledNetwork:
@@ -151,7 +175,7 @@ def fool(
 
     `honest_schedule` and `network` repeat the options of `train_honest` for attacks from scratch.
     """
-    loss = attack.loss(honest, map_size(honest, data.x))
+    loss = loss_of(attack, honest, data.x)
     if attack.part == "scratch":
         return train_honest(
             data, seed=seed, loss=loss, network=network, **(honest_schedule or {}), **fit_options

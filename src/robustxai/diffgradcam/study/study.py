@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 from robustxai.data import fetch, load
 from robustxai.diffgradcam.sham import sham_target
 from robustxai.diffgradcam.study.manipulated import (
-    FOOLING_PROTOCOLS,
+    PROTOCOLS,
     Data,
     FooledNetwork,
     FoolingProtocol,
@@ -132,7 +132,7 @@ class Study:
     def twin(self, seed: int, run: str) -> FooledNetwork:
         """The network that attack `run` made of the honest one."""
         return self._network(
-            seed, run, lambda checkpoint: self.attack(seed, FOOLING_PROTOCOLS[run], checkpoint=checkpoint)
+            seed, run, lambda checkpoint: self.attack(seed, PROTOCOLS[run], checkpoint=checkpoint)
         )
 
     def attack(
