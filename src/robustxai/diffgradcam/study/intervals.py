@@ -120,7 +120,7 @@ def accuracy_lost(
     def marks(run: str, seed: int) -> Tensor:
         if (run, seed) not in known:
             model = study.honest(seed) if run == "clean" else study.twin(seed, run)
-            known[run, seed] = right(model, study).double()
+            known[run, seed] = right(model, study).cpu().double()
         return known[run, seed]
 
     against = {run: (controls or {}).get(run, "clean") for run in runs}
