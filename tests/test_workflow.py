@@ -35,7 +35,10 @@ if fail:
     raise RuntimeError("the chapter broke")
 folder = pathlib.Path(os.environ["ROBUSTXAI_RESULTS"])
 folder.mkdir(parents=True, exist_ok=True)
-(folder / "{name}.json").write_text(json.dumps({{"answer": robustxai.{name}.ANSWER, "seeds": seeds}}))
+left = {{"answer": robustxai.{name}.ANSWER, "seeds": seeds, "chapter": "{name}", "profile": "quick", "claims": []}}
+left |= {{"run": {{"commit": "none"}}, "timing": {{"seconds": 1.0, "peak_memory_mb": 1.0, "date": "2026-01-01"}}}}
+left |= {{"tables": {{"seeds": [{{"seed": seed}} for seed in seeds]}}}}
+(folder / "{name}.json").write_text(json.dumps(left))
 """
 PARAMETERS = """\
 pause = 0.0
@@ -73,6 +76,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "workflow", root / "workflow", ignore=caches)
     (root / "workflow" / "profiles").mkdir()
     shutil.copy(ROOT / "requirements.lock", root)
+    shutil.copy(ROOT / "claims.yml", root)
     for name in ("one", "two"):
         write_chapter(root, name)
     write_parameters(root)
@@ -145,18 +149,22 @@ def test_an_output_that_cannot_be_read_is_stale_and_named(checkout: Path, file: 
     assert taken(checkout) == ["two began"] and result(checkout, "two") == 1
 
 
-def test_seeds_are_one_run_over_all_of_them_beside_the_profile(checkout: Path) -> None:
+def test_seeds_are_jobs_whose_results_are_joined_beside_the_profile(checkout: Path) -> None:
     code, text = robustxai(checkout, "run", "one", "--seeds", "4, 7")
     assert code == 0, text
     assert text.splitlines()[-1] == "results: build/quick/seeds-4-7"
-    left = checkout / "build" / "quick" / "seeds-4-7" / "results" / "one.json"
-    assert json.loads(left.read_text())["seeds"] == [4, 7]
-    assert json.loads((checkout / "build" / "quick" / "results" / "one.json").read_text())["seeds"] == [
-        0,
-        1,
-        2,
-    ]
-    assert taken(checkout) == ["one began"]
+    assert taken(checkout) == ["one began", "one began"]
+    quick = checkout / "build" / "quick"
+    for seed in (4, 7):
+        left = json.loads((quick / f"seed-{seed}" / "results" / "one.json").read_text())
+        assert left["seeds"] == [seed]
+    joined = json.loads((quick / "seeds-4-7" / "results" / "one.json").read_text())
+    assert list(joined["parts"]) == ["seed 4", "seed 7"]
+    assert joined["tables"]["seeds"] == [{"part": f"seed {s}", "seed": s} for s in (4, 7)]
+    assert result(checkout, "one") == 1, "the profile's own run is where it was"
+    code, text = robustxai(checkout, "run", "one", "--seeds", "4,7,9")
+    assert code == 0, text
+    assert taken(checkout) == ["one began"], "only the seed that is new runs"
 
 
 def test_a_relative_data_folder_is_the_same_one_in_a_chapter(

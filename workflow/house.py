@@ -15,7 +15,7 @@ from fingerprint import imported_names, notebook_code
 from layered import Drawing, drawn, reduced
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = {"cli", "_cli", "notebook", "_nbval"}
+PROGRAMS = {"cli", "_cli", "notebook", "nbval"}
 """They may import anything, so their arrows say nothing."""
 NOTEBOOKS = "notebooks"
 LETTER, BOX, STEP, MARGIN = 8.2, 30, 62, 8
@@ -136,7 +136,12 @@ def picture(graph: Mapping[str, set[str]], books: list[str]) -> str:
         for room in sorted(arrows, key=lambda r: (r not in order, order.index(r) if r in order else r))
     }
     wide = widths(arrows, books)
-    plan = drawn(arrows, wide, rows=[books, [f"{book}/study" for book in books]])
+    above = [
+        book for book in books if arrows.get(book, set()) & {*books}
+    ]  # they import chapters, and stand over them
+    beside = [book for book in books if book not in above]
+    rows = [beside, [f"{book}/study" for book in beside]]
+    plan = drawn(arrows, wide, rows=[row for row in rows if row])
     left = min(plan.middle[room] - wide[room] / 2 for room in arrows) - MARGIN
     left = min(left, *(min(xs) - MARGIN for xs in plan.arrows.values()))
     right = max(plan.middle[room] + wide[room] / 2 for room in arrows) + MARGIN

@@ -69,4 +69,4 @@ def positions(n: int, limit: int | None, indices: Tensor | None) -> Int64[Tensor
         return indices
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be an integer >= 1, got {limit}")
-    return torch.arange(n if limit is None else min(limit, n))
+    return torch.arange(n if limit is None else min(limit, n), device="cpu")

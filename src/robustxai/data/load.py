@@ -110,7 +110,7 @@ def _survey(r: Request, survey: surveys.Survey, side: Tensor, note: str = "") ->
 def _adult(r: Request) -> Dataset:
     train, test = r.entry.files
     survey = surveys.adult(r.bytes(train), r.bytes(test) if r.split == "test" else None)
-    return _survey(r, survey, torch.arange(len(survey.y)))
+    return _survey(r, survey, torch.arange(len(survey.y), device="cpu"))
 
 
 def _split_survey(parse: Callable[[bytes], surveys.Survey], note: str) -> Callable[[Request], Dataset]:

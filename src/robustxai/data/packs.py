@@ -28,7 +28,7 @@ def _side(r: Request, images: Tensor, *, threshold: float) -> Tensor:
 
 def smiles64(r: Request) -> Dataset:
     pack = formats.JpegPack.read(r.bytes(r.entry.files[0]))
-    images = pack.images(torch.arange(len(pack)))[:, :1]
+    images = pack.images(torch.arange(len(pack), device="cpu"))[:, :1]
     which = _side(r, images, threshold=0.9)
     left, top, width, height = torch.from_numpy(pack.arrays["mouth_box_xywh"]).float()[which].unbind(1)
     boxes = torch.stack((left, top, left + width - 1, top + height - 1), 1)
@@ -64,7 +64,7 @@ def celebahq128(r: Request) -> Dataset:
     of 335 faces would be one group).
     """
     pack = formats.JpegPack.read(r.bytes(r.entry.files[0]))
-    images = pack.images(torch.arange(len(pack)))
+    images = pack.images(torch.arange(len(pack), device="cpu"))
     which = _side(r, images, threshold=0.95)
     y = torch.from_numpy(pack.arrays["label"]).long()[which]
     return Dataset(

@@ -159,7 +159,8 @@ class Study:
         found = self._photographs
         if n > len(found.x):
             raise ValueError(f"n must be at most {len(found.x)}, got {n}")
-        order = torch.randperm(len(found.x), generator=torch.Generator().manual_seed(ORDER))[:n]
+        g = torch.Generator().manual_seed(ORDER)
+        order = torch.randperm(len(found.x), generator=g, device=g.device)[:n]
         region, attributes = (
             None if part is None else part[order] for part in (found.region, found.attributes)
         )

@@ -111,9 +111,9 @@ def accuracy_lost(study: Study, runs: Sequence[str], seeds: Sequence[int]) -> di
     """By run, what each image adds to the loss of accuracy: 1 where only the honest network is right, -1 where only the
     manipulated one is.
     """
-    honest = {s: right(study.honest(s), study).double() for s in seeds}
+    honest = {s: right(study.honest(s), study).cpu().double() for s in seeds}
     return {
-        run: torch.stack([honest[s] - right(study.twin(s, run), study).double() for s in seeds])
+        run: torch.stack([honest[s] - right(study.twin(s, run), study).cpu().double() for s in seeds])
         for run in runs
     }
 
