@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from robustxai.arena.auditing.report import REPORT_FILES
 from robustxai.arena.auditing.rows import CODES, OUT_OF_TIME
-from robustxai.arena.cells import STATES
+from robustxai.arena.cells import CELL_STATES
 from robustxai.cli import app
 
 PAGE = (Path(__file__).resolve().parents[2] / "book" / "audit.md").read_text(encoding="utf-8")
@@ -30,5 +30,5 @@ def test_its_options_exist_and_all_files_states_and_codes_are_on_it():
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", PAGE))
     assert used and not used - known
     assert all(f"`{name}`" in PAGE for name in REPORT_FILES)
-    assert set(re.findall(r"^\| (\w[\w /]*?) +\|", PAGE, flags=re.MULTILINE)) >= {*STATES, OUT_OF_TIME}
+    assert set(re.findall(r"^\| (\w[\w /]*?) +\|", PAGE, flags=re.MULTILINE)) >= {*CELL_STATES, OUT_OF_TIME}
     assert {int(code) for code in re.findall(r"\*\*(\d+)\*\*", PAGE)} == {*CODES.values(), 2, 130}

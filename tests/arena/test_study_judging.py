@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from robustxai.arena.cells import Cell, Evaluation
+from robustxai.arena.cells import ArenaCell, Evaluation
 from robustxai.arena.study import judging
 from robustxai.arena.study.looking import median_images
 from robustxai.arena.study.rounds import BUDGETS, MIDDLE, Round, RoundCells, fresh_images, honest, planned
@@ -12,17 +12,17 @@ N = 12
 NETWORKS = [honest("animals4", seed) for seed in (0, 1, 2)]
 
 
-def cell(row: str, network: str, p: torch.Tensor, eps: float = MIDDLE, **more: object) -> Cell:
+def cell(row: str, network: str, p: torch.Tensor, eps: float = MIDDLE, **more: object) -> ArenaCell:
     true = torch.ones(N, dtype=torch.bool)
     given = dict(
         row=row, family="cam", network=network, eps=eps, norm="linf", readout="own", state="attacked", reason="",
         worst=p, noise=torch.full((N,), 0.9), transfer=p * torch.nan, by_attack={"topk": p}, by_grid=p,
         worst_attack=["topk"] * N, followed=true, kept=true, dead=0, dropped=0, followed_by={"topk": true},
     )  # fmt: skip
-    return Cell(**(given | more))  # pyright: ignore[reportArgumentType]
+    return ArenaCell(**(given | more))  # pyright: ignore[reportArgumentType]
 
 
-def findings(*cells: Cell) -> RoundCells:
+def findings(*cells: ArenaCell) -> RoundCells:
     """Each cell in an evaluation of its own."""
     x, maps = torch.zeros(N, 3, 8, 8), torch.rand(N, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     return RoundCells(

@@ -24,7 +24,7 @@ attack("er", paper="Chen et al. 2024")(RankingAttack)
 
 
 @attack("mse", paper="Chen et al. 2024")
-def mse(k: int, eps: float, **options: Any) -> GradientAttack:
+def mse_column(k: int, eps: float, **options: Any) -> GradientAttack:
     """The squared distance of raw maps; k is not used."""
     return MSEAttack(eps, **options)
 

@@ -1,6 +1,6 @@
 """One row of the arena at work: its readings of images, wherever these were crafted, and the cells they make.
 
-What stays the same over budgets is an `Entry`. The order of rows, and what is handed from one to another, is
+What stays the same over budgets is an `ArenaEntry`. The order of rows, and what is handed from one to another, is
 `evaluate`'s business.
 """
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from robustxai.arena.cells import Cell, Evidence, nothing, state_of
-from robustxai.arena.counting import Passes, counted
-from robustxai.arena.entries import Entry
+from robustxai.arena.cells import ArenaCell, Evidence, cell_state, nothing
+from robustxai.arena.counting import Passes, passes_counted
+from robustxai.arena.entries import ArenaEntry
 from robustxai.arena.readouts import READOUTS, networks_of
 from robustxai.arena.suite import Crafted, NoiseDraws, Threat, craft, derivatives, searched
 from robustxai.metrics.perturbation import per_sample
@@ -39,7 +39,7 @@ class Reading:
 class Contest:
     """One row at one budget: its readings, and what its own attacks cost in each read-out."""
 
-    entry: Entry
+    entry: ArenaEntry
     threat: Threat
     draws: NoiseDraws
     readings: list[Reading] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Contest:
     def attack(self, readout: str) -> None:
         """Craft images against the row in a read-out, and read them."""
         explain, k = self.entry.seen_as(readout)
-        with counted(*self.networks()) as passes:
+        with passes_counted(*self.networks()) as passes:
             found = craft(
                 self._labelled(readout), explain, k, lambda x: self.overlaps(x)[0][readout],
                 cost=self.entry.row.cost, random=self.entry.random,
@@ -104,14 +104,14 @@ class Contest:
         ways = derivatives(self.threat, explain, self.entry.random)
         mine = {r.crafted.name: r for r in self.readings if r.source == self.name and r.readout == readout}
         best = min(ways, key=lambda name: _mean(mine[name].p[readout]) if name in mine else torch.inf)
-        with counted(*self.networks()) as passes:
+        with passes_counted(*self.networks()) as passes:
             found = searched(self._labelled(readout), explain, k, "topk-restart", "topk", ways[best], first)
         self.cost[readout] = self.cost.get(readout, Passes()) + passes
         self.read(found, self.name, readout)
 
     def read(self, found: Crafted, source: str, readout: str | None) -> None:
         """Read images that were crafted on a row."""
-        with counted(*self.networks()) as passes:
+        with passes_counted(*self.networks()) as passes:
             p, dead = self.overlaps(found.x)
         self.reading_cost = self.reading_cost + passes
         kept = {name: values.masked_fill(~found.kept, torch.nan) for name, values in p.items()}
@@ -155,7 +155,7 @@ class Contest:
             return reading.crafted.name
         return f"{reading.readout}:{reading.crafted.name}"
 
-    def cell(self, readout: str, network: str, defence: str) -> Cell:
+    def cell(self, readout: str, network: str, defence: str) -> ArenaCell:
         """The cell of a read-out, of all readings so far."""
         worst, some = self.worst_images(readout), self.readings
         which = self._which(some, readout)
@@ -170,7 +170,7 @@ class Contest:
         own = [r for r in self.readings if r.source == self.name and r.readout == readout]
         followed_by = {r.crafted.name: r.crafted.followed for r in own}
         followed = torch.stack(list(followed_by.values())).any(0) if own else torch.zeros_like(worst.kept)
-        with counted(*self.networks()) as passes:
+        with passes_counted(*self.networks()) as passes:
             noise = self.noise(worst, readout)
         self.reading_cost = self.reading_cost + passes
         transfer, mine = self._least(readout, own=False), self._least(readout, own=True)
@@ -183,10 +183,10 @@ class Contest:
             followed=followed,
             proof=self.entry.proof,
         )
-        state, reason = state_of(found)
+        state, reason = cell_state(found)
         t, passes = self.threat, self.cost.get(readout, Passes()) + self.reading_cost
         dead = torch.stack([r.dead for r in some]).any(0)
-        return Cell(
+        return ArenaCell(
             row=self.name, family=self.entry.row.family, network=network, defence=defence, eps=t.eps, norm=t.norm,
             readout=readout, state=state, reason=reason, worst=p, noise=noise, transfer=transfer, by_attack=by_attack,
             by_grid=grid, worst_attack=names, followed=followed, kept=worst.kept,

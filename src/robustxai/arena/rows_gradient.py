@@ -9,7 +9,7 @@ from robustxai.explainers.integrated_gradients import IntegratedGradients
 from robustxai.manifold_ig import BlurIG, GuidedIG
 from robustxai.nets.resnet import Normalize
 
-AFFINE = (
+_AFFINE = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Flatten,
     nn.Unflatten, nn.Identity, Normalize, nn.Dropout, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
 )  # fmt: skip
@@ -24,7 +24,7 @@ def is_affine(model: nn.Module) -> bool:
     (True, False)
     """
     parts = model if type(model) is nn.Sequential else getattr(model, "chain", None)
-    return type(model) in AFFINE if parts is None else all(map(is_affine, parts))
+    return type(model) in _AFFINE if parts is None else all(map(is_affine, parts))
 
 
 def one_gradient(explain: Explainer) -> str | None:
@@ -35,7 +35,7 @@ def one_gradient(explain: Explainer) -> str | None:
 
 
 @explainer("Saliency", family="pixel", paper="Simonyan et al. 2014", proof=one_gradient)
-def saliency(model):
+def saliency_row(model):
     """|gradient| of the logit."""
     return Saliency(model, score="logit")
 
@@ -50,19 +50,19 @@ def _smooth_grad(samples: int):
     return lambda model: SmoothGrad(model, score="logit", samples=samples, std=0.1)
 
 
-for count in (4, 16):
+for _count in (4, 16):
     explainer(
-        f"SmoothGrad ({count})", family="pixel", paper="Smilkov et al. 2017", cost=count, proof=one_gradient
-    )(_smooth_grad(count))
+        f"SmoothGrad ({_count})", family="pixel", paper="Smilkov et al. 2017", cost=_count, proof=one_gradient
+    )(_smooth_grad(_count))
 
 
 def _integrated(n_steps: int):
     return lambda model: IntegratedGradients(model, n_steps=n_steps)
 
 
-for count in (6, 20):
-    explainer(f"IG ({count})", family="path", paper="Sundararajan et al. 2017", cost=count)(
-        _integrated(count)
+for _count in (6, 20):
+    explainer(f"IG ({_count})", family="path", paper="Sundararajan et al. 2017", cost=_count)(
+        _integrated(_count)
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from robustxai.arena.catalogue import ATTACKS
+from robustxai.arena.catalogue import ATTACK_COLUMNS
 from robustxai.arena.readouts import Expected
 from robustxai.attacks.budget import Budget, draw
 from robustxai.attacks.controls import Control
@@ -142,7 +142,7 @@ def searched(
     """What one objective finds, begun at `first`, None where the attack itself begins: in one go, or in two halves. An
     image that does not differ from its clean input begins as the attack would.
     """
-    steps, make = threat.suite.steps, ATTACKS[column].make
+    steps, make = threat.suite.steps, ATTACK_COLUMNS[column].make
     key, memory = threat.key(name, column, k, first), threat.memory
     if memory is not None and key in memory:
         return memory[key]

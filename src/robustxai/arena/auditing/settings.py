@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from robustxai.arena.evaluate import NORMS
+from robustxai.arena.evaluate import ARENA_NORMS
 from robustxai.arena.readouts import READOUTS
 from robustxai.checks import check_count, check_name, check_positive, check_share
 
@@ -44,7 +44,7 @@ class AuditSettings:
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 - a frozen object's own setter
         put("eps", read_eps(self.eps))
-        check_name("norm", self.norm, NORMS)
+        check_name("norm", self.norm, ARENA_NORMS)
         check_name("suite", self.suite, SUITE_NAMES)
         check_name("on", self.on, READOUTS)
         put("n", check_count("n", self.n))

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from robustxai.arena.cells import Cell
-from robustxai.arena.measures import above_chance, area, chance
+from robustxai.arena.cells import ArenaCell
+from robustxai.arena.measures import above_chance, chance, curve_area
 from robustxai.arena.registry import EXPLAINERS
 from robustxai.arena.standing import order_stability, ranked_values
 from robustxai.arena.study.rounds import BUDGETS, MIDDLE, RoundCells
@@ -20,20 +20,20 @@ from robustxai.models import logits_of
 from robustxai.nets import pretrained
 from robustxai.records import as_claim, over_both
 
-Of = Callable[[Cell], Tensor]
+Of = Callable[[ArenaCell], Tensor]
 
 
-def worst(cell: Cell) -> Tensor:
+def worst(cell: ArenaCell) -> Tensor:
     """Per-image worst P."""
     return cell.worst
 
 
-def noise(cell: Cell) -> Tensor:
+def noise(cell: ArenaCell) -> Tensor:
     """P under noise of the attack's size."""
     return cell.noise
 
 
-def excess_of(cell: Cell) -> Tensor:
+def excess_of(cell: ArenaCell) -> Tensor:
     """Noise minus attack."""
     return cell.noise - cell.worst
 
@@ -91,7 +91,7 @@ def difference(findings: RoundCells, networks: Sequence[str], a: str, b: str, ep
     return findings.stacked(networks, a, eps, worst) - findings.stacked(networks, b, eps, worst)
 
 
-def quality(cell: Cell, maps: Tensor) -> Tensor:
+def quality(cell: ArenaCell, maps: Tensor) -> Tensor:
     """Q of the worst image, over chance."""
     return above_chance(cell.worst, chance(maps))
 
@@ -99,7 +99,7 @@ def quality(cell: Cell, maps: Tensor) -> Tensor:
 def areas(findings: RoundCells, network: str, row: str) -> Tensor:
     """A of a row on a network for each image, over `BUDGETS`."""
     maps = findings.evaluation(row, MIDDLE, network).clean[row]
-    return area(BUDGETS, torch.stack([quality(findings.cell(row, e, network), maps) for e in BUDGETS]))
+    return curve_area(BUDGETS, torch.stack([quality(findings.cell(row, e, network), maps) for e in BUDGETS]))
 
 
 def runner_up_changed(findings: RoundCells, network: str, row: str) -> Tensor:

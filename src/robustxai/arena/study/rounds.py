@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from robustxai.arena.catalogue import FAST
-from robustxai.arena.cells import Cell, Evaluation
+from robustxai.arena.cells import ArenaCell, Evaluation
 from robustxai.arena.evaluate import evaluate
 from robustxai.data.scenes import Scenes, menagerie
 from robustxai.nets import pretrained
@@ -104,7 +104,7 @@ class RoundCells:
         readout: str = "own",
         defence: str = "none",
         n: int | None = None,
-    ) -> Cell:
+    ) -> ArenaCell:
         """One cell, of the first round that has it, with n images where it is given. ValueError where none has."""
         for one, found in zip(self.rounds, self.evaluations, strict=True):
             if one.network != network or one.defence != defence or (n is not None and one.n != n):
@@ -139,7 +139,7 @@ class RoundCells:
         networks: Iterable[str],
         row: str,
         eps: float,
-        of: Callable[[Cell], Tensor],
+        of: Callable[[ArenaCell], Tensor],
         readout: str = "own",
     ) -> Tensor:
         """One value a network and image, (networks, images), of the cells of a row."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from robustxai.arena.cells import Cell
+from robustxai.arena.cells import ArenaCell
 from robustxai.arena.informative import class_dependence, dependence, faith
 from robustxai.arena.measures import above_chance, chance, excess, overlap_tolerant
 from robustxai.arena.registry import EXPLAINERS, Parts
@@ -61,7 +61,7 @@ def by_attack(
     return [c.row for c in cells], [*columns, "images of others", "worst", "noise"], torch.stack(lines)
 
 
-def _followed(cell: Cell, attack: str) -> Tensor:
+def _followed(cell: ArenaCell, attack: str) -> Tensor:
     if attack not in cell.by_attack or not cell.followed_by[attack].any():
         return torch.full_like(cell.worst, torch.nan)
     return cell.by_attack[attack]
