@@ -82,8 +82,8 @@ def known_rooms(names: set[str], rooms: set[str], books: list[str]) -> set[str]:
 
 
 def widths(graph: Mapping[str, set[str]], books: list[str]) -> dict[str, float]:
-    """Of each box: its name and some air; a study is as wide as its chapter, the notebooks as wide as their row."""
-    wide = {room: max(LETTER * len(room.split("/")[0]) + 20, 72) for room in graph}
+    """Of each box: its name and some air; the notebooks as wide as their row."""
+    wide = {room: max(LETTER * len(room.split("/")[-1]) + 20, 72) for room in graph}
     return {**wide, NOTEBOOKS: sum(wide[book] + 16 for book in side_by_side(graph, books)) - 16}
 
 

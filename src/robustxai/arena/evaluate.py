@@ -58,7 +58,7 @@ def evaluate(
 ) -> Evaluation:
     """Cells of all rows on one network: worst-case overlap of maps under the suite, its noise control, its state.
 
-    The attacker changes x within eps, knows network, explainer and defence, and must keep the predicted class. 18
+    The attacker changes x within eps, knows network, explainer and defence, and must keep the predicted class. 17
     parameters, as each is one line of the threat model or of the protocol.
 
     Args:
