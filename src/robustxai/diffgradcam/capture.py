@@ -130,12 +130,21 @@ def _as_map(output: Tensor, x: Tensor, reshape: Reshape | None) -> Tensor:
         raise ValueError(
             f"layer must give a convolutional map (N, K, h, w), got shape {tuple(a.shape)}{hint}"
         )
-    if reshape is None and _fits(a.shape[1], a.shape[2], x) and not _fits(a.shape[2], a.shape[3], x):
+    if reshape is None and looks_channels_last(a, x):
         raise ValueError(
             f"layer gives {tuple(a.shape)}, which looks like a channels-last map (N, h, w, K); "
             "pass reshape='channels_last', or a function that gives (N, K, h, w)"
         )
     return a
+
+
+def looks_channels_last(a: Tensor, x: Tensor) -> bool:
+    """Whether a layer's output (N, ., ., .) has the proportions of the images x (N, C, H, W) in its middle axes only.
+
+    >>> looks_channels_last(torch.zeros(1, 7, 7, 768), torch.zeros(1, 3, 224, 224))
+    True
+    """
+    return _fits(a.shape[1], a.shape[2], x) and not _fits(a.shape[2], a.shape[3], x)
 
 
 def _fits(rows: int, columns: int, x: Tensor) -> bool:

@@ -20,26 +20,34 @@ from robustxai.nets.softplus import has_kinks
 from robustxai.ranking.er_attack import RankingAttack
 from robustxai.ranking.regularisers import R2ET, AdversarialTraining, RegularisedLoss
 from robustxai.ranking.stability import attacked_precision, precision_at_k
-from robustxai.ranking.study.settings import adaptive_attack
+from robustxai.ranking.study.attacked_samples import adaptive_attack
+from robustxai.ranking.study.stacked import per_network
 from robustxai.ranking.study.study import Study
 from robustxai.records import Row, over_seeds, triple
 
 
 def transferred_precision(
-    study: Study, seeds: Sequence[int], methods: Sequence[str], explainers: dict[str, Callable[..., Any]]
+    study: Study,
+    seeds: Sequence[int],
+    methods: Sequence[str],
+    explainers: dict[str, Callable[..., Any]],
+    *,
+    alone: Sequence[str] = (),
 ) -> dict[str, dict[str, list[float]]]:
-    """P@k per method and explainer, one number a seed: ERAttack aims at the explainer itself."""
-    attack = RankingAttack(study.setting.k, study.setting.eps, steps=20)
+    """P@k per method and explainer, one number a seed: ERAttack aims at the explainer itself.
+
+    alone: names of explainers that ask a network about single rows, and so cannot read a stack.
+    """
+    k = study.setting.k
     found: dict[str, dict[str, list[float]]] = {}
     for method in methods:
         found[method] = {name: [] for name in explainers}
-        for seed in seeds:
-            net, x = study.network(seed, method), study.attacked(seed)
-            for name, make in explainers.items():
-                explain = make(net)
-                result = attack.perturb(net, x, explain=explain)
-                kept = attacked_precision(explain, x, result, study.setting.k)
-                found[method][name].append(float(kept.nanmean()))
+        for name, make in explainers.items():
+            for trial in study.trials(seeds, method, alone=name in alone):
+                explain, x = make(trial.network), trial.x
+                attack = RankingAttack(k, study.setting.eps, steps=20, batch_size=len(x))
+                kept = attacked_precision(explain, x, attack.perturb(trial.network, x, explain=explain), k)
+                found[method][name] += per_network(kept, trial.count).tolist()
     return found
 
 
