@@ -107,7 +107,9 @@ def test_two_halves_search_at_least_as_far_and_the_suite_has_its_attacks():
 
 def evidence(**changed) -> Evidence:
     p, followed = torch.full((N,), 0.5), torch.ones(N, dtype=torch.bool)
-    usual: dict[str, Any] = dict(own=p, transfer=p + 0.2, noise=p + 0.4, restarted=nothing(N), followed=followed)
+    usual: dict[str, Any] = dict(
+        own=p, transfer=p + 0.2, noise=p + 0.4, restarted=nothing(N), followed=followed
+    )
     return Evidence(**usual | changed)
 
 

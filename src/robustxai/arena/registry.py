@@ -140,7 +140,13 @@ def explainer(
 
     def register(make: F) -> F:
         row = ExplainerRow(
-            name=name, family=family, make=make, needs=tuple(needs), paper=paper, cost=float(cost), proof=proof
+            name=name,
+            family=family,
+            make=make,
+            needs=tuple(needs),
+            paper=paper,
+            cost=float(cost),
+            proof=proof,
         )
         _enter(EXPLAINERS, row.name, row)
         return make
@@ -159,13 +165,23 @@ def attack(name: str, *, paper: str = "", targeted: bool = False) -> Callable[[F
 
 
 def defence(
-    name: str, *, adaptive: str, needs: Sequence[str] = (), families: Sequence[str] = FAMILIES, paper: str = ""
+    name: str,
+    *,
+    adaptive: str,
+    needs: Sequence[str] = (),
+    families: Sequence[str] = FAMILIES,
+    paper: str = "",
 ) -> Callable[[F], F]:
     """Register the decorated function (explain, parts) -> Explainer as a defence."""
 
     def register(defend: F) -> F:
         made = Defence(
-            name=name, defend=defend, adaptive=adaptive, needs=tuple(needs), families=tuple(families), paper=paper
+            name=name,
+            defend=defend,
+            adaptive=adaptive,
+            needs=tuple(needs),
+            families=tuple(families),
+            paper=paper,
         )
         _enter(DEFENCES, name, made)
         return defend

@@ -193,7 +193,9 @@ def unsmoothed(model: nn.Module) -> list[str]:
     >>> unsmoothed(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.LeakyReLU()))
     ['LeakyReLU']
     """
-    kinked = [m for m in model.modules() if isinstance(m, KINKED) and _replacement(m) is None]  # a ReLU6 is a Hardtanh
+    kinked = [
+        m for m in model.modules() if isinstance(m, KINKED) and _replacement(m) is None
+    ]  # a ReLU6 is a Hardtanh
     kinds = {type(m).__name__ for m in kinked}
     calls = {name for m in model.modules() for name in functions_called(m) if name in OTHER_KINKS}
     scripts = {"parts made by torch.jit" for m in model.modules() if isinstance(m, torch.jit.ScriptModule)}
