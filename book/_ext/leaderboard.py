@@ -24,7 +24,8 @@ PROFILES = ("quick", "real", "gpu")
 READOUTS = {"own": "as each map is", "grid": "on one coarse grid"}
 EMPTY = "Not run yet: `robustxai arena run --profile {profile}` makes the rows of this table."
 COLUMNS = (
-    "Row", "Family", "State", "Rank", "A", *(f"P {level}" for level in BOARD_LEVELS), f"P grid {RANKED}", f"Excess {RANKED}",
+    "Row", "Family", "State", "Rank", "A", *(f"P {level}" for level in BOARD_LEVELS), f"P grid {RANKED}",
+    f"Excess {RANKED}",
     "Worst attack", "Transfer", "Faith", "Dep", "Mass", "Cost", "Flags",
 )  # fmt: skip
 TEXT = {"Row", "Family", "State", "Worst attack", "Flags"}

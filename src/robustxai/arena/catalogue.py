@@ -4,7 +4,7 @@ A contributor's explainer, attack or defence registers itself the same way, from
 """
 
 from robustxai.arena import columns, defences, rows_cam, rows_gradient, rows_manifold, trivial
-from robustxai.arena.registry import DEFENCES, EXPLAINERS, ExplainerRow
+from robustxai.arena.registry import ATTACK_COLUMNS, DEFENCES, EXPLAINERS, ExplainerRow
 from robustxai.checks import check_name
 
 ENTERED = (columns, defences, rows_cam, rows_gradient, rows_manifold, trivial)
