@@ -23,7 +23,7 @@ much others may do better."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class ArenaCell:
     """One explainer, network, budget and read-out over n images.
 
     readout: "own" is the map as it is, "grid" its means over the coarsest grid of the table. reason: one sentence for
@@ -99,7 +99,7 @@ class Evaluation:
     suite.
     """
 
-    cells: list[Cell]
+    cells: list[ArenaCell]
     clean: dict[str, Tensor]
     adversarials: dict[tuple[str, float], Tensor]
     x: Float[Tensor, "n channel height width"]
