@@ -143,6 +143,16 @@ def test_results_of_one_chapter(small: Path, robustxai: Callable[..., Done]) -> 
     assert done.returncode == 2 and done.stderr.count("\n") == 1
 
 
+def test_results_as_a_picture(tmp_path: Path, robustxai: Callable[..., Done]) -> None:
+    file = tmp_path / "all.svg"
+    done = robustxai("results", "--plot", str(file), cwd=ROOT / "tests")
+    text = file.read_text(encoding="utf-8")
+    assert done.returncode == 0 and done.stderr.endswith(f"values are drawn in {file}\n")
+    assert text.startswith("<svg") and "ranking.lp_counterexample" in text and text.count("<g ") > 100
+    done = robustxai("results", "--plot", "all.png", cwd=tmp_path)
+    assert done.stderr == "robustxai: plot must be a file .svg in a folder that exists, got all.png\n"
+
+
 def test_outside_a_checkout_results_are_those_of_the_folder_else_of_the_package(
     tmp_path: Path, robustxai: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:

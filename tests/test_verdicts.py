@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from scipy.stats import binom
 
 from robustxai import claims, records
+from robustxai.claims.forest import MARKS, forest_lines
 from robustxai.claims.rules import parse
 from robustxai.claims.verdicts import VERDICTS, judge, outcomes_needed, over_settings, samples_needed
 from robustxai.metrics.statistics import crossed_interval, share_interval, t_interval
@@ -223,3 +224,47 @@ def test_the_extreme_of_several_means_covers(cells):
     assert largest.value == 3.5
     with pytest.raises(ValueError, match=r"^cells must map names to values, one or more, got none"):
         records.extreme({})
+
+
+NUMBERS = st.floats(-10, 10)
+RULES = st.one_of(
+    st.builds(lambda v: {"kind": "at_least", "value": v}, NUMBERS),
+    st.builds(lambda v: {"kind": "at_most", "value": v}, NUMBERS),
+    st.builds(lambda a, b: {"kind": "between", "low": min(a, b), "high": max(a, b)}, NUMBERS, NUMBERS),
+    st.builds(lambda t, tol: {"kind": "within", "target": t, "tol": abs(tol)}, NUMBERS, NUMBERS),
+    st.sampled_from([{"kind": "sign", "sign": s} for s in ("positive", "negative")]),
+)
+
+
+@given(RULES, NUMBERS, NUMBERS, NUMBERS)
+def test_a_margin_is_positive_where_the_rule_holds_and_its_ends_tell_the_verdict(spec, a, b, c):
+    rule, (low, value, high) = parse(spec), sorted((a, b, c))
+    margin, least, largest = rule.margins(value, (low, high))
+    assert least <= margin <= largest
+    if margin:
+        assert (margin > 0) == rule.holds(value)
+    if least > 0:
+        assert judge(rule, value, interval=(low, high)) == "reproduced"
+    if rule.excluded((low, high)):
+        assert largest <= 0
+
+
+def test_an_ordering_and_a_ratio_have_margins_too():
+    order = parse({"kind": "ordering", "order": ["a", "b", "c"]})
+    bounds = {"a": (0.8, 1.0), "b": (0.4, 0.6), "c": (0.3, 0.5)}
+    got = order.margins({"a": 0.9, "b": 0.5, "c": 0.4}, bounds)
+    assert got == pytest.approx((0.1, -0.1, 0.3))
+    assert np.isnan(order.distance({"a": 0.9, "b": 0.5, "c": 0.4}))
+    ratio = parse({"kind": "ratio_at_least", "of": ["a", "b"], "value": 2})
+    assert ratio.margins({"a": 3.0, "b": 1.0}, (2.5, 3.5)) == (1.0, 0.5, 1.5)
+
+
+def test_a_forest_has_a_line_a_value_in_half_widths_of_its_interval():
+    record = dict(
+        id="toy.a", value={"x": 0.3, "y": -0.1}, interval={"x": [0.1, 0.5], "y": [None, None]}, rule=POSITIVE,
+        rule_text="positive", verdict="undecided", whose="paper",
+    )  # fmt: skip
+    x, y = forest_lines([record, record | {"value": None}])
+    assert (x.setting, x.bar.value, x.bar.low, x.bar.high) == ("x", *map(pytest.approx, (1.5, 0.5, 2.5)))
+    assert y.bar.value == -np.inf and np.isnan(y.bar.low) and y.kind == "open"
+    assert tuple(MARKS) == VERDICTS

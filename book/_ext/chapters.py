@@ -13,22 +13,32 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxRole
 
+from robustxai.claims.forest import MARKS
+
 CHAPTERS = {
     "diffgradcam": "DiffGradCAM and SHAM",
     "ranking": "Stable rankings with R2ET",
     "manifold_ig": "Integrated gradients on the manifold",
     "ace": "Adversarial counterfactuals",
     "concepts": "Attacks on concepts",
+    "arena": "The arena",
 }
-VERDICTS = {
-    "reproduced": ("✓", "ok"),
-    "partly": ("◐", "partly"),
-    "undecided": ("?", "open"),
-    "depends on an unknown": ("⁇", "open"),
-    "contradicted": ("✗", "no"),
-    "not attempted": ("–", "none"),
+SIGNS = {
+    "reproduced": "✓",
+    "partly": "◐",
+    "undecided": "?",
+    "depends on an unknown": "⁇",
+    "contradicted": "✗",
+    "not attempted": "–",
 }
-ALWAYS_READ_AGAIN = {"book/intro", "book/replication", "book/data"}
+VERDICTS = {verdict: (SIGNS[verdict], kind) for verdict, kind in MARKS.items()}
+"""Verdict -> (sign, kind of mark)."""
+ALWAYS_READ_AGAIN = {
+    "book/intro",
+    "book/replication",
+    "book/data",
+    *(f"book/replication/{c}" for c in CHAPTERS),
+}
 """Pages that show what exists elsewhere: read at every build."""
 
 

@@ -5,9 +5,11 @@ import datetime
 from pathlib import Path
 
 import chapters
+import claim_blocks
 import mdtext
 import pytest
 import replication
+import verdict_matrix
 
 from robustxai.claims import Run, ledger
 
@@ -108,9 +110,17 @@ def book(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def report(book: Path, today: datetime.date = TODAY) -> str:
-    return replication.render(
-        ledger(book / "claims.yml"), replication.read_results(book / "results"), today=today
+def report(book: Path) -> str:
+    """The page of the chapter's claims."""
+    return replication.chapter_page(
+        ledger(book / "claims.yml"), claim_blocks.read_results(book / "results"), "diffgradcam"
+    )
+
+
+def overview(book: Path, today: datetime.date = TODAY) -> str:
+    """The first page."""
+    return replication.overview(
+        ledger(book / "claims.yml"), claim_blocks.read_results(book / "results"), today=today
     )
 
 
@@ -156,11 +166,39 @@ def test_a_claim_that_depends_on_an_unknown_shows_every_choice(book: Path):
     assert "Premise, checked first: people can tell" in block(report(book), "people")
 
 
-def test_the_summary_counts_the_verdicts_of_the_paper_and_ours_apart(book: Path):
-    text = report(book)
-    papers, ours = text.index("**The papers’ claims**"), text.index("**Claims of our own**")
-    assert "| {chapter}`diffgradcam` | quick | 1 | 0 | 1 | 0 | 1 | 1 |" in text[papers:ours]
-    assert "| {chapter}`diffgradcam` | quick | 0 | 0 | 0 | 1 | 0 | 0 |" in text[ours:]
+def test_the_first_page_counts_the_papers_claims_and_says_what_was_not_run(book: Path):
+    text = overview(book)
+    counted = text[text.index('<ul class="ea-legend">') : text.index("</ul>")]
+    for verdict, count in {"reproduced": 1, "undecided": 1, "contradicted": 1, "not attempted": 1}.items():
+        assert f"{chapters.badge(verdict)}&nbsp;{count}" in counted
+    assert "depends on an unknown" not in counted, "that one is ours"
+    assert "<li><b>gpu</b> not run</li>" in counted
+    assert "1 planned, not run" in text
+
+
+def test_every_claim_is_a_square_that_leads_to_it_and_says_its_verdict(book: Path):
+    text = overview(book)
+    assert text.count('class="ea-square') == 5
+    words = "Fooling costs no accuracy | not *much*. undecided"
+    place = "replication/diffgradcam.html#claim-diffgradcam-accuracy"
+    assert f'<a class="ea-square ea-open" href="{place}" title="{words}" aria-label="{words}">?</a>' in text
+    assert "(claim-diffgradcam-accuracy)=" in report(book)
+    assert text.index("Fooling costs") < text.index("Both agree."), "the paper's claims come first"
+
+
+def test_the_forest_has_a_row_a_value_and_says_where_the_interval_lies(book: Path):
+    claims, (run,) = ledger(book / "claims.yml"), claim_blocks.read_results(book / "results")
+    text = "\n".join(verdict_matrix.forest_table(claims, run))
+    assert text.count("<svg") == 5  # one is not attempted, one has two values
+    rows = {
+        name: text[text.index(f"#claim-diffgradcam-{name}") :].split("</tr>")[0]
+        for name in ("accuracy", "order")
+    }
+    assert 'aria-label="the interval contains the bound"' in rows["accuracy"]
+    assert "no interval, or one of no width; the value violates the rule" in rows["order"]
+    agree = [part for part in text.split("<tr>") if "#claim-diffgradcam-agree" in part]
+    assert ["satisfies" in part for part in agree] == [True, False]
+    assert [name in part for name, part in zip(("mean", "lse"), agree, strict=True)] == [True, True]
 
 
 def test_a_table_puts_words_first_and_counts_numbers_naturally(book: Path):
@@ -172,10 +210,10 @@ def test_a_table_puts_words_first_and_counts_numbers_naturally(book: Path):
 
 
 def test_an_old_run_is_marked(book: Path):
-    (result,) = replication.read_results(book / "results")
+    (result,) = claim_blocks.read_results(book / "results")
     date = datetime.date.fromisoformat(result.timing["date"])
-    assert "ea-stale" not in report(book, today=date + datetime.timedelta(days=90))
-    late = report(book, today=date + datetime.timedelta(days=91))
+    assert "ea-stale" not in overview(book, today=date + datetime.timedelta(days=90))
+    late = overview(book, today=date + datetime.timedelta(days=91))
     assert f'<time class="ea-age ea-stale" datetime="{date}">91 days</time>' in late
 
 
@@ -196,9 +234,22 @@ def test_a_verdict_under_an_older_rule_is_told(book: Path):
 
 
 def test_without_results_the_claims_stand_there_all_the_same(book: Path):
-    text = replication.render(ledger(book / "claims.yml"), [], today=TODAY)
+    claims = ledger(book / "claims.yml")
+    assert "No run is recorded yet." in replication.overview(claims, [], today=TODAY)
+    text = replication.chapter_page(claims, [], "diffgradcam")
     assert "No run is recorded yet." in text
     assert "It costs the same." in text
+    with pytest.raises(Exception, match=r"claims\.yml has no claims of ranking"):
+        replication.chapter_page(claims, [], "ranking")
+
+
+def test_every_chapter_has_a_page_of_claims_in_the_contents():
+    root = Path(__file__).resolve().parents[2]
+    contents = (root / "_toc.yml").read_text(encoding="utf-8")
+    for chapter in chapters.CHAPTERS:
+        page = (root / "book" / "replication" / f"{chapter}.md").read_text(encoding="utf-8")
+        assert replication.MARK.search(page)[1] == chapter
+        assert f"book/replication/{chapter}\n" in contents
 
 
 def test_every_verdict_of_the_library_has_a_badge():
@@ -210,9 +261,9 @@ def test_every_verdict_of_the_library_has_a_badge():
 
 
 def test_every_field_that_a_run_writes_is_shown_or_extra(book: Path):
-    (result,) = replication.read_results(book / "results")
+    (result,) = claim_blocks.read_results(book / "results")
     known = {name for record in result.records.values() for name in record} - {"ceiling"}
-    assert known <= replication.RECORD_FIELDS
+    assert known <= claim_blocks.RECORD_FIELDS
     assert {f.name for f in dataclasses.fields(result)} >= {"run", "timing", "tables"}
 
 

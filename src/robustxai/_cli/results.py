@@ -26,7 +26,7 @@ COLOURS = {
     "not attempted": "bright_black",
 }
 
-PROFILES = ("quick", "real", "gpu")
+PROFILES = ("quick", "real", "gpu", "paper")
 """Those that claims may name, for where there is no checkout whose folder lists them."""
 
 Records = dict[str, dict[str, Any]]
@@ -109,6 +109,29 @@ def show(records: Records, *, title: str) -> None:
     console.print(table)
 
 
+def draw(records: Records, file: Path, *, title: str) -> None:
+    """Write the forest plot of the values: the paper's claims and ours, with the setting where a claim has several.
+
+    Raises ValueError for a file that is not to end in .svg, or whose folder does not exist.
+    """
+    from robustxai.claims.forest import forest_lines
+    from robustxai.plots.forest import forest
+
+    if file.suffix != ".svg" or not file.parent.is_dir():
+        raise ValueError(f"plot must be a file .svg in a folder that exists, got {file}")
+    lines = [
+        (
+            f"{line.claim} {line.setting}".rstrip() + ("" if line.whose == "paper" else " (ours)"),
+            f"{line.ours}, {line.rule}",
+            line.kind,
+            line.bar,
+        )
+        for line in forest_lines(records.values())
+    ]
+    file.write_text(forest(title, lines), encoding="utf-8")
+    typer.echo(f"{len(lines)} values are drawn in {file}", err=True)
+
+
 def source(root: Path | None, profile: str) -> tuple[Records, Records, str]:
     """Fresh and stored claims of a profile, and where they are from.
 
@@ -128,10 +151,15 @@ def source(root: Path | None, profile: str) -> tuple[Records, Records, str]:
 @app.command()
 def results(
     chapter: Annotated[str | None, typer.Argument(help="Only this chapter's claims.")] = None,
-    profile: Annotated[str, typer.Option(help="A file of workflow/profiles: quick, real or gpu.")] = "quick",
+    profile: Annotated[
+        str, typer.Option(help="A file of workflow/profiles: quick, real, gpu or paper.")
+    ] = "quick",
     check: Annotated[
         bool, typer.Option("--check", help="Fail where a verdict is not the committed one, or a value moved.")
     ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write a forest plot of the values to this SVG file as well.")
+    ] = None,
 ) -> None:
     """Show what was measured for each claim: the last run on this machine, else the committed one."""
     root = checkout() if check else find_checkout(Path.cwd())
@@ -149,7 +177,10 @@ def results(
         fresh, stored = of_chapter(fresh, chapter), of_chapter(stored, chapter)
     if check and not fresh:
         raise ValueError(f"the profile {profile} has no results of {chapter} yet: call {again}")
-    show(stored | fresh, title=f"{profile} ({where})")
+    title = f"{profile} ({where})"
+    show(stored | fresh, title=title)
+    if plot is not None:
+        draw(stored | fresh, plot, title=f"{chapter or 'All claims'}, {title}")
     volatile_ones = volatile(root / "claims.yml") if check and root else set()
     sentences = []
     if check and root:

@@ -136,6 +136,12 @@ class Descent:
                 break
             path.follow(found)
             g = found.gradient
+            if task.guide is None and not keeper.weighs and i == 0 and not bool((g != 0).any()):
+                looks = sum(1 for j in range(1, self.steps + 1) if j == self.steps or j % every == 0)
+                path.trace += (
+                    path.trace[-1:] * looks
+                )  # nothing to follow anywhere: every further step is this one
+                break
             if drift is not None:
                 g = keeper.combine(g, drift.gradient)
                 keeper.reweigh(path.trace[-1], drift.values)

@@ -18,7 +18,7 @@ from robustxai.attacks.keep_prediction import KEEP
 from robustxai.attacks.result import Attacked, joined
 from robustxai.attacks.steps import Steepest
 from robustxai.attacks.validation import Also, check_perturb
-from robustxai.checks import as_target, check_count, check_name, check_positive
+from robustxai.checks import as_target, check_count, check_name, check_positive, shown
 from robustxai.explainers.gradient import Saliency
 from robustxai.explainers.reduce import read
 from robustxai.models import Network, logits_of
@@ -43,6 +43,7 @@ class MapAttack(Descent):
         guide: Guide | None = None,
         also: Also = (),
         generator: torch.Generator | None = None,
+        first: Inputs | None = None,
     ) -> Attacked:
         """Attack the explanations of inputs `x` (n, ...); returns the best iterates and how it went.
 
@@ -57,6 +58,9 @@ class MapAttack(Descent):
             also: a second network, or more, whose prediction is kept, such as x -> classifier(decode(encode(x))) where
                 the explained image is a reconstruction: else an attack on it may simply change the class there.
             generator: for attacks with a random start; the others do not use it.
+            first: where the search begins, such as what another attack found, like `x`; None leaves that to the attack.
+                Where it is outside the budget it is projected, and where it flips the prediction `x` is taken. Where
+                nothing can be followed from it, the result is `x`, whatever the loss of `first`.
 
         An input for which no gradient was ever non-zero and finite is returned as it came, with `followed` False; one
         UserWarning where nothing that was followed has a graph to x. Raises ValueError for inputs that are not finite,
@@ -71,7 +75,7 @@ class MapAttack(Descent):
             x = x.detach().clone()
             with torch.no_grad():
                 t = as_target(target, self.logits(model, x))
-                first = self.start(x, generator)
+                first = self.start(x, generator) if first is None else _like("first", first, x)
                 objectives = self.objectives(scores, networks, x, t)
             found: list[tuple[Attacked, bool]] = []
             for i in range(0, len(x), self.batch_size):
@@ -170,3 +174,9 @@ class GradientAttack(MapAttack):
         if guide is None and self.beta is not None:
             guide = surrogate(explain, self.beta)
         return guide, self.refresh
+
+
+def _like(name: str, value: Tensor, x: Tensor) -> Tensor:
+    if not isinstance(value, Tensor) or value.shape != x.shape:
+        raise ValueError(f"{name} must have the shape of x, {tuple(x.shape)}, got {shown(value)}")
+    return value.detach().to(x)

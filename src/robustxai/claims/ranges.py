@@ -31,9 +31,21 @@ class Rule:
         """Whether no value of the interval satisfies the rule."""
         raise NotImplementedError
 
+    def margin(self, value: Any) -> float:
+        """How far the value is on the right side of the nearest bound: 0 on it, negative where the rule is violated."""
+        raise NotImplementedError
+
+    def margins(self, value: Any, interval: Any) -> tuple[float, float, float]:
+        """(margin of the value, least, largest) over its interval; the last two are nan without one."""
+        own = self.margin(value)
+        if interval is None:
+            return own, math.nan, math.nan
+        ends = sorted(map(self.margin, interval))
+        return own, ends[0], max(own, ends[1])  # between two bounds the best value may lie inside
+
     def distance(self, value: Any) -> float:
         """How far the value is from the nearest bound of the rule, 0 on it; nan for rules without one number."""
-        return math.nan
+        return abs(self.margin(value))
 
     def words(self) -> str:
         """The rule as a reader sees it."""
@@ -62,8 +74,9 @@ class RangeRule(Rule):
         below, above = interval
         return above <= low or below >= high if self.open else above < low or below > high
 
-    def distance(self, value: float | int) -> float:
-        return min(abs(value - bound) for bound in self.accepted if math.isfinite(bound))
+    def margin(self, value: float | int) -> float:
+        low, high = self.accepted
+        return min(value - low, high - value)
 
 
 @dataclass(frozen=True)

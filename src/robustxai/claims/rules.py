@@ -5,6 +5,7 @@ A rule is written in the ledger before the run, e.g. `{kind: at_least, value: -0
 papers, ledgers or files. `parse` turns the mapping into one of the small classes below; `verdicts` says what follows.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -42,6 +43,21 @@ class Ordering(Rule):
 
     def excluded(self, interval: Mapping[str, tuple[float, float]]) -> bool:
         return any(interval[a][1] < interval[b][0] for a, b in self.pairs)
+
+    def margin(self, value: Mapping[str, float]) -> float:
+        return min(value[a] - value[b] for a, b in self.pairs)
+
+    def margins(
+        self, value: Mapping[str, float], interval: Mapping[str, tuple[float, float]] | None
+    ) -> tuple[float, float, float]:
+        own = self.margin(value)
+        if interval is None:
+            return own, math.nan, math.nan
+        low, high = (min(interval[a][i] - interval[b][1 - i] for a, b in self.pairs) for i in (0, 1))
+        return own, low, high
+
+    def distance(self, value: Mapping[str, float]) -> float:
+        return math.nan  # each name has an interval of its own
 
     def words(self) -> str:
         return " > ".join(self.order)
@@ -83,8 +99,16 @@ class RatioAtLeast(Rule):
     def excluded(self, interval: tuple[float, float]) -> bool:
         return max(interval) < self.value
 
-    def distance(self, value: Mapping[str, float]) -> float:
-        return abs(self.ratio(value) - self.value)
+    def margin(self, value: Mapping[str, float]) -> float:
+        return self.ratio(value) - self.value
+
+    def margins(
+        self, value: Mapping[str, float], interval: tuple[float, float] | None
+    ) -> tuple[float, float, float]:
+        low, high = (
+            (math.nan, math.nan) if interval is None else (end - self.value for end in sorted(interval))
+        )
+        return self.margin(value), low, high
 
     def words(self) -> str:
         return f"{self.of[0]} / {self.of[1]} at least {number(self.value)}"

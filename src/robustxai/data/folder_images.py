@@ -79,7 +79,7 @@ def read_images(
     check_name("fit", fit, FITS)
     if not len(files):
         raise ValueError("files must be one image file or more, got none")
-    fitted = _fitted(size, fit)
+    fitted = fitted_image(size, fit)
     return torch.stack([fitted(opened(file)) for file in files]).float() / 255
 
 
@@ -112,11 +112,18 @@ def _seen(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _fitted(size: int, fit: str) -> v2.Compose:
-    """From an image of any size to uint8 pixels (3, size, size)."""
+def fitted_image(size: int, fit: str = "crop", *, mask: bool = False) -> v2.Compose:
+    """From a picture of any size to uint8 pixels (channels, size, size), by the same geometry for images and masks.
+
+    mask: values are picked, not mixed.
+
+    >>> fitted_image(8, mask=True)(Image.new("L", (40, 30), 255)).unique()
+    tensor([255], dtype=torch.uint8)
+    """
+    how = v2.InterpolationMode.NEAREST if mask else v2.InterpolationMode.BILINEAR
     if fit == "squash":
-        return v2.Compose([v2.Resize((size, size), antialias=True), v2.PILToTensor()])
-    scaled = v2.Resize(round(size * MARGIN), antialias=True)
+        return v2.Compose([v2.Resize((size, size), how, antialias=True), v2.PILToTensor()])
+    scaled = v2.Resize(round(size * MARGIN), how, antialias=True)
     return v2.Compose([scaled, v2.CenterCrop(size), v2.PILToTensor()])
 
 

@@ -88,6 +88,7 @@ def _run(
 ) -> Cut:
     """One pass; `graph`: with gradients enabled from the start, and not from the layer on only."""
     calls, seen, linear = CallCounter(layer), dict[str, Tensor](), list[tuple[nn.Linear, Tensor, Tensor]]()
+    reaches: list[bool] = []
 
     def at_layer(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         if not calls.wanted():
@@ -96,7 +97,7 @@ def _run(
         if not isinstance(first, Tensor) or first.ndim < 3:
             raise ValueError(f"layer must give a convolutional map (N, K, h, w), got {shown(first)}")
         reached = attached and first.requires_grad
-        seen["reached"] = torch.tensor(reached)
+        reaches.append(reached)
         if not reached:
             torch.set_grad_enabled(
                 True
@@ -116,7 +117,7 @@ def _run(
         logits = logits_of(model, x.clone() if x.is_inference() else x, twice=attached)
     calls.check()
     a, raw = seen["a"], None if reshape is None else seen["raw"]
-    return Cut(a, logits, _closed_form(linear, a, logits), raw, reshape, x, bool(seen["reached"]), layer)
+    return Cut(a, logits, _closed_form(linear, a, logits), raw, reshape, x, reaches[0], layer)
 
 
 def _as_map(output: Tensor, x: Tensor, reshape: Reshape | None) -> Tensor:
@@ -129,12 +130,21 @@ def _as_map(output: Tensor, x: Tensor, reshape: Reshape | None) -> Tensor:
         raise ValueError(
             f"layer must give a convolutional map (N, K, h, w), got shape {tuple(a.shape)}{hint}"
         )
-    if reshape is None and _fits(a.shape[1], a.shape[2], x) and not _fits(a.shape[2], a.shape[3], x):
+    if reshape is None and looks_channels_last(a, x):
         raise ValueError(
             f"layer gives {tuple(a.shape)}, which looks like a channels-last map (N, h, w, K); "
             "pass reshape='channels_last', or a function that gives (N, K, h, w)"
         )
     return a
+
+
+def looks_channels_last(a: Tensor, x: Tensor) -> bool:
+    """Whether a layer's output (N, ., ., .) has the proportions of the images x (N, C, H, W) in its middle axes only.
+
+    >>> looks_channels_last(torch.zeros(1, 7, 7, 768), torch.zeros(1, 3, 224, 224))
+    True
+    """
+    return _fits(a.shape[1], a.shape[2], x) and not _fits(a.shape[2], a.shape[3], x)
 
 
 def _fits(rows: int, columns: int, x: Tensor) -> bool:

@@ -96,7 +96,7 @@ def softplus_copy(model: Module, beta: float | int = 10.0) -> Module:
         if _called(module, RELUS):
             module.__class__ = _smoothed(type(module))
             module.__dict__["relu_beta"] = beta
-    left = _left(copy)
+    left = unsmoothed(copy)
     if left:
         warnings.warn(
             f"{', '.join(left)} keep their kinks in the softplus copy of {type(model).__name__}, where second "
@@ -187,11 +187,18 @@ def _called(module: nn.Module, names: tuple[str, ...]) -> bool:
     return "relu_beta" not in module.__dict__ and not functions_called(module).isdisjoint(names)
 
 
-def _left(copy: nn.Module) -> list[str]:
-    """Names of the kinds of kinks that a copy still has."""
-    kinds = {type(m).__name__ for m in copy.modules() if isinstance(m, KINKED)}
-    calls = {name for m in copy.modules() for name in functions_called(m) if name in OTHER_KINKS}
-    scripts = {"parts made by torch.jit" for m in copy.modules() if isinstance(m, torch.jit.ScriptModule)}
+def unsmoothed(model: nn.Module) -> list[str]:
+    """Names of the kinds of kinks that `softplus_copy` leaves as they are, in alphabetical order.
+
+    >>> unsmoothed(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.LeakyReLU()))
+    ['LeakyReLU']
+    """
+    kinked = [
+        m for m in model.modules() if isinstance(m, KINKED) and _replacement(m) is None
+    ]  # a ReLU6 is a Hardtanh
+    kinds = {type(m).__name__ for m in kinked}
+    calls = {name for m in model.modules() for name in functions_called(m) if name in OTHER_KINKS}
+    scripts = {"parts made by torch.jit" for m in model.modules() if isinstance(m, torch.jit.ScriptModule)}
     return sorted(kinds | calls | scripts)
 
 
