@@ -113,7 +113,7 @@ class Evaluation:
 
 def nothing(n: int) -> PerSample:
     """NaN for each of n images."""
-    return torch.full((n,), torch.nan)
+    return torch.full((n,), torch.nan, device="cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ def cell_state(found: Evidence) -> tuple[str, str]:
     if found.proof is not None and not found.followed.any():
         return "proof", found.proof
     own, noise, transfer = (_mean(v) for v in (found.own, found.noise, found.transfer))
-    if float(found.followed.double().mean()) < FOLLOWED:
+    if float(found.followed.cpu().double().mean()) < FOLLOWED:
         if transfer < noise - FARTHER:
             return (
                 "weak",

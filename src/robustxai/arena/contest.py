@@ -222,8 +222,8 @@ class Contest:
     def _flags(self, by_attack: dict[str, Tensor], followed: dict[str, Tensor]) -> list[str]:
         flags = []
         direct, twin = by_attack.get("topk"), by_attack.get("topk-twin")
-        if direct is not None and twin is not None and followed["topk-twin"].double().mean() >= 0.9:
-            if followed["topk"].double().mean() < 0.9:
+        if direct is not None and twin is not None and followed["topk-twin"].cpu().double().mean() >= 0.9:
+            if followed["topk"].cpu().double().mean() < 0.9:
                 flags.append("gradient masked")
             elif _mean(twin) < _mean(direct) - MASKED:
                 flags.append("gradient masked in part")
