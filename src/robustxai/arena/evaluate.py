@@ -197,7 +197,7 @@ def _lacking(row: ExplainerRow, parts: Parts, defence: str) -> str:
 
 def _empty(row: ExplainerRow, how: _How, eps: float, readout: str, reason: str) -> ArenaCell:
     n = len(how.x)
-    none, nan = torch.zeros(n, dtype=torch.bool), nothing(n)
+    none, nan = torch.zeros(n, dtype=torch.bool, device="cpu"), nothing(n)
     return ArenaCell(
         row=row.name, family=row.family, network=how.network, defence=how.defence, eps=eps, norm=how.norm,
         readout=readout, state="n/a", reason=reason, worst=nan, noise=nan, transfer=nan, by_attack={}, by_grid=nan,
