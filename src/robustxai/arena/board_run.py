@@ -115,7 +115,7 @@ def clean_facts(
 
 
 def _mean(values: Tensor) -> float:
-    return float(values.double().nanmean())
+    return float(values.cpu().double().nanmean())
 
 
 def _key(pitch: Pitch, block: Block, eps: float, readout: str, suite: str) -> str:

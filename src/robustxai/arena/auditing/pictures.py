@@ -69,7 +69,7 @@ def drawn_places(count: int, n: int, seed: int) -> list[int]:
     """
     if count <= n:
         return list(range(count))
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed), device="cpu").tolist()
 
 
 def _from_folder(path: Path, n: int, size: int, seed: int) -> PictureSet:
@@ -189,4 +189,4 @@ def class_indices(labels: Sequence[str | int] | None, classes: Sequence[str], co
         if index is None or not 0 <= index < max(count, 2):
             return None
         found.append(index)
-    return torch.tensor(found)
+    return torch.tensor(found, device="cpu")
