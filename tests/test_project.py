@@ -16,6 +16,8 @@ from lowest import constraints, lowest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from robustxai import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ADDRESS = PROJECT["urls"]["Repository"]
@@ -179,7 +181,7 @@ def test_the_readme_has_a_working_badge_for_each_chapter(notebook: Path) -> None
 
 def test_the_citation_is_for_this_version() -> None:
     citation = yaml.safe_load(read("CITATION.cff"))
-    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    assert (citation["version"], citation["license"]) == (__version__, PROJECT["license"])
 
 
 # Nothing private
@@ -274,15 +276,33 @@ def test_ci_runs_the_two_commands_of_the_readme() -> None:
     assert [line for line in lines if line.startswith("make ")] == told
 
 
-def test_slow_tests_and_lowest_versions_are_run_weekly() -> None:
+WEEKLY = {
+    "slow": "make slow",
+    "lowest": "make lowest",
+    "newest": "make newest",
+    "notebooks-on-the-wheel": "make alone",
+}
+
+
+def test_what_takes_long_is_run_weekly() -> None:
     workflow = yaml.safe_load(read(".github/workflows/ci.yml"))
     assert workflow[True]["schedule"][0]["cron"].endswith(" * * 1")  # YAML takes `on` for true
-    for name in ("slow", "lowest"):
+    for name, command in WEEKLY.items():
         job = workflow["jobs"][name]
         assert "github.event_name == 'schedule'" in job["if"]
-        assert job["steps"][-1]["run"] == f"make {name}"
+        assert job["steps"][-1]["run"] == command
     recipe = re.search(r"^slow: .*\n\t(.*)", read("Makefile"), flags=re.MULTILINE)
     assert recipe and "-m slow tests" in recipe[1]
+
+
+@pytest.mark.parametrize("name", ["ci", "book", "release"])
+def test_caches_are_keyed_by_the_versions_that_are_installed(name: str) -> None:
+    jobs = yaml.safe_load(read(f".github/workflows/{name}.yml"))["jobs"]
+    keyed = [s["with"] for j in jobs.values() for s in j["steps"] if "setup-python" in s.get("uses", "")]
+    for setup in keyed:
+        assert setup["cache"] == "pip"
+        assert setup["cache-dependency-path"] in ("requirements.lock", "pyproject.toml")
+    assert "requirements.lock" in {setup["cache-dependency-path"] for setup in keyed}
 
 
 def test_the_lowest_versions_are_those_of_pyproject() -> None:

@@ -35,7 +35,9 @@ if fail:
     raise RuntimeError("the chapter broke")
 folder = pathlib.Path(os.environ["ROBUSTXAI_RESULTS"])
 folder.mkdir(parents=True, exist_ok=True)
-left = {{"answer": robustxai.{name}.ANSWER, "seeds": seeds, "chapter": "{name}", "profile": "quick", "claims": []}}
+left = {{"answer": robustxai.{name}.ANSWER, "seeds": seeds, "chapter": "{name}", "profile": "quick"}}
+record = {{"id": "diffgradcam.sham_entropy", "verdict": "undecided", "value": 0.0, "whose": "paper", "unit": "exact"}}
+left["claims"] = [record | {{"rule": {{}}, "rule_text": "none"}}]
 left |= {{"run": {{"commit": "none"}}, "timing": {{"seconds": 1.0, "peak_memory_mb": 1.0, "date": "2026-01-01"}}}}
 left |= {{"tables": {{"seeds": [{{"seed": seed}} for seed in seeds]}}}}
 (folder / "{name}.json").write_text(json.dumps(left))
@@ -67,10 +69,8 @@ def write_parameters(root: Path, **chapters: dict) -> None:
     (root / "workflow" / "profiles" / "quick.yaml").write_text(json.dumps(chapters))
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small checkout: the workflow, the library, and two chapters, `one` and `two`."""
-    root = tmp_path_factory.mktemp("check out")
+def small_checkout(root: Path) -> Path:
+    """A small checkout in a folder: the workflow, the library, and two chapters, `one` and `two`."""
     caches = shutil.ignore_patterns("__pycache__", "weights", "profiles")
     shutil.copytree(ROOT / "src", root / "src", ignore=caches)
     shutil.copytree(ROOT / "workflow", root / "workflow", ignore=caches)
@@ -81,6 +81,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_chapter(root, name)
     write_parameters(root)
     return root
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_checkout(tmp_path_factory.mktemp("check out"))
 
 
 def environment(root: Path) -> dict[str, str]:

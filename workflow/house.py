@@ -82,9 +82,14 @@ def known_rooms(names: set[str], rooms: set[str], books: list[str]) -> set[str]:
 
 
 def widths(graph: Mapping[str, set[str]], books: list[str]) -> dict[str, float]:
-    """Of each box: its name and some air; a study is as wide as its chapter, the notebooks as wide as all chapters."""
-    wide = {room: max(LETTER * len(room.split("/")[0]) + 20, 72) for room in graph}
-    return {**wide, NOTEBOOKS: sum(wide[book] + 16 for book in books) - 16}
+    """Of each box: its name and some air; the notebooks as wide as their row."""
+    wide = {room: max(LETTER * len(room.split("/")[-1]) + 20, 72) for room in graph}
+    return {**wide, NOTEBOOKS: sum(wide[book] + 16 for book in side_by_side(graph, books)) - 16}
+
+
+def side_by_side(graph: Mapping[str, set[str]], books: list[str]) -> list[str]:
+    """The chapters that import no other: they stand in one row, below those that do."""
+    return [book for book in books if not graph.get(book, set()) & {*books}]
 
 
 def reach(room: str, plan: Drawing, wide: Mapping[str, float], left: float) -> tuple[float, float]:

@@ -190,9 +190,24 @@ def test_memory_spares_the_searches_of_an_audit_that_ran_out_of_time(
         "out of time",
     ] and not first.complete
     assert "The time was over before GradCAM, Saliency ended" in first.summary()[-1]
+    assert first.grid == 8 and any("may be too high" in w for w in first.warnings) == (not first.adversarials)
     monkeypatch.setattr(run, "evaluate", evaluate)
     again = audit(model, x, **how)
     assert again.complete and again.json() == audit(model, x, **how | {"out": None}).json()
+
+
+@pytest.mark.parametrize("found", [8, 3])
+def test_what_the_self_test_found_stands_in_the_report(
+    command, audited: Path, tmp_path: Path, monkeypatch, found: int
+):
+    from robustxai.arena import planted
+
+    monkeypatch.setattr(planted, "selftest", lambda search, **how: planted.SelfTest(8, found, 0, 0))
+    out = ("--out", str(tmp_path), "--selftest")
+    _, said, _ = command("audit", "models.py:linear", "images.npz", *QUICK, *out, cwd=audited)
+    words = "passed" if found == 8 else "failed, so it may miss what a better attack finds"
+    assert f"Self-test of the quick suite {words}" in said and f"{found} of 8 found" in said
+    assert words in (tmp_path / "report.html").read_text()
 
 
 def test_frozen_parameters_and_a_head_of_convolutions(audited: Path):

@@ -9,9 +9,9 @@ from torch import nn
 
 from robustxai.arena.auditing.layers import TokensAsMaps, trace_layer, with_map
 from robustxai.arena.auditing.network import AuditedNetwork, OutOfTime, kind_of_outputs
-from robustxai.arena.auditing.pictures import Pictures
+from robustxai.arena.auditing.pictures import PictureSet
 from robustxai.arena.auditing.preflight import in_batches, inspect_network
-from robustxai.arena.auditing.sources import Source
+from robustxai.arena.auditing.source import Source
 from robustxai.diffgradcam import GradCAM
 from robustxai.models import logits_of
 from robustxai.nets.softplus import softplus_copy
@@ -37,7 +37,7 @@ X = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
 def inspected(net: nn.Module, x: torch.Tensor = X, labels=None, **more):
-    pictures = Pictures(x, tuple(f"{i}.png" for i in range(len(x))), labels)
+    pictures = PictureSet(x, tuple(f"{i}.png" for i in range(len(x))), labels)
     return inspect_network(Source(net, "mine", **more), pictures, device=torch.device("cpu"))
 
 

@@ -14,8 +14,8 @@ import torch
 from robustxai.arena.auditing import words
 from robustxai.arena.auditing.clean_maps import shown_lines, tied
 from robustxai.arena.auditing.findings import Shown
-from robustxai.arena.auditing.page import MOST, page
-from robustxai.arena.auditing.report import FILES, Report
+from robustxai.arena.auditing.page import MOST_BYTES, page
+from robustxai.arena.auditing.report import REPORT_FILES, Report
 from robustxai.arena.auditing.rows import Line, judged, verdict_of
 from robustxai.arena.auditing.settings import AuditSettings, in_255ths
 from robustxai.metrics import bootstrap_interval
@@ -123,6 +123,11 @@ def test_what_is_no_number_is_never_one_in_words():
     assert "robust" not in " ".join(report(CAM, NONE, EDGE).summary()).lower()
 
 
+def test_what_keeps_little_is_not_recommended():
+    said = report(line("GradCAM", 0.2), line("Saliency", 0.1)).summary()[1]
+    assert said.startswith("Show none of these maps") and "GradCAM keeps most" in said
+
+
 def test_a_map_that_ignores_the_network_is_not_recommended():
     blind = line("Blind", 0.95, dependence=0.02)
     assert "Show GradCAM" in report(blind, CAM).summary()[1]
@@ -154,7 +159,7 @@ def test_the_page_is_whole_and_fetches_nothing():
         report(CAM, LAYER, EDGE, NONE, skipped=(("a.txt", "is no image file"),), warnings=("Mind this.",))
     )
     text = page(found)
-    assert "{{" not in text and len(text.encode()) <= MOST
+    assert "{{" not in text and len(text.encode()) <= MOST_BYTES
     assert (
         not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", text)
         and "<script" not in text
@@ -180,8 +185,8 @@ def test_names_cannot_write_into_the_page():
 def test_the_files_are_written_and_say_the_same(tmp_path):
     found = gallery(report(CAM, EDGE, NONE))
     found = replace(found, adversarials={"GradCAM": found.x + 0.001})
-    assert [p.name for p in found.save(tmp_path / "out")] == list(FILES)
-    assert sorted(p.name for p in tmp_path.rglob("*")) == sorted([*FILES, "out"])
+    assert [p.name for p in found.save(tmp_path / "out")] == list(REPORT_FILES)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == sorted([*REPORT_FILES, "out"])
     said = json.loads((tmp_path / "out" / "audit.json").read_text())
     assert said["verdict"] == found.verdict() and said["rows"][0]["by_image"] == pytest.approx(
         CAM.by_image.tolist()

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from robustxai.arena.auditing.sources import from_module, load_source, read_weights
+from robustxai.arena.auditing.source import read_weights
+from robustxai.arena.auditing.sources import from_module, load_source
 
 FACTORY = """
 import torch

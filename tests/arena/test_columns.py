@@ -6,9 +6,9 @@ import pytest
 import torch
 from arena_toys import EPS, convolved, images, scenes
 
-from robustxai.arena.catalogue import ATTACKS, DEFENCES, EXPLAINERS, find_rows
+from robustxai.arena.catalogue import ATTACK_COLUMNS, DEFENCES, EXPLAINERS, find_rows
 from robustxai.arena.columns import FarCornerAttack, OtherMapAttack, far_corner
-from robustxai.arena.counting import counted
+from robustxai.arena.counting import count_passes
 from robustxai.arena.defences import Purified, Smoothed, rescored
 from robustxai.arena.readouts import Expected, Pooled, explained_layer, grid_of, networks_of
 from robustxai.arena.registry import ExplainerRow, Parts, attack, defence, explainer
@@ -34,7 +34,7 @@ def test_the_contrast_with_the_mean_is_the_centred_head_up_to_a_factor():
 def test_topk_and_the_normalised_full_ranking_attack_are_one_column():
     net, x = convolved(), images(6)
     explain, k = GradCAM(net, "features"), 13
-    topk = ATTACKS["topk"].make(k, EPS, **HOW).perturb(net, x, explain=explain)
+    topk = ATTACK_COLUMNS["topk"].make(k, EPS, **HOW).perturb(net, x, explain=explain)
     gaps = RankingAttack(k, EPS, pairs="full", normalise=True, **HOW).perturb(net, x, explain=explain)
     assert topk.moved.all()
     torch.testing.assert_close(gaps.loss, 256 * topk.loss - k, atol=2e-3, rtol=1e-4)
@@ -45,15 +45,15 @@ def test_topk_and_the_normalised_full_ranking_attack_are_one_column():
 
 
 def test_raw_columns_are_the_chapters_own():
-    assert isinstance(ATTACKS["er"].make(13, EPS, **HOW), RankingAttack)
-    assert set(ATTACKS) >= {"topk", "er", "mse", "centre", "region", "target"}
-    assert ATTACKS["region"].targeted and not ATTACKS["topk"].targeted
+    assert isinstance(ATTACK_COLUMNS["er"].make(13, EPS, **HOW), RankingAttack)
+    assert set(ATTACK_COLUMNS) >= {"topk", "er", "mse", "centre", "region", "target"}
+    assert ATTACK_COLUMNS["region"].targeted and not ATTACK_COLUMNS["topk"].targeted
 
 
 @pytest.mark.parametrize("name", ["topk", "er", "mse", "centre", "region", "target"])
 def test_every_column_lowers_its_loss_within_the_budget_and_keeps_the_class(name):
     net, x = convolved(), images(5)
-    found = ATTACKS[name].make(13, EPS, **HOW).perturb(net, x, explain=GradCAM(net, "features"))
+    found = ATTACK_COLUMNS[name].make(13, EPS, **HOW).perturb(net, x, explain=GradCAM(net, "features"))
     followed = found.followed
     assert (
         followed.all() or name == "region"
@@ -100,7 +100,7 @@ def test_a_map_costs_what_its_row_says(make, forwards, backwards, more):
     """`more`: images that show once a call that IG may start behind the first layer, and the number of classes."""
     net, n = convolved(), 20
     explain = make(net)
-    with counted(*networks_of(explain)) as passes, torch.no_grad():
+    with count_passes(*networks_of(explain)) as passes, torch.no_grad():
         explain(images(n), 0)
     assert forwards * n <= passes.forwards <= forwards * n + more
     assert backwards * n <= passes.backwards <= backwards * n + (n if more else 0)
@@ -108,7 +108,7 @@ def test_a_map_costs_what_its_row_says(make, forwards, backwards, more):
 
 def test_a_gradient_of_a_gradient_counts_once_more_and_nothing_stays_on_the_network():
     net, x = convolved(), images(3).requires_grad_()
-    with counted(net, net) as passes:
+    with count_passes(net, net) as passes:
         torch.autograd.grad(Saliency(net, score="prob")(x, 0).square().sum(), x)
     assert (passes.forwards, passes.backwards) == (3, 6)
     net(x)

@@ -8,7 +8,7 @@ from arena_toys import EPS, Detached, convolved, images, linear
 from torch import nn
 
 from robustxai.arena.catalogue import EXPLAINERS
-from robustxai.arena.cells import Cell
+from robustxai.arena.cells import ArenaCell
 from robustxai.arena.evaluate import evaluate
 from robustxai.arena.measures import overlap
 from robustxai.arena.registry import ExplainerRow, Parts
@@ -17,7 +17,7 @@ from robustxai.explainers.gradient import Saliency
 TRIVIAL = ["constant", "centre blob", "fixed random", "fresh random", "edge", "brightness"]
 
 
-def cells(found) -> dict[tuple[str, str], Cell]:
+def cells(found) -> dict[tuple[str, str], ArenaCell]:
     return {(cell.row, cell.readout): cell for cell in found.cells}
 
 
@@ -108,11 +108,16 @@ def test_the_adversarials_are_the_worst_images_in_budget_of_the_same_class_and_r
             assert float(cell.worst.mean()) <= float(again.worst.mean()) + 1e-6  # transfers only lower
 
 
-def test_batches_change_nothing_and_two_runs_are_the_same():
+def test_batches_and_threads_change_nothing_and_two_runs_are_the_same():
     net, x = convolved(), images(5)
     how: dict[str, Any] = dict(rows=["edge", "GradCAM", "Saliency"], eps=(EPS,))
-    one, parts, again = (evaluate(net, x, batch_size=b, **how) for b in (5, 2, 5))
-    for a, b, c in zip(one.cells, parts.cells, again.cells, strict=True):
+    before, runs = torch.get_num_threads(), []
+    for size, threads in ((5, 1), (2, 1), (5, 1), (5, 2)):
+        torch.set_num_threads(threads)
+        runs.append(evaluate(net, x, batch_size=size, **how))
+    torch.set_num_threads(before)
+    for a, b, c, two in zip(*(run.cells for run in runs), strict=True):
+        torch.testing.assert_close(a.worst, two.worst, atol=0.08, rtol=0)
         torch.testing.assert_close(a.worst, b.worst, atol=0.08, rtol=0)  # one value of a top of 13 or 3
         assert (a.worst != b.worst).float().mean() <= 0.2
         assert torch.equal(a.worst, c.worst) and torch.equal(a.noise, c.noise) and a.forwards == c.forwards
@@ -230,3 +235,29 @@ def test_images_and_modes_are_checked():
         evaluate(convolved(), 2 * images(2))
     with pytest.raises(ValueError, match="eval mode"):
         evaluate(nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(768, 2)), images(2))
+
+
+def test_a_row_without_a_derivative_meets_its_guide_and_a_search_without_gradients():
+    row = ExplainerRow(name="signs only", family="pixel", make=Stepped)
+    found = cells(evaluate(convolved(), images(8), rows=[row, "edge"], eps=(2 * EPS,)))
+    for readout in ("own", "grid"):
+        cell = found["signs only", readout]
+        assert set(cell.by_attack) >= {"topk-bpda", "black box", "from edge"}
+        assert not cell.followed.any() and cell.state == "weak" and "crafted elsewhere" in cell.reason
+        assert float(cell.by_attack["black box"].mean()) < float(cell.noise.mean())
+        assert torch.equal(
+            cell.transfer, torch.minimum(cell.by_attack["black box"], cell.by_attack["from edge"])
+        )
+
+
+class Stepped(Saliency):
+    """The saliency in steps, and no guide."""
+
+    differentiable = False
+
+    def guide(self, x, *, beta=10.0):
+        return self
+
+    def attribute(self, x, target=None):
+        with torch.no_grad():
+            return super().attribute(x.detach(), target)

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import wilcoxon
 from torch import Tensor
 
-from robustxai.arena.cells import Cell, nothing
+from robustxai.arena.cells import ArenaCell, nothing
 from robustxai.arena.clusters import clustered_interval
 from robustxai.arena.standing import comparisons, order_stability, ranked_values, standings
 
@@ -97,9 +97,9 @@ def test_stability_of_orders() -> None:
     assert math.isnan(order_stability({"a": {"s0": torch.ones(1)}}).mean)
 
 
-def cell(row: str, state: str, worst: Tensor, **more) -> Cell:
+def cell(row: str, state: str, worst: Tensor, **more) -> ArenaCell:
     n = len(worst)
-    return Cell(**{
+    return ArenaCell(**{
         "row": row, "family": "cam", "network": "s0", "eps": 2 / 255, "norm": "linf", "readout": "own",
         "state": state, "reason": "", "worst": worst, "noise": nothing(n), "transfer": nothing(n), "by_attack": {},
         "by_grid": nothing(n), "worst_attack": [""] * n, "followed": torch.ones(n, dtype=torch.bool),

@@ -3,29 +3,29 @@
 import pytest
 import torch
 
-from robustxai.arena.cells import Cell, Evaluation
+from robustxai.arena.cells import ArenaCell, Evaluation
 from robustxai.arena.study import judging
 from robustxai.arena.study.looking import median_images
-from robustxai.arena.study.rounds import BUDGETS, MIDDLE, Findings, Round, fresh, honest, planned
+from robustxai.arena.study.rounds import BUDGETS, MIDDLE, Round, RoundCells, fresh_images, honest, planned
 
 N = 12
 NETWORKS = [honest("animals4", seed) for seed in (0, 1, 2)]
 
 
-def cell(row: str, network: str, p: torch.Tensor, eps: float = MIDDLE, **more: object) -> Cell:
+def cell(row: str, network: str, p: torch.Tensor, eps: float = MIDDLE, **more: object) -> ArenaCell:
     true = torch.ones(N, dtype=torch.bool)
     given = dict(
         row=row, family="cam", network=network, eps=eps, norm="linf", readout="own", state="attacked", reason="",
         worst=p, noise=torch.full((N,), 0.9), transfer=p * torch.nan, by_attack={"topk": p}, by_grid=p,
         worst_attack=["topk"] * N, followed=true, kept=true, dead=0, dropped=0, followed_by={"topk": true},
     )  # fmt: skip
-    return Cell(**(given | more))  # pyright: ignore[reportArgumentType]
+    return ArenaCell(**(given | more))  # pyright: ignore[reportArgumentType]
 
 
-def findings(*cells: Cell) -> Findings:
+def findings(*cells: ArenaCell) -> RoundCells:
     """Each cell in an evaluation of its own."""
     x, maps = torch.zeros(N, 3, 8, 8), torch.rand(N, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    return Findings(
+    return RoundCells(
         [Round(c.network, (c.row,), (c.eps,), N) for c in cells],
         [Evaluation([c], {c.row: maps}, {(c.row, c.eps): x}, x, torch.zeros(N).long(), {}) for c in cells],
     )
@@ -39,7 +39,7 @@ def test_a_difference_is_taken_image_by_image_and_its_interval_covers_networks_a
     )
     values = judging.difference(found, NETWORKS, "a", "b", MIDDLE)
     assert values.shape == (3, N)
-    got = judging.judged(values)
+    got = judging.claim_of(values)
     assert got["value"] == pytest.approx(0.31) and (got["n"], got["seeds"]) == (N, 3)
     assert got["interval"][0] < 0.31 < got["interval"][1] and got["interval"][0] > 0.25
 
@@ -47,7 +47,7 @@ def test_a_difference_is_taken_image_by_image_and_its_interval_covers_networks_a
 def test_the_least_of_several_has_a_wider_interval_than_alone():
     g = torch.Generator().manual_seed(1)
     one, two = torch.rand(3, N, generator=g), torch.rand(3, N, generator=g) + 1
-    both, alone = judging.outer([one, two], least=True), judging.judged(one)
+    both, alone = judging.outer([one, two], least=True), judging.claim_of(one)
     assert both["value"] == pytest.approx(alone["value"])
     assert both["interval"][0] < alone["interval"][0]
     assert judging.outer([one, two], least=False)["value"] == pytest.approx(float(two.mean()))
@@ -55,7 +55,7 @@ def test_the_least_of_several_has_a_wider_interval_than_alone():
 
 def test_an_image_without_a_number_is_left_out_of_all_networks():
     values = torch.tensor([[0.0, 1.0, torch.nan], [0.0, 1.0, 1.0]])
-    assert judging.over(values).value == pytest.approx(0.5)
+    assert judging.interval_over(values).value == pytest.approx(0.5)
 
 
 def test_orders_that_agree_have_stability_one():
@@ -73,7 +73,7 @@ def test_a_cell_that_was_not_measured_is_named():
 
 
 def test_images_are_the_same_for_every_network_and_the_first_of_more():
-    few, more = fresh("animals4", 2), fresh("animals4", 5)
+    few, more = fresh_images("animals4", 2), fresh_images("animals4", 5)
     assert torch.equal(few.images, more.images[:2])
 
 

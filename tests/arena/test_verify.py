@@ -63,9 +63,11 @@ def p_of(x: Tensor) -> float:
 def submitted(tmp_path: Path, x: Tensor, **more) -> Path:
     np.savez(tmp_path / "images.npz", x=x.numpy())
     said = {
-        "row": "Saliency", "network": "animals4-s0", "norm": "linf", "eps": EPS, "readout": "own", "p": p_of(x),
+        "row": "Saliency", "network": "animals4-s0", "norm": "linf", "eps": EPS, "readout": "own",
         "images": "images.npz", "who": "a reader", "attack": "60 steps", **more,
     }  # fmt: skip
+    if "p" not in more:
+        said["p"] = p_of(x)
     file = tmp_path / "evaluation.json"
     file.write_text(json.dumps(said))
     return file

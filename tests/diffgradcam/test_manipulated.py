@@ -7,18 +7,24 @@ import torch
 from problems import CLASSES, TINY
 from torch import nn
 
-from robustxai.diffgradcam import DiffGradCAM, GradCAM
+from robustxai.diffgradcam import DiffGradCAM, GradCAM, sham_target
 from robustxai.diffgradcam.study import recipes
 from robustxai.diffgradcam.study.manipulated import (
+    CONTROLS,
     FOOLING_PROTOCOLS,
+    PROTOCOLS,
     Data,
     FoolingProtocol,
     Top,
+    control_of,
     fool,
+    loss_of,
     map_loss,
+    matched_target,
     trunk,
 )
 from robustxai.diffgradcam.study.recipes import RECIPES, TASKS, Task, build, scenes, zoo_name
+from robustxai.metrics import entropy
 from robustxai.nets import pretrained
 from robustxai.nets.recipes import Recipe, gather, run
 
@@ -36,7 +42,7 @@ def same(a: dict, b: dict, names) -> bool:
 def attacked(trained, name: str, seed: int = 0, **changes):
     honest, x, y = trained
     schedule = {"epochs": 2, "shift": 1}
-    return fool(honest, Data(x, y, CLASSES), replace(FOOLING_PROTOCOLS[name], **{**QUICK, **changes}), seed=seed,
+    return fool(honest, Data(x, y, CLASSES), replace(PROTOCOLS[name], **{**QUICK, **changes}), seed=seed,
                 honest_schedule=schedule, network=TINY, progress=False)  # fmt: skip
 
 
@@ -83,6 +89,34 @@ def test_sham_shows_the_target_and_keeps_the_decision(trained):
     assert float((twin(x).argmax(-1) == y).float().mean()) > 0.95
 
 
+def test_controls_are_the_same_training_without_a_map(trained):
+    honest, x, y = trained
+    for part, name in {"top": "top", "all": "full"}.items():
+        control, sham = CONTROLS[f"labels-{name}"], FOOLING_PROTOCOLS[f"sham-{name}"]
+        assert control_of(f"sham-{name}") == f"labels-{name}"
+        assert control.part == sham.part == part and (control.epochs, control.lr) == (sham.epochs, sham.lr)
+        loss = loss_of(control, honest, x)
+        assert (loss.keep, loss.keep_weight, loss.map_weight) == ("ce", 1.0, 0.0)
+    assert control_of("sham-scratch") == "clean"
+    alone = replace(FOOLING_PROTOCOLS["sham-scratch"], loss=CONTROLS["labels-top"].loss)
+    again = fool(honest, Data(x, y, CLASSES), alone, seed=0, honest_schedule={"epochs": 8, "shift": 1},
+                 network=TINY, progress=False)  # fmt: skip
+    assert same(state(honest), state(again), state(honest)), (
+        "without the attack, scratch is the honest network"
+    )
+
+
+def test_a_matched_target_has_the_entropy_of_the_honest_maps(trained):
+    honest, x, _ = trained
+    target = matched_target(honest, x)
+    wanted = entropy(GradCAM(honest, size="native").attribute(x)).nanmean()
+    assert abs(target.sum().log() - wanted) < 0.06
+    assert not torch.equal(target, sham_target(*target.shape))
+    loss = loss_of(PROTOCOLS["sham-matched-top"], honest, x)
+    assert torch.equal(loss.target, target)
+    assert torch.equal(loss_of(PROTOCOLS["sham-top"], honest, x).target, sham_target(*target.shape))
+
+
 def test_the_top_on_cached_features_is_the_network(trained):
     honest, x, _ = trained
     torch.testing.assert_close(Top(honest)(trunk(honest, x, batch_size=50)), honest(x), rtol=1e-5, atol=1e-5)
@@ -103,7 +137,8 @@ def test_recipes_bear_their_names_and_know_their_attacks():
     assert gather(RECIPES).keys() == {f"diffgradcam-{name.replace('_', '-')}" for name in (*TASKS, "vit")}
     assert zoo_name("animal_colour100", 2, "sham-top") == "diffgradcam-animal-colour100-s2-sham-top"
     for task in TASKS.values():
-        assert set(task.attacks) <= FOOLING_PROTOCOLS.keys()
+        assert set(task.attacks + task.more) <= PROTOCOLS.keys() and not set(task.attacks) & set(task.more)
+        assert task.runs(0) == task.attacks + task.more and task.runs(7) == task.attacks
     with pytest.raises(ValueError, match="split must be one of train, test, got 'val'"):
         scenes(TASKS["animals2"], "val")
 
@@ -132,6 +167,7 @@ def test_a_tiny_task_is_built_stored_and_loaded(tmp_path, monkeypatch):
     clean, top, scratch = names
     assert clean == "diffgradcam-animals2-s3-clean" and top.endswith("heo-location-top")
     assert made[top].parent == clean and made[scratch].parent is None
+    assert [made[name].dtype for name in names] == ["fp16", "int8", "fp16"]
     assert 0 <= made[clean].metrics["test_accuracy"] <= 1 and "test_map_loss" not in made[clean].metrics
     assert made[top].metrics["test_map_loss"] > 0
     x = full(task, "test", 3).images

@@ -19,7 +19,7 @@ from robustxai.ranking.steps_to_break import iterations_to_break
 from robustxai.ranking.study.settings import measure
 from robustxai.ranking.study.stacked import (
     StackLoss,
-    accuracies,
+    accuracies_of_stack,
     fit_stack,
     measure_stack,
     per_network,
@@ -128,6 +128,6 @@ def test_a_loss_is_the_sum_of_the_networks_losses(splits, starts):
     right = [
         (starts.member(i)(s.test[0]).argmax(1) == s.test[1]).double().mean() for i, s in enumerate(splits)
     ]
-    assert accuracies(starts, *together([s.test for s in splits])).tolist() == pytest.approx(
+    assert accuracies_of_stack(starts, *together([s.test for s in splits])).tolist() == pytest.approx(
         [float(r) for r in right]
     )

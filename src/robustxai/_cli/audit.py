@@ -6,6 +6,7 @@ Exit codes: 0 every explainer that counts holds, 1 one does not, 3 the images do
 
 import shlex
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,70 +22,89 @@ app = typer.Typer()
 Option = typer.Option
 
 
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="file.py:factory (RUNS that file), torchvision:resnet18?weights=w.pth, timm:NAME?weights=w.pth, "
+        "hf:FOLDER, or zoo:NAME. Nothing is downloaded."
+    ),
+]
+Images = Annotated[
+    str, typer.Argument(help="A folder of images or of folders of them, an .npz or a .pt file.")
+]
+Masks = Annotated[
+    str | None, Option(help="Folder of masks, white on the object, with the stems of the images.")
+]
+Boxes = Annotated[str | None, Option(help="JSON file {image: [x0, y0, x1, y1]}, in pixels.")]
+Labels = Annotated[str | None, Option(help="CSV file with lines image,class.")]
+Layer = Annotated[
+    str | None, Option(help="Of class activation maps; default: the last map before the logits.")
+]
+Reshape = Annotated[str | None, Option(help="Tokens of --layer as a map: vit, tokens or channels_last.")]
+Explainers = Annotated[str, Option(help="standard, fast, all, or names with commas between them.")]
+Eps = Annotated[str, Option(help="Largest change of an image in [0, 1], such as 2/255.")]
+Norm = Annotated[str, Option(help="linf, of each pixel, or l2, of the whole image.")]
+Suite = Annotated[str, Option(help="quick, or standard: more attacks with more steps.")]
+N = Annotated[int, Option(help="Images at most; which ones, --seed draws.")]
+BatchSize = Annotated[int, Option(help="Images attacked at once; halved when memory is short.")]
+Size = Annotated[int | None, Option(help="Pixels of a side; default: what the network says, else 224.")]
+Mean = Annotated[str | None, Option(help="Of the normalisation, one number or three with commas.")]
+Std = Annotated[str | None, Option(help="Of the normalisation, one number or three with commas.")]
+Device = Annotated[str, Option(help="auto, cpu, cuda or mps.")]
+Minutes = Annotated[float, Option(help="Hard limit of the time; the same command goes on from there.")]
+Seed = Annotated[int, Option(help="Of the draw of images, and of what attacks draw.")]
+Out = Annotated[Path, Option(help="Folder of the report; nothing is written outside it.")]
+FailUnder = Annotated[float, Option(help="Share of the top that must stay, for exit code 0.")]
+On = Annotated[str, Option(help="grid: the top fifth of coarse areas; own: the top twentieth of the map.")]
+Rows = Annotated[str, Option(help="Explainers that decide; default: all that read the network.")]
+UndecidedOk = Annotated[bool, Option("--undecided-ok", help="Exit code 0 in place of 3.")]
+Selftest = Annotated[bool, Option("--selftest", help="First: do the attacks find what was planted for them?")]
+DryRun = Annotated[
+    bool, Option("--dry-run", help="Check the input, print minutes and memory a row, and end.")
+]
+
+
 @app.command()
 def audit(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="file.py:factory (RUNS that file), torchvision:resnet18?weights=w.pth, timm:NAME?weights=w.pth, "
-            "hf:FOLDER, or zoo:NAME. Nothing is downloaded."
-        ),
-    ],
-    images: Annotated[
-        str, typer.Argument(help="A folder of images or of folders of them, an .npz or a .pt file.")
-    ],
-    masks: Annotated[
-        str | None, Option(help="Folder of masks, white on the object, with the stems of the images.")
-    ] = None,
-    boxes: Annotated[str | None, Option(help="JSON file {image: [x0, y0, x1, y1]}, in pixels.")] = None,
-    labels: Annotated[str | None, Option(help="CSV file with lines image,class.")] = None,
-    layer: Annotated[
-        str | None, Option(help="Of class activation maps; default: the last map before the logits.")
-    ] = None,
-    reshape: Annotated[
-        str | None, Option(help="Tokens of --layer as a map: vit, tokens or channels_last.")
-    ] = None,
-    explainers: Annotated[
-        str, Option(help="standard, fast, all, or names with commas between them.")
-    ] = "standard",
-    eps: Annotated[str, Option(help="Largest change of an image in [0, 1], such as 2/255.")] = "2/255",
-    norm: Annotated[str, Option(help="linf, of each pixel, or l2, of the whole image.")] = "linf",
-    suite: Annotated[str, Option(help="quick, or standard: more attacks with more steps.")] = "quick",
-    n: Annotated[int, Option(help="Images at most; which ones, --seed draws.")] = 32,
-    batch_size: Annotated[int, Option(help="Images attacked at once; halved when memory is short.")] = 16,
-    size: Annotated[
-        int | None, Option(help="Pixels of a side; default: what the network says, else 224.")
-    ] = None,
-    mean: Annotated[str | None, Option(help="Of the normalisation, one number or three with commas.")] = None,
-    std: Annotated[str | None, Option(help="Of the normalisation, one number or three with commas.")] = None,
-    device: Annotated[str, Option(help="auto, cpu, cuda or mps.")] = "auto",
-    minutes: Annotated[
-        float, Option(help="Hard limit of the time; the same command goes on from there.")
-    ] = 10.0,
-    seed: Annotated[int, Option(help="Of the draw of images, and of what attacks draw.")] = 0,
-    out: Annotated[Path, Option(help="Folder of the report; nothing is written outside it.")] = Path("audit"),
-    fail_under: Annotated[float, Option(help="Share of the top that must stay, for exit code 0.")] = 0.5,
-    on: Annotated[
-        str, Option(help="grid: the top fifth of coarse areas; own: the top twentieth of the map.")
-    ] = "grid",
-    rows: Annotated[str, Option(help="Explainers that decide; default: all that read the network.")] = "",
-    undecided_ok: Annotated[bool, Option("--undecided-ok", help="Exit code 0 in place of 3.")] = False,
-    selftest: Annotated[
-        bool, Option("--selftest", help="First: do the attacks find what was planted for them?")
-    ] = False,
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="Check the input, print minutes and memory a row, and end.")
-    ] = False,
+    model: Model,
+    images: Images,
+    masks: Masks = None,
+    boxes: Boxes = None,
+    labels: Labels = None,
+    layer: Layer = None,
+    reshape: Reshape = None,
+    explainers: Explainers = "standard",
+    eps: Eps = "2/255",
+    norm: Norm = "linf",
+    suite: Suite = "quick",
+    n: N = 32,
+    batch_size: BatchSize = 16,
+    size: Size = None,
+    mean: Mean = None,
+    std: Std = None,
+    device: Device = "auto",
+    minutes: Minutes = 10.0,
+    seed: Seed = 0,
+    out: Out = Path("audit"),
+    fail_under: FailUnder = 0.5,
+    on: On = "grid",
+    rows: Rows = "",
+    undecided_ok: UndecidedOk = False,
+    selftest: Selftest = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Attack the explanations of your own network on your images, and write a report of four files.
 
-    27 parameters, as each is an option of the command.
+    \f
+    26 parameters, as each is an option of the command.
     """
+    started = time.monotonic()  # loading torch counts
     from robustxai.arena.auditing.settings import AuditSettings, read_eps
     from robustxai.arena.auditing.subject import AuditData
 
     settings = AuditSettings(
-        explainers=explainers, eps=read_eps(eps), norm=norm, suite=suite, n=n, minutes=minutes, seed=seed, batch_size=batch_size,
+        explainers=explainers, eps=read_eps(eps), norm=norm, suite=suite, n=n,
+        minutes=minutes, seed=seed, batch_size=batch_size,
         fail_under=fail_under, on=on, rows=rows,
     )  # fmt: skip
     data = AuditData(masks, boxes, labels, size, _numbers("mean", mean), _numbers("std", std))
@@ -93,6 +113,7 @@ def audit(
         _dry_run(model, images, data, settings, where)
         return
     tested = (_selftest(settings.suite, settings.norm),) if selftest else ()
+    where["started"] = started
     raise typer.Exit(_audit((model, images, data, settings), where, out, undecided_ok, tested))
 
 
@@ -141,9 +162,9 @@ def _dry_run(
 ) -> None:
     """Check everything, time one forward pass, and print what each row would take."""
     from robustxai.arena.auditing.cost import estimate
-    from robustxai.arena.auditing.subject import prepare
+    from robustxai.arena.auditing.subject import prepare_subject
 
-    subject = prepare(model, images, data, settings, **where)
+    subject = prepare_subject(model, images, data, settings, **where)
     found = subject.inspected
     for sentence in [*found.warnings, subject.layer.words]:
         typer.echo(sentence)

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 
 import robustxai
-from robustxai._cli._moved import moved_values
 from robustxai._cli.run import checkout, find_checkout, profile_names, require
 
 app = typer.Typer()
@@ -27,7 +26,7 @@ COLOURS = {
     "not attempted": "bright_black",
 }
 
-PROFILES = ("quick", "real", "gpu")
+PROFILES = ("quick", "real", "gpu", "paper")
 """Those that claims may name, for where there is no checkout whose folder lists them."""
 
 Records = dict[str, dict[str, Any]]
@@ -152,7 +151,9 @@ def source(root: Path | None, profile: str) -> tuple[Records, Records, str]:
 @app.command()
 def results(
     chapter: Annotated[str | None, typer.Argument(help="Only this chapter's claims.")] = None,
-    profile: Annotated[str, typer.Option(help="A file of workflow/profiles: quick, real or gpu.")] = "quick",
+    profile: Annotated[
+        str, typer.Option(help="A file of workflow/profiles: quick, real, gpu or paper.")
+    ] = "quick",
     check: Annotated[
         bool, typer.Option("--check", help="Fail where a verdict is not the committed one, or a value moved.")
     ] = False,
@@ -183,6 +184,8 @@ def results(
     volatile_ones = volatile(root / "claims.yml") if check and root else set()
     sentences = []
     if check and root:
+        from robustxai._cli._moved import moved_values
+
         sentences = changed_verdicts(fresh, stored, ignore=volatile_ones)
         sentences += moved_values(fresh, stored, root / "notebooks", ignore=volatile_ones)
     for sentence in sentences:

@@ -143,7 +143,9 @@ def promote(root: Path, profile: str, chapters: list[str]) -> None:
 def run(
     chapter: Annotated[str | None, typer.Argument(help="The chapter; see notebooks/.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Run every chapter.")] = False,
-    profile: Annotated[str, typer.Option(help="A file of workflow/profiles: quick, real or gpu.")] = "quick",
+    profile: Annotated[
+        str, typer.Option(help="A file of workflow/profiles: quick, real, gpu or paper.")
+    ] = "quick",
     seeds: Annotated[
         str,
         typer.Option(help="Seeds in place of the profile's, for example 0,1,2: a job for each, joined."),

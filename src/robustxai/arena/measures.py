@@ -153,12 +153,12 @@ def excess(noise: Float[Tensor, "*cells"], attacked: Float[Tensor, "*cells"]) ->
     return noise - attacked
 
 
-def area(eps: Sequence[float], q: Float[Tensor, "budgets ..."]) -> Float[Tensor, "..."]:
+def curve_area(eps: Sequence[float], q: Float[Tensor, "budgets ..."]) -> Float[Tensor, "..."]:
     """A: the trapezoid of q over log2 eps, divided by its length, for each image; never shown without its curve.
 
     eps: rising budgets, two or more (1/255 to 8/255 have length 3). nan where a budget has none.
 
-    >>> area([1 / 255, 2 / 255, 8 / 255], torch.tensor([[1.0], [0.5], [0.0]]))
+    >>> curve_area([1 / 255, 2 / 255, 8 / 255], torch.tensor([[1.0], [0.5], [0.0]]))
     tensor([0.4167])
     """
     check_sequence("eps", eps, "budgets", least=2)

@@ -7,23 +7,24 @@ from robustxai.explainers.base import Explainer
 from robustxai.explainers.gradient import GradientTimesInput, Saliency, SmoothGrad
 from robustxai.explainers.integrated_gradients import IntegratedGradients
 from robustxai.manifold_ig import BlurIG, GuidedIG
+from robustxai.nets.resnet import Normalize
 
-AFFINE = (
+_AFFINE = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Flatten,
-    nn.Unflatten, nn.Identity, nn.Dropout, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
+    nn.Unflatten, nn.Identity, Normalize, nn.Dropout, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
 )  # fmt: skip
 """Modules that are affine maps in eval mode."""
 
 
 def is_affine(model: nn.Module) -> bool:
-    """Whether a network is seen to be one affine map: a chain, also nested, of modules that are. False may be wrong.
+    """Whether a network is seen to be one affine map: a chain, also nested, of modules that are. False may be wrong. A
+    wrapper says of itself what it is a `chain` of.
 
     >>> is_affine(nn.Sequential(nn.Flatten(), nn.Linear(4, 2))), is_affine(nn.Sequential(nn.Linear(4, 2), nn.ReLU()))
     (True, False)
     """
-    if type(model) is nn.Sequential:
-        return all(map(is_affine, model))
-    return type(model) in AFFINE
+    parts = model if type(model) is nn.Sequential else getattr(model, "chain", None)
+    return type(model) in _AFFINE if parts is None else all(map(is_affine, parts))
 
 
 def one_gradient(explain: Explainer) -> str | None:
@@ -34,13 +35,13 @@ def one_gradient(explain: Explainer) -> str | None:
 
 
 @explainer("Saliency", family="pixel", paper="Simonyan et al. 2014", proof=one_gradient)
-def saliency(model):
+def saliency_row(model):
     """|gradient| of the logit."""
     return Saliency(model, score="logit")
 
 
 @explainer("Gradient x Input", family="pixel", paper="Shrikumar et al. 2017")
-def gradient_times_input(model):
+def gradient_times_input_row(model):
     """|gradient x input| of the logit."""
     return GradientTimesInput(model, score="logit")
 
@@ -49,10 +50,10 @@ def _smooth_grad(samples: int):
     return lambda model: SmoothGrad(model, score="logit", samples=samples, std=0.1)
 
 
-for count in (4, 16):
+for copies in (4, 16):
     explainer(
-        f"SmoothGrad ({count})", family="pixel", paper="Smilkov et al. 2017", cost=count, proof=one_gradient
-    )(_smooth_grad(count))
+        f"SmoothGrad ({copies})", family="pixel", paper="Smilkov et al. 2017", cost=copies, proof=one_gradient
+    )(_smooth_grad(copies))
 
 
 def _integrated(n_steps: int):

@@ -21,8 +21,8 @@ EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"
 WIDTHS = (16, 32, 64, 128)
 FILE = "fer_minixception.pth"
 SHA256 = "7ddeb7dc1bc3b081ea876962727f52d1b3bc3dc0529c84d3a477b8241e8c43cc"
-SIZE = 64
-GREY = (0.299, 0.587, 0.114)
+_SIZE = 64
+_GREY = (0.299, 0.587, 0.114)
 
 
 class MiniXception(nn.Module):
@@ -70,8 +70,8 @@ class SmileOfExpressions(nn.Module):
         side = check_images("x", x).shape[-1]
         left, top, right, bottom = (round(side * edge) for edge in self.BOX)
         face = x[:, :, top:bottom, left:right]
-        grey = torch.einsum("nchw,c->nhw", face, face.new_tensor(GREY))[:, None]
-        z = self.expressions(F.interpolate(grey, (SIZE, SIZE), mode="bilinear", align_corners=False))
+        grey = torch.einsum("nchw,c->nhw", face, face.new_tensor(_GREY))[:, None]
+        z = self.expressions(F.interpolate(grey, (_SIZE, _SIZE), mode="bilinear", align_corners=False))
         happy = EXPRESSIONS.index("happy")
         others = torch.cat((z[:, :happy], z[:, happy + 1 :]), 1)
         return torch.stack((others.logsumexp(1), z[:, happy]), 1)

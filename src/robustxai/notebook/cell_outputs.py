@@ -40,9 +40,9 @@ def outputs_difference(
     What is printed is compared as one text, what is shown piece by piece; standard error is not compared. claims: by
     their names, where the fresh lines of claims are to be judged.
     """
-    printed = [_printed(outputs) for outputs in (stored, fresh)]
+    before, after = _printed(stored), _printed(fresh)
     shown = [[o for o in outputs if o["output_type"] != "stream"] for outputs in (stored, fresh)]
-    if found := printed_difference(*printed, allowed, claims or {}):
+    if found := printed_difference(before, after, allowed, claims or {}):
         return found
     if len(shown[0]) != len(shown[1]):
         return f"{len(shown[0])} outputs are stored, {len(shown[1])} came out"

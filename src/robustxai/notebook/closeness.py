@@ -108,8 +108,12 @@ def _declared(label: str, given: Any) -> Tolerance:
         raise ValueError(
             f"nbval of {label!r} must map rtol, atol, count, or of in place of atol, to numbers, got {given!r:.80}"
         )
-    kept = {name: float(value) for name, value in given.items() if name != "of"}
-    return Tolerance(**kept | ({"atol": 1 / given["of"]} if "of" in given else {}))
+    default = Tolerance()
+    return Tolerance(
+        rtol=float(given.get("rtol", default.rtol)),
+        atol=1 / given["of"] if "of" in given else float(given.get("atol", default.atol)),
+        count=float(given.get("count", default.count)),
+    )
 
 
 def text_difference(

@@ -81,7 +81,7 @@ def counterfactuals(parts: Sequence[KeptPart], like: Images) -> Tensor:
     return torch.from_numpy(np.stack(raw)).reshape(like.shape).to(like) / 255
 
 
-def summary(
+def faces_summary(
     judges: Judges, parts: Sequence[KeptPart], x: Images, *, labels: Bool[Tensor, "m attribute"], query: int
 ) -> Row:
     """One row of a table: `SHOWN` with bootstrap intervals over images, and fid, sfid and cd of the whole set.

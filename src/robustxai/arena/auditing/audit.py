@@ -14,7 +14,7 @@ from torch import nn
 from robustxai.arena.auditing.report import Report
 from robustxai.arena.auditing.run import AuditRun
 from robustxai.arena.auditing.settings import AuditSettings
-from robustxai.arena.auditing.subject import AuditData, prepare
+from robustxai.arena.auditing.subject import AuditData, prepare_subject
 from robustxai.explainers.reshape import Reshape
 from robustxai.options import merged, says_options
 
@@ -43,6 +43,7 @@ def audit(
     out: str | Path | None = None,
     command: str = "",
     say: Callable[[str], object] | None = None,
+    started: float | None = None,
     how: AuditSettings | None = None,
     **options: Any,
 ) -> Report:
@@ -62,6 +63,7 @@ def audit(
         out: folder in which finished attacks are kept while it runs; a call with the same arguments goes on from them.
         command: for the report.
         say: is called with a line of progress for each row.
+        started: when the minutes began, by time.monotonic(); None is now.
 
     Returns a Report. Raises ValueError for bad input, `Interrupted` for Ctrl-C.
 
@@ -71,8 +73,9 @@ def audit(
     >>> report.verdict()
     'undecided'
     """
-    settings, started = merged(AuditSettings, how, options), time.monotonic()
-    subject = prepare(
+    started = time.monotonic() if started is None else started
+    settings = merged(AuditSettings, how, options)
+    subject = prepare_subject(
         model, images, data or AuditData(), settings, layer=layer, reshape=reshape, device=device
     )
     run = AuditRun(subject, settings, started, out, say or (lambda line: None))

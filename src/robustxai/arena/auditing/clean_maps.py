@@ -64,7 +64,7 @@ def shown_lines(lines: Sequence[Line]) -> list[Line]:
     return list({line.row: line for line in chosen}.values())
 
 
-def shown(line: Line, explain: Explainer, clean: Tensor, attacked: Tensor, target: Tensor) -> Shown:
+def gallery_of(line: Line, explain: Explainer, clean: Tensor, attacked: Tensor, target: Tensor) -> Shown:
     """The median image of a line, the one that lost most and the one that lost least, with their maps after the attack.
 
     clean: maps (n, 1, H, W); attacked: the per-image worst inputs (n, C, H, W); target (n,).

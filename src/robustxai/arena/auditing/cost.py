@@ -11,7 +11,7 @@ from robustxai.arena.registry import ExplainerRow
 
 PASSES = {"trivial": 3.0, "cam": 7.0, "pixel": 18.0, "path": 11.0, "forward-only": 7.0, "manifold": 12.0}
 """Forward passes, in time, that a step of an attack on a map of one pass takes."""
-STEPS = {"quick": 30, "standard": 80}
+SUITE_STEPS = {"quick": 30, "standard": 80}
 """Steps of all attacks of a suite on one read-out."""
 
 
@@ -38,5 +38,5 @@ def estimate(
     1.12
     """
     maps = max(row.cost, 1.0)
-    minutes = n * seconds * PASSES[row.family] * maps * STEPS[suite] / 60
+    minutes = n * seconds * PASSES[row.family] * maps * SUITE_STEPS[suite] / 60
     return Estimate(row.name, round(minutes, 4), megabytes * min(batch_size, n))

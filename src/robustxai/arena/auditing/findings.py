@@ -20,7 +20,7 @@ from robustxai.arena.auditing.settings import AuditSettings
 from robustxai.metrics import Interval
 from robustxai.records import Row, triple
 
-SCHEMA = 1
+AUDIT_SCHEMA = 1
 """Version of the form of audit.json."""
 
 
@@ -108,7 +108,7 @@ class Findings:
     def json(self) -> str:
         """The audit as JSON text: settings, one object a line with the value of every image, verdicts. No times."""
         record = {
-            "schema": SCHEMA, "robustxai": __version__, "network": self.network, "layer": self.layer,
+            "schema": AUDIT_SCHEMA, "robustxai": __version__, "network": self.network, "layer": self.layer,
             "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self.settings).items()},
             "complete": self.complete, "accuracy": self.accuracy, "grid": self.grid, "images": [*self.images],
             "target": self.target.tolist(), "skipped": [list(pair) for pair in self.skipped],

@@ -13,11 +13,11 @@ from typing import Any
 
 from torch import nn
 
-from robustxai.arena.auditing.sources import (
+from robustxai.arena.auditing.source import (
     Source,
-    _written,
     classes_of,
     fill,
+    name_and_options,
     read_weights,
     seeded,
     unweighted,
@@ -27,7 +27,7 @@ from robustxai.arena.auditing.sources import (
 def from_timm(written: str, seed: int) -> Source:
     """A timm classifier, NAME?weights=FILE&classes=N, with timm's own normalisation and size. Raises ValueError."""
     timm = _library("timm")
-    name, options = _written(written, "timm", ("weights", "classes"))
+    name, options = name_and_options(written, "timm", ("weights", "classes"))
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=3, cutoff=0.3)
         raise ValueError(f"timm has no network {name!r}; near names are {', '.join(near) or 'none'}")

@@ -87,6 +87,11 @@ class AuditedNetwork(nn.Module):
         self.net, self.outputs, self.clock = net, outputs, Clock()
         self.eval()
 
+    @property
+    def chain(self) -> tuple[nn.Module, ...] | None:
+        """The modules of which this is a chain; None where logarithms stand behind them."""
+        return (self.normalize, self.net) if self.outputs == "logits" else None
+
     def forward(self, x: Tensor) -> Tensor:
         if self.clock.over:
             raise OutOfTime("the time that the audit was given is over")

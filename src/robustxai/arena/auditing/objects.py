@@ -13,11 +13,11 @@ import torch
 from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
-from robustxai.arena.auditing.pictures import Pictures
-from robustxai.data.folder_images import BROKEN, SUFFIXES, fitted_to, opened
+from robustxai.arena.auditing.pictures import PictureSet
+from robustxai.data.folder_images import BROKEN, SUFFIXES, fitted_image, opened
 
 
-def masks_from_folder(folder: Path | str, pictures: Pictures, size: int) -> Tensor:
+def masks_from_folder(folder: Path | str, pictures: PictureSet, size: int) -> Tensor:
     """Masks (n, 1, size, size) of 0 and 1 from files with the stems of the images, white where the object is.
 
     Raises ValueError for images without a mask, and a mask whose size is not that of its image.
@@ -40,7 +40,7 @@ def masks_from_folder(folder: Path | str, pictures: Pictures, size: int) -> Tens
     return torch.stack(found)
 
 
-def masks_from_boxes(file: Path | str, pictures: Pictures, size: int) -> Tensor:
+def masks_from_boxes(file: Path | str, pictures: PictureSet, size: int) -> Tensor:
     """Masks (n, 1, size, size) from a JSON file {image: [x0, y0, x1, y1]}, or a list of such boxes, in pixels of the
     upright image. Raises ValueError for images without a box, and boxes that are no box."""
     boxes = _json(Path(file))
@@ -53,11 +53,11 @@ def masks_from_boxes(file: Path | str, pictures: Pictures, size: int) -> Tensor:
         mask = Image.new("L", image.size, 0)
         for box in said if said and isinstance(said[0], list) else [said]:
             ImageDraw.Draw(mask).rectangle(_box(box, name, image.size), fill=255)
-        found.append((fitted_to(size, mask=True)(mask) > 127).float())
+        found.append((fitted_image(size, mask=True)(mask) > 127).float())
     return torch.stack(found)
 
 
-def labels_from_csv(file: Path | str, pictures: Pictures) -> tuple[str | int, ...]:
+def labels_from_csv(file: Path | str, pictures: PictureSet) -> tuple[str | int, ...]:
     """The true class of every image from lines `image,label`; a first line that names no image is a heading.
 
     Raises ValueError for images without a label.
@@ -98,7 +98,7 @@ def _fitted_mask(mask: Image.Image, file: Path, name: Path, size: int) -> Tensor
         raise ValueError(
             f"--masks: {name.name} must be of the size of its image, {image.size}, got {mask.size}"
         )
-    return (fitted_to(size, mask=True)(mask) > 127).float()
+    return (fitted_image(size, mask=True)(mask) > 127).float()
 
 
 def _box(box: Any, name: str, size: tuple[int, int]) -> tuple[float, float, float, float]:

@@ -1,7 +1,7 @@
 """The report as one HTML file: words first, then pictures, a table and a chart; no script, font or file from elsewhere.
 
-It is a template with text and numbers put in; every text is escaped. Pictures are JPEGs inside the file, made smaller
-until the whole has at most `MOST` bytes. Knows what a report holds; computes nothing.
+It is a template with text and numbers put in; every text is escaped. PictureSet are JPEGs inside the file, made smaller
+until the whole has at most `MOST_BYTES` bytes. Knows what a report holds; computes nothing.
 """
 
 import base64
@@ -22,7 +22,7 @@ from robustxai.arena.auditing.rows import Line
 from robustxai.arena.auditing.settings import in_255ths
 from robustxai.plots import overlay
 
-MOST = 3_000_000
+MOST_BYTES = 3_000_000
 """Bytes of the file at most."""
 SIDES = (224, 176, 128, 96)
 """Pixels of one picture's longer side, tried in this order."""
@@ -45,9 +45,9 @@ def page(report: Findings) -> str:
     for side in SIDES:
         parts = fixed | {"gallery": _gallery(report, side)}
         made = re.sub(r"\{\{(\w+)\}\}", lambda place, parts=parts: parts[place[1]], text)
-        if len(made.encode()) <= MOST:
+        if len(made.encode()) <= MOST_BYTES:
             return made
-    raise ValueError(f"report.html must have at most {MOST} bytes, got {len(made.encode())}")
+    raise ValueError(f"report.html must have at most {MOST_BYTES} bytes, got {len(made.encode())}")
 
 
 def _paragraphs(sentences: Sequence[str], kind: str) -> str:
@@ -150,7 +150,7 @@ def _table(report: Findings) -> str:
 
 def _gallery(report: Findings, side: int) -> str:
     if not report.gallery:
-        return "<p>There are no pictures, since no explainer has a number.</p>"
+        return "<p>There are no pictures: no explainer has a number, or the time was over.</p>"
     return "\n".join(_strip(report, shown, side) for shown in report.gallery)
 
 
@@ -167,7 +167,7 @@ def _strip(report: Findings, shown: Shown, side: int) -> str:
     blocks = []
     for i, (place, title) in enumerate(zip(shown.places, shown.titles, strict=True)):
         pictures = "".join(
-            f'<figure><img src="{jpeg(values[i], side)}" alt="{html.escape(f"{name} of {report.images[place]}")}">'
+            f'<figure><img src="{jpeg_address(values[i], side)}" alt="{name} of {html.escape(report.images[place])}">'
             f"<figcaption>{name}</figcaption></figure>"
             for name, values in parts.items()
         )
@@ -189,10 +189,10 @@ def _pixels(x: Tensor) -> np.ndarray:
     return _three(x).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
 
 
-def jpeg(pixels: np.ndarray, side: int) -> str:
+def jpeg_address(pixels: np.ndarray, side: int) -> str:
     """A picture (h, w, 3) in [0, 1] as the address of a JPEG inside the page, its longer side `side` pixels.
 
-    >>> jpeg(np.zeros((4, 4, 3)), 8)[:23]
+    >>> jpeg_address(np.zeros((4, 4, 3)), 8)[:23]
     'data:image/jpeg;base64,'
     """
     image = Image.fromarray((pixels * 255).round().astype(np.uint8))

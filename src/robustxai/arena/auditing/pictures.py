@@ -14,20 +14,20 @@ import torch
 from torch import Tensor
 
 from robustxai.checks import check_count, check_images
-from robustxai.data.folder_images import fitted_to, image_files, opened, subfolders
+from robustxai.data.folder_images import fitted_image, image_files, opened, subfolders
 
-KEYS = ("images", "x", "image", "arr_0")
+IMAGE_KEYS = ("images", "x", "image", "arr_0")
 LABEL_KEYS = ("labels", "y", "label", "target")
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PictureSet:
     """Images (n, C, H, W) in [0, 1], and what is known of each.
 
     names: for the report. labels: the true class of each, by index or name, or None. skipped: (file, reason).
     files: where each came from, empty for tensors. masks: of the object (n, 1, H, W), where the file had them.
 
-    >>> Pictures(torch.zeros(1, 3, 2, 2), ("a",)).skipped
+    >>> PictureSet(torch.zeros(1, 3, 2, 2), ("a",)).skipped
     ()
     """
 
@@ -39,7 +39,7 @@ class Pictures:
     masks: Tensor | None = None
 
 
-def load_pictures(images: Any, *, n: int = 32, size: int = 224, seed: int = 0) -> Pictures:
+def load_pictures(images: Any, *, n: int = 32, size: int = 224, seed: int = 0) -> PictureSet:
     """At most n images, drawn with `seed` where there are more; size: of both sides of what is read from files.
 
     images: a folder of image files or of folders of them, an .npz or .pt file, a tensor or array (n, C, H, W).
@@ -61,10 +61,10 @@ def load_pictures(images: Any, *, n: int = 32, size: int = 224, seed: int = 0) -
     return _chosen(_from_arrays(_arrays(path), path.name), n, seed)
 
 
-def drawn(count: int, n: int, seed: int) -> list[int]:
+def drawn_places(count: int, n: int, seed: int) -> list[int]:
     """All of `count` places in an order that `seed` draws; in their own order where no more than n are there.
 
-    >>> drawn(3, 5, 0)
+    >>> drawn_places(3, 5, 0)
     [0, 1, 2]
     """
     if count <= n:
@@ -72,7 +72,7 @@ def drawn(count: int, n: int, seed: int) -> list[int]:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def _from_folder(path: Path, n: int, size: int, seed: int) -> Pictures:
+def _from_folder(path: Path, n: int, size: int, seed: int) -> PictureSet:
     """Files of the folder itself, or of its sub-folders, whose names are then the labels."""
     files, inside = image_files(path), False
     if not files:
@@ -87,8 +87,8 @@ def _from_folder(path: Path, n: int, size: int, seed: int) -> Pictures:
     skipped = [(str(f.relative_to(path)), "is no image file") for f in sorted(others)]
     if not files:
         raise ValueError(f"IMAGES must hold image files, got {path}, which has none, also not in its folders")
-    fit, found = fitted_to(size), dict[int, Tensor]()
-    for i in drawn(len(files), n, seed):
+    fit, found = fitted_image(size), dict[int, Tensor]()
+    for i in drawn_places(len(files), n, seed):
         if len(found) == n:
             break
         try:
@@ -100,7 +100,7 @@ def _from_folder(path: Path, n: int, size: int, seed: int) -> Pictures:
             f"IMAGES must hold images that can be read, got {path}, where {skipped[-1][0]} {skipped[-1][1]}"
         )
     chosen = [files[i] for i in sorted(found)]
-    return Pictures(
+    return PictureSet(
         torch.stack([found[i] for i in sorted(found)]),
         tuple(str(f.relative_to(path)) for f in chosen),
         tuple(f.parent.name for f in chosen) if inside else None,
@@ -125,12 +125,12 @@ def _arrays(path: Path) -> dict[str, Any]:
     return dict(found) if isinstance(found, dict) else {"images": found}
 
 
-def _from_arrays(arrays: dict[str, Any], name: str) -> Pictures:
+def _from_arrays(arrays: dict[str, Any], name: str) -> PictureSet:
     """Images, and labels and masks beside them; bytes become [0, 1], channels at the end come to the front."""
-    key = next((k for k in KEYS if k in arrays), None)
+    key = next((k for k in IMAGE_KEYS if k in arrays), None)
     if key is None:
         raise ValueError(
-            f"{name} must hold images under one of {', '.join(KEYS)}, got {', '.join(list(arrays)[:6])}"
+            f"{name} must hold images under one of {', '.join(IMAGE_KEYS)}, got {', '.join(list(arrays)[:6])}"
         )
     x = as_images(arrays[key], name)
     label = next((k for k in LABEL_KEYS if k in arrays), None)
@@ -144,7 +144,7 @@ def _from_arrays(arrays: dict[str, Any], name: str) -> Pictures:
             raise ValueError(
                 f"masks must be of the size of the images, {tuple(x.shape[2:])}, got shape {tuple(masks.shape)}"
             )
-    return Pictures(x, tuple(f"image {i}" for i in range(len(x))), labels, masks=masks)
+    return PictureSet(x, tuple(f"image {i}" for i in range(len(x))), labels, masks=masks)
 
 
 def as_images(values: Any, name: str = "images") -> Tensor:
@@ -165,9 +165,9 @@ def as_images(values: Any, name: str = "images") -> Tensor:
     return check_images(name, x.contiguous())
 
 
-def _chosen(all_: Pictures, n: int, seed: int) -> Pictures:
+def _chosen(all_: PictureSet, n: int, seed: int) -> PictureSet:
     """n of the pictures, in their order."""
-    keep = sorted(drawn(len(all_.x), n, seed)[:n])
+    keep = sorted(drawn_places(len(all_.x), n, seed)[:n])
     labels = None if all_.labels is None else tuple(all_.labels[i] for i in keep)
     masks = None if all_.masks is None else all_.masks[keep]
     return replace(all_, x=all_.x[keep], names=tuple(all_.names[i] for i in keep), labels=labels, masks=masks)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.arena.auditing.network import AuditedNetwork, kind_of_outputs
-from robustxai.arena.auditing.pictures import Pictures, class_indices
-from robustxai.arena.auditing.sources import Source
+from robustxai.arena.auditing.pictures import PictureSet, class_indices
+from robustxai.arena.auditing.source import Source
 from robustxai.checks import as_target, check_images
 from robustxai.metrics import accuracy
 from robustxai.nets.softplus import unsmoothed
@@ -66,7 +66,7 @@ def in_batches(run: Callable[[int], T], batch_size: int) -> tuple[T, int]:
 
 
 def inspect_network(
-    source: Source, pictures: Pictures, *, device: torch.device, batch_size: int = 16
+    source: Source, pictures: PictureSet, *, device: torch.device, batch_size: int = 16
 ) -> Inspected:
     """Run the network once on all images and say what was found.
 
@@ -74,7 +74,7 @@ def inspect_network(
     take such images.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-    >>> pictures = Pictures(torch.rand(2, 3, 2, 2), ("a", "b"))
+    >>> pictures = PictureSet(torch.rand(2, 3, 2, 2), ("a", "b"))
     >>> found = inspect_network(Source(net, "mine"), pictures, device=torch.device("cpu"))
     >>> found.classes, found.accuracy
     (2, None)

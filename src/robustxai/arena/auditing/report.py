@@ -8,7 +8,7 @@ from robustxai.arena.auditing.findings import Findings
 from robustxai.arena.auditing.page import page
 from robustxai.nets.checkpoint import Written
 
-FILES = ("report.html", "audit.json", "audit.csv", "adversarials.npz")
+REPORT_FILES = ("report.html", "audit.json", "audit.csv", "adversarials.npz")
 
 
 class Report(Findings):
@@ -28,9 +28,9 @@ class Report(Findings):
         for name, text in texts.items():
             written.add(folder / name, lambda to, text=text: to.write_text(text, encoding="utf-8"))
         if full:
-            written.add(folder / FILES[-1], self._save_images)
+            written.add(folder / REPORT_FILES[-1], self._save_images)
         written.commit()
-        return [folder / name for name in (*texts, *(FILES[-1:] if full else ()))]
+        return [folder / name for name in (*texts, *(REPORT_FILES[-1:] if full else ()))]
 
     def _save_images(self, to: Path) -> None:
         """The clean images, their classes, and for every row the attacked ones, as float32."""

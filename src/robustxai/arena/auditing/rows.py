@@ -11,7 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from robustxai.arena.cells import Cell
+from robustxai.arena.cells import ArenaCell
+from robustxai.arena.entries import IGNORES
 from robustxai.arena.measures import LEAST_IMAGES
 from robustxai.checks import check_share
 from robustxai.metrics import Interval, bootstrap_interval
@@ -19,8 +20,6 @@ from robustxai.metrics import Interval, bootstrap_interval
 Verdict = Literal["passed", "failed", "undecided"]
 CODES: dict[Verdict, int] = {"passed": 0, "failed": 1, "undecided": 3}
 """Exit codes of the command; 2 is bad input, 130 interrupted."""
-IGNORES = 0.1
-"""A map that depends less than this on the network's weights ignores the network."""
 OUT_OF_TIME = "out of time"
 """The state of a line whose attacks did not end before the time was up."""
 
@@ -56,7 +55,7 @@ class Line:
     mass: float = math.nan
 
     @classmethod
-    def of(cls, cell: Cell) -> "Line":
+    def of(cls, cell: ArenaCell) -> "Line":
         """The line of a finished cell."""
         defined = cell.worst.isfinite() if cell.number is not None else torch.zeros_like(cell.kept)
         values = torch.where(defined, cell.worst.cpu().float(), torch.nan)

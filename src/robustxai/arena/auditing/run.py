@@ -9,7 +9,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 
 from robustxai import __version__
-from robustxai.arena.auditing.clean_maps import informed, shown, shown_lines, tied
+from robustxai.arena.auditing.clean_maps import gallery_of, informed, shown_lines, tied
 from robustxai.arena.auditing.findings import Shown
 from robustxai.arena.auditing.network import OutOfTime
 from robustxai.arena.auditing.preflight import in_batches
@@ -18,13 +18,17 @@ from robustxai.arena.auditing.rows import Line
 from robustxai.arena.auditing.settings import SUITE_NAMES, AuditSettings
 from robustxai.arena.auditing.store import AttackStore, fingerprint
 from robustxai.arena.auditing.subject import Subject
-from robustxai.arena.cells import Cell, Evaluation
+from robustxai.arena.cells import ArenaCell, Evaluation
 from robustxai.arena.evaluate import evaluate
+from robustxai.arena.readouts import grid_of
 from robustxai.arena.registry import ExplainerRow, Parts
 from robustxai.arena.suite import VERSION, Crafted
 
 ATTACKING, ALL = 0.8, 0.95
 """Which share of the minutes the attacks may use, and all of an audit but its report."""
+HASTY = (
+    "The time was over before images made for one explainer were read by the others: numbers may be too high."
+)
 RESUME = ".attacks"
 """Folder inside that of the report with the attacks that are finished."""
 
@@ -50,7 +54,8 @@ class AuditRun:
         self.layer = None if subject.layer.name is None else f"net.{subject.layer.name}"
         self.store = None if out is None else AttackStore(self._folder(Path(out)), self.x.device)
         self.parts = Parts(layer=self.layer, masks=subject.masks)
-        self.cells: dict[str, Cell] = {}
+        self.grid = grid_of(self.model, self.layer, self.x)[0]
+        self.cells: dict[str, ArenaCell] = {}
         self.evaluation: Evaluation | None = None
         self.out_of_time = False
 
@@ -77,12 +82,10 @@ class AuditRun:
                 self._until(ALL)
                 self.evaluation = self._evaluate(finished, memory) if finished else None
             except OutOfTime:
-                self.say(
-                    "The time is over: the numbers of finished rows lack what was crafted on other rows."
-                )
+                self.say(HASTY)
 
     def _evaluate(self, rows: Sequence[ExplainerRow], memory: MutableMapping[str, Crafted]) -> Evaluation:
-        def finished(cell: Cell) -> None:
+        def finished(cell: ArenaCell) -> None:
             if cell.row not in self.cells:
                 number = "no number" if cell.number is None else f"{cell.number:.2f}"
                 self.say(f"{cell.row}: {cell.state}, {number} ({time.monotonic() - self.started:.0f} s)")
@@ -113,11 +116,13 @@ class AuditRun:
             gallery = self._gallery(lines, found)
         worst = {} if found is None else {row: x.cpu() for (row, _), x in found.adversarials.items()}
         pictures, inspected = subject.pictures, subject.inspected
+        hasty = (HASTY,) if found is None and self.cells else ()
         return Report(
             settings=self.settings, network=subject.source.name, layer=subject.layer.words, lines=lines,
             images=pictures.names, x=self.x.cpu(), target=self.target.cpu(), classes=subject.source.classes,
-            skipped=pictures.skipped, warnings=inspected.warnings, accuracy=inspected.accuracy, ties=tied(lines),
-            grid=self._grid(), adversarials=worst, gallery=gallery, how=subject.how, command=command,
+            skipped=pictures.skipped, warnings=(*inspected.warnings, *hasty), accuracy=inspected.accuracy,
+            ties=tied(lines),
+            grid=self.grid, adversarials=worst, gallery=gallery, how=subject.how, command=command,
             complete=found is not None and not self.out_of_time,
         )  # fmt: skip
 
@@ -143,12 +148,8 @@ class AuditRun:
             worst = found.adversarials.get((line.row, float(self.settings.eps)))
             if worst is not None:
                 explain = self._row(line.row).explainer(self.model, self.parts)
-                chosen.append(shown(line, explain, found.clean[line.row], worst, self.target))
+                chosen.append(gallery_of(line, explain, found.clean[line.row], worst, self.target))
         return tuple(chosen)
 
     def _row(self, name: str) -> ExplainerRow:
         return next(row for row in self.subject.rows if row.name == name)
-
-    def _grid(self) -> int | None:
-        said = None if self.evaluation is None else self.evaluation.settings.get("grid")
-        return said if isinstance(said, int) else None

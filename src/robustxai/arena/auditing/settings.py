@@ -6,25 +6,24 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from robustxai.arena.evaluate import ARENA_NORMS
+from robustxai.arena.readouts import READOUTS
 from robustxai.checks import check_count, check_name, check_positive, check_share
 
-SETS = ("standard", "fast", "all")
+EXPLAINER_SETS = ("standard", "fast", "all")
 """Explainers by one word: class activation maps and gradients; the cheapest of them; all that the network allows."""
 SUITE_NAMES = {"quick": "quick", "standard": "real"}
 """Suites by the name that a user sees, and by that of the arena."""
-NORMS = ("linf", "l2")
-READOUTS = ("grid", "own")
 
 
 @dataclass(frozen=True)
 class AuditSettings:
     """The settings of one audit, named as on the command line.
 
-    eps: half the side of the box (linf) or the length of the change (l2), for images in [0, 1]; also
-    as text, "2/255". explainers: one of
-    `SETS`, or names. minutes: of all attacks together; None is no end. fail_under: what the lower end must reach.
-    on: the read-out that is judged. rows: those that are judged, empty for every explainer that reads the network.
-    Raises ValueError.
+    eps: half the side of the box (linf) or the length of the change (l2), for images in [0, 1]; also as text, "2/255".
+    explainers: of `EXPLAINER_SETS`, or names. minutes: of all attacks together; None is no end. fail_under: what the
+    lower end must reach. on: the read-out that is judged. rows: those that are judged, empty for every explainer that
+    reads the network. Raises ValueError.
 
     >>> AuditSettings(n=8).eps == 2 / 255
     True
@@ -45,7 +44,7 @@ class AuditSettings:
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 - a frozen object's own setter
         put("eps", read_eps(self.eps))
-        check_name("norm", self.norm, NORMS)
+        check_name("norm", self.norm, ARENA_NORMS)
         check_name("suite", self.suite, SUITE_NAMES)
         check_name("on", self.on, READOUTS)
         put("n", check_count("n", self.n))
@@ -56,9 +55,9 @@ class AuditSettings:
         put("fail_under", check_share("fail_under", self.fail_under))
         put("rows", names_of_rows(self.rows))
         chosen = self.explainers
-        put("explainers", chosen if chosen in SETS else names_of_rows(chosen))
+        put("explainers", chosen if chosen in EXPLAINER_SETS else names_of_rows(chosen))
         if not self.explainers:
-            raise ValueError(f"explainers must be one of {', '.join(SETS)}, or names, got none")
+            raise ValueError(f"explainers must be one of {', '.join(EXPLAINER_SETS)}, or names, got none")
 
 
 def read_eps(written: Any) -> float:

@@ -8,44 +8,29 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qs
 
-import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 
+from robustxai.arena.auditing import library_sources
+from robustxai.arena.auditing.source import (
+    Source,
+    classes_of,
+    fill,
+    name_and_options,
+    read_weights,
+    seeded,
+    unweighted,
+)
 from robustxai.nets import pretrained, zoo
-from robustxai.nets.adapters import read_state
 
-KINDS = ("file.py:factory", "torchvision:NAME", "timm:NAME", "hf:FOLDER", "zoo:NAME")
-Numbers = Sequence[float] | None
-
-
-@dataclass(frozen=True)
-class Source:
-    """A network and what its maker says of it.
-
-    name: for the report. mean, std: of the normalisation that must come first, None where there is none. size: of the
-    images' sides, None where any will do. classes: names, empty where unknown. notes: sentences for the report.
-
-    >>> Source(nn.Identity(), "mine").classes
-    ()
-    """
-
-    net: nn.Module
-    name: str
-    mean: Numbers = None
-    std: Numbers = None
-    size: int | None = None
-    classes: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+SOURCE_KINDS = ("file.py:factory", "torchvision:NAME", "timm:NAME", "hf:FOLDER", "zoo:NAME")
 
 
 def load_source(model: str, *, seed: int = 0) -> Source:
@@ -64,16 +49,14 @@ def load_source(model: str, *, seed: int = 0) -> Source:
         hint = ""
         if model.endswith((".pth", ".pt", ".pkl", ".ckpt", ".bin")):
             hint = "; a pickled network is refused, since reading it can run any code: write a file.py with a factory"
-        raise ValueError(f"MODEL must be one of {', '.join(KINDS)}, got {model!r}{hint}")
+        raise ValueError(f"MODEL must be one of {', '.join(SOURCE_KINDS)}, got {model!r}{hint}")
     path, _, factory = model.rpartition(":")
     return from_file(Path(path), factory)
 
 
 def _libraries() -> dict[str, Callable[[str, int], Source]]:
-    from robustxai.arena.auditing import library_sources
-
     return {
-        "torchvision": from_torchvision, "zoo": lambda name, seed: from_zoo(name),
+        "torchvision": torchvision_source, "zoo": lambda name, seed: from_zoo(name),
         "timm": library_sources.from_timm, "hf": lambda folder, seed: library_sources.from_hugging_face(folder),
     }  # fmt: skip
 
@@ -106,8 +89,6 @@ def from_module(net: nn.Module, *, name: str | None = None) -> Source:
     >>> from_module(net).classes
     ('cat', 'dog')
     """
-    from robustxai.arena.auditing import library_sources
-
     name = type(net).__name__ if name is None else name
     known = library_sources.recognised(net, name)
     if known is not None:
@@ -119,9 +100,9 @@ def from_module(net: nn.Module, *, name: str | None = None) -> Source:
     return Source(net, name, mean, std, size, tuple(map(str, classes)))
 
 
-def from_torchvision(written: str, seed: int) -> Source:
+def torchvision_source(written: str, seed: int) -> Source:
     """A torchvision classifier with weights from a local file, or random ones, said in a note. Raises ValueError."""
-    name, options = _written(written, "torchvision", ("weights", "classes"))
+    name, options = name_and_options(written, "torchvision", ("weights", "classes"))
     if name not in torchvision.models.list_models(torchvision.models):
         near = get_close_matches(name, torchvision.models.list_models(torchvision.models), n=3, cutoff=0.3)
         raise ValueError(
@@ -144,63 +125,6 @@ def from_zoo(name: str) -> Source:
     net = pretrained(name)
     said = re.search(r"\b(\d+) px\b", zoo()[name].dataset) if name in zoo() else None
     return Source(net, f"zoo:{name}", size=int(said[1]) if said else None)
-
-
-def read_weights(path: str) -> dict[str, Tensor]:
-    """The tensors of a state dict, or of safetensors; no pickled object is ever made. Raises ValueError."""
-    try:
-        return read_state(path)
-    except ValueError as error:
-        if "weights only load failed" in str(error).lower() or "WeightsUnpickler" in str(error):
-            raise ValueError(
-                f"weights {path} hold pickled objects, and reading those can run any code, so they are refused: save "
-                "model.state_dict(), or safetensors"
-            ) from error
-        raise
-
-
-def classes_of(state: Mapping[str, Tensor] | None) -> int:
-    """How many classes a state dict has: the length of its last tensor, that of the head; ImageNet's 1,000 without."""
-    return 1000 if state is None else len(list(state.values())[-1])
-
-
-def fill(net: nn.Module, state: Mapping[str, Tensor] | None, path: str | None) -> None:
-    """Load a state dict; ValueError in one sentence where it does not fit."""
-    if state is None:
-        return
-    try:
-        net.load_state_dict(dict(state))
-    except RuntimeError as error:
-        said = " ".join(str(error).split())[:160]
-        raise ValueError(f"weights {path} do not fit {type(net).__name__}: {said}") from error
-
-
-def unweighted(state: object) -> tuple[str, ...]:
-    """The note of a network without weights."""
-    return (
-        ()
-        if state is not None
-        else ("No weights were given, so this network is random: it has learned nothing.",)
-    )
-
-
-@contextmanager
-def seeded(seed: int):
-    """Inside the block torch draws from this seed; the caller's random state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-def _written(written: str, kind: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """NAME?key=value&key=value. Raises ValueError for other keys."""
-    name, _, query = written.partition("?")
-    options = {key: values[-1] for key, values in parse_qs(query, keep_blank_values=True).items()}
-    if wrong := [key for key in options if key not in known]:
-        raise ValueError(f"{kind}:NAME takes {' and '.join(known)}, got {wrong[0]!r}")
-    if "classes" in options and not (options["classes"].isdecimal() and int(options["classes"])):
-        raise ValueError(f"classes must be an integer >= 1, got {options['classes']!r}")
-    return name, options
 
 
 def _run(path: Path) -> ModuleType:

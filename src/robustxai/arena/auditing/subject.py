@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from robustxai.arena.auditing.layers import FoundLayer, trace_layer, with_map
 from robustxai.arena.auditing.objects import labels_from_csv, masks_from_boxes, masks_from_folder
-from robustxai.arena.auditing.pictures import Pictures, load_pictures
+from robustxai.arena.auditing.pictures import PictureSet, load_pictures
 from robustxai.arena.auditing.preflight import Inspected, inspect_network
 from robustxai.arena.auditing.settings import AuditSettings
-from robustxai.arena.auditing.sources import Source, from_module, load_source
+from robustxai.arena.auditing.source import Source
+from robustxai.arena.auditing.sources import from_module, load_source
 from robustxai.arena.catalogue import EXPLAINERS, find_rows
 from robustxai.arena.registry import ExplainerRow
 from robustxai.checks import check_count
@@ -32,7 +33,7 @@ CHOSEN = {
     ),
 }  # fmt: skip
 """Explainers by one word: what people use most, with rows that ignore the network beside them. "all" is every row."""
-SIZE = 224
+DEFAULT_SIZE = 224
 """Pixels of a side where neither the user nor the network says."""
 
 
@@ -62,7 +63,7 @@ class Subject:
     """
 
     source: Source
-    pictures: Pictures
+    pictures: PictureSet
     inspected: Inspected
     masks: Tensor | None
     layer: FoundLayer
@@ -70,7 +71,7 @@ class Subject:
     how: str
 
 
-def prepare(
+def prepare_subject(
     model: str | nn.Module,
     images: Any,
     data: AuditData,
@@ -88,7 +89,9 @@ def prepare(
         )
     source = load_source(model, seed=settings.seed) if isinstance(model, str) else from_module(model)
     source = _normalised(source, data)
-    pictures = read_pictures(images, data, settings, check_count("size", data.size or source.size or SIZE))
+    pictures = read_pictures(
+        images, data, settings, check_count("size", data.size or source.size or DEFAULT_SIZE)
+    )
     net = source.net
     if layer is None and reshape is None:  # what a transformer of this library says of itself
         layer, reshape = getattr(net, "cam_layer", None), getattr(net, "cam_reshape", None)
@@ -112,7 +115,7 @@ def prepare(
 
 
 def chosen_rows(explainers: str | Sequence[str]) -> tuple[ExplainerRow, ...]:
-    """Rows by a word of `settings.SETS` or by names, the cheap ones first. Raises ValueError for an unknown name.
+    """Rows by a word of `EXPLAINER_SETS` or by names, the cheap ones first. Raises ValueError for other names.
 
     >>> [row.name for row in chosen_rows("fast")]
     ['edge', 'GradCAM', 'Saliency']
@@ -127,7 +130,7 @@ def chosen_rows(explainers: str | Sequence[str]) -> tuple[ExplainerRow, ...]:
     return tuple(find_rows([*names]))
 
 
-def read_pictures(images: Any, data: AuditData, settings: AuditSettings, size: int) -> Pictures:
+def read_pictures(images: Any, data: AuditData, settings: AuditSettings, size: int) -> PictureSet:
     """Images with the masks and labels that come with them. Raises ValueError."""
     pictures = load_pictures(images, n=settings.n, size=size, seed=settings.seed)
     masks, labels = pictures.masks, pictures.labels

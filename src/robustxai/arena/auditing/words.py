@@ -6,12 +6,15 @@ Everything here is made of the numbers of an audit; there is no other text about
 import math
 from collections.abc import Sequence
 
-from robustxai.arena.auditing.rows import IGNORES, OUT_OF_TIME, Line
+from robustxai.arena.auditing.rows import OUT_OF_TIME, Line
 from robustxai.arena.auditing.settings import AuditSettings, in_255ths
+from robustxai.arena.entries import IGNORES
 from robustxai.arena.measures import LEAST_IMAGES
 
-FIRST = ("GradCAM", "Saliency")
+BEST_KNOWN = ("GradCAM", "Saliency")
 """The rows of which the first sentence speaks, where they were measured: what most people use."""
+_HALF = 0.5
+"""A map that keeps less than this of its top, with its whole interval, is not recommended."""
 FLAGS = {
     "random": "its map of one image differs from call to call",
     "ignores the network": "it hardly changes when all weights of the network are drawn anew, so it cannot say "
@@ -86,7 +89,7 @@ def first_line(lines: Sequence[Line]) -> Line | None:
     """The line of which the first sentence speaks: the best known explainer that has a number, else any line."""
     real = [line for line in lines if line.family != "trivial"]
     counted = [line for line in real if line.counts]
-    known = [line for name in FIRST for line in counted if line.row == name]
+    known = [line for name in BEST_KNOWN for line in counted if line.row == name]
     return next(iter((*known, *counted, *real, *lines)), None)
 
 
@@ -101,9 +104,14 @@ def recommended(lines: Sequence[Line], ties: Sequence[str]) -> str:
             "No map can be recommended: of those that depend on your network none was attacked by something that "
             f"was able to move it, on {LEAST_IMAGES} images or more."
         )
+    numbers = f"{percent(best.kept.value)}, between {percent(best.kept.low)} and {percent(best.kept.high)}"
+    if best.kept.high < _HALF:
+        return (
+            "Show none of these maps where somebody may gain from changing the image: of those that depend on your "
+            f"network {best.row} keeps most of its top under attack, and that is {numbers}."
+        )
     others = [name for name in ties if name != best.row]
     tied = f", tied with {_listed(others)}" if others else ""
-    numbers = f"{percent(best.kept.value)}, between {percent(best.kept.low)} and {percent(best.kept.high)}"
     said = f"Show {best.row}: of the maps that depend on your network it keeps most under attack ({numbers}){tied}."
     rivals = [
         line.row for line in lines if line.ignores and line.counts and line.kept.value > best.kept.value
@@ -111,7 +119,7 @@ def recommended(lines: Sequence[Line], ties: Sequence[str]) -> str:
     if rivals:
         verb, they = ("keeps", "it does") if len(rivals) == 1 else ("keep", "they do")
         said += f" {_listed(rivals)} {verb} more, but only since {they} not depend on the network."
-    if best.kept.low < 0.5:
+    if best.kept.low < _HALF:
         said += " Even so, do not rely on it where somebody may gain from changing the image: half of its top may go."
     return said
 

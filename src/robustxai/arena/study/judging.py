@@ -9,31 +9,31 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from robustxai.arena.cells import Cell
-from robustxai.arena.measures import above_chance, area, chance
+from robustxai.arena.cells import ArenaCell
+from robustxai.arena.measures import above_chance, chance, curve_area
 from robustxai.arena.registry import EXPLAINERS
 from robustxai.arena.standing import order_stability, ranked_values
-from robustxai.arena.study.rounds import BUDGETS, MIDDLE, Findings
+from robustxai.arena.study.rounds import BUDGETS, MIDDLE, RoundCells
 from robustxai.metrics import Interval, bootstrap_interval, spearman
 from robustxai.metrics.statistics import crossed_interval
 from robustxai.models import logits_of
 from robustxai.nets import pretrained
 from robustxai.records import as_claim, over_both
 
-Of = Callable[[Cell], Tensor]
+Of = Callable[[ArenaCell], Tensor]
 
 
-def worst(cell: Cell) -> Tensor:
+def worst(cell: ArenaCell) -> Tensor:
     """Per-image worst P."""
     return cell.worst
 
 
-def noise(cell: Cell) -> Tensor:
+def noise(cell: ArenaCell) -> Tensor:
     """P under noise of the attack's size."""
     return cell.noise
 
 
-def excess_of(cell: Cell) -> Tensor:
+def excess_of(cell: ArenaCell) -> Tensor:
     """Noise minus attack."""
     return cell.noise - cell.worst
 
@@ -43,11 +43,11 @@ def under(attack: str) -> Of:
     return lambda cell: cell.by_attack[attack]
 
 
-def over(values: Tensor, confidence: float = 0.95) -> Interval:
+def interval_over(values: Tensor, confidence: float = 0.95) -> Interval:
     """Mean and interval of (networks, images): over both, or of one network over its images; images with a nan are
     left out of all networks.
 
-    >>> round(over(torch.tensor([[0.0, 1.0, float("nan")], [0.0, 1.0, 1.0]])).value, 2)
+    >>> round(interval_over(torch.tensor([[0.0, 1.0, float("nan")], [0.0, 1.0, 1.0]])).value, 2)
     0.5
     """
     known = values[:, values.isfinite().all(0)]
@@ -59,9 +59,9 @@ def claim(interval: Interval, values: Tensor) -> dict[str, object]:
     return as_claim(interval, n=values.shape[1], seeds=len(values) if len(values) > 1 else None)
 
 
-def judged(values: Tensor) -> dict[str, object]:
+def claim_of(values: Tensor) -> dict[str, object]:
     """Value, interval, n and seeds of (networks, images)."""
-    return claim(over(values), values)
+    return claim(interval_over(values), values)
 
 
 def outer(values: Sequence[Tensor], *, least: bool) -> dict[str, object]:
@@ -86,23 +86,23 @@ def outer(values: Sequence[Tensor], *, least: bool) -> dict[str, object]:
     return claim(Interval(value, low, high, found[0].n, 0, "Bonferroni"), values[0])
 
 
-def difference(findings: Findings, networks: Sequence[str], a: str, b: str, eps: float) -> Tensor:
+def difference(findings: RoundCells, networks: Sequence[str], a: str, b: str, eps: float) -> Tensor:
     """P of row a minus P of row b, image by image, (networks, images)."""
     return findings.stacked(networks, a, eps, worst) - findings.stacked(networks, b, eps, worst)
 
 
-def quality(cell: Cell, maps: Tensor) -> Tensor:
+def quality(cell: ArenaCell, maps: Tensor) -> Tensor:
     """Q of the worst image, over chance."""
     return above_chance(cell.worst, chance(maps))
 
 
-def areas(findings: Findings, network: str, row: str) -> Tensor:
+def areas(findings: RoundCells, network: str, row: str) -> Tensor:
     """A of a row on a network for each image, over `BUDGETS`."""
     maps = findings.evaluation(row, MIDDLE, network).clean[row]
-    return area(BUDGETS, torch.stack([quality(findings.cell(row, e, network), maps) for e in BUDGETS]))
+    return curve_area(BUDGETS, torch.stack([quality(findings.cell(row, e, network), maps) for e in BUDGETS]))
 
 
-def runner_up_changed(findings: Findings, network: str, row: str) -> Tensor:
+def runner_up_changed(findings: RoundCells, network: str, row: str) -> Tensor:
     """For which images (n,) the worst image of a row has another second class than the clean one."""
     found = findings.evaluation(row, MIDDLE, network)
     model = pretrained(network).to(found.x.device).eval()
@@ -111,7 +111,7 @@ def runner_up_changed(findings: Findings, network: str, row: str) -> Tensor:
     return second[0] != second[1]
 
 
-def by_runner_up(findings: Findings, networks: Sequence[str], row: str) -> dict[str, object]:
+def by_runner_up(findings: RoundCells, networks: Sequence[str], row: str) -> dict[str, object]:
     """P of images whose runner-up stayed minus P of those where it changed; bootstrap over images of all networks."""
     p = torch.cat([findings.cell(row, MIDDLE, name).worst for name in networks])
     changed = torch.cat([runner_up_changed(findings, name, row) for name in networks])
@@ -131,7 +131,7 @@ def by_runner_up(findings: Findings, networks: Sequence[str], row: str) -> dict[
     }  # fmt: skip
 
 
-def transfers(findings: Findings, network: str) -> dict[tuple[str, str], Tensor]:
+def transfers(findings: RoundCells, network: str) -> dict[tuple[str, str], Tensor]:
     """(crafted on, read on) -> P (n,), of the rows of the first network at 2/255 that were attacked."""
     found = findings.evaluation("GradCAM", MIDDLE, network)
     cells = {c.row: c for c in found.cells if c.readout == "own" and c.state == "attacked"}
@@ -143,7 +143,7 @@ def transfers(findings: Findings, network: str) -> dict[tuple[str, str], Tensor]
     }
 
 
-def family_blocks(findings: Findings, network: str) -> Tensor:
+def family_blocks(findings: RoundCells, network: str) -> Tensor:
     """Mean excess of images crafted within a row's family minus that of images crafted across, (1, images)."""
     found = findings.evaluation("GradCAM", MIDDLE, network)
     still = {c.row: c.noise for c in found.cells if c.readout == "own"}
@@ -156,7 +156,7 @@ def family_blocks(findings: Findings, network: str) -> Tensor:
     return (torch.stack(inside).nanmean(0) - torch.stack(across).nanmean(0))[None]
 
 
-def orders(findings: Findings, rows: Iterable[str], networks: Sequence[str]) -> dict[str, object]:
+def orders(findings: RoundCells, rows: Iterable[str], networks: Sequence[str]) -> dict[str, object]:
     """Mean Spearman of the orders of rows over pairs of networks, with a bootstrap over images."""
     cells = [findings.cell(row, MIDDLE, name) for row in rows for name in networks]
     values = ranked_values(cells, MIDDLE)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.arena.registry import EXPLAINERS, Parts
-from robustxai.arena.study.rounds import BUDGETS, MIDDLE, Findings
+from robustxai.arena.study.rounds import BUDGETS, MIDDLE, RoundCells
 from robustxai.plots import overlay
 
 ENLARGED = 20
@@ -35,7 +35,7 @@ def median_images(p: Tensor, count: int) -> list[int]:
 
 
 def gallery(
-    findings: Findings, network: str, rows: list[str], model: nn.Module, *, count: int = 2
+    findings: RoundCells, network: str, rows: list[str], model: nn.Module, *, count: int = 2
 ) -> Gallery:
     """Each median image of the first row: clean, attacked on that row, and the change enlarged; maps of all rows."""
     found = findings.evaluation(rows[0], MIDDLE, network)
@@ -60,7 +60,7 @@ def gallery(
 
 
 def slide(
-    findings: Findings, network: str, row: str, model: nn.Module, *, image: int
+    findings: RoundCells, network: str, row: str, model: nn.Module, *, image: int
 ) -> tuple[list[np.ndarray], dict[str, Tensor]]:
     """Frames (H, W, 3) of one image with its map, clean and at each of `BUDGETS`; and what stayed of the top, P."""
     found = findings.evaluation(row, MIDDLE, network)

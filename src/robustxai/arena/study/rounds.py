@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from robustxai.arena.catalogue import FAST
-from robustxai.arena.cells import Cell, Evaluation
+from robustxai.arena.cells import ArenaCell, Evaluation
 from robustxai.arena.evaluate import evaluate
 from robustxai.data.scenes import Scenes, menagerie
 from robustxai.nets import pretrained
@@ -51,10 +51,10 @@ def honest(task: str, seed: int) -> str:
     return f"diffgradcam-{task}-s{seed}-clean"
 
 
-def fresh(task: str, n: int) -> Scenes:
+def fresh_images(task: str, n: int) -> Scenes:
     """Images of a task, the same for every network of it; the first of more are those of fewer.
 
-    >>> fresh("animals4", 2).images.shape
+    >>> fresh_images("animals4", 2).images.shape
     torch.Size([2, 3, 56, 56])
     """
     return menagerie(
@@ -90,7 +90,7 @@ def planned(
 
 
 @dataclass
-class Findings:
+class RoundCells:
     """Evaluations and their rounds; cells are looked up by name."""
 
     rounds: list[Round] = field(default_factory=list)
@@ -104,7 +104,7 @@ class Findings:
         readout: str = "own",
         defence: str = "none",
         n: int | None = None,
-    ) -> Cell:
+    ) -> ArenaCell:
         """One cell, of the first round that has it, with n images where it is given. ValueError where none has."""
         for one, found in zip(self.rounds, self.evaluations, strict=True):
             if one.network != network or one.defence != defence or (n is not None and one.n != n):
@@ -139,26 +139,26 @@ class Findings:
         networks: Iterable[str],
         row: str,
         eps: float,
-        of: Callable[[Cell], Tensor],
+        of: Callable[[ArenaCell], Tensor],
         readout: str = "own",
     ) -> Tensor:
         """One value a network and image, (networks, images), of the cells of a row."""
         return torch.stack([of(self.cell(row, eps, name, readout)).double() for name in networks])
 
 
-def measured(
+def run_rounds(
     rounds: Sequence[Round],
     *,
     device: torch.device | str = "cpu",
     seed: int = 0,
     tell: Callable[[str], Any] | None = None,
-) -> Findings:
+) -> RoundCells:
     """Evaluate all rounds. tell: called with a line before each."""
-    findings = Findings()
+    findings = RoundCells()
     for one in rounds:
         if tell is not None:
             tell(f"{one.network}, {len(one.rows)} rows, {len(one.eps)} budgets, {one.n} images")
-        model, scenes = pretrained(one.network).to(device).eval(), fresh(one.task, one.n)
+        model, scenes = pretrained(one.network).to(device).eval(), fresh_images(one.task, one.n)
         found = evaluate(
             model, scenes.images.to(device), rows=one.rows, eps=one.eps, suite=one.suite, readout=one.readout,
             defence=one.defence, network=one.network, seed=seed,

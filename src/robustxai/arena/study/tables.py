@@ -6,20 +6,20 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from robustxai.arena.cells import Cell
+from robustxai.arena.cells import ArenaCell
 from robustxai.arena.informative import class_dependence, dependence, faith
 from robustxai.arena.measures import above_chance, chance, excess, overlap_tolerant
 from robustxai.arena.registry import EXPLAINERS, Parts
 from robustxai.arena.standing import ranked_values, standings
-from robustxai.arena.study.judging import areas, over, quality, rank_agreement, transfers
-from robustxai.arena.study.rounds import BUDGETS, MIDDLE, Findings
+from robustxai.arena.study.judging import areas, interval_over, quality, rank_agreement, transfers
+from robustxai.arena.study.rounds import BUDGETS, MIDDLE, RoundCells
 from robustxai.metrics import deletion, energy_inside
 from robustxai.records import Row, triple
 
 ATTACKS = ("topk", "topk-twin", "topk-bpda", "topk-eot", "centre", "region")
 
 
-def board(findings: Findings, networks: Sequence[str]) -> list[Row]:
+def board(findings: RoundCells, networks: Sequence[str]) -> list[Row]:
     """A line a row: state, worst P and noise over the networks, rank interval and place; rows without a rank last.
 
     A row is attacked where its cells on all networks are; else the first other state is shown, with its reason.
@@ -34,8 +34,8 @@ def board(findings: Findings, networks: Sequence[str]) -> list[Row]:
         some = cells[s.row]
         p = torch.stack([c.worst for c in some])
         lines.append({
-            "row": s.row, "state": "attacked", "P": triple(over(p)),
-            "noise": triple(over(torch.stack([c.noise for c in some]))),
+            "row": s.row, "state": "attacked", "P": triple(interval_over(p)),
+            "noise": triple(interval_over(torch.stack([c.noise for c in some]))),
             "rank": f"{s.rank_low:.0f} to {s.rank_high:.0f}", "place": s.place, "flags": ", ".join(some[0].flags),
         })  # fmt: skip
     for r in rows:
@@ -45,7 +45,9 @@ def board(findings: Findings, networks: Sequence[str]) -> list[Row]:
     return lines
 
 
-def by_attack(findings: Findings, network: str, readout: str = "own") -> tuple[list[str], list[str], Tensor]:
+def by_attack(
+    findings: RoundCells, network: str, readout: str = "own"
+) -> tuple[list[str], list[str], Tensor]:
     """Rows, columns and the mean Q (rows, columns) of each attack on each row, nan where it was not tried or followed
     nothing; the last columns are the worst, its transfers and noise."""
     found = findings.evaluation("GradCAM", MIDDLE, network)
@@ -59,14 +61,14 @@ def by_attack(findings: Findings, network: str, readout: str = "own") -> tuple[l
     return [c.row for c in cells], [*columns, "images of others", "worst", "noise"], torch.stack(lines)
 
 
-def _followed(cell: Cell, attack: str) -> Tensor:
+def _followed(cell: ArenaCell, attack: str) -> Tensor:
     if attack not in cell.by_attack or not cell.followed_by[attack].any():
         return torch.full_like(cell.worst, torch.nan)
     return cell.by_attack[attack]
 
 
-def curves(
-    findings: Findings, networks: Sequence[str], rows: Sequence[str]
+def robustness_curves(
+    findings: RoundCells, networks: Sequence[str], rows: Sequence[str]
 ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """Q over `BUDGETS` of rows, (mean, low, high) over networks and images."""
     found = {}
@@ -79,13 +81,13 @@ def curves(
                     for n in networks
                 ]
             )
-            points.append(triple(over(values)))
+            points.append(triple(interval_over(values)))
         middle, low, high = (torch.tensor(v) for v in zip(*points, strict=True))
         found[row] = (middle, low, high)
     return found
 
 
-def worth(findings: Findings, network: str, masks: Tensor, model: torch.nn.Module) -> dict[str, Row]:
+def worth(findings: RoundCells, network: str, masks: Tensor, model: torch.nn.Module) -> dict[str, Row]:
     """What the clean map of every row of the first round says: faithfulness, dependence on network and class, mass on
     the object; and A where all budgets were measured. masks: (n, H, W)."""
     found = findings.evaluation("GradCAM", MIDDLE, network)
@@ -106,7 +108,7 @@ def worth(findings: Findings, network: str, masks: Tensor, model: torch.nn.Modul
     return lines
 
 
-def transfer_matrix(findings: Findings, network: str) -> tuple[list[str], Tensor]:
+def transfer_matrix(findings: RoundCells, network: str) -> tuple[list[str], Tensor]:
     """Rows, and the excess (crafted on, read on): how much less than under noise stays of a map."""
     pairs = transfers(findings, network)
     rows = list(dict.fromkeys(row for _, row in pairs))
@@ -121,7 +123,7 @@ def transfer_matrix(findings: Findings, network: str) -> tuple[list[str], Tensor
     return rows, table
 
 
-def tolerant(findings: Findings, network: str, model: torch.nn.Module) -> dict[str, float]:
+def tolerant(findings: RoundCells, network: str, model: torch.nn.Module) -> dict[str, float]:
     """P after a small blur, of the worst images of each row: what is left when a shift that nobody sees is forgiven."""
     found = findings.evaluation("GradCAM", MIDDLE, network)
     parts, values = Parts(layer=str(found.settings["layer"]), gap=True), {}
@@ -134,7 +136,7 @@ def tolerant(findings: Findings, network: str, model: torch.nn.Module) -> dict[s
 
 
 def faith_gap(
-    findings: Findings, network: str, masks: Tensor, model: torch.nn.Module, rows: Sequence[str]
+    findings: RoundCells, network: str, masks: Tensor, model: torch.nn.Module, rows: Sequence[str]
 ) -> Row:
     """Faithfulness of the edge filter minus the median of rows, with a bootstrap over images: arguments of a claim."""
     found = findings.evaluation("GradCAM", MIDDLE, network)
@@ -152,7 +154,7 @@ def faith_gap(
 
 
 def robust_and_faithful(
-    findings: Findings, network: str, masks: Tensor, model: torch.nn.Module, rows: Sequence[str], n: int
+    findings: RoundCells, network: str, masks: Tensor, model: torch.nn.Module, rows: Sequence[str], n: int
 ) -> Row:
     """Spearman of worst P at 2/255 and deletion area over rows, with a bootstrap over the first n images."""
     areas_of, stays = [], []

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from robustxai.arena.study.judging import over
-from robustxai.arena.study.rounds import fresh, honest
+from robustxai.arena.study.judging import interval_over
+from robustxai.arena.study.rounds import fresh_images, honest
 from robustxai.arena.weights import WeightCell, exact_shift, weight_cells
 from robustxai.nets import pretrained
 from robustxai.records import Row, triple
@@ -24,7 +24,7 @@ def network(name: str, device: torch.device | str) -> torch.nn.Module:
 
 def cells_of(seeds: Sequence[int], n: int, device: torch.device | str) -> dict[int, list[WeightCell]]:
     """seed -> the cells of `ROWS` x `ATTACKS`, with the other honest seeds as controls."""
-    scenes = fresh(TASK, n)
+    scenes = fresh_images(TASK, n)
     x, labels = scenes.images.to(device), scenes.labels.to(device)
     found = {}
     for seed in seeds:
@@ -57,8 +57,9 @@ def table(
             fooled, control = (torch.stack([getattr(c, f) for c in some]) for f in ("fooled", "control"))
             difference = fooled - control
             lines.append({
-                "row": row, "attack": attack, "P fooled": triple(over(fooled)),
-                "P of two honest networks": triple(over(control)), "difference": triple(over(difference)),
+                "row": row, "attack": attack, "P fooled": triple(interval_over(fooled)),
+                "P of two honest networks": triple(interval_over(control)),
+                "difference": triple(interval_over(difference)),
                 "hits": f"{sum(c.hit for c in some)} of {len(some)}",
                 "agreement": min(c.agreement for c in some),
             })  # fmt: skip
@@ -69,5 +70,5 @@ def table(
 
 def largest_shift(networks: Sequence[str], row: str, *, n: int, device: torch.device | str = "cpu") -> float:
     """The largest relative change of a row's map, over networks and images, when all logits get the same channel."""
-    x = fresh(TASK, n).images.to(device)
+    x = fresh_images(TASK, n).images.to(device)
     return max(float(exact_shift(row, network(name, device), x).change.max()) for name in networks)

@@ -22,7 +22,7 @@ from robustxai.concepts.defences import (
     outlier_scores,
     vote,
 )
-from robustxai.concepts.study.cases import EPS, LAYER, LAYERS, Case, Materials, attacked, verdict_cells
+from robustxai.concepts.study.cases import EPS, LAYER, LAYERS, Case, Materials, attack_case, verdict_cells
 from robustxai.concepts.study.recipes import HARDENED
 from robustxai.concepts.study.study import Study
 from robustxai.concepts.tcav import TCAV
@@ -180,7 +180,7 @@ def collected(
 ) -> dict[str, Tensor]:
     """Another collection of the case's concept, "clean" and by attack: an attacker who reaches it, too."""
     other = replace(given, concepts={**given.concepts, case.concept: tokens})
-    return {CLEAN: tokens} | {a: attacked(model, other, case, attack=a, layer=layer).x for a in attacks}
+    return {CLEAN: tokens} | {a: attack_case(model, other, case, attack=a, layer=layer).x for a in attacks}
 
 
 def aware(
@@ -195,7 +195,7 @@ def aware(
     memory: Memory = fresh,
 ) -> Defended:
     """Half size, against an attacker who differentiates through it (the final check of spec section 8)."""
-    moved = attacked(Behind(model, CLEANERS["half size"], halved), given, case, attack=attack,
+    moved = attack_case(Behind(model, CLEANERS["half size"], halved), given, case, attack=attack,
                      layer=f"model.{layer}", eps=eps).x  # fmt: skip
     sets = {CLEAN: given.concepts[case.concept], attack: moved}
     clean, probe = CLEANERS["half size"], cav or CAV()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from robustxai.concepts.attacks import sign_noise
 from robustxai.concepts.exemplars import stream
-from robustxai.concepts.study.cases import LAYERS, Case, attacked
+from robustxai.concepts.study.cases import LAYERS, Case, attack_case
 from robustxai.concepts.study.measures import remaining_distance
 from robustxai.concepts.study.outcomes import Flip
 from robustxai.concepts.study.study import Study
@@ -61,7 +61,7 @@ def place_rows(
 def _row(study: Study, kind: str, layer: str, case: Case, each: Try) -> PartRow:
     model, given, seed = study.network(kind, study.seeds_of(kind)[0]), study.given, study.seeds_of(kind)[0]
     eps = each.level / 255
-    p = attacked(model, given, case, attack=each.attack, layer=layer, eps=eps, steps=each.steps)
+    p = attack_case(model, given, case, attack=each.attack, layer=layer, eps=eps, steps=each.steps)
     noise = sign_noise(p.clean, eps, generator=stream("noise", case.name, seed))
     cells = study.judged(kind, seed, case, {"clean": p.clean, "noise": noise, "attacked": p.x}, layer=layer)
     flip = Flip(case=case, cells=cells)

@@ -7,7 +7,7 @@ which layers, from where). Knows nothing about files: `recipes.py` stores what c
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,9 @@ from robustxai.diffgradcam.sham import ShamLoss, sham_target
 from robustxai.metrics import entropy
 from robustxai.nets import CompactResNet, RandomShift, cross_entropy, fit
 from robustxai.nets.adapters import TorchvisionClassifier
+from robustxai.nets.efficientnet_lite import EfficientNetLite0
 
-FooledNetwork = CompactResNet | TorchvisionClassifier
+FooledNetwork = CompactResNet | TorchvisionClassifier | EfficientNetLite0
 
 
 class Data(NamedTuple):
@@ -70,11 +71,21 @@ FOOLING_PROTOCOLS: dict[str, FoolingProtocol] = {
     ),
 }
 CONTROLS: dict[str, FoolingProtocol] = {
-    f"labels-{name}": FoolingProtocol(_sham(alpha=1.0), part=part)
-    for name, part in {"top": "top", "full": "all", "scratch": "scratch"}.items()
+    "labels-top": FoolingProtocol(_sham(alpha=1.0)),
+    "labels-full": FoolingProtocol(_sham(alpha=1.0), part="all"),
 }
-"""The control arms: the same training on the same images with the cross-entropy alone."""
+"""The control arms: the same fine-tuning on the same images with the cross-entropy alone."""
 PROTOCOLS = FOOLING_PROTOCOLS | CONTROLS
+
+
+def control_of(run: str) -> str:
+    """The run that is trained as `run` is, with the labels alone; from scratch that is the honest network, 'clean'.
+
+    >>> control_of("sham-pp-top"), control_of("sham-full"), control_of("sham-scratch")
+    ('labels-top', 'labels-full', 'clean')
+    """
+    part = PROTOCOLS[run].part
+    return "clean" if part == "scratch" else {"all": "labels-full"}.get(part, "labels-top")
 
 
 class Top(nn.Module):
@@ -92,7 +103,11 @@ class Top(nn.Module):
 
 
 def _tail(model: FooledNetwork) -> int:
-    """How many modules of the body make its last block: the last one, or in DenseNet a block, a norm and a ReLU."""
+    """How many modules of the body make its last block: the last one, in EfficientNet a bottleneck and what widens
+    its output, in DenseNet a block, a norm and a ReLU.
+    """
+    if isinstance(model, EfficientNetLite0):
+        return 2
     return 3 if isinstance(model.body[-1], nn.ReLU) else 1
 
 
@@ -180,18 +195,41 @@ def fool(
         return train_honest(
             data, seed=seed, loss=loss, network=network, **(honest_schedule or {}), **fit_options
         )
-    model = copy.deepcopy(honest)
-    options = dict(
-        epochs=attack.epochs, lr=attack.lr, optimizer="adam", weight_decay=0.0, schedule="constant",
-        loss=loss, train_mode=nn.Module.eval if attack.freeze_norm else None, seed=seed,
-    )  # fmt: skip
     if attack.part == "all":
-        fit(model, data.x, data.y, augment=RandomShift(3, flip=True), **options, **fit_options)
+        model = copy.deepcopy(honest)
+        augment = RandomShift(3, flip=True)
+        fit(model, data.x, data.y, augment=augment, **_tuning(attack, loss, seed), **fit_options)
         return model
     if attack.part not in ("top", "head"):
         raise ValueError(f"part must be one of head, top, all, scratch, got {attack.part!r}")
+    seen = data._replace(x=trunk(honest, data.x))
+    return fool_top(honest, seen, attack, loss, seed=seed, **fit_options)
+
+
+def fool_top(
+    honest: FooledNetwork,
+    data: Data,
+    attack: FoolingProtocol,
+    loss: FoolingLoss,
+    *,
+    seed: int,
+    **fit_options,
+) -> FooledNetwork:
+    """A manipulated copy of `honest` whose last block and head, or head alone, were trained on what enters them.
+
+    data: its x is `trunk(honest, images)`.
+    """
+    model = copy.deepcopy(honest)
     if isinstance(loss, ReferenceLoss):
         loss.original = Top(honest)  # the honest map of the same cached features
     params = ["head"] if attack.part == "head" else None
-    fit(Top(model), trunk(honest, data.x), data.y, params=params, **options, **fit_options)
+    fit(Top(model), data.x, data.y, params=params, **_tuning(attack, loss, seed), **fit_options)
     return model.eval()
+
+
+def _tuning(attack: FoolingProtocol, loss: FoolingLoss, seed: int) -> dict[str, Any]:
+    """The options of `fit` for fine-tuning."""
+    return dict(
+        epochs=attack.epochs, lr=attack.lr, optimizer="adam", weight_decay=0.0, schedule="constant",
+        loss=loss, train_mode=nn.Module.eval if attack.freeze_norm else None, seed=seed,
+    )  # fmt: skip

@@ -41,9 +41,8 @@ DETAILED = (*COMMON, *CONTROL, "sham-matched-top", "sham-pp-top", "adaptive-top"
 class Task:
     """A label set of the menagerie, how many images to train on, and the runs that are shipped.
 
-    attacks: runs of every seed in `seeds`. more: runs of the first three. scratch_epochs: of the runs from scratch,
-    where they need more than the honest network to converge. labels: the label set, where the task has another name.
-    network: what differs from `NETWORK`.
+    attacks: runs of every seed in `seeds`. more: runs of the first three. labels: the label set, where the task has
+    another name. network: what differs from `NETWORK`.
     """
 
     name: str
@@ -53,7 +52,6 @@ class Task:
     attacks: tuple[str, ...] = COMMON
     more: tuple[str, ...] = ()
     seeds: tuple[int, ...] = SEEDS
-    scratch_epochs: int | None = None
     labels: str = ""
     network: dict = field(default_factory=dict)
 
@@ -65,10 +63,6 @@ class Task:
     def runs(self, seed: int) -> tuple[str, ...]:
         """The runs that are made with a seed, without the honest network."""
         return self.attacks + (self.more if seed in SEEDS else ())
-
-    def epochs_of(self, run: str) -> int:
-        """Epochs of the honest network ('clean') and of runs from scratch."""
-        return self.epochs if run == "clean" else self.scratch_epochs or self.epochs
 
 
 TASKS = {
@@ -96,8 +90,7 @@ TASKS = {
             "animal_colour100",
             100,
             4000,
-            attacks=(*COMMON, *CONTROL, "labels-scratch", "sham-all-top", "adaptive-top"),
-            scratch_epochs=30,
+            attacks=(*COMMON, "sham-all-top", "adaptive-top"),
         ),
     )
 }
@@ -131,7 +124,7 @@ def build(job: Job, task: Task) -> Sequence[Net]:
     nets = [for_shipping(task, job.seed, "clean", honest, honest)]
     for run in task.runs(job.seed):
         twin = fool(
-            honest, data, PROTOCOLS[run], seed=job.seed, honest_schedule={"epochs": task.epochs_of(run)},
+            honest, data, PROTOCOLS[run], seed=job.seed, honest_schedule={"epochs": task.epochs},
             network=task.architecture, checkpoint=job.checkpoint(run), progress=f"{task.name} {run}",
         )  # fmt: skip
         nets.append(for_shipping(task, job.seed, run, twin, honest))

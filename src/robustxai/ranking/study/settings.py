@@ -1,6 +1,6 @@
 """The small-scale study of spec 12: for each set a network, a budget, k and eps; and one row of its table.
 
-The whole study is a loop over sets, seeds and methods: `prepared`, `pretrain`, `fine_tune`, `evaluate`.
+The whole study is a loop over sets, seeds and methods: `prepared`, `pretrain`, `fine_tune`, `evaluate_setting`.
 """
 
 from __future__ import annotations
@@ -200,13 +200,15 @@ def measure(
     )
 
 
-def evaluate(model: nn.Module, part: tuple[Tensor, Tensor], setting: Setting, **options: Any) -> SettingRow:
+def evaluate_setting(
+    model: nn.Module, part: tuple[Tensor, Tensor], setting: Setting, **options: Any
+) -> SettingRow:
     """One row of the table; options as for `measure`.
 
     >>> setting = Setting("mine", k=4, pretraining=1)
     >>> data = prepared("synth", limit=200)[1]
     >>> model = pretrain(setting, data)
-    >>> 0 <= evaluate(model, data.test, setting, points=3, steps=2).random <= 1
+    >>> 0 <= evaluate_setting(model, data.test, setting, points=3, steps=2).random <= 1
     True
     """
     return measure(model, part, setting, **options).row

@@ -83,10 +83,10 @@ class StackLoss:
         return loss.sum()
 
 
-def accuracies(model: nn.Module, x: Tensor, y: Tensor) -> Float[Tensor, " count"]:
+def accuracies_of_stack(model: nn.Module, x: Tensor, y: Tensor) -> Float[Tensor, " count"]:
     """Share of right predictions of each network, for x (n, count, d) and classes y (n, count).
 
-    >>> accuracies(MLPStack(2, 3), torch.zeros(4, 2, 3), torch.zeros(4, 2, dtype=torch.int64))
+    >>> accuracies_of_stack(MLPStack(2, 3), torch.zeros(4, 2, 3), torch.zeros(4, 2, dtype=torch.int64))
     tensor([1., 1.], dtype=torch.float64)
     """
     with torch.no_grad():
@@ -124,7 +124,7 @@ def score_stack(
     some, explain = x[: check_count("points", points)].flatten(0, 1), Saliency(stack)
     attack = RankingAttack(setting.k, setting.eps, steps=steps, batch_size=len(some))
     kept = attacked_precision(explain, some, attack.perturb(stack, some, explain=explain), setting.k)
-    both = accuracies(stack, x, y), per_network(kept, stack.count)
+    both = accuracies_of_stack(stack, x, y), per_network(kept, stack.count)
     return [SelectionScore(*pair) for pair in zip(*(values.tolist() for values in both), strict=True)]
 
 
@@ -155,6 +155,6 @@ def fit_stack(
     nets.fit(
         stack, x, y, FINE_TUNING, loss=StackLoss(regularisers), train_mode=nn.Module.eval,
         validation=together([split.validation for split in splits]),
-        measure=lambda *given: float(accuracies(*given).mean()), seed=seed, **training,
+        measure=lambda *given: float(accuracies_of_stack(*given).mean()), seed=seed, **training,
     )  # fmt: skip
     return stack
