@@ -12,8 +12,9 @@ from torch import Tensor
 
 from robustxai.arena.catalogue import EXPLAINERS
 from robustxai.arena.evaluate import evaluate
+from robustxai.arena.realised_noise import NOISE_DRAWS
 from robustxai.arena.registry import Parts
-from robustxai.arena.suite import NOISE_DRAWS, SUITES, Threat, searched
+from robustxai.arena.suite import SUITES, Threat, searched
 from robustxai.attacks.ghorbani import TopKAttack
 from robustxai.explainers.base import Explainer
 from robustxai.nets import CompactResNet

@@ -281,7 +281,7 @@ def test_check_fails_on_a_changed_verdict(small: Path, robustxai: Callable[..., 
         ),
         ({"interval": None}, "its interval has other parts than the committed one"),
         ({"value": {"x": 0.5}}, "its value has other parts than the committed one"),
-        ({"n": 7}, "n and seeds are 7 and None, committed are None and None"),
+        ({"n": 7}, "n is 7, the committed one is None"),
     ],
 )
 def test_check_fails_on_a_value_that_moved(

@@ -14,7 +14,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 from robustxai.arena.board import BoardEntry, load_board
-from robustxai.arena.lines import _LEVELS, RANKED, BoardLine, board_lines
+from robustxai.arena.lines import BOARD_LEVELS, RANKED, BoardLine, board_lines
 from robustxai.metrics import Interval
 from robustxai.plots.numbers import number
 
@@ -24,7 +24,8 @@ PROFILES = ("quick", "real", "gpu")
 READOUTS = {"own": "as each map is", "grid": "on one coarse grid"}
 EMPTY = "Not run yet: `robustxai arena run --profile {profile}` makes the rows of this table."
 COLUMNS = (
-    "Row", "Family", "State", "Rank", "A", *(f"P {level}" for level in _LEVELS), f"P grid {RANKED}", f"Excess {RANKED}",
+    "Row", "Family", "State", "Rank", "A", *(f"P {level}" for level in BOARD_LEVELS), f"P grid {RANKED}",
+    f"Excess {RANKED}",
     "Worst attack", "Transfer", "Faith", "Dep", "Mass", "Cost", "Flags",
 )  # fmt: skip
 TEXT = {"Row", "Family", "State", "Worst attack", "Flags"}
@@ -78,7 +79,7 @@ def cells(line: BoardLine) -> list[tuple[str, str]]:
     return [
         (line.row.lower(), f"<strong>{escape(line.row)}</strong><small>{counted(line)}</small>"),
         word(line.family), (line.state, f"<span{title}>{state}</span>"), rank_cell(line), shown(line.area),
-        *(overlap_cell(line, level) for level in _LEVELS), shown(line.grid), shown(line.excess),
+        *(overlap_cell(line, level) for level in BOARD_LEVELS), shown(line.grid), shown(line.excess),
         word(line.worst_attack), shown(line.transfer), fact("faith"), fact("dependence"), fact("mass"),
         ("", "–") if math.isnan(cost) else (f"{cost:.3f}", number(cost)), word(", ".join(line.flags)),
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from arena_toys import EPS, convolved, images, scenes
 
 from robustxai.arena.catalogue import ATTACK_COLUMNS, DEFENCES, EXPLAINERS, find_rows
 from robustxai.arena.columns import FarCornerAttack, OtherMapAttack, far_corner
-from robustxai.arena.counting import passes_counted
+from robustxai.arena.counting import count_passes
 from robustxai.arena.defences import Purified, Smoothed, rescored
 from robustxai.arena.readouts import Expected, Pooled, explained_layer, grid_of, networks_of
 from robustxai.arena.registry import ExplainerRow, Parts, attack, defence, explainer
@@ -100,7 +100,7 @@ def test_a_map_costs_what_its_row_says(make, forwards, backwards, more):
     """`more`: images that show once a call that IG may start behind the first layer, and the number of classes."""
     net, n = convolved(), 20
     explain = make(net)
-    with passes_counted(*networks_of(explain)) as passes, torch.no_grad():
+    with count_passes(*networks_of(explain)) as passes, torch.no_grad():
         explain(images(n), 0)
     assert forwards * n <= passes.forwards <= forwards * n + more
     assert backwards * n <= passes.backwards <= backwards * n + (n if more else 0)
@@ -108,7 +108,7 @@ def test_a_map_costs_what_its_row_says(make, forwards, backwards, more):
 
 def test_a_gradient_of_a_gradient_counts_once_more_and_nothing_stays_on_the_network():
     net, x = convolved(), images(3).requires_grad_()
-    with passes_counted(net, net) as passes:
+    with count_passes(net, net) as passes:
         torch.autograd.grad(Saliency(net, score="prob")(x, 0).square().sum(), x)
     assert (passes.forwards, passes.backwards) == (3, 6)
     net(x)

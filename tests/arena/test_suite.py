@@ -7,8 +7,9 @@ import pytest
 import torch
 from arena_toys import EPS, convolved, images
 
-from robustxai.arena.cells import Evidence, cell_state, nothing
-from robustxai.arena.suite import SUITES, NoiseDraws, RealisedNoise, Suite, Threat, craft, searched
+from robustxai.arena.cells import Evidence, judged_state, nothing
+from robustxai.arena.realised_noise import NoiseDraws, RealisedNoise
+from robustxai.arena.suite import SUITES, Suite, Threat, craft, searched
 from robustxai.attacks.budget import Budget
 from robustxai.attacks.ghorbani import TopKAttack
 from robustxai.diffgradcam import GradCAM
@@ -116,18 +117,18 @@ def evidence(**changed) -> Evidence:
 def test_states():
     p, none = torch.full((N,), 0.5), torch.zeros(N, dtype=torch.bool)
     most = torch.arange(N) < 8
-    assert cell_state(evidence()) == ("attacked", "")
-    assert cell_state(evidence(followed=torch.arange(N) < 9))[0] == "attacked"
-    assert cell_state(evidence(followed=most, transfer=p + 0.4))[0] == "not attacked"
-    assert cell_state(evidence(followed=most))[0] == "weak"  # images crafted elsewhere do move it
-    assert cell_state(evidence(followed=none, transfer=nothing(N)))[0] == "not attacked"
-    assert cell_state(evidence(noise=p + 0.01))[0] == "weak"
-    assert cell_state(evidence(noise=p + 0.021))[0] == "attacked"
-    assert cell_state(evidence(transfer=p - 0.1))[0] == "weak"
-    assert cell_state(evidence(transfer=p - 0.04))[0] == "attacked"
-    assert cell_state(evidence(transfer=p - 0.1, restarted=p - 0.2))[0] == "attacked"
-    assert cell_state(evidence(transfer=p - 0.1, restarted=p - 0.05))[0] == "weak"
-    assert cell_state(evidence(followed=none, proof="It is constant.")) == ("proof", "It is constant.")
+    assert judged_state(evidence()) == ("attacked", "")
+    assert judged_state(evidence(followed=torch.arange(N) < 9))[0] == "attacked"
+    assert judged_state(evidence(followed=most, transfer=p + 0.4))[0] == "not attacked"
+    assert judged_state(evidence(followed=most))[0] == "weak"  # images crafted elsewhere do move it
+    assert judged_state(evidence(followed=none, transfer=nothing(N)))[0] == "not attacked"
+    assert judged_state(evidence(noise=p + 0.01))[0] == "weak"
+    assert judged_state(evidence(noise=p + 0.021))[0] == "attacked"
+    assert judged_state(evidence(transfer=p - 0.1))[0] == "weak"
+    assert judged_state(evidence(transfer=p - 0.04))[0] == "attacked"
+    assert judged_state(evidence(transfer=p - 0.1, restarted=p - 0.2))[0] == "attacked"
+    assert judged_state(evidence(transfer=p - 0.1, restarted=p - 0.05))[0] == "weak"
+    assert judged_state(evidence(followed=none, proof="It is constant.")) == ("proof", "It is constant.")
     assert (
-        cell_state(evidence(proof="It is constant."))[0] == "attacked"
+        judged_state(evidence(proof="It is constant."))[0] == "attacked"
     )  # no proof stands against a found gradient

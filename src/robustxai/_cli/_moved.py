@@ -53,11 +53,9 @@ def _moved(now: Mapping[str, Any], then: Mapping[str, Any], allowed: Tolerances,
             if not tolerance.near(old, b[key]):
                 part = f" of {key}" if key else ""
                 return [f"the {what}{part} is {b[key]:g}, the committed one is {old:g} ({tolerance.words()})"]
-    counts = [(side.get("n"), side.get("seeds")) for side in (then, now)]
-    if any(not _same_count(*pair, value) for pair in zip(*counts, strict=True)):
-        return [
-            f"n and seeds are {counts[1][0]} and {counts[1][1]}, committed are {counts[0][0]} and {counts[0][1]}"
-        ]
+    for what in ("n", "seeds"):
+        if not _same_count(then.get(what), now.get(what), value):
+            return [f"{what} is {now.get(what)}, the committed one is {then.get(what)}"]
     return []
 
 

@@ -84,7 +84,7 @@ def _print(folder: Path, profile: str, marked: set[str]) -> None:
     from rich.table import Table
 
     from robustxai.arena.board import load_board
-    from robustxai.arena.lines import _LEVELS, board_lines
+    from robustxai.arena.lines import BOARD_LEVELS, board_lines
     from robustxai.plots.numbers import interval, number
 
     lines = board_lines(load_board(folder))
@@ -93,7 +93,16 @@ def _print(folder: Path, profile: str, marked: set[str]) -> None:
             f"the board of the profile {profile} is empty: call robustxai arena run --profile {profile}"
         )
     table = Table(title=f"Arena, {profile}", title_justify="left")
-    for name in ("row", "state", "rank", "A", *(f"P {level}" for level in _LEVELS), "Faith", "Dep", "flags"):
+    for name in (
+        "row",
+        "state",
+        "rank",
+        "A",
+        *(f"P {level}" for level in BOARD_LEVELS),
+        "Faith",
+        "Dep",
+        "flags",
+    ):
         table.add_column(name, overflow="fold")
     block = False
     for line in lines:
@@ -105,7 +114,7 @@ def _print(folder: Path, profile: str, marked: set[str]) -> None:
             f"{line.row} *" if line.row in marked else line.row, line.state,
             "-" if s is None else f"{s.place} [{s.rank_low:g}, {s.rank_high:g}]",
             "-" if line.area is None else interval(line.area.value, (line.area.low, line.area.high)),
-            *(number(line.p[v].value) if v in line.p else "-" for v in _LEVELS),
+            *(number(line.p[v].value) if v in line.p else "-" for v in BOARD_LEVELS),
             *(number(line.facts[f]) if f in line.facts else "-" for f in ("faith", "dependence")),
             ", ".join(line.flags),
         )  # fmt: skip

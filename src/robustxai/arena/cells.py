@@ -1,6 +1,6 @@
 """A cell of the arena: one explainer on one network at one budget and read-out. A state first, a number second.
 
-`cell_state` is the rule; the loop that fills cells is in `evaluate`. Knows tensors and names only.
+`judged_state` is the rule; the loop that fills cells is in `evaluate`. Knows tensors and names only.
 """
 
 from dataclasses import dataclass, field
@@ -132,7 +132,7 @@ class Evidence:
     proof: str | None = None
 
 
-def cell_state(found: Evidence) -> tuple[str, str]:
+def judged_state(found: Evidence) -> tuple[str, str]:
     """(state, reason) of a cell with numbers.
 
     proof: there is one, and no attack followed a gradient. Attacked: the row's own attacks followed a gradient on
@@ -142,9 +142,9 @@ def cell_state(found: Evidence) -> tuple[str, str]:
     the own attacks alone, as the least of many numbers is below the mean of five whatever was done.
 
     >>> p = torch.full((8,), 0.5)
-    >>> cell_state(Evidence(own=p, transfer=p, noise=p + 0.3, restarted=p * torch.nan, followed=p > 0))
+    >>> judged_state(Evidence(own=p, transfer=p, noise=p + 0.3, restarted=p * torch.nan, followed=p > 0))
     ('attacked', '')
-    >>> cell_state(Evidence(own=p + 0.5, transfer=p + 0.5, noise=p + 0.5, restarted=p * torch.nan, followed=p < 0))[0]
+    >>> judged_state(Evidence(own=p + 0.5, transfer=p + 0.5, noise=p + 0.5, restarted=p * torch.nan, followed=p < 0))[0]
     'not attacked'
     """
     if found.proof is not None and not found.followed.any():
@@ -165,6 +165,21 @@ def cell_state(found: Evidence) -> tuple[str, str]:
     if not own <= noise - MARGIN:
         return "weak", "The attack moves the map no farther than noise of its size."
     return "attacked", ""
+
+
+def masking(by_attack: dict[str, Tensor], followed: dict[str, Tensor]) -> list[str]:
+    """Whether the twin finds what the map's own derivative hides: P and `followed` (n,) by the name of the attack.
+
+    >>> p, yes = torch.full((8,), 0.5), torch.ones(8, dtype=torch.bool)
+    >>> masking({"topk": p + 0.5, "topk-twin": p}, {"topk": ~yes, "topk-twin": yes})
+    ['gradient masked']
+    """
+    if not {"topk", "topk-twin"} <= set(followed) or followed["topk-twin"].cpu().double().mean() < FOLLOWED:
+        return []
+    if followed["topk"].cpu().double().mean() < FOLLOWED:
+        return ["gradient masked"]
+    hidden = _mean(by_attack["topk-twin"]) < _mean(by_attack["topk"]) - FARTHER
+    return ["gradient masked in part"] if hidden else []
 
 
 def _mean(values: PerSample) -> float:

@@ -30,7 +30,7 @@ def mse_column(k: int, eps: float, **options: Any) -> GradientAttack:
 
 
 @attack("centre", paper="Ghorbani et al. 2019")
-def centre(k: int, eps: float, **options: Any) -> GradientAttack:
+def centre_column(k: int, eps: float, **options: Any) -> GradientAttack:
     """The way of the centre of mass; k is not used."""
     return MassCentreAttack(eps, **options)
 
@@ -72,7 +72,7 @@ def far_corner(maps: Tensor) -> Tensor:
 
 
 @attack("region", paper="Ghorbani et al. 2019", targeted=True)
-def region(k: int, eps: float, **options: Any) -> GradientAttack:
+def region_column(k: int, eps: float, **options: Any) -> GradientAttack:
     """The far corner; k is not used."""
     return FarCornerAttack(eps, **options)
 
@@ -102,6 +102,6 @@ class OtherMapAttack(GradientAttack):
 
 
 @attack("target", paper="Dombrowski et al. 2019", targeted=True)
-def target(k: int, eps: float, **options: Any) -> GradientAttack:
+def target_column(k: int, eps: float, **options: Any) -> GradientAttack:
     """The next image's map; k is not used."""
     return OtherMapAttack(eps, **options)

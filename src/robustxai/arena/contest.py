@@ -1,6 +1,6 @@
 """One row of the arena at work: its readings of images, wherever these were crafted, and the cells they make.
 
-What stays the same over budgets is an `ArenaEntry`. The order of rows, and what is handed from one to another, is
+What stays the same over budgets is an `EnteredRow`. The order of rows, and what is handed from one to another, is
 `evaluate`'s business.
 """
 
@@ -9,16 +9,14 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from robustxai.arena.cells import ArenaCell, Evidence, cell_state, nothing
-from robustxai.arena.counting import Passes, passes_counted
-from robustxai.arena.entries import ArenaEntry
+from robustxai.arena.cells import FARTHER, ArenaCell, Evidence, judged_state, masking, nothing
+from robustxai.arena.counting import Passes, count_passes
+from robustxai.arena.entries import EnteredRow
 from robustxai.arena.readouts import READOUTS, networks_of
-from robustxai.arena.suite import Crafted, NoiseDraws, Threat, craft, derivatives, searched
+from robustxai.arena.realised_noise import NoiseDraws
+from robustxai.arena.suite import Crafted, Threat, craft, derivatives, searched, searched_by_squares
 from robustxai.metrics.perturbation import per_sample
 from robustxai.shapes import Images, PerSample
-
-MASKED = 0.05
-"""By how much less the twin's derivatives must leave than the map's own, for these to count as masked."""
 
 
 @dataclass
@@ -39,7 +37,7 @@ class Reading:
 class Contest:
     """One row at one budget: its readings, and what its own attacks cost in each read-out."""
 
-    entry: ArenaEntry
+    entry: EnteredRow
     threat: Threat
     draws: NoiseDraws
     readings: list[Reading] = field(default_factory=list)
@@ -71,14 +69,18 @@ class Contest:
     def attack(self, readout: str) -> None:
         """Craft images against the row in a read-out, and read them."""
         explain, k = self.entry.seen_as(readout)
-        with passes_counted(*self.networks()) as passes:
+        with count_passes(*self.networks()) as passes:
             found = craft(
                 self._labelled(readout), explain, k, lambda x: self.overlaps(x)[0][readout],
                 cost=self.entry.row.cost, random=self.entry.random,
             )  # fmt: skip
+            without = not (explain.differentiable or self.entry.random or self.entry.proof)
+            squares = [searched_by_squares(self._labelled(readout), explain, k)] if without else []
         self.cost[readout] = passes
         for one in found:
             self.read(one, self.name, readout)
+        for one in squares:
+            self.read(one, "black box", readout)
 
     def attack_undefended(self) -> None:
         """Craft images against the row without its defence, and read them: what an attacker does who ignores it."""
@@ -97,21 +99,21 @@ class Contest:
     def begin_again(self, readout: str) -> None:
         """The row's own `topk` from the images of others that move its map farthest, where these beat its own."""
         own, elsewhere = self._least(readout, own=True), self._least(readout, own=False)
-        if not _mean(elsewhere) < _mean(own) - MASKED or self.entry.proof is not None:
+        if not _mean(elsewhere) < _mean(own) - FARTHER or self.entry.proof is not None:
             return
         explain, k = self.entry.seen_as(readout)
         first = self.worst_images(readout, own=False).x
         ways = derivatives(self.threat, explain, self.entry.random)
         mine = {r.crafted.name: r for r in self.readings if r.source == self.name and r.readout == readout}
         best = min(ways, key=lambda name: _mean(mine[name].p[readout]) if name in mine else torch.inf)
-        with passes_counted(*self.networks()) as passes:
+        with count_passes(*self.networks()) as passes:
             found = searched(self._labelled(readout), explain, k, "topk-restart", "topk", ways[best], first)
         self.cost[readout] = self.cost.get(readout, Passes()) + passes
         self.read(found, self.name, readout)
 
     def read(self, found: Crafted, source: str, readout: str | None) -> None:
         """Read images that were crafted on a row."""
-        with passes_counted(*self.networks()) as passes:
+        with count_passes(*self.networks()) as passes:
             p, dead = self.overlaps(found.x)
         self.reading_cost = self.reading_cost + passes
         kept = {name: values.masked_fill(~found.kept, torch.nan) for name, values in p.items()}
@@ -150,7 +152,9 @@ class Contest:
     def label(self, reading: Reading, readout: str) -> str:
         """What the images of a reading are called in the cell of a read-out."""
         if reading.source != self.name:
-            return "undefended" if reading.source == "undefended" else f"from {reading.source}"
+            return (
+                reading.source if reading.source in ("undefended", "black box") else f"from {reading.source}"
+            )
         if reading.readout in (None, readout):
             return reading.crafted.name
         return f"{reading.readout}:{reading.crafted.name}"
@@ -170,7 +174,7 @@ class Contest:
         own = [r for r in self.readings if r.source == self.name and r.readout == readout]
         followed_by = {r.crafted.name: r.crafted.followed for r in own}
         followed = torch.stack(list(followed_by.values())).any(0) if own else torch.zeros_like(worst.kept)
-        with passes_counted(*self.networks()) as passes:
+        with count_passes(*self.networks()) as passes:
             noise = self.noise(worst, readout)
         self.reading_cost = self.reading_cost + passes
         transfer, mine = self._least(readout, own=False), self._least(readout, own=True)
@@ -183,7 +187,7 @@ class Contest:
             followed=followed,
             proof=self.entry.proof,
         )
-        state, reason = cell_state(found)
+        state, reason = judged_state(found)
         t, passes = self.threat, self.cost.get(readout, Passes()) + self.reading_cost
         dead = torch.stack([r.dead for r in some]).any(0)
         return ArenaCell(
@@ -191,7 +195,7 @@ class Contest:
             readout=readout, state=state, reason=reason, worst=p, noise=noise, transfer=transfer, by_attack=by_attack,
             by_grid=grid, worst_attack=names, followed=followed, kept=worst.kept,
             dead=int(dead.sum()), dropped=int((~worst.kept).sum()),
-            flags=(*self.entry.flags, *self._flags(by_attack, followed_by)),
+            flags=(*self.entry.flags, *masking(by_attack, followed_by)),
             forwards=passes.forwards, backwards=passes.backwards, followed_by=followed_by,
             depends=self.entry.depends,
         )  # fmt: skip
@@ -218,16 +222,6 @@ class Contest:
         if not some:
             return nothing(len(self.threat.x)).to(self.threat.x)
         return _picked([r.p[readout] for r in some], self._which(some, readout))
-
-    def _flags(self, by_attack: dict[str, Tensor], followed: dict[str, Tensor]) -> list[str]:
-        flags = []
-        direct, twin = by_attack.get("topk"), by_attack.get("topk-twin")
-        if direct is not None and twin is not None and followed["topk-twin"].cpu().double().mean() >= 0.9:
-            if followed["topk"].cpu().double().mean() < 0.9:
-                flags.append("gradient masked")
-            elif _mean(twin) < _mean(direct) - MASKED:
-                flags.append("gradient masked in part")
-        return flags
 
 
 def _picked(values: list[Tensor], which: Tensor) -> Tensor:

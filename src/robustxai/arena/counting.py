@@ -34,12 +34,12 @@ class Passes:
 
 
 @contextmanager
-def passes_counted(*networks: nn.Module) -> Iterator[Passes]:
+def count_passes(*networks: nn.Module) -> Iterator[Passes]:
     """Inside the block, what goes through these networks in this thread is counted; a network given twice counts once.
 
     >>> import torch
     >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-    >>> with passes_counted(net) as passes:
+    >>> with count_passes(net) as passes:
     ...     x = torch.zeros(5, 3, requires_grad=True)
     ...     _ = torch.autograd.grad(net(x).sum(), x)
     >>> passes

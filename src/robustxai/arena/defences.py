@@ -18,7 +18,7 @@ from robustxai.explainers.noise import Noise
 from robustxai.nets.softplus import softplus_copy
 from robustxai.scores.explained import check_score
 
-READING_FAMILIES = ("cam", "pixel", "path", "forward-only", "manifold")
+_READ = ("cam", "pixel", "path", "forward-only", "manifold")
 """Families whose maps read the network."""
 BETAS = (20, 5, 2, 0.5)
 NOISY = (4, 16)
@@ -99,7 +99,7 @@ def _rescored(score: str):
 
 for beta in BETAS:
     defence(
-        f"softplus({beta:g})", families=READING_FAMILIES, paper="Dombrowski et al. 2019",
+        f"softplus({beta:g})", families=_READ, paper="Dombrowski et al. 2019",
         adaptive="Differentiates the map of the smooth network, which has curvature everywhere.",
     )(_softplus(beta))  # fmt: skip
 for samples in NOISY:
@@ -117,7 +117,7 @@ for name, score in {"contrast (lse)": "lse", "contrast (mean)": "mean", "centred
 @defence(
     "purification",
     needs=("autoencoder",),
-    families=READING_FAMILIES,
+    families=_READ,
     adaptive="Differentiates through encoder and decoder.",
 )
 def purification(explain: Explainer, parts: Parts) -> Explainer:

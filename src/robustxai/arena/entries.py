@@ -24,7 +24,7 @@ IGNORES = 0.1
 
 
 @dataclass
-class ArenaEntry:
+class EnteredRow:
     """A row on a network: the explainer, the same without its defence (None where it has none), its clean map.
 
     grid: of the coarse read-out. random: two calls differ. proof: why its map cannot move. flags: known beforehand.
@@ -64,9 +64,9 @@ class ArenaEntry:
         return dict(zip(("own", "grid"), p, strict=True)), dead
 
 
-def row_entry(
+def enter_row(
     row: ExplainerRow, parts: Parts, threat: Threat, defence: str, *, grid: int, seed: int
-) -> ArenaEntry:
+) -> EnteredRow:
     """A row on the attacked network: defended where there is a defence, its clean map made, called twice on two images,
     and compared with those of networks with other weights (`seed` draws them).
     """
@@ -79,7 +79,7 @@ def row_entry(
     random = bool((one - other).abs().max() > 1e-3 * one.abs().max())
     depends = dependence(explain, x, t, clean, generator=torch.Generator().manual_seed(seed))
     said = {"random": random, "ignores the network": bool(depends.nanmean() < IGNORES)}
-    return ArenaEntry(
+    return EnteredRow(
         row=row, explain=explain, plain=plain, clean=clean, grid=grid, random=random,
         proof=None if row.proof is None else row.proof(explain), depends=depends, gap=parts.gap,
         flags=tuple(flag for flag, holds in said.items() if holds),

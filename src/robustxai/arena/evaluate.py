@@ -14,15 +14,16 @@ from torch import Tensor, nn
 from robustxai.arena.catalogue import DEFENCES, find_rows
 from robustxai.arena.cells import ArenaCell, Evaluation, nothing
 from robustxai.arena.contest import Contest
-from robustxai.arena.entries import ArenaEntry, row_entry
+from robustxai.arena.entries import EnteredRow, enter_row
 from robustxai.arena.readouts import READOUTS, explained_layer, grid_of
+from robustxai.arena.realised_noise import NoiseDraws
 from robustxai.arena.registry import ExplainerRow, Parts
-from robustxai.arena.suite import SUITES, TWIN_BETA, VERSION, Crafted, NoiseDraws, Threat
+from robustxai.arena.suite import SUITES, TWIN_BETA, VERSION, Crafted, Threat
 from robustxai.checks import (
     as_target,
-    check_callable,
     check_count,
     check_images,
+    check_module,
     check_name,
     check_positive,
     check_sequence,
@@ -58,7 +59,7 @@ def evaluate(
 ) -> Evaluation:
     """Cells of all rows on one network: worst-case overlap of maps under the suite, its noise control, its state.
 
-    The attacker changes x within eps, knows network, explainer and defence, and must keep the predicted class. 18
+    The attacker changes x within eps, knows network, explainer and defence, and must keep the predicted class. 17
     parameters, as each is one line of the threat model or of the protocol.
 
     Args:
@@ -99,7 +100,7 @@ def evaluate(
         if reason := _lacking(row, parts, defence):
             _emit([_empty(row, how, e, r, reason) for e in budgets for r in readout], cells, on_cell)
         else:
-            entries.append(row_entry(row, parts, how.threat(budgets[0]), defence, grid=grid, seed=seed))
+            entries.append(enter_row(row, parts, how.threat(budgets[0]), defence, grid=grid, seed=seed))
     worst: dict[tuple[str, float], Tensor] = {}
     for e in budgets:
         contests, ended = _budget(entries, how, e, cells, on_cell)
@@ -149,7 +150,7 @@ class _How:
 
 
 def _budget(
-    entries: Sequence[ArenaEntry], how: _How, eps: float, cells: dict[Any, ArenaCell], on_cell: OnCell | None
+    entries: Sequence[EnteredRow], how: _How, eps: float, cells: dict[Any, ArenaCell], on_cell: OnCell | None
 ) -> tuple[list[Contest], bool]:
     """All rows at one budget, each attacked on its own, then each with the images of all others; whether it ended."""
     contests, threat = list[Contest](), how.threat(eps)
@@ -217,7 +218,7 @@ def _checked(
     model: nn.Module, x: Tensor, eps: object, norm: str, suite: str, readout: object, defence: str
 ) -> list[float]:
     """The budgets, when the call is in order."""
-    check_callable("model", model)
+    check_module("model", model)
     check_calm("model", model)
     check_images("x", x)
     check_name("norm", norm, ARENA_NORMS)

@@ -21,7 +21,7 @@ from robustxai.arena.measures import SHARE, above_chance, curve_area
 from robustxai.arena.standing import Standing, standings
 from robustxai.metrics import Interval
 
-_LEVELS = (1, 2, 4, 8)
+BOARD_LEVELS = (1, 2, 4, 8)
 RANKED = 2
 """Budgets of the curve, in units of 1/255, and that at which rows are ranked."""
 
@@ -108,7 +108,7 @@ def _sets(entries: Sequence[BoardEntry]) -> dict[str, str]:
 
 
 def _line(entry: BoardEntry, readout: str, norm: str) -> BoardLine:
-    cells = {level: _cells(entry, level, readout, norm) for level in _LEVELS}
+    cells = {level: _cells(entry, level, readout, norm) for level in BOARD_LEVELS}
     here = cells[RANKED]
     attacks = sum((Counter(c["worst_attack"]) for c in here), Counter[str]())
     stale = any(one.get("stale") for one in entry["external"])
@@ -154,12 +154,12 @@ def _area(entry: BoardEntry, cells: Mapping[int, Sequence[Mapping[str, Any]]]) -
     """The area under Q of the networks where every level was attacked, or has a proof; None where none was."""
     by_network: dict[str, Tensor] = {}
     for name in {c["network"] for some in cells.values() for c in some}:
-        curve = [c for level in _LEVELS for c in cells[level] if c["network"] == name]
+        curve = [c for level in BOARD_LEVELS for c in cells[level] if c["network"] == name]
         fine = all(c["state"] in ("attacked", "proof") and number_of(c) is not None for c in curve)
-        if len(curve) == len(_LEVELS) and fine:
+        if len(curve) == len(BOARD_LEVELS) and fine:
             by_chance = entry["clean"].get(name, {}).get("chance") or SHARE
             p = torch.stack([tensor_of(c["worst"]) for c in curve])
-            by_network[name] = curve_area([level / 255 for level in _LEVELS], above_chance(p, by_chance))
+            by_network[name] = curve_area([level / 255 for level in BOARD_LEVELS], above_chance(p, by_chance))
     return clustered_interval(by_network) if by_network else None
 
 

@@ -41,7 +41,7 @@ def saliency_row(model):
 
 
 @explainer("Gradient x Input", family="pixel", paper="Shrikumar et al. 2017")
-def gradient_times_input(model):
+def gradient_times_input_row(model):
     """|gradient x input| of the logit."""
     return GradientTimesInput(model, score="logit")
 
@@ -50,19 +50,19 @@ def _smooth_grad(samples: int):
     return lambda model: SmoothGrad(model, score="logit", samples=samples, std=0.1)
 
 
-for _count in (4, 16):
+for copies in (4, 16):
     explainer(
-        f"SmoothGrad ({_count})", family="pixel", paper="Smilkov et al. 2017", cost=_count, proof=one_gradient
-    )(_smooth_grad(_count))
+        f"SmoothGrad ({copies})", family="pixel", paper="Smilkov et al. 2017", cost=copies, proof=one_gradient
+    )(_smooth_grad(copies))
 
 
 def _integrated(n_steps: int):
     return lambda model: IntegratedGradients(model, n_steps=n_steps)
 
 
-for _count in (6, 20):
-    explainer(f"IG ({_count})", family="path", paper="Sundararajan et al. 2017", cost=_count)(
-        _integrated(_count)
+for count in (6, 20):
+    explainer(f"IG ({count})", family="path", paper="Sundararajan et al. 2017", cost=count)(
+        _integrated(count)
     )
 
 

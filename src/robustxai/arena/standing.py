@@ -193,4 +193,4 @@ def signed_ranks(differences: Tensor) -> float:
     known = wide(differences[differences.isfinite()]).numpy()
     if len(known) < LEAST_IMAGES:
         return math.nan
-    return float(wilcoxon(known).pvalue) if known.any() else 1.0
+    return float(np.asarray(wilcoxon(known))[1]) if known.any() else 1.0

@@ -1,4 +1,4 @@
-"""The fixed suite: what is tried on every row, tuned by nobody; and noise of the size that an attack really had.
+"""The fixed suite: what is tried on every row, tuned by nobody.
 
 `craft` finds images against one explainer in one read-out; which of them count on which row is `evaluate`'s business.
 """
@@ -12,18 +12,16 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from robustxai.arena.black_box import SquareSearch
 from robustxai.arena.catalogue import ATTACK_COLUMNS
 from robustxai.arena.readouts import Expected
-from robustxai.attacks.budget import Budget, draw
-from robustxai.attacks.controls import Control
 from robustxai.attacks.result import Attacked
 from robustxai.explainers.base import Explainer
-from robustxai.metrics.perturbation import per_sample, unit
-from robustxai.shapes import Guide, Images, Inputs, PerSample
+from robustxai.metrics.perturbation import per_sample
+from robustxai.shapes import Guide, Images, PerSample
 
 VERSION = "1"
 TWIN_BETA = 20.0
-NOISE_DRAWS = 5
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,8 @@ class Suite:
     """steps: T. objectives: those that follow `topk`, with the better of its derivatives. dear: a map that costs more
     forward passes than this meets `topk` alone. halves: the second half of the steps begins at the best iterate, with
     steps of twice the length. every_transfer: rows read every image that was crafted on another one, else the worst.
-    cam_twin: also CAMs whose weights are those of a linear head are attacked through the twin, which they hardly need.
+    queries: of a search by squares on rows without a derivative. cam_twin: also CAMs whose weights are those of a
+    linear head are attacked through the twin, which they hardly need.
     """
 
     name: str
@@ -40,12 +39,22 @@ class Suite:
     dear: float
     halves: bool = False
     every_transfer: bool = False
+    queries: int = 50
     cam_twin: bool = False
 
 
 SUITES = {
     "quick": Suite("quick", 10, ("centre",), dear=3),
-    "real": Suite("real", 20, ("centre", "region"), dear=30, halves=True, every_transfer=True, cam_twin=True),
+    "real": Suite(
+        "real",
+        20,
+        ("centre", "region"),
+        dear=30,
+        halves=True,
+        every_transfer=True,
+        cam_twin=True,
+        queries=200,
+    ),
 }
 
 
@@ -173,55 +182,22 @@ def searched(
     return crafted
 
 
+def searched_by_squares(threat: Threat, explain: Explainer, k: int) -> Crafted:
+    """What a search without derivatives finds with the objective `topk`."""
+    key = threat.key("black box", "squares", k, None)
+    if threat.memory is not None and key in threat.memory:
+        return threat.memory[key]
+    like = ATTACK_COLUMNS["topk"].make(k, threat.eps, norm=threat.norm, clip=(0, 1))
+    search = SquareSearch(like, queries=threat.suite.queries, batch_size=threat.batch_size)
+    found = search.perturb(threat.model, threat.x, threat.target, explain=explain)
+    crafted = Crafted("black box", found.x, found.followed, found.kept)
+    if threat.memory is not None:
+        threat.memory[key] = crafted
+    return crafted
+
+
 def joint(name: str, one: Attacked | Crafted, other: Attacked | Crafted) -> Crafted:
     """The images of one search, and of the other where the first followed nothing: there it returned clean inputs."""
     mine = one.followed
     x = torch.where(per_sample(mine, one.x), one.x, other.x)
     return Crafted(name, x, mine | other.followed, torch.where(mine, one.kept, other.kept))
-
-
-class RealisedNoise(Control):
-    """Noise that keeps the class and is of the size that each change of `changed` has: signs times its largest value,
-    or a Gaussian direction of its length. Where nothing changed, of size eps. Clipping to [0, 1] shortens it.
-
-    changed, x: inputs (n, ...) of one shape. eps: above 0. norm: "linf" or "l2".
-
-    >>> x = torch.full((2, 1, 2, 2), 0.5)
-    >>> noise = RealisedNoise(x + 0.1, x, 0.2, "linf")
-    >>> noise.perturb(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)), x, 0).linf.round(decimals=4)
-    tensor([0.1000, 0.1000])
-    """
-
-    def __init__(self, changed: Inputs, x: Inputs, eps: float, norm: str, *, tries: int = 20):
-        change = (changed - x).flatten(1)
-        size = change.norm(dim=1) if norm == "l2" else change.abs().amax(1)
-        all_of_it = (size - eps).abs() < 1e-5 * eps  # up to the rounding of the change
-        self.size = torch.where((size > 0) & ~all_of_it, size, eps)
-        self.budget, self.tries = Budget(tuple(self.size.tolist()), norm, (0, 1)), tries
-
-    def candidate(self, x: Inputs, generator: torch.Generator) -> Inputs:
-        noise = draw(x, generator)
-        direction = unit(noise) if self.budget.norm == "l2" else noise.sign()
-        return self.budget.project(x + per_sample(self.size, x) * direction, x)
-
-
-class NoiseDraws:
-    """The images of the noise control at one budget: of each size drawn once, for all rows, always the same."""
-
-    def __init__(self, threat: Threat, seed: int):
-        self.threat, self.seed = threat, seed
-        self._known: list[tuple[Tensor, list[Crafted]]] = []
-
-    def images(self, changed: Images) -> list[Crafted]:
-        """`NOISE_DRAWS` images of each input with noise of the size of these changes; kept: noise that keeps the class
-        was found."""
-        t = self.threat
-        control = RealisedNoise(changed, t.x, t.eps, t.norm)
-        for size, known in self._known:
-            if torch.equal(size, control.size):
-                return known
-        g = torch.Generator().manual_seed(self.seed)
-        found = [control.perturb(t.model, t.x, t.target, generator=g) for _ in range(NOISE_DRAWS)]
-        drawn = [Crafted("noise", one.x, one.followed, one.kept & one.moved) for one in found]
-        self._known = [*self._known[-1:], (control.size, drawn)]
-        return drawn
