@@ -22,16 +22,15 @@ def made(tmp_path, monkeypatch):
         found = part(tmp_path, name, lambda: make(most), settings={"most": most, "kinds": ("a", "b")})
         return found, len(calls)
 
-    ask.folder = tmp_path
     return ask
 
 
-def test_a_part_is_made_once(made):
+def test_a_part_is_made_once(made, tmp_path):
     first, count = made()
     again, same = made()
     assert count == same == 1 and again == first
     assert first.rows[2] == {"n": 2, "square": 4} and first.commit == "0123456789ab" and first.seconds >= 0
-    assert [f.name for f in made.folder.iterdir()] == ["squares.json"]
+    assert [f.name for f in tmp_path.iterdir()] == ["squares.json"]
 
 
 @pytest.mark.parametrize("change", [{"most": 4}, {"commit": "ba9876543210"}])
@@ -54,7 +53,7 @@ def test_a_part_that_fails_leaves_nothing_and_numbers_are_finite(tmp_path):
         part(tmp_path, "../up", list, settings={})
 
 
-def test_a_part_says_what_it_cost(made):
+def test_a_part_says_what_it_cost(made, tmp_path):
     found, _ = made()
-    stored = json.loads((made.folder / "squares.json").read_text())
+    stored = json.loads((tmp_path / "squares.json").read_text())
     assert stored["seconds"] == found.seconds and stored["settings"] == {"most": 3, "kinds": ["a", "b"]}

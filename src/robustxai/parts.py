@@ -10,12 +10,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from robustxai.runtime import Stopwatch, commit
 
-Plain = str | float | int | bool | Sequence[float] | None
-PartRow = Mapping[str, Plain]
-"""One line of a table, of plain values: column -> what stands in the cell."""
+PartRow = Mapping[str, Any]
+"""One line of a table, of values that JSON has: column -> what stands in the cell."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class KeptPart:
 
 
 def part(
-    folder: str | Path, name: str, make: Callable[[], Sequence[PartRow]], *, settings: Mapping[str, Plain]
+    folder: str | Path, name: str, make: Callable[[], Sequence[PartRow]], *, settings: Mapping[str, Any]
 ) -> KeptPart:
     """The part `name` of a study: read from `folder` if this commit computed it with these settings, else `make`.
 

@@ -19,7 +19,7 @@ QUICK = (L.Try("push", 8, 1), L.Try("gradient", 8, 1), L.Try("push", 16, 2))
 
 
 class Tiny(Study):
-    given = GIVEN
+    given = GIVEN  # pyright: ignore[reportAssignmentType]
 
     def network(self, kind, seed):
         return self._nets.setdefault(kind, net(seed, classes=len(NAMES)))

@@ -96,4 +96,5 @@ def faces_summary(
     }
     flipped = columns["flip"].to(x.device) > 0.5
     whole = of_set(judges, x, counterfactuals(parts, x), flipped, labels=labels, query=query)
-    return {name: triple(bootstrap_interval(v)) for name, v in columns.items()} | whole | {"n": len(rows)}
+    found: Row = {name: triple(bootstrap_interval(v)) for name, v in columns.items()}
+    return found | whole | {"n": len(rows)}

@@ -114,9 +114,11 @@ def _arrays(path: Path) -> dict[str, Any]:
     try:
         if path.suffix in (".pt", ".pth"):
             found = torch.load(path, map_location="cpu", weights_only=True)
-        elif path.suffix in (".npz", ".npy"):
-            loaded = np.load(path, allow_pickle=False)
-            found = {key: loaded[key] for key in loaded.files} if path.suffix == ".npz" else loaded
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as held:
+                found = {key: held[key] for key in held.files}
+        elif path.suffix == ".npy":
+            found = np.load(path, allow_pickle=False)
         else:
             raise ValueError("a file must end in .npz, .npy or .pt")
     except Exception as error:  # a broken file makes these readers fail in any way
