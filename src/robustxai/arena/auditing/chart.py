@@ -27,7 +27,7 @@ class Frame:
         return self.left + (self.width - self.left - self.right) * min(max(share, 0.0), 1.0)
 
 
-NARROW = Frame(width=350, left=128, right=18)
+NARROW = Frame(width=350, left=150, right=24)
 """For phones."""
 
 
