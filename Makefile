@@ -15,7 +15,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test lint types unit slow lowest notebooks site-test bench lock clean
+.PHONY: help book site test lint types unit slow lowest newest alone notebooks site-test bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -23,6 +23,10 @@ help:  ## list the targets
 
 book: .venv/.book  ## run the stale chapters, build the site, print where it is; PROFILE=real or gpu adds one
 	@$(PY) -m robustxai.cli book --profile $(PROFILE)
+
+site: .venv/.book  ## the site from the chapters as they are stored, in a minute; nothing is run
+	@mkdir -p build
+	@$(PY) workflow/build_site.py --committed --log build/site.log
 
 test: lint types unit notebooks  ## lint, types, unit and property tests, every notebook cell by cell
 
@@ -43,6 +47,12 @@ slow: .venv/.test  ## the statistical tests that take minutes, which `make test`
 lowest: .venv-lowest/.test  ## unit tests with the lowest versions that pyproject.toml declares
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n $(WORKERS) --dist loadfile -W default tests $(PYTEST_OPTIONS)
 
+newest: .venv-newest/.test  ## unit tests with the newest versions that the index has
+	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -n $(WORKERS) --dist loadfile -W default tests $(PYTEST_OPTIONS)
+
+alone: .venv/.test  ## every notebook alone in an empty folder, on the wheel, as on Colab
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) -m "slow or not slow" -k alone tests/test_wheel.py $(PYTEST_OPTIONS)
+
 notebooks: .venv/.test  ## run every notebook and compare each cell with what is stored
 ifneq ($(NOTEBOOKS),)
 	$(SPREAD) --nbval --nbval-current-env --nbval-kernel-startup-timeout 600 $(NOTEBOOKS) $(PYTEST_OPTIONS)
@@ -51,7 +61,7 @@ endif
 site-test: .venv/.test  ## look at the built site in headless Chromium
 	$(PY) -m pytest tests/site $(PYTEST_OPTIONS)
 
-bench: .venv/.test  ## side by side with the libraries a user would pick instead
+bench: .venv/.test  ## ours against what a user would pick instead, as one table; writes results/bench
 	mkdir -p build
 	$(PY) -m pytest -o addopts= benchmarks --benchmark-only --benchmark-json build/bench.json $(PYTEST_OPTIONS)
 	$(PY) benchmarks/collect.py build/bench.json
@@ -79,4 +89,9 @@ clean:  ## remove what was built; the environments stay
 	$(PYTHON) -m venv --clear .venv-lowest
 	$(PYTHON) workflow/lowest.py .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip --disable-pip-version-check install --constraint .venv-lowest/lowest.txt --editable '.[book,test,dev]'
+	@touch $@
+
+.venv-newest/.test: pyproject.toml
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip --disable-pip-version-check install --upgrade --editable '.[book,test,dev]'
 	@touch $@

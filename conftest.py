@@ -1,3 +1,3 @@
-"""Loads the rules by which `pytest --nbval notebooks` compares: see `src/robustxai/_nbval.py`."""
+"""Loads the rules by which `pytest --nbval notebooks` compares: see `src/robustxai/nbval.py`."""
 
-pytest_plugins = ["robustxai._nbval"]
+pytest_plugins = ["robustxai.nbval"]

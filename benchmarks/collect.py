@@ -5,12 +5,14 @@
 
 A row has the ratio (median over alternating rounds), its quartiles, the number of rounds and the target; a benchmark
 that compares results instead of times has differences with their intervals. The machine is described by its processor,
-threads and torch version, never by a name.
+threads and torch version, never by a name. All files of the folder must be of one commit, or it is said.
 """
 
 import json
 import sys
 from pathlib import Path
+
+from robustxai import runtime
 
 
 def collect(run: dict) -> dict[str, dict]:
@@ -49,20 +51,57 @@ def _rounded(value: object) -> object:
     return round(value, 4) if isinstance(value, float) else value
 
 
+def line(row: dict) -> tuple[str, str, str, str]:
+    """A ratio or a difference as cells: what, its number, its interval or quartiles, and the target."""
+    value = f"{row['ratio']:.2f}" if "ratio" in row else f"{row['difference']:+.3f}"
+    digits = 2 if "ratio" in row else 3
+    interval = f"[{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
+    return row["name"], value, interval, row.get("target") or ""
+
+
+def as_table(chapters: dict[str, dict]) -> str:
+    """One table of all chapters: ours against each peer, by what was measured."""
+    parts = [
+        (name, group, line(row))
+        for name, chapter in chapters.items()
+        for group in dict.fromkeys(row["group"] for row in _rows(chapter))
+        for row in _rows(chapter)
+        if row["group"] == group
+    ]
+    widths = [max([len(cells[i]) for _, _, cells in parts], default=0) for i in range(4)]
+    lines, last = [], None
+    for name, group, (what, value, interval, target) in parts:
+        if (name, group) != last:
+            lines += ["", f"{name}: {group}"]
+            last = (name, group)
+        cells = (what.ljust(widths[0]), value.rjust(widths[1]), interval.rjust(widths[2]), target)
+        lines.append("  " + "  ".join(cells).rstrip())
+    return "\n".join(lines[1:])
+
+
+def _rows(chapter: dict) -> list[dict]:
+    return [*chapter["ratios"], *chapter.get("differences", ())]
+
+
+def of_other_commits(out: Path, commit: str) -> list[str]:
+    """The stored files that another commit measured."""
+    stored = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))}
+    return [name for name, content in stored.items() if content["machine"].get("commit") != commit]
+
+
 def main(path: str, out: str = "results/bench") -> None:
-    """Write one file per chapter into `out` and print its rows."""
-    chapters = collect(json.loads(Path(path).read_text(encoding="utf-8")))
+    """Write one file per chapter into `out` and print one table; exit code 1 where `out` is not all of one commit."""
+    chapters, commit = collect(json.loads(Path(path).read_text(encoding="utf-8"))), runtime.commit()
     Path(out).mkdir(parents=True, exist_ok=True)
     for name, chapter in chapters.items():
+        chapter["machine"]["commit"] = commit
         text = json.dumps(chapter, indent=1, ensure_ascii=False) + "\n"
         (Path(out) / f"{name}.json").write_text(text, encoding="utf-8")
-        for row in chapter["ratios"]:
-            goal = f", target {row['target']}" if row["target"] else ""
-            print(f"{row['ratio']:8.2f}  [{row['low']:.2f}, {row['high']:.2f}]  {row['name']}{goal}")
-        for row in chapter.get("differences", ()):
-            print(
-                f"{row['difference']:+8.3f}  [{row['low']:.3f}, {row['high']:.3f}]  {row['name']}, {row['group']}"
-            )
+    print(as_table(chapters))
+    if others := of_other_commits(Path(out), commit):
+        sys.exit(
+            f"bench: measured by another commit than {commit}: {', '.join(others)}; call `make bench` for all"
+        )
 
 
 if __name__ == "__main__":

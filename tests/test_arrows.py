@@ -12,7 +12,7 @@ from fingerprint import imported_names, notebook_code
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src"
-FREE = {"cli", "_cli", "notebook", "_nbval"}
+FREE = {"cli", "_cli", "notebook", "nbval"}
 """Programs and tools: they may import anything."""
 SHARED = {
     "checks": set(),
@@ -27,6 +27,7 @@ SHARED = {
     "plots": set(),
     "records": {"checks", "metrics", "shapes"},
     "runtime": set(),
+    "parts": {"runtime"},
     "nets": {
         "capture",
         "checks",
@@ -56,6 +57,7 @@ CHAPTER = {
     "models",
     "nets",
     "options",
+    "parts",
     "records",
     "runtime",
     "scores",

@@ -148,7 +148,7 @@ def test_bad_rules(spec, message):
     [
         ({"id": "other.drop"}, r'an id looks like "toy.some_name"'),
         ({"statment": "typo"}, r"unknown \['statment'\]"),
-        ({"profiles": ["fast"]}, "profiles must be a list out of quick, real, gpu"),
+        ({"profiles": ["fast"]}, "profiles must be a list out of quick, real, gpu, paper"),
         ({"paper_value": None}, "paper_value must be text or a number"),
         ({"statement": ""}, "statement must be text"),
         ({"volatile": "yes"}, "volatile must be true or false"),
@@ -267,7 +267,7 @@ def test_misuse_is_one_clear_sentence(run):
         run.check("toy.order", {"clean": 1.0})
     with pytest.raises(ValueError, match="must be one number"):
         run.check("toy.drop", {"a": 1.0})
-    with pytest.raises(ValueError, match=r"for the profiles gpu, not quick"):
+    with pytest.raises(ValueError, match=r"for the profiles gpu, paper, not quick"):
         run.check("toy.many", 1.0)
     with pytest.raises(
         ValueError, match=r"reason for skipping toy.drop must say in a few words why, got none"
@@ -281,7 +281,7 @@ def test_misuse_is_one_clear_sentence(run):
         run.table("t", [])
     with pytest.raises(ValueError, match="a set cannot be stored"):
         run.table("u", [{"a": {1}}])
-    with pytest.raises(ValueError, match="profile must be one of quick, real, gpu, got 'fast'"):
+    with pytest.raises(ValueError, match="profile must be one of quick, real, gpu, paper, got 'fast'"):
         claims.Run("toy", profile="fast")
 
 
@@ -376,7 +376,7 @@ def test_stored_results_of_the_checkout(tmp_path, monkeypatch):
     monkeypatch.setattr("robustxai.runtime.checkout", lambda: None)
     monkeypatch.chdir(tmp_path)
     assert claims.stored("toy", "real") == {"profile": "real"}
-    with pytest.raises(ValueError, match="profile must be one of quick, real, gpu, bench, got 'slow'"):
+    with pytest.raises(ValueError, match="profile must be one of quick, real, gpu, paper, bench, got 'slow'"):
         claims.stored("toy", "slow")
     for broken in ("[1]", "{"):
         (tmp_path / "results" / "real" / "toy.json").write_text(broken)
@@ -514,7 +514,7 @@ def test_a_chapter_is_a_name_and_no_path(chapter):
 @pytest.mark.parametrize("profile", ["../../x", "", "slow", None])
 def test_a_profile_is_a_folder_of_results(profile):
     for call in (claims.results_path, claims.stored):
-        with pytest.raises(ValueError, match="profile must be one of quick, real, gpu, bench, got"):
+        with pytest.raises(ValueError, match="profile must be one of quick, real, gpu, paper, bench, got"):
             call("toy", profile)
 
 

@@ -15,6 +15,7 @@ import typer
 
 from robustxai._cli._files import put
 from robustxai._cli._locks import announce, exclusive, held_elsewhere, run_is_over
+from robustxai._cli._moved import moved_values
 from robustxai._cli.results import changed_verdicts, ours, read, volatile
 from robustxai._cli.run import seed_list
 from robustxai.cli import main, mount
@@ -253,16 +254,68 @@ def test_a_copy_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [(p.name, p.read_text()) for p in (tmp_path / "folder").iterdir()] == [("target", "new")]
 
 
-def test_check_fails_on_a_changed_verdict_only(small: Path, robustxai: Callable[..., Done]) -> None:
-    same = [record("a.one", "reproduced"), record("a.two", "partly"), record("a.time", "contradicted")]
+def test_check_fails_on_a_changed_verdict(small: Path, robustxai: Callable[..., Done]) -> None:
+    one, two = (
+        record("a.one", "reproduced", value=0.502, interval=[0.25, 0.75]),
+        record("a.two", "partly", value=1.0),
+    )
+    same = [one, two, record("a.time", "contradicted")]
     write_results(small / "build", same)
     assert robustxai("results", "--check", cwd=small).returncode == 0
     (small / "build" / "quick" / "results" / "a.json").write_text(
-        json.dumps({"claims": [record("a.one", "contradicted"), record("a.two", "partly")]})
+        json.dumps({"claims": [one | {"verdict": "contradicted"}, two]})
     )
     done = robustxai("results", "--check", cwd=small)
     assert done.returncode == 1
     assert done.stderr == "a.one: the verdict is contradicted, the committed one is reproduced\n"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"value": 0.6}, "the value is 0.6, the committed one is 0.5 (rtol 0.01, atol 1e-06)"),
+        ({"value": -0.5}, "the value is -0.5, the committed one is 0.5 (rtol 0.01, atol 1e-06)"),
+        (
+            {"interval": [0.25, 0.8]},
+            "the interval of 1 is 0.8, the committed one is 0.75 (rtol 0.01, atol 1e-06)",
+        ),
+        ({"interval": None}, "its interval has other parts than the committed one"),
+        ({"value": {"x": 0.5}}, "its value has other parts than the committed one"),
+        ({"n": 7}, "n is 7, the committed one is None"),
+    ],
+)
+def test_check_fails_on_a_value_that_moved(
+    small: Path, robustxai: Callable[..., Done], changed: dict, told: str
+) -> None:
+    one = record("a.one", "reproduced", value=0.5, interval=[0.25, 0.75])
+    write_results(
+        small / "build", [one | changed, record("a.two", "partly", value=1.0), record("a.time", "partly")]
+    )
+    done = robustxai("results", "--check", cwd=small)
+    assert (done.returncode, done.stderr) == (1, f"a.one: {told}\n")
+
+
+def test_a_claim_may_move_by_what_its_notebook_declares(small: Path) -> None:
+    line = "REPRODUCED   one | It holds. | ours 0.500 [0.250, 0.750], n=9 images | rule: at least 0.300\n"
+    table = {"claim one": {"atol": 0.15, "count": 1}, "bounds of claim one": {"atol": 0.06}}
+    cell = {
+        "cell_type": "code",
+        "source": "",
+        "metadata": {"nbval": table},
+        "outputs": [{"output_type": "stream", "name": "stdout", "text": line}],
+    }
+    (small / "notebooks").mkdir()
+    notebook = small / "notebooks" / "a.ipynb"
+    notebook.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    committed = {"a.one": record("a.one", "reproduced", value=0.5, interval=[0.25, 0.75], n=9)}
+
+    def moved(**changed: object) -> list[str]:
+        fresh = {"a.one": committed["a.one"] | changed}
+        return moved_values(fresh, committed, small / "notebooks", ignore=set())
+
+    assert not moved(value=0.6, interval=[0.2, 0.8], n=10)
+    assert moved(value=0.7) and moved(interval=[0.1, 0.8]) and moved(n=11)
+    assert moved_values({"a.one": {"value": 9.0}}, committed, small / "notebooks", ignore={"a.one"}) == []
 
 
 def test_verdicts_that_one_side_lacks_are_changes(small: Path) -> None:

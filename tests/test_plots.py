@@ -354,3 +354,14 @@ def test_slider_moves_in_a_browser(browser, tmp_path):
     plain.goto(page_file.as_uri())
     assert plain.locator("#rx-strength img:visible").count() == 3
     assert not plain.locator("#rx-strength input").is_visible()
+
+
+def test_a_matrix_hatches_what_is_not_there_and_writes_what_is():
+    values = torch.tensor([[0.25, float("nan")], [1.0, 0.5]])
+    figure = plots.matrix(values, rows=["a", "b"], columns=["x", "y"], label="Q")
+    axis = figure.axes[0]
+    assert [t.get_text() for t in axis.texts] == [".25", "1.00", ".50"]
+    assert len([p for p in axis.patches if p.get_hatch()]) == 1
+    assert axis.get_xlabel() == "hatched: not attacked"
+    with pytest.raises(ValueError, match=r"values must have shape \(1, 2\), got \(2, 2\)"):
+        plots.matrix(values, rows=["a"], columns=["x", "y"], label="Q")

@@ -16,10 +16,14 @@ from lowest import constraints, lowest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from robustxai import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ADDRESS = PROJECT["urls"]["Repository"]
 EXTRAS = PROJECT["optional-dependencies"]
+WEIGHTS = {"real"}
+"""Extras that are weight files and no code: only the profile real asks for them, and nothing installs them unasked."""
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MIB = 2**20
 
@@ -67,7 +71,7 @@ def locked() -> dict[str, str]:
     return dict(line.split("==") for line in lines)
 
 
-@pytest.mark.parametrize("requirement", requirements(*EXTRAS), ids=str)
+@pytest.mark.parametrize("requirement", requirements(*sorted(EXTRAS.keys() - WEIGHTS)), ids=str)
 def test_the_lock_has_every_requirement_at_a_version_that_fits(requirement: Requirement) -> None:
     assert requirement.specifier.contains(locked()[canonicalize_name(requirement.name)])
 
@@ -81,12 +85,16 @@ def test_conda_installs_what_pyproject_says_and_nothing_else() -> None:
     lock, package = section["pip"]
     assert lock == "-c requirements.lock"
     match = re.fullmatch(r"-e \.\[([a-z,]+)\]", package)
-    assert match and set(match[1].split(",")) == set(EXTRAS)
+    assert match and set(match[1].split(",")) == EXTRAS.keys() - WEIGHTS
 
 
 def test_the_makefile_installs_extras_that_exist() -> None:
     named = re.findall(r"EXTRAS := (\S+)", read("Makefile"))
-    assert {extra for names in named for extra in names.split(",")} == set(EXTRAS)
+    assert {extra for names in named for extra in names.split(",")} == EXTRAS.keys() - WEIGHTS
+
+
+def test_weights_come_at_one_version() -> None:
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line) for extra in WEIGHTS for line in EXTRAS[extra])
 
 
 @cache
@@ -138,7 +146,7 @@ def missing(names: set[str], have: frozenset[str]) -> set[str]:
 
 
 def test_the_library_imports_only_what_it_asks_for() -> None:
-    plugin = ROOT / "src/robustxai/_nbval.py"  # loaded by pytest only, where the extra `test` is installed
+    plugin = ROOT / "src/robustxai/nbval.py"  # loaded by pytest only, where the extra `test` is installed
     files = sorted(set((ROOT / "src").rglob("*.py")) - {plugin})
     names = {name for file in files for name in foreign_imports(file.read_text(), late=False)}
     assert "torch" in names
@@ -173,7 +181,7 @@ def test_the_readme_has_a_working_badge_for_each_chapter(notebook: Path) -> None
 
 def test_the_citation_is_for_this_version() -> None:
     citation = yaml.safe_load(read("CITATION.cff"))
-    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    assert (citation["version"], citation["license"]) == (__version__, PROJECT["license"])
 
 
 # Nothing private
@@ -268,15 +276,33 @@ def test_ci_runs_the_two_commands_of_the_readme() -> None:
     assert [line for line in lines if line.startswith("make ")] == told
 
 
-def test_slow_tests_and_lowest_versions_are_run_weekly() -> None:
+WEEKLY = {
+    "slow": "make slow",
+    "lowest": "make lowest",
+    "newest": "make newest",
+    "notebooks-on-the-wheel": "make alone",
+}
+
+
+def test_what_takes_long_is_run_weekly() -> None:
     workflow = yaml.safe_load(read(".github/workflows/ci.yml"))
     assert workflow[True]["schedule"][0]["cron"].endswith(" * * 1")  # YAML takes `on` for true
-    for name in ("slow", "lowest"):
+    for name, command in WEEKLY.items():
         job = workflow["jobs"][name]
         assert "github.event_name == 'schedule'" in job["if"]
-        assert job["steps"][-1]["run"] == f"make {name}"
+        assert job["steps"][-1]["run"] == command
     recipe = re.search(r"^slow: .*\n\t(.*)", read("Makefile"), flags=re.MULTILINE)
     assert recipe and "-m slow tests" in recipe[1]
+
+
+@pytest.mark.parametrize("name", ["ci", "book", "release"])
+def test_caches_are_keyed_by_the_versions_that_are_installed(name: str) -> None:
+    jobs = yaml.safe_load(read(f".github/workflows/{name}.yml"))["jobs"]
+    keyed = [s["with"] for j in jobs.values() for s in j["steps"] if "setup-python" in s.get("uses", "")]
+    for setup in keyed:
+        assert setup["cache"] == "pip"
+        assert setup["cache-dependency-path"] in ("requirements.lock", "pyproject.toml")
+    assert "requirements.lock" in {setup["cache-dependency-path"] for setup in keyed}
 
 
 def test_the_lowest_versions_are_those_of_pyproject() -> None:

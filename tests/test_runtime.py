@@ -10,7 +10,7 @@ from importlib.metadata import version
 import pytest
 import torch
 
-from robustxai import runtime
+from robustxai import __version__, runtime
 
 
 @pytest.fixture
@@ -79,9 +79,9 @@ def test_environment_is_plain_and_complete():
 
 def test_commit_outside_a_checkout(monkeypatch, tmp_path):
     monkeypatch.setattr(runtime, "checkout", lambda: None)
-    assert runtime.commit() == f"v{version('robustxai')}"
+    assert runtime.commit() == f"v{__version__}"
     monkeypatch.setattr(runtime, "checkout", lambda: tmp_path)  # a tarball: sources without a git history
-    assert runtime.commit() == f"v{version('robustxai')}"
+    assert runtime.commit() == f"v{__version__}"
 
 
 def test_commit_says_when_sources_changed(monkeypatch, tmp_path):

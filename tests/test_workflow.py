@@ -35,7 +35,12 @@ if fail:
     raise RuntimeError("the chapter broke")
 folder = pathlib.Path(os.environ["ROBUSTXAI_RESULTS"])
 folder.mkdir(parents=True, exist_ok=True)
-(folder / "{name}.json").write_text(json.dumps({{"answer": robustxai.{name}.ANSWER, "seeds": seeds}}))
+left = {{"answer": robustxai.{name}.ANSWER, "seeds": seeds, "chapter": "{name}", "profile": "quick"}}
+record = {{"id": "diffgradcam.sham_entropy", "verdict": "undecided", "value": 0.0, "whose": "paper", "unit": "exact"}}
+left["claims"] = [record | {{"rule": {{}}, "rule_text": "none"}}]
+left |= {{"run": {{"commit": "none"}}, "timing": {{"seconds": 1.0, "peak_memory_mb": 1.0, "date": "2026-01-01"}}}}
+left |= {{"tables": {{"seeds": [{{"seed": seed}} for seed in seeds]}}}}
+(folder / "{name}.json").write_text(json.dumps(left))
 """
 PARAMETERS = """\
 pause = 0.0
@@ -64,19 +69,23 @@ def write_parameters(root: Path, **chapters: dict) -> None:
     (root / "workflow" / "profiles" / "quick.yaml").write_text(json.dumps(chapters))
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small checkout: the workflow, the library, and two chapters, `one` and `two`."""
-    root = tmp_path_factory.mktemp("check out")
+def small_checkout(root: Path) -> Path:
+    """A small checkout in a folder: the workflow, the library, and two chapters, `one` and `two`."""
     caches = shutil.ignore_patterns("__pycache__", "weights", "profiles")
     shutil.copytree(ROOT / "src", root / "src", ignore=caches)
     shutil.copytree(ROOT / "workflow", root / "workflow", ignore=caches)
     (root / "workflow" / "profiles").mkdir()
     shutil.copy(ROOT / "requirements.lock", root)
+    shutil.copy(ROOT / "claims.yml", root)
     for name in ("one", "two"):
         write_chapter(root, name)
     write_parameters(root)
     return root
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_checkout(tmp_path_factory.mktemp("check out"))
 
 
 def environment(root: Path) -> dict[str, str]:
@@ -145,18 +154,22 @@ def test_an_output_that_cannot_be_read_is_stale_and_named(checkout: Path, file: 
     assert taken(checkout) == ["two began"] and result(checkout, "two") == 1
 
 
-def test_seeds_are_one_run_over_all_of_them_beside_the_profile(checkout: Path) -> None:
+def test_seeds_are_jobs_whose_results_are_joined_beside_the_profile(checkout: Path) -> None:
     code, text = robustxai(checkout, "run", "one", "--seeds", "4, 7")
     assert code == 0, text
     assert text.splitlines()[-1] == "results: build/quick/seeds-4-7"
-    left = checkout / "build" / "quick" / "seeds-4-7" / "results" / "one.json"
-    assert json.loads(left.read_text())["seeds"] == [4, 7]
-    assert json.loads((checkout / "build" / "quick" / "results" / "one.json").read_text())["seeds"] == [
-        0,
-        1,
-        2,
-    ]
-    assert taken(checkout) == ["one began"]
+    assert taken(checkout) == ["one began", "one began"]
+    quick = checkout / "build" / "quick"
+    for seed in (4, 7):
+        left = json.loads((quick / f"seed-{seed}" / "results" / "one.json").read_text())
+        assert left["seeds"] == [seed]
+    joined = json.loads((quick / "seeds-4-7" / "results" / "one.json").read_text())
+    assert list(joined["parts"]) == ["seed 4", "seed 7"]
+    assert joined["tables"]["seeds"] == [{"part": f"seed {s}", "seed": s} for s in (4, 7)]
+    assert result(checkout, "one") == 1, "the profile's own run is where it was"
+    code, text = robustxai(checkout, "run", "one", "--seeds", "4,7,9")
+    assert code == 0, text
+    assert taken(checkout) == ["one began"], "only the seed that is new runs"
 
 
 def test_a_relative_data_folder_is_the_same_one_in_a_chapter(

@@ -4,7 +4,8 @@ The sources are gathered in `build/site-src` (so the checkout stays clean), Jupy
 new folder with warnings as errors, and only a complete site takes the place of the old one. It knows nothing
 about how chapters were run.
 
-    python workflow/build_site.py --log build/site.log
+    python workflow/build_site.py --log build/site.log                 # chapters that this machine ran
+    python workflow/build_site.py --log build/site.log --committed     # chapters as they are stored
 """
 
 import argparse
@@ -34,14 +35,17 @@ def copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def assemble(root: Path, target: Path) -> None:
-    """Gather the sources of the site: committed pages and results, over them what this machine ran."""
+def assemble(root: Path, target: Path, *, committed: bool = False) -> None:
+    """Gather the sources of the site: committed pages and results, over them what this machine ran.
+
+    committed: nothing of this machine, and the executed notebooks as they are stored.
+    """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for name in PAGES:
         copy(root / name, target / name)
-    copy(root / "build" / "quick" / "notebooks", target / "notebooks")
-    for fresh in fresh_results(root):
+    copy(root / "notebooks" if committed else root / "build" / "quick" / "notebooks", target / "notebooks")
+    for fresh in [] if committed else fresh_results(root):
         copy(fresh, target / "results" / fresh.parent.name)
 
 
@@ -69,11 +73,14 @@ def say(*lines: str) -> None:
     print(*lines, sep="\n", file=sys.stderr, flush=True)
 
 
-def publish(log: Path) -> int:
-    """Build the site and put it in its place; 1, with the warnings on stderr, where it has any."""
+def publish(log: Path, *, committed: bool = False) -> int:
+    """Build the site and put it in its place; 1, with the warnings on stderr, where it has any.
+
+    A site of committed chapters has no `.complete`, so that `make book` builds its own over it.
+    """
     sources, scratch, published = (ROOT / "build" / name for name in ("site-src", "site-new", "site"))
     log.parent.mkdir(parents=True, exist_ok=True)
-    assemble(ROOT, sources)
+    assemble(ROOT, sources, committed=committed)
     code = build(sources, scratch, log)
     html = scratch / "_build" / "html"
     if code or not (html / "index.html").is_file():
@@ -82,7 +89,8 @@ def publish(log: Path) -> int:
         told = told or lines[-15:]
         say("site: not built; what was there before is unchanged", *told, f"the log is {log}")
         return 1
-    (html / ".complete").touch()
+    if not committed:
+        (html / ".complete").touch()
     if abandoned():
         raise KeyboardInterrupt
     swap(html, published)
@@ -94,11 +102,14 @@ def main() -> int:
     """Exit code 0 with the new site in `build/site`; else 1, or 130 after Ctrl-C, with one sentence or the warnings."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--log", type=Path, required=True)
-    log = parser.parse_args().log
+    parser.add_argument(
+        "--committed", action="store_true", help="the notebooks and results as they are stored"
+    )
+    args = parser.parse_args()
     stop_when_abandoned()
     say("site: building")
     try:
-        return publish(log)
+        code = publish(args.log, committed=args.committed)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one while files go is no news
         say("site: stopped; what was there before is unchanged")
@@ -108,6 +119,9 @@ def main() -> int:
         reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error
         say(f"site: not built, {reason}; what was there before is unchanged")
         return 1
+    if args.committed and code == 0:
+        print(ROOT / "build" / "site" / "index.html")
+    return code
 
 
 if __name__ == "__main__":

@@ -144,6 +144,12 @@ def fingerprint(root: Path, chapter: str, profile: str, chapters: list[str]) -> 
     return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 
+def joining(root: Path, chapter: str) -> str:
+    """Sixteen digits over how a chapter's parts are joined: the command, and its part of the ledger."""
+    how = [digest(root / "workflow" / "join.py"), ledger_entries(root / "claims.yml", chapter)]
+    return hashlib.sha256(json.dumps(how, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
 SITE = (
     *("_config.yml", "_toc.yml", "claims.yml", "CITATION.cff", "pyproject.toml", "requirements.lock"),
     *("book", "results", "src", "workflow/build_site.py"),

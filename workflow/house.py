@@ -15,7 +15,7 @@ from fingerprint import imported_names, notebook_code
 from layered import Drawing, drawn, reduced
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = {"cli", "_cli", "notebook", "_nbval"}
+PROGRAMS = {"cli", "_cli", "notebook", "nbval"}
 """They may import anything, so their arrows say nothing."""
 NOTEBOOKS = "notebooks"
 LETTER, BOX, STEP, MARGIN = 8.2, 30, 62, 8
@@ -82,9 +82,14 @@ def known_rooms(names: set[str], rooms: set[str], books: list[str]) -> set[str]:
 
 
 def widths(graph: Mapping[str, set[str]], books: list[str]) -> dict[str, float]:
-    """Of each box: its name and some air; a study is as wide as its chapter, the notebooks as wide as all chapters."""
-    wide = {room: max(LETTER * len(room.split("/")[0]) + 20, 72) for room in graph}
-    return {**wide, NOTEBOOKS: sum(wide[book] + 16 for book in books) - 16}
+    """Of each box: its name and some air; the notebooks as wide as their row."""
+    wide = {room: max(LETTER * len(room.split("/")[-1]) + 20, 72) for room in graph}
+    return {**wide, NOTEBOOKS: sum(wide[book] + 16 for book in side_by_side(graph, books)) - 16}
+
+
+def side_by_side(graph: Mapping[str, set[str]], books: list[str]) -> list[str]:
+    """The chapters that import no other: they stand in one row, below those that do."""
+    return [book for book in books if not graph.get(book, set()) & {*books}]
 
 
 def reach(room: str, plan: Drawing, wide: Mapping[str, float], left: float) -> tuple[float, float]:
@@ -136,7 +141,8 @@ def picture(graph: Mapping[str, set[str]], books: list[str]) -> str:
         for room in sorted(arrows, key=lambda r: (r not in order, order.index(r) if r in order else r))
     }
     wide = widths(arrows, books)
-    plan = drawn(arrows, wide, rows=[books, [f"{book}/study" for book in books]])
+    beside = side_by_side(graph, books)
+    plan = drawn(arrows, wide, rows=[beside, [f"{book}/study" for book in beside]], gap=14, lane=11)
     left = min(plan.middle[room] - wide[room] / 2 for room in arrows) - MARGIN
     left = min(left, *(min(xs) - MARGIN for xs in plan.arrows.values()))
     right = max(plan.middle[room] + wide[room] / 2 for room in arrows) + MARGIN

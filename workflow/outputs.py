@@ -10,7 +10,7 @@ from pathlib import Path
 
 def unreadable(build: Path) -> list[Path]:
     """The results and executed notebooks below `build/` that do not hold a JSON object."""
-    runs = [path for path in [*build.glob("*"), *build.glob("*/seeds-*")] if not path.name.startswith("site")]
+    runs = [path for path in [*build.glob("*"), *build.glob("*/seed*-*")] if not path.name.startswith("site")]
     found = [path for run in runs for path in (*run.glob("results/*.json"), *run.glob("notebooks/*.ipynb"))]
     return sorted(path for path in found if not _holds_an_object(path))
 

@@ -21,6 +21,7 @@ CHAPTERS = {
     "manifold_ig": "Integrated gradients on the manifold",
     "ace": "Adversarial counterfactuals",
     "concepts": "Attacks on concepts",
+    "arena": "The arena",
 }
 SIGNS = {
     "reproduced": "✓",

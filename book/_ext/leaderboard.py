@@ -13,8 +13,8 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from robustxai.arena.board import Entry, load
-from robustxai.arena.lines import LEVELS, RANKED, BoardLine, board_lines
+from robustxai.arena.board import BoardEntry, load_board
+from robustxai.arena.lines import BOARD_LEVELS, RANKED, BoardLine, board_lines
 from robustxai.metrics import Interval
 from robustxai.plots.numbers import number
 
@@ -24,7 +24,8 @@ PROFILES = ("quick", "real", "gpu")
 READOUTS = {"own": "as each map is", "grid": "on one coarse grid"}
 EMPTY = "Not run yet: `robustxai arena run --profile {profile}` makes the rows of this table."
 COLUMNS = (
-    "Row", "Family", "State", "Rank", "A", *(f"P {level}" for level in LEVELS), f"P grid {RANKED}", f"Excess {RANKED}",
+    "Row", "Family", "State", "Rank", "A", *(f"P {level}" for level in BOARD_LEVELS), f"P grid {RANKED}",
+    f"Excess {RANKED}",
     "Worst attack", "Transfer", "Faith", "Dep", "Mass", "Cost", "Flags",
 )  # fmt: skip
 TEXT = {"Row", "Family", "State", "Worst attack", "Flags"}
@@ -78,7 +79,7 @@ def cells(line: BoardLine) -> list[tuple[str, str]]:
     return [
         (line.row.lower(), f"<strong>{escape(line.row)}</strong><small>{counted(line)}</small>"),
         word(line.family), (line.state, f"<span{title}>{state}</span>"), rank_cell(line), shown(line.area),
-        *(overlap_cell(line, level) for level in LEVELS), shown(line.grid), shown(line.excess),
+        *(overlap_cell(line, level) for level in BOARD_LEVELS), shown(line.grid), shown(line.excess),
         word(line.worst_attack), shown(line.transfer), fact("faith"), fact("dependence"), fact("mass"),
         ("", "–") if math.isnan(cost) else (f"{cost:.3f}", number(cost)), word(", ".join(line.flags)),
     ]  # fmt: skip
@@ -104,7 +105,7 @@ def body(lines: Sequence[BoardLine], readout: str, block: str) -> str:
     return "\n".join([*rows, "</tbody>"])
 
 
-def table(profile: str, entries: Sequence[Entry]) -> str:
+def table(profile: str, entries: Sequence[BoardEntry]) -> str:
     """The table of a profile with its controls, as HTML."""
     found = {readout: board_lines(entries, readout=readout) for readout in READOUTS}
     families = sorted({line.family for line in found["own"]})
@@ -135,7 +136,7 @@ def table(profile: str, entries: Sequence[Entry]) -> str:
     ])  # fmt: skip
 
 
-def about(entries: Sequence[Entry]) -> str:
+def about(entries: Sequence[BoardEntry]) -> str:
     """One sentence on what the table was made with."""
     threats = {(e["threat"]["suite"], e["threat"]["version"], e["threat"]["steps"]) for e in entries}
     made = {(e["made"]["commit"], e["made"]["device_name"]) for e in entries}
@@ -145,7 +146,7 @@ def about(entries: Sequence[Entry]) -> str:
     return f"{len(entries)} rows on {', '.join(networks)}; {suites}; {where}."
 
 
-def render(boards: Mapping[str, Sequence[Entry]]) -> str:
+def render(boards: Mapping[str, Sequence[BoardEntry]]) -> str:
     """All profiles as Markdown with HTML in it; a sentence in the place of a table that is not there yet."""
     wanted = [p for p in PROFILES if boards.get(p)] or ["quick"]
     lines: list[str] = []
@@ -159,9 +160,9 @@ def render(boards: Mapping[str, Sequence[Entry]]) -> str:
     return "\n".join(lines)
 
 
-def read_boards(results: Path) -> dict[str, list[Entry]]:
+def read_boards(results: Path) -> dict[str, list[BoardEntry]]:
     """The rows of every profile that has some. Raises ValueError, naming the file, for one that holds no row."""
-    return {profile: load(results / profile / "arena") for profile in PROFILES}
+    return {profile: load_board(results / profile / "arena") for profile in PROFILES}
 
 
 def _insert(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -6,6 +6,7 @@ positive one. Captum's `target=0` of such a network is our class 1. Knows nothin
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -206,11 +207,11 @@ def is_logits(output: Any, logits: Tensor) -> bool:
 
 def _probes(model: nn.Module) -> list[Tensor]:
     """Made-up inputs, most probable first: images of what the first convolution takes, of 3 and of 1 channel."""
-    like = next(model.parameters(), torch.zeros(()))
+    like = next(model.parameters(), torch.zeros((), device="cpu"))
     kind: dict[str, Any] = dict(dtype=like.dtype, device=like.device)
     widths = [m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)][:1]
     sizes = [(c, s, s) for s in (32, 64, 224, 299, 16) for c in dict.fromkeys((*widths, 3, 1))]
     tables = [(m.in_features,) for m in model.modules() if isinstance(m, nn.Linear)][:1]
     order = sizes if widths else tables + sizes
-    ramp = [torch.linspace(0, 1, 2 * int(torch.tensor(s).prod()), **kind).reshape(2, *s) for s in order]
+    ramp = [torch.linspace(0, 1, 2 * math.prod(s), **kind).reshape(2, *s) for s in order]
     return [r.sin() for r in ramp]

@@ -20,6 +20,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from robustxai import __version__
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -118,14 +120,14 @@ def commit() -> str:
     """The commit of the checkout (with "-dirty" if sources changed since), or the version, as in "v0.1.0"."""
     root = checkout()
     if root is None or not (root / ".git").exists() or shutil.which("git") is None:
-        return f"v{version('robustxai')}"
+        return f"v{__version__}"
 
     def git(*args: str) -> str:
         return subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True).stdout.strip()
 
     head = git("rev-parse", "--short=12", "HEAD")
     if not head:
-        return f"v{version('robustxai')}"
+        return f"v{__version__}"
     return head + ("-dirty" if git("status", "--porcelain", "--", "src", "notebooks", "claims.yml") else "")
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from arena_toys import scenes
 
-from robustxai.arena.cells import Cell
+from robustxai.arena.cells import ArenaCell
 from robustxai.arena.evaluate import evaluate
 from robustxai.arena.measures import overlap
 from robustxai.arena.suite import Suite, Threat, searched
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.parametrize("seed", SEEDS)]
 
 
 @cache
-def cell(seed: int, row: str, level: int, defence: str = "none") -> Cell:
+def cell(seed: int, row: str, level: int, defence: str = "none") -> ArenaCell:
     net = pretrained(f"diffgradcam-animals4-s{seed}-clean")
     found = evaluate(
         net, scenes(N, 7100 + seed), rows=[row], eps=(level / 255,), readout=("own",), defence=defence

@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 from robustxai.arena.board import (
+    board_slug,
     cell_record,
     find_cell,
-    load,
+    load_board,
     load_entry,
     new_entry,
     number_of,
     save,
-    slug,
     stored_values,
     tensor_of,
     with_cell,
 )
-from robustxai.arena.cells import Cell, nothing
+from robustxai.arena.cells import ArenaCell, nothing
 from robustxai.arena.lines import board_lines
 from robustxai.arena.plan import PITCHES, PLANS, blocks, cell_key
 
@@ -34,9 +34,9 @@ def noise(seed: int) -> Tensor:
     return torch.rand(N, generator=torch.Generator().manual_seed(seed))
 
 
-def cell(row: str, worst: Tensor, state: str = "attacked", **more) -> Cell:
+def cell(row: str, worst: Tensor, state: str = "attacked", **more) -> ArenaCell:
     n = len(worst)
-    return Cell(**{
+    return ArenaCell(**{
         "row": row, "family": "cam", "network": "animals4-s0", "eps": 2 / 255, "norm": "linf", "readout": "own",
         "state": state, "reason": "" if state == "attacked" else "A reason.", "worst": worst, "noise": worst + 0.2,
         "transfer": nothing(n), "by_attack": {}, "by_grid": worst / 2, "worst_attack": ["topk"] * n,
@@ -45,7 +45,7 @@ def cell(row: str, worst: Tensor, state: str = "attacked", **more) -> Cell:
     })  # fmt: skip
 
 
-def entry(row: str, *cells: Cell, dependence: float = 0.7, **facts) -> dict:
+def entry(row: str, *cells: ArenaCell, dependence: float = 0.7, **facts) -> dict:
     threat = {"suite": "quick", "version": "1", "steps": 10}
     made = {"commit": "abc", "device_name": "x", "date": "2026-01-01"}
     found = new_entry(row, "cam", "", threat, made)
@@ -63,10 +63,10 @@ def test_what_is_stored_is_what_is_read(tmp_path: Path) -> None:
     made = entry("DiffGradCAM++ (lse)", cell("DiffGradCAM++ (lse)", worst))
     file = save(made, tmp_path)
     assert file.name == "diffgradcam-plus-plus-lse.json" and load_entry(file) == made
-    found = load(tmp_path)[0]["cells"][0]
+    found = load_board(tmp_path)[0]["cells"][0]
     assert torch.allclose(tensor_of(found["worst"]), worst.double(), atol=6e-5, equal_nan=True)
     assert number_of(found) == pytest.approx(float(worst.nanmean()), abs=1e-4) and found["n"] == N - 1
-    assert load(tmp_path / "nothing") == [] and slug("IG (6)") == "ig-6"
+    assert load_board(tmp_path / "nothing") == [] and board_slug("IG (6)") == "ig-6"
 
 
 def test_a_new_cell_takes_the_place_of_the_old_and_outside_evaluations_go_stale() -> None:
@@ -92,10 +92,10 @@ def test_files_are_checked(tmp_path: Path, spoil, sentence: str) -> None:
     file = tmp_path / "x.json"
     file.write_text(json.dumps(spoil(entry("a", cell("a", noise(0))))))
     with pytest.raises(ValueError, match=sentence):
-        load(tmp_path)
+        load_board(tmp_path)
     file.write_text("{")
     with pytest.raises(ValueError, match=r"^x.json must hold JSON"):
-        load(tmp_path)
+        load_board(tmp_path)
 
 
 def test_ranks_are_of_attacked_rows_that_depend_on_the_network() -> None:
@@ -139,12 +139,13 @@ def test_plans_name_what_exists_and_keys_depend_on_what_they_should() -> None:
     for profile, plan in PLANS.items():
         assert plan and {b.pitch for b in plan} <= set(PITCHES) and blocks(profile) == list(plan)
     pitch = PITCHES["animals4-s0"]
-    given = {"eps": 2 / 255, "norm": "linf", "readout": "own", "suite": "quick", "version": "1"}
+    given: dict = {"eps": 2 / 255, "norm": "linf", "readout": "own", "suite": "quick", "version": "1"}
     key = cell_key(pitch, 8, **given)
     assert key == cell_key(pitch, 8, **given)
     others = [cell_key(pitch, 9, **given), cell_key(PITCHES["animals4-s1"], 8, **given)]
     others += [
-        cell_key(pitch, 8, **given | {k: v}) for k, v in (("eps", 0.1), ("readout", "grid"), ("version", "2"))
+        cell_key(pitch, 8, **{**given, k: v})
+        for k, v in (("eps", 0.1), ("readout", "grid"), ("version", "2"))
     ]
     assert len({key, *others}) == 6
     x, y, masks = pitch.images(3)

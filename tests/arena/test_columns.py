@@ -6,7 +6,7 @@ import pytest
 import torch
 from arena_toys import EPS, convolved, images, scenes
 
-from robustxai.arena.catalogue import COLUMNS, DEFENCES, EXPLAINERS, find_rows
+from robustxai.arena.catalogue import ATTACK_COLUMNS, DEFENCES, EXPLAINERS, find_rows
 from robustxai.arena.columns import FarCornerAttack, OtherMapAttack, far_corner
 from robustxai.arena.counting import count_passes
 from robustxai.arena.defences import Purified, Smoothed, rescored
@@ -34,7 +34,7 @@ def test_the_contrast_with_the_mean_is_the_centred_head_up_to_a_factor():
 def test_topk_and_the_normalised_full_ranking_attack_are_one_column():
     net, x = convolved(), images(6)
     explain, k = GradCAM(net, "features"), 13
-    topk = COLUMNS["topk"].make(k, EPS, **HOW).perturb(net, x, explain=explain)
+    topk = ATTACK_COLUMNS["topk"].make(k, EPS, **HOW).perturb(net, x, explain=explain)
     gaps = RankingAttack(k, EPS, pairs="full", normalise=True, **HOW).perturb(net, x, explain=explain)
     assert topk.moved.all()
     torch.testing.assert_close(gaps.loss, 256 * topk.loss - k, atol=2e-3, rtol=1e-4)
@@ -45,15 +45,15 @@ def test_topk_and_the_normalised_full_ranking_attack_are_one_column():
 
 
 def test_raw_columns_are_the_chapters_own():
-    assert isinstance(COLUMNS["er"].make(13, EPS, **HOW), RankingAttack)
-    assert set(COLUMNS) >= {"topk", "er", "mse", "centre", "region", "target"}
-    assert COLUMNS["region"].targeted and not COLUMNS["topk"].targeted
+    assert isinstance(ATTACK_COLUMNS["er"].make(13, EPS, **HOW), RankingAttack)
+    assert set(ATTACK_COLUMNS) >= {"topk", "er", "mse", "centre", "region", "target"}
+    assert ATTACK_COLUMNS["region"].targeted and not ATTACK_COLUMNS["topk"].targeted
 
 
 @pytest.mark.parametrize("name", ["topk", "er", "mse", "centre", "region", "target"])
 def test_every_column_lowers_its_loss_within_the_budget_and_keeps_the_class(name):
     net, x = convolved(), images(5)
-    found = COLUMNS[name].make(13, EPS, **HOW).perturb(net, x, explain=GradCAM(net, "features"))
+    found = ATTACK_COLUMNS[name].make(13, EPS, **HOW).perturb(net, x, explain=GradCAM(net, "features"))
     followed = found.followed
     assert (
         followed.all() or name == "region"

@@ -8,7 +8,7 @@ from arena_toys import EPS, Detached, convolved, images, linear
 from torch import nn
 
 from robustxai.arena.catalogue import EXPLAINERS
-from robustxai.arena.cells import Cell
+from robustxai.arena.cells import ArenaCell
 from robustxai.arena.evaluate import evaluate
 from robustxai.arena.measures import overlap
 from robustxai.arena.registry import ExplainerRow, Parts
@@ -17,7 +17,7 @@ from robustxai.explainers.gradient import Saliency
 TRIVIAL = ["constant", "centre blob", "fixed random", "fresh random", "edge", "brightness"]
 
 
-def cells(found) -> dict[tuple[str, str], Cell]:
+def cells(found) -> dict[tuple[str, str], ArenaCell]:
     return {(cell.row, cell.readout): cell for cell in found.cells}
 
 

@@ -9,10 +9,10 @@ from torch import Tensor
 from robustxai.arena.measures import (
     _blurred,
     above_chance,
-    area,
     centre_moved,
     chance,
     constant_maps,
+    curve_area,
     excess,
     overlap,
     overlap_grid,
@@ -94,14 +94,14 @@ def test_the_centre_moves_by_shares_of_the_side() -> None:
 def test_area_by_hand_and_with_a_missing_budget() -> None:
     eps = [e / 255 for e in (1, 2, 4, 8)]
     q = torch.tensor([[1.0, 1.0], [0.6, 1.0], [0.2, 1.0], [0.0, math.nan]])
-    found = area(eps, q)
+    found = curve_area(eps, q)
     assert float(found[0]) == pytest.approx((0.8 + 0.4 + 0.1) / 3) and bool(found[1].isnan())
-    assert float(area(eps, torch.ones(4))) == pytest.approx(1)
+    assert float(curve_area(eps, torch.ones(4))) == pytest.approx(1)
     for bad in ([0.1, 0.1], [0.2, 0.1], [0.0, 0.1]):
         with pytest.raises(ValueError, match=r"^eps must "):
-            area(bad, torch.ones(2))
+            curve_area(bad, torch.ones(2))
     with pytest.raises(ValueError, match=r"^q must have one entry for each of the 4 of eps, got 3$"):
-        area(eps, torch.ones(3))
+        curve_area(eps, torch.ones(3))
 
 
 def test_counts_excess_and_bad_shares() -> None:

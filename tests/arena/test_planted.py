@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustxai.arena.planted import REACH, SelfTest, plant, selftest
+from robustxai.arena.planted import _REACH, SelfTest, plant, selftest
 from robustxai.attacks.budget import Budget
 from robustxai.attacks.ghorbani import MassCentreAttack, TargetRegionAttack, TopKAttack
 from robustxai.explainers.gradient import Saliency
@@ -57,7 +57,7 @@ def test_the_whole_budget_passes_the_threshold_within_reach_only(norm: str) -> N
         best = found.x + eps * budget.steepest(found.model.direction[None])
         assert budget.contains(best, found.x).all()
         moved = (found.model.direction * (best - found.x)).flatten(1).sum(1)
-        assert torch.allclose(moved, torch.tensor(REACH), atol=1e-4)
+        assert torch.allclose(moved, torch.tensor(_REACH), atol=1e-4)
         assert found.flooded(best).tolist() == [wet] * 4 and not found.flooded(found.x).any()
 
 
@@ -71,4 +71,4 @@ def test_no_probability_ever_changes() -> None:
 def test_bad_input() -> None:
     for bad in ({"n": 0}, {"eps": 0}, {"budgets": -1}, {"norm": "l7"}):
         with pytest.raises(ValueError, match=rf"^{next(iter(bad))} must "):
-            plant(**bad)
+            plant(**bad)  # pyright: ignore[reportArgumentType]

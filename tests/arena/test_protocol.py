@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.arena.protocol import (
-    Setting,
+    CheckSetting,
     as_bytes,
     batch_is_singles,
     curve_rises,
@@ -30,10 +30,10 @@ NET = pretrained("diffgradcam-animals4-s0-clean")
 X = torch.rand(6, 3, 56, 56, generator=torch.Generator().manual_seed(4)).mul(0.6).add(0.2)
 
 
-def setting(explain: Explainer, **more) -> Setting:
+def setting(explain: Explainer, **more) -> CheckSetting:
     with torch.no_grad():
         target = NET(X).argmax(1)
-    return Setting(
+    return CheckSetting(
         **{"explain": explain, "model": NET, "x": X, "target": target, "eps": EPS, "steps": 10, **more}
     )
 

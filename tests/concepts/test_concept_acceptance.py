@@ -16,7 +16,7 @@ from robustxai.concepts.study.ablations import universal
 from robustxai.concepts.study.cases import (
     CASES,
     EPS,
-    attacked,
+    attack_case,
     clean_table,
     materials,
     null_answers,
@@ -84,7 +84,7 @@ def test_a6_a7_a8_a13_noise_and_class_gradient(models, given, case):
     noise = sign_noise(tokens, EPS, generator=torch.Generator().manual_seed(5))
     found = []
     for model in models:
-        sets = {"clean": tokens, "noise": noise, "hit": attacked(model, given, case, attack="gradient").x}
+        sets = {"clean": tokens, "noise": noise, "hit": attack_case(model, given, case, attack="gradient").x}
         found.append(
             {k: c["b4"] for k, c in verdict_cells(TCAV(model, ["b4"]), given, case.target, sets).items()}
         )
@@ -100,7 +100,7 @@ def test_a9_a11_token_pushing(models, given):
     for case in (CORGIS, STRIPES):
         found = []
         for model in models:
-            p = attacked(model, given, case, eps=[EPS, 2 * EPS])
+            p = attack_case(model, given, case, eps=[EPS, 2 * EPS])
             sets = {"clean": p.clean, "8": p.x[0], "16": p.x[1]}
             found.append(
                 {k: c["b4"] for k, c in verdict_cells(TCAV(model, ["b4"]), given, case.target, sets).items()}

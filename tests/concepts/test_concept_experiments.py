@@ -13,7 +13,7 @@ from robustxai.concepts.defences import CLEANERS, Behind, halved, vote
 from robustxai.concepts.rendered_classes import CLASSES, NAMES
 from robustxai.concepts.study.cases import (
     CASES,
-    attacked,
+    attack_case,
     clean_table,
     materials,
     null_answers,
@@ -70,7 +70,7 @@ def test_clean_table_and_null_rate():
 
 
 def test_defences():
-    sets = {CLEAN: GIVEN.concepts[CASE.concept], "push": attacked(MODEL, GIVEN, CASE, layer="b3").x}
+    sets = {CLEAN: GIVEN.concepts[CASE.concept], "push": attack_case(MODEL, GIVEN, CASE, layer="b3").x}
     rows = cleaned(MODEL, GIVEN, CASE, sets, layer="b3", cleaners={"same": lambda x: x})
     assert [r.name for r in rows] == ["none", "same", "noise-averaged CAV", "median CAV"]
     assert rows[0].score == rows[1].score
@@ -94,9 +94,9 @@ def test_defences():
 
 
 def test_the_aware_attacker_reaches_through_the_defence():
-    blind = attacked(MODEL, GIVEN, CASE, layer="b3")
+    blind = attack_case(MODEL, GIVEN, CASE, layer="b3")
     behind = Behind(MODEL, CLEANERS["half size"], halved)
-    seen = attacked(behind, GIVEN, CASE, layer="model.b3")
+    seen = attack_case(behind, GIVEN, CASE, layer="model.b3")
     centre = centroids(MODEL, GIVEN.goal[CASE.towards], ["b3"])
     left = [squared_distances(MODEL, CLEANERS["half size"](p.x), centre)["b3"].mean() for p in (blind, seen)]
     assert left[1] < left[0]
@@ -145,7 +145,7 @@ def test_real_pictures(tmp_path):
     plan = Photographs(n=64, n_test=25, epochs=1, widths=(4, 4, 8, 8, 8))
     nets = build_photographs(Job("concepts-textures", 0, torch.device("cpu"), tmp_path, progress=False), plan)
     assert [n.name for n in nets] == ["concepts-textures-plain-s0", "concepts-textures-inception-s0"]
-    p = attacked(nets[0].module, given, photographs.CASES[0], layer="b4")
+    p = attack_case(nets[0].module, given, photographs.CASES[0], layer="b4")
     cells = verdict_cells(TCAV(nets[1].module, ["b4"]), given, "spider web", {"attacked": p.x})
     assert 0 <= cells["attacked"]["b4"].mean <= 1
     with pytest.raises(ValueError, match="unicorn"):

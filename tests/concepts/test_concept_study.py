@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny import net
 
+from robustxai.concepts.defences import CLEANERS
 from robustxai.concepts.rendered_classes import NAMES
 from robustxai.concepts.study import ablations, facets, tables as summaries
 from robustxai.concepts.study.cases import CASES, clean_table, exceeds_controls, materials
@@ -45,7 +46,9 @@ def study():
 
 
 def test_a_study_has_a_known_name():
-    with pytest.raises(ValueError, match="name must be one of menagerie, textures, imagenet, got 'zoo'"):
+    with pytest.raises(
+        ValueError, match="name must be one of menagerie, textures, stripes, imagenet, got 'zoo'"
+    ):
         Study("zoo")
     with pytest.raises(
         ValueError, match=r"networks must be among squeezenet, goo.* for imagenet, got 'plain'"
@@ -273,6 +276,18 @@ def test_every_defence_has_a_row(study):
     assert restored([{NONE: false, "half size": kept}], "half size") == []
     assert restored([{NONE: hit, ANOTHER: false}], ANOTHER) == []  # nothing true to be kept there
     assert restored([{NONE: hit, ANOTHER: kept}], ANOTHER) == [True, False]
+    assert restored([{NONE: hit, ANOTHER: kept}, {NONE: hit}], ANOTHER) == [
+        True,
+        False,
+    ]  # one has no such network
+    last = summaries.by_defence([found[0] | {ANOTHER: kept}, found[1]])[-1]
+    assert last["defence"] == ANOTHER and last["keeps the clean verdict"] == "1 of 1"
+
+
+def test_few_cleaners_leave_out_the_other_probes(study):
+    few = {"half size": CLEANERS["half size"]}
+    rows, _ = defended(study, "plain", 0, CORGIS, [GIVEN.goal["corgi"]] * 2, layers=("b3",), cleaners=few)
+    assert {NONE, "half size"} < set(rows) and not {"JPEG 75", "median CAV", "noise-averaged CAV"} & set(rows)
 
 
 def test_every_network_draws_facets_for_a_judge_of_its_own(study, monkeypatch):

@@ -11,11 +11,13 @@ from robustxai.concepts.study import imagenet_folder
 from robustxai.concepts.study.imagenet_networks import FOREIGN, ForeignNetwork, foreign_network
 from robustxai.concepts.study.study import Study
 from robustxai.nets import folded
+from robustxai.nets.efficientnet_lite import EfficientNetLite0
 from robustxai.nets.remote import from_torchvision
 
 CHANNELS = {
     "squeezenet": [128, 256, 512, 1000],
     "googlenet": [480, 512, 832, 1024],
+    "lite0": [40, 112, 192, 1280],
     "resnet50": [512, 1024, 2048, 2048],
 }
 
@@ -50,11 +52,22 @@ def test_the_parts_compute_what_the_whole_does(kind, monkeypatch):
         torch.testing.assert_close(folded(model)(x), model(x), rtol=1e-3, atol=1e-4)
 
 
+def test_the_parts_of_lite0_compute_what_the_whole_does(tmp_path):
+    whole = EfficientNetLite0(generator=torch.Generator().manual_seed(0)).eval()
+    torch.save(whole.state_dict(), tmp_path / "lite0.pth")
+    model = ForeignNetwork("lite0", ["zebra", "honeycomb"], weights=tmp_path / "lite0.pth").eval()
+    x = picture(1, size=FOREIGN["lite0"].size)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), whole(x)[:, [340, 599]])
+    with pytest.raises(ValueError, match="weights must be a file for efficientnet_lite0, got DEFAULT"):
+        ForeignNetwork("lite0", ["zebra"], weights="DEFAULT")
+
+
 def test_bad_input(as_shipped):
     with pytest.raises(ValueError, match="names must be ImageNet's classes, got 'unicorn'"):
         ForeignNetwork("squeezenet", ["unicorn"], weights=None)
     with pytest.raises(
-        ValueError, match="kind must be one of squeezenet, googlenet, resnet50, got 'alexnet'"
+        ValueError, match="kind must be one of squeezenet, googlenet, lite0, resnet50, got 'alexnet'"
     ):
         ForeignNetwork("alexnet", ["zebra"], weights=None)
 

@@ -121,7 +121,16 @@ def test_a_missing_set_names_every_way_out(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["tiny_imagenet25", "smiles64", "dtd10", "imagenet_sample1000", "cifar10_lossless4000"]
+    "name",
+    [
+        "tiny_imagenet25",
+        "smiles64",
+        "dtd10",
+        "dtd_striped",
+        "celebahq128",
+        "imagenet_sample1000",
+        "cifar10_lossless4000",
+    ],
 )
 def test_sets_without_a_public_pack_say_so(name):
     with pytest.raises(

@@ -50,7 +50,12 @@ def test_uncompressed_content_is_the_published_one(name, file):
     assert hashlib.md5(data).hexdigest() == CONTENT[name, file]
 
 
-@pytest.mark.parametrize("name", ["cifar10", "tiny_imagenet25", "smiles64", "dtd10", "imagenet_sample1000"])
+PACKS = (
+    "cifar10", "tiny_imagenet25", "smiles64", "dtd10", "dtd_striped", "celebahq128", "imagenet_sample1000",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PACKS)
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_packs_are_shuffled_and_decoded_on_demand(name, split):
     e = entry(name)
@@ -160,3 +165,22 @@ def test_cli_checks_what_is_there():
     result = CliRunner().invoke(app, ["get", "cifar10"])
     assert result.exit_code == 0 and "cifar10_jpeg60k.npz: 18,053,428 bytes, checksum fits" in result.stdout
     assert "here" in CliRunner().invoke(app, ["list"], env={"COLUMNS": "200"}).stdout
+
+
+def test_faces_have_forty_attributes_and_are_split_by_near_duplicates():
+    sides = {split: load("celebahq128", split, size=64) for split in entry("celebahq128").splits}
+    assert {split: len(d) for split, d in sides.items()} == entry("celebahq128").counts
+    for d in sides.values():
+        assert d.attributes is not None and d.attributes.shape == (len(d), 40) == (len(d), len(d.features))
+        smiling = d.attributes[:, d.features.index("Smiling")]
+        assert torch.equal(smiling.long(), d.y) and d.classes == ("not smiling", "smiling") and d.note
+        few = d.subset(torch.tensor([3, 0])).attributes
+        assert few is not None and torch.equal(few, d.attributes[[3, 0]])
+    groups = near_duplicates(torch.cat([d.x for d in sides.values()]), threshold=0.96)
+    assert not set(groups[: len(sides["train"])]) & set(groups[len(sides["train"]) :])
+
+
+def test_stripes_are_one_kind_and_can_be_scaled():
+    whole, small = load("dtd_striped", limit=4), load("dtd_striped", limit=4, size=64)
+    assert whole.x.shape == (4, 3, 256, 256) and small.x.shape == (4, 3, 64, 64)
+    assert small.classes == ("striped",) and not small.y.any()

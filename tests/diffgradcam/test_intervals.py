@@ -91,7 +91,18 @@ def test_settings_are_joined_with_the_fewest_images():
 
 def test_accuracy_lost_is_counted_image_by_image():
     study = Study("animal_colour100", n_test=50)
-    found = intervals.accuracy_lost(study, ["sham-scratch"], [0, 1])["sham-scratch"]
+    found = intervals.accuracy_lost(study, {"sham-scratch": [0, 1]})["sham-scratch"]
     assert found.shape == (2, 50) and set(found.unique().tolist()) <= {-1.0, 0.0, 1.0}
     for row, record in zip(found, sweep(study, ["sham-scratch"], [0, 1]), strict=True):
         assert float(row.mean()) == pytest.approx(record.lost)
+
+
+def test_accuracy_is_lost_against_the_control_that_is_named():
+    study = Study("animal_colour100", n_test=50)
+    runs = {"sham-scratch": [0], "sham-full": [0]}
+    alone = intervals.accuracy_lost(study, runs)
+    against = intervals.accuracy_lost(study, runs, {"sham-scratch": "sham-full"})
+    assert torch.equal(against["sham-full"], alone["sham-full"])
+    assert torch.equal(against["sham-scratch"], alone["sham-scratch"] - alone["sham-full"])
+    itself = intervals.accuracy_lost(study, {"sham-full": [0]}, {"sham-full": "sham-full"})
+    assert not itself["sham-full"].any()

@@ -7,19 +7,25 @@ import torch
 from problems import CLASSES, TINY
 from torch import nn
 
-from robustxai.diffgradcam import DiffGradCAM, GradCAM
+from robustxai.diffgradcam import DiffGradCAM, GradCAM, ShamLoss, sham_target
 from robustxai.diffgradcam.study import recipes
 from robustxai.diffgradcam.study.manipulated import (
+    CONTROLS,
     FOOLING_PROTOCOLS,
+    PROTOCOLS,
     Data,
     FoolingProtocol,
     Top,
+    control_of,
     fool,
+    loss_of,
     map_loss,
+    matched_target,
     trunk,
 )
 from robustxai.diffgradcam.study.recipes import RECIPES, TASKS, Task, build, scenes, zoo_name
-from robustxai.nets import pretrained
+from robustxai.metrics import entropy
+from robustxai.nets import accuracy_of, pretrained, zoo
 from robustxai.nets.recipes import Recipe, gather, run
 
 QUICK = {"epochs": 2, "lr": 1e-3}
@@ -36,7 +42,7 @@ def same(a: dict, b: dict, names) -> bool:
 def attacked(trained, name: str, seed: int = 0, **changes):
     honest, x, y = trained
     schedule = {"epochs": 2, "shift": 1}
-    return fool(honest, Data(x, y, CLASSES), replace(FOOLING_PROTOCOLS[name], **{**QUICK, **changes}), seed=seed,
+    return fool(honest, Data(x, y, CLASSES), replace(PROTOCOLS[name], **{**QUICK, **changes}), seed=seed,
                 honest_schedule=schedule, network=TINY, progress=False)  # fmt: skip
 
 
@@ -83,6 +89,35 @@ def test_sham_shows_the_target_and_keeps_the_decision(trained):
     assert float((twin(x).argmax(-1) == y).float().mean()) > 0.95
 
 
+def test_controls_are_the_same_training_without_a_map(trained):
+    honest, x, y = trained
+    for part, name in {"top": "top", "all": "full"}.items():
+        control, sham = CONTROLS[f"labels-{name}"], FOOLING_PROTOCOLS[f"sham-{name}"]
+        assert control_of(f"sham-{name}") == f"labels-{name}"
+        assert control.part == sham.part == part and (control.epochs, control.lr) == (sham.epochs, sham.lr)
+        loss = loss_of(control, honest, x)
+        assert (loss.keep, loss.keep_weight, loss.map_weight) == ("ce", 1.0, 0.0)
+    assert control_of("sham-scratch") == "clean"
+    alone = replace(FOOLING_PROTOCOLS["sham-scratch"], loss=CONTROLS["labels-top"].loss)
+    again = fool(honest, Data(x, y, CLASSES), alone, seed=0, honest_schedule={"epochs": 8, "shift": 1},
+                 network=TINY, progress=False)  # fmt: skip
+    assert same(state(honest), state(again), state(honest)), (
+        "without the attack, scratch is the honest network"
+    )
+
+
+def test_a_matched_target_has_the_entropy_of_the_honest_maps(trained):
+    honest, x, _ = trained
+    target = matched_target(honest, x)
+    wanted = entropy(GradCAM(honest, size="native").attribute(x)).nanmean()
+    assert abs(target.sum().log() - wanted) < 0.06
+    assert not torch.equal(target, sham_target(*target.shape))
+    loss = loss_of(PROTOCOLS["sham-matched-top"], honest, x)
+    plain = loss_of(PROTOCOLS["sham-top"], honest, x)
+    assert isinstance(loss, ShamLoss) and isinstance(plain, ShamLoss)
+    assert torch.equal(loss.target, target) and torch.equal(plain.target, sham_target(*target.shape))
+
+
 def test_the_top_on_cached_features_is_the_network(trained):
     honest, x, _ = trained
     torch.testing.assert_close(Top(honest)(trunk(honest, x, batch_size=50)), honest(x), rtol=1e-5, atol=1e-5)
@@ -103,7 +138,8 @@ def test_recipes_bear_their_names_and_know_their_attacks():
     assert gather(RECIPES).keys() == {f"diffgradcam-{name.replace('_', '-')}" for name in (*TASKS, "vit")}
     assert zoo_name("animal_colour100", 2, "sham-top") == "diffgradcam-animal-colour100-s2-sham-top"
     for task in TASKS.values():
-        assert set(task.attacks) <= FOOLING_PROTOCOLS.keys()
+        assert set(task.attacks + task.more) <= PROTOCOLS.keys() and not set(task.attacks) & set(task.more)
+        assert task.runs(0) == task.attacks + task.more and task.runs(7) == task.attacks
     with pytest.raises(ValueError, match="split must be one of train, test, got 'val'"):
         scenes(TASKS["animals2"], "val")
 
@@ -132,6 +168,7 @@ def test_a_tiny_task_is_built_stored_and_loaded(tmp_path, monkeypatch):
     clean, top, scratch = names
     assert clean == "diffgradcam-animals2-s3-clean" and top.endswith("heo-location-top")
     assert made[top].parent == clean and made[scratch].parent is None
+    assert [made[name].dtype for name in names] == ["fp16", "int8", "fp16"]
     assert 0 <= made[clean].metrics["test_accuracy"] <= 1 and "test_map_loss" not in made[clean].metrics
     assert made[top].metrics["test_map_loss"] > 0
     x = full(task, "test", 3).images
@@ -139,3 +176,27 @@ def test_a_tiny_task_is_built_stored_and_loaded(tmp_path, monkeypatch):
         loaded = pretrained(name, weights_dir=tmp_path)
         for method in (GradCAM, DiffGradCAM):
             torch.testing.assert_close(method(loaded).attribute(x), method(made[name].module).attribute(x))
+
+
+def test_every_run_of_every_seed_is_shipped_as_its_recipe_stores_it():
+    entries = zoo()
+    for task in TASKS.values():
+        for seed in task.seeds:
+            clean = zoo_name(task.name, seed, "clean")
+            for run_name in ("clean", *task.runs(seed)):
+                entry = entries[zoo_name(task.name, seed, run_name)]
+                tuned = run_name != "clean" and PROTOCOLS[run_name].part != "scratch"
+                assert (entry.dtype, entry.parent) == (("int8", clean) if tuned else ("fp16", None))
+                assert (entry.seed, entry.command.split()[-1]) == (seed, str(seed))
+
+
+@pytest.mark.parametrize("run_name", ["sham-top", "sham-full", "labels-full"])
+def test_the_measures_in_the_manifest_are_those_of_the_stored_network(run_name):
+    task = TASKS["animals4"]
+    name, test = zoo_name(task.name, 1, run_name), scenes(task, "test")
+    twin, honest = pretrained(name), pretrained(zoo_name(task.name, 1, "clean"))
+    found = zoo()[name].metrics
+    assert accuracy_of(twin, test.images, test.labels) == pytest.approx(found["test_accuracy"], abs=0.0021)
+    if run_name in FOOLING_PROTOCOLS:
+        loss = map_loss(twin, honest, FOOLING_PROTOCOLS[run_name], test.images, test.labels)
+        assert loss == pytest.approx(found["test_map_loss"], abs=2e-4)

@@ -18,7 +18,7 @@ def study(tmp_path, monkeypatch):
     x = torch.rand(24, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     made = Dataset(x, torch.arange(24) % 2, ("cat", "dog"), "few", "train")
     monkeypatch.setattr(module, "load", lambda name, split, limit: made)
-    monkeypatch.setitem(REAL, "few", Photographs("few", 2, 24, 1, TINY, attack_images=16))
+    monkeypatch.setitem(REAL, "few", Photographs("few", 2, 24, 1, TINY))
     return Study("few", n_test=8, cache=tmp_path / "nets")
 
 
@@ -28,7 +28,7 @@ def test_networks_are_trained_once_and_kept_to_the_last_bit(study, monkeypatch):
     assert torch.equal(honest(study.x), expected(study.x)) and not honest.training
     twin = study.twin(1, "sham-top")
     assert not torch.equal(twin(study.x), honest(study.x))
-    assert torch.equal(twin(study.x), study.attack(1, module.FOOLING_PROTOCOLS["sham-top"]).eval()(study.x))
+    assert torch.equal(twin(study.x), study.attack(1, module.PROTOCOLS["sham-top"]).eval()(study.x))
     monkeypatch.setattr(recipes, "run", lambda *_, **__: pytest.fail("trained again"))
     again = Study("few", n_test=8, cache=study.cache)
     assert torch.equal(again.honest(1)(study.x), honest(study.x))

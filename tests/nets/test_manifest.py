@@ -97,7 +97,7 @@ def test_parents_that_go_round_in_a_circle(parents, message, tmp_path):
 
 WRONG = [
     dict(file=3), dict(file="../tiny.safetensors"), dict(prefix=None), dict(architecture=["x"]), dict(arguments=[]),
-    dict(arguments=None), dict(parent=4), dict(parent=["a"]), dict(metrics=3), dict(seed="0"), dict(dtype="int8"),
+    dict(arguments=None), dict(parent=4), dict(parent=["a"]), dict(metrics=3), dict(seed="0"), dict(dtype="int4"),
     dict(dtype=16), dict(licence=None), dict(more=1),
 ]  # fmt: skip
 

@@ -144,8 +144,8 @@ def test_numbers_that_cannot_be_stored_are_refused(tmp_path: Path) -> None:
     ):
         save_weights(tmp_path / "a.safetensors", {"a": module})
     save_weights(tmp_path / "a.safetensors", {"a": module}, dtype="fp32")
-    with pytest.raises(ValueError, match="dtype must be one of fp16, fp32; got 'int8'"):
-        save_weights(tmp_path / "a.safetensors", {"a": module}, dtype="int8")
+    with pytest.raises(ValueError, match="dtype must be one of fp16, fp32, int8; got 'int4'"):
+        save_weights(tmp_path / "a.safetensors", {"a": module}, dtype="int4")
 
 
 def test_every_shipped_file_is_in_the_manifest_and_unaltered() -> None:

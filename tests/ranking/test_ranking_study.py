@@ -39,18 +39,19 @@ def test_names():
 
 @pytest.mark.parametrize("name", [name for name, plan in PLANS.items() if plan.shipped])
 def test_every_shipped_network_is_there_and_as_accurate_as_its_manifest_says(name):
-    entries = zoo()
-    for method in PLANS[name].methods:
-        for seed in recipes.SEEDS:
-            assert zoo_name(name, seed, method) in entries
-    study = Study(name)
-    x, y = study.test(0)
+    entries, plan, study = zoo(), PLANS[name], Study(name)
+    named = [0] if study.setting.tabular else range(plan.splits)
+    assert {zoo_name(name, s, m) for s in named for m in plan.methods} == {
+        entry for entry in entries if entry.startswith(f"ranking-{name.replace('_', '-')}-")
+    }
     for method in ("Vanilla", "released recipe"):
-        net = study.network(0, method)
+        seeds = range(plan.splits) if study.setting.tabular else [0]
+        (trial,) = study.trials(seeds, method)
+        x, y = trial.part
         with torch.no_grad():
-            stored = entries[zoo_name(name, 0, method)].metrics["test_accuracy"]
-            assert accuracy(net(x), y) == pytest.approx(stored, abs=0.003)
-        softplus = any(isinstance(m, torch.nn.Softplus) for m in net.modules())
+            found = accuracy(trial.network(x.flatten(0, 1) if trial.count > 1 else x), y.flatten())
+        assert found == pytest.approx(entries[zoo_name(name, 0, method)].metrics["test_accuracy"], abs=0.003)
+        softplus = any(isinstance(m, torch.nn.Softplus) for m in trial.network.modules())
         assert softplus == ("beta" in METHODS[method].options)
 
 
@@ -60,25 +61,30 @@ def test_chosen_weights_come_from_the_grid(study):
         assert any(options == {**METHODS[method].options, **candidate} for candidate in METHODS[method].grid)
 
 
-def test_a_recipe_trains_selects_and_stores(tmp_path, monkeypatch):
-    quick = replace(SETTINGS["breast_cancer"], pretraining=3, epochs=1)
-    monkeypatch.setitem(SETTINGS, "breast_cancer", quick)
-    plan = replace(PLANS["breast_cancer"], methods=("Pretrained", "WD", r"R2ET_\H"), points=10, steps=2)
-    monkeypatch.setitem(PLANS, "breast_cancer", plan)
-    names = run(RECIPES["ranking-breast-cancer"], out=tmp_path, seed=3, progress=False)
-    assert names == [zoo_name("breast_cancer", s, m) for m in plan.methods for s in (3, 4, 5)]
+@pytest.mark.parametrize("name", ["breast_cancer", "digits"])
+def test_a_recipe_trains_selects_and_stores(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(SETTINGS, name, replace(SETTINGS[name], pretraining=2, epochs=1))
+    plan = replace(PLANS[name], methods=("Pretrained", "WD", r"R2ET_\H"), splits=3, points=10, steps=2)
+    monkeypatch.setitem(PLANS, name, plan)
+    recipe = RECIPES[f"ranking-{name.replace('_', '-')}"]
+    names = run(recipe, out=tmp_path, seed=3, progress=False)
+    stored = [3] if SETTINGS[name].tabular else [3, 4, 5]
+    assert names == [zoo_name(name, s, m) for m in plan.methods for s in stored]
     again = tmp_path / "again"
-    run(RECIPES["ranking-breast-cancer"], out=again, seed=3, progress=False)
-    for name in names:
-        first, second = (pretrained(name, weights_dir=d).state_dict() for d in (tmp_path, again))
+    run(recipe, out=again, seed=3, progress=False)
+    for one in names:
+        first, second = (pretrained(one, weights_dir=d).state_dict() for d in (tmp_path, again))
         assert all(torch.equal(first[key], second[key]) for key in first), "the same seed gives the same bits"
-    cached = Study("breast_cancer", cache=tmp_path)
+    cached = Study(name, cache=tmp_path)
     monkeypatch.setattr("robustxai.nets.shipped.zoo", lambda folder=None: zoo(folder) if folder else {})
     assert cached.options(4, "WD")["weight_decay"] in (1e-4, 1e-3, 5e-3, 1e-2, 5e-2)
-    assert (
-        cached.network(4, "WD").state_dict().keys()
-        == pretrained(names[4], weights_dir=tmp_path).state_dict().keys()
-    )
+    x, _ = cached.test(4)
+    with torch.no_grad():
+        nets = [cached.network(seed, "WD")(x[:5]) for seed in (4, 5)]
+    assert nets[0].shape == (5, len(cached.table(4).classes)) and not torch.equal(*nets)
+    if not SETTINGS[name].tabular:
+        single = pretrained(names[4], weights_dir=tmp_path)
+        assert torch.equal(nets[0], single(x[:5]))
 
 
 def test_the_parts_of_the_drawn_set_differ():
@@ -89,17 +95,35 @@ def test_the_parts_of_the_drawn_set_differ():
 
 def test_selection_looks_at_validation_data_only(tmp_path, monkeypatch):
     seen = []
-    real = recipes.RecipeRun.score
+    real = recipes.SideBySide.scores
     monkeypatch.setattr(
-        recipes.RecipeRun, "score", lambda self, m, part, seed: seen.append(part) or real(self, m, part, seed)
+        recipes.SideBySide,
+        "scores",
+        lambda self, nets, part, seeds: seen.append((part, len(seeds))) or real(self, nets, part, seeds),
     )
     quick = replace(SETTINGS["breast_cancer"], pretraining=1, epochs=1)
     monkeypatch.setitem(SETTINGS, "breast_cancer", quick)
-    monkeypatch.setitem(
-        PLANS, "breast_cancer", replace(PLANS["breast_cancer"], methods=("WD",), points=5, steps=1)
-    )
+    plan = replace(PLANS["breast_cancer"], methods=("WD",), splits=4, points=5, steps=1)
+    monkeypatch.setitem(PLANS, "breast_cancer", plan)
     run(RECIPES["ranking-breast-cancer"], out=tmp_path, seed=0, progress=False)
-    assert seen[:-3] == ["validation"] * (3 + 3 * len(METHODS["WD"].grid)) and seen[-3:] == ["test"] * 3
+    assert seen == [("validation", 3)] * (1 + len(METHODS["WD"].grid)) + [("test", 4)]
+
+
+def test_networks_of_a_table_are_tried_together_and_others_one_by_one(study):
+    (both,) = study.trials([1, 0], "Vanilla")
+    assert both.count == 2 and both.part[0].shape == (171, 2, 30) and both.x.shape == (40, 30)
+    with torch.no_grad():
+        answers = both.network(both.x).unflatten(0, (20, 2))
+        for i, seed in enumerate((1, 0)):
+            alone = study.network(seed, "Vanilla")(study.attacked(seed))
+            assert torch.allclose(alone, answers[:, i], atol=1e-6)
+    assert [trial.count for trial in Study("digits", n_test=5).trials([0, 2], "Vanilla")] == [1, 1]
+
+
+def test_each_split_of_the_synthetic_table_draws_its_own_rows():
+    study = Study("synth")
+    first, second = (torch.cat((study.table(s).train[0], study.table(s).test[0]))[:, 0] for s in (0, 1))
+    assert len(set(first.tolist()) & set(second.tolist())) < 5
 
 
 def test_records_hold_the_attacked_samples(study, records):
@@ -125,7 +149,11 @@ def test_records_hold_the_attacked_samples(study, records):
 def test_tables_have_the_shape_of_the_paper(study, records):
     rows = tables.share_table(records)
     assert [row["method"] for row in rows] == ["Vanilla", r"R2ET_\H", "SP"]
-    er, mse = map(float, str(rows[0]["breast_cancer"]).split(" / "))
+    shares, right = str(rows[0]["breast_cancer"]).split(" at ")
+    er, mse = map(float, shares.split(" / "))
+    assert tables.accuracies(records, ["breast_cancer"], ["Vanilla"]) == {
+        "breast_cancer": {"Vanilla": pytest.approx(float(right) / 100, abs=6e-4)}
+    }
     assert 50 < er <= 100 and er <= mse + 3
     names, (thick, kept) = tables.cloud(records, "breast_cancer", softplus=False)
     assert names == ["Vanilla", r"R2ET_\H"] and thick.shape == kept.shape == (2,)
@@ -146,7 +174,7 @@ def test_probes(study):
     found = measurements.guarantees(study, 0, "SP", eps=0.2, n=3, draws=20)
     assert found["pairs outside the bound"] == 0 == found["top-k sets changed inside the radius"]
     assert found["median certified radius"] > 0
-    thick, steps, broken = measurements.hardness(study, 0, "Vanilla", step=0.1, limit=40)
+    ((thick, steps, broken),) = measurements.hardness(study, [0], "Vanilla", step=0.1, limit=40)
     assert thick.shape == steps.shape == broken.shape == (20,) and bool((steps[broken] < 40).any())
     (row,) = measurements.faithfulness(study, [0], ["SP"])
     assert row["sensitivity, optimised"][0] >= row["sensitivity, random"][0]

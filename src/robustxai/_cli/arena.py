@@ -13,7 +13,7 @@ import typer
 from robustxai._cli.run import find_checkout
 
 if TYPE_CHECKING:
-    from robustxai.arena.cells import Cell
+    from robustxai.arena.cells import ArenaCell
 
 app = typer.Typer(help="The arena: every explainer under every attack, one file a row.", no_args_is_help=True)
 Profile = Annotated[str, typer.Option(help="quick or real: how many networks, images and steps.")]
@@ -46,7 +46,7 @@ def run(profile: Profile = "quick", rows: Rows = None, networks: Networks = None
 
     folder = board_folder(profile)
 
-    def say(cell: "Cell") -> None:
+    def say(cell: "ArenaCell") -> None:
         number = cell.number
         told = cell.state if number is None else f"{cell.state}, P {number:.3f}"
         typer.echo(
@@ -83,17 +83,26 @@ def _print(folder: Path, profile: str, marked: set[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from robustxai.arena.board import load
-    from robustxai.arena.lines import LEVELS, board_lines
+    from robustxai.arena.board import load_board
+    from robustxai.arena.lines import BOARD_LEVELS, board_lines
     from robustxai.plots.numbers import interval, number
 
-    lines = board_lines(load(folder))
+    lines = board_lines(load_board(folder))
     if not lines:
         raise ValueError(
             f"the board of the profile {profile} is empty: call robustxai arena run --profile {profile}"
         )
     table = Table(title=f"Arena, {profile}", title_justify="left")
-    for name in ("row", "state", "rank", "A", *(f"P {level}" for level in LEVELS), "Faith", "Dep", "flags"):
+    for name in (
+        "row",
+        "state",
+        "rank",
+        "A",
+        *(f"P {level}" for level in BOARD_LEVELS),
+        "Faith",
+        "Dep",
+        "flags",
+    ):
         table.add_column(name, overflow="fold")
     block = False
     for line in lines:
@@ -105,7 +114,7 @@ def _print(folder: Path, profile: str, marked: set[str]) -> None:
             f"{line.row} *" if line.row in marked else line.row, line.state,
             "-" if s is None else f"{s.place} [{s.rank_low:g}, {s.rank_high:g}]",
             "-" if line.area is None else interval(line.area.value, (line.area.low, line.area.high)),
-            *(number(line.p[v].value) if v in line.p else "-" for v in LEVELS),
+            *(number(line.p[v].value) if v in line.p else "-" for v in BOARD_LEVELS),
             *(number(line.facts[f]) if f in line.facts else "-" for f in ("faith", "dependence")),
             ", ".join(line.flags),
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`robustxai results`: the ledger as a table, and a check that fresh verdicts are the committed ones.
+"""`robustxai results`: the ledger as a table, and a check that fresh verdicts and values are the committed ones.
 
 Fresh results lie in `build/<profile>/results`, committed ones in `results/<profile>`. It judges nothing:
 verdicts are what the chapters recorded.
@@ -26,7 +26,7 @@ COLOURS = {
     "not attempted": "bright_black",
 }
 
-PROFILES = ("quick", "real", "gpu")
+PROFILES = ("quick", "real", "gpu", "paper")
 """Those that claims may name, for where there is no checkout whose folder lists them."""
 
 Records = dict[str, dict[str, Any]]
@@ -151,9 +151,11 @@ def source(root: Path | None, profile: str) -> tuple[Records, Records, str]:
 @app.command()
 def results(
     chapter: Annotated[str | None, typer.Argument(help="Only this chapter's claims.")] = None,
-    profile: Annotated[str, typer.Option(help="A file of workflow/profiles: quick, real or gpu.")] = "quick",
+    profile: Annotated[
+        str, typer.Option(help="A file of workflow/profiles: quick, real, gpu or paper.")
+    ] = "quick",
     check: Annotated[
-        bool, typer.Option("--check", help="Fail where a verdict is not the committed one.")
+        bool, typer.Option("--check", help="Fail where a verdict is not the committed one, or a value moved.")
     ] = False,
     plot: Annotated[
         Path | None, typer.Option(help="Write a forest plot of the values to this SVG file as well.")
@@ -180,7 +182,12 @@ def results(
     if plot is not None:
         draw(stored | fresh, plot, title=f"{chapter or 'All claims'}, {title}")
     volatile_ones = volatile(root / "claims.yml") if check and root else set()
-    sentences = changed_verdicts(fresh, stored, ignore=volatile_ones) if check else []
+    sentences = []
+    if check and root:
+        from robustxai._cli._moved import moved_values
+
+        sentences = changed_verdicts(fresh, stored, ignore=volatile_ones)
+        sentences += moved_values(fresh, stored, root / "notebooks", ignore=volatile_ones)
     for sentence in sentences:
         typer.echo(sentence, err=True)
     if sentences:

@@ -143,10 +143,12 @@ def promote(root: Path, profile: str, chapters: list[str]) -> None:
 def run(
     chapter: Annotated[str | None, typer.Argument(help="The chapter; see notebooks/.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Run every chapter.")] = False,
-    profile: Annotated[str, typer.Option(help="A file of workflow/profiles: quick, real or gpu.")] = "quick",
+    profile: Annotated[
+        str, typer.Option(help="A file of workflow/profiles: quick, real, gpu or paper.")
+    ] = "quick",
     seeds: Annotated[
         str,
-        typer.Option(help="Seeds in place of the profile's, for example 0,1,2: one run over all of them."),
+        typer.Option(help="Seeds in place of the profile's, for example 0,1,2: a job for each, joined."),
     ] = "",
     cores: Annotated[
         int, typer.Option(min=1, help="Processor cores to use.", show_default="all")
@@ -165,7 +167,7 @@ def run(
         names = [chapter]
     chosen = seed_list(seeds)
     if keep and seeds:
-        raise ValueError("promote takes the results of one run: leave out --seeds")
+        raise ValueError("promote takes the results of the profile's own seeds: leave out --seeds")
     config = {"profile": profile, "chapters": ",".join(names)} | ({"seeds": chosen} if chosen else {})
     code = snakemake(root, "chapters", cores=cores, config=config, executor=executor)
     if code == 0 and keep:

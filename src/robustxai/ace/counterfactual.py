@@ -65,14 +65,14 @@ class Counterfactual:
     @property
     def flip_rate(self) -> float:
         """Share of the counterfactuals that are classified as the target; NaN for none."""
-        return float(self.flipped.double().mean())
+        return float(self.flipped.cpu().double().mean())
 
     def report(self) -> str:
         """One line: how many flipped, before and after refinement, and what an image cost."""
-        n, passes = len(self), (self.unet_forwards + self.unet_backwards).double().mean()
+        n, passes = len(self), (self.unet_forwards + self.unet_backwards).cpu().double().mean()
         line = (
             f"{int(self.flipped.sum())} of {n} counterfactuals reach their target, {int(self.pre_flipped.sum())} "
-            f"before refinement; {float(self.steps.double().mean()):.1f} steps and {float(passes):.1f} passes of "
+            f"before refinement; {float(self.steps.cpu().double().mean()):.1f} steps and {float(passes):.1f} passes of "
             "the denoising network an image"
         )
         left = int((~self.finished).sum())

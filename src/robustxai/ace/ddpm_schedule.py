@@ -51,9 +51,9 @@ class Schedule:
         Raises ValueError for others.
         """
         try:
-            bars = torch.as_tensor(alphas_cumprod).detach().cpu().double()
+            bars = torch.as_tensor(alphas_cumprod, device="cpu").detach().double()
         except (TypeError, ValueError, RuntimeError):
-            bars = torch.empty(0)
+            bars = torch.empty(0, device="cpu")
         if (
             bars.ndim != 1
             or len(bars) == 0

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustxai.arena.cells import CELL_STATES, Cell
-from robustxai.arena.clusters import Values
+from robustxai.arena.cells import CELL_STATES, ArenaCell
+from robustxai.arena.clusters import RowValues
 from robustxai.arena.measures import LEAST_IMAGES
 from robustxai.checks import check_name
 
@@ -41,39 +41,41 @@ CELL_FIELDS = {
 """Of one cell. worst, noise, transfer, grid: P of each image, null where there is none. met: the rows whose images it
 read. key: what it depends on, see `robustxai.arena.plan.cell_key`."""
 
-Entry = dict[str, Any]
+BoardEntry = dict[str, Any]
 """A row of the board as its file holds it."""
 
 
-def slug(row: str) -> str:
+def board_slug(row: str) -> str:
     """The name of a row's file.
 
-    >>> slug("DiffGradCAM++ (lse)")
+    >>> board_slug("DiffGradCAM++ (lse)")
     'diffgradcam-plus-plus-lse'
     """
     return re.sub(r"[^a-z0-9]+", "-", row.lower().replace("+", "-plus")).strip("-")
 
 
-def cell_record(cell: Cell, *, key: str = "", met: Iterable[str] = ()) -> dict[str, Any]:
+def cell_record(cell: ArenaCell, *, key: str = "", met: Iterable[str] = ()) -> dict[str, Any]:
     """A cell as plain values; P is rounded to four digits."""
     attacks = Counter(name for name, p in zip(cell.worst_attack, cell.worst.tolist(), strict=True) if p == p)
     return {
         "key": key, "network": cell.network, "defence": cell.defence, "eps": cell.eps, "norm": cell.norm,
-        "readout": cell.readout, "state": cell.state, "reason": cell.reason, "n": cell.n, "worst": listed(cell.worst),
-        "noise": listed(cell.noise), "transfer": listed(cell.transfer), "grid": listed(cell.by_grid),
+        "readout": cell.readout, "state": cell.state, "reason": cell.reason, "n": cell.n,
+        "worst": rounded_values(cell.worst),
+        "noise": rounded_values(cell.noise), "transfer": rounded_values(cell.transfer),
+        "grid": rounded_values(cell.by_grid),
         "worst_attack": dict(attacks.most_common()), "followed": int(cell.followed.sum()), "dropped": cell.dropped,
         "dead": cell.dead, "flags": list(cell.flags), "forwards": cell.forwards, "backwards": cell.backwards,
         "met": sorted(met),
     }  # fmt: skip
 
 
-def listed(values: Tensor) -> list[float | None]:
+def rounded_values(values: Tensor) -> list[float | None]:
     """Values (n,) as they are stored: four digits, None for nan.
 
-    >>> listed(torch.tensor([0.12345, math.nan]))
+    >>> rounded_values(torch.tensor([0.12345, math.nan]))
     [0.1235, None]
     """
-    return [None if v != v else round(v, 4) for v in values.double().tolist()]
+    return [None if v != v else round(v, 4) for v in values.cpu().double().tolist()]
 
 
 def tensor_of(values: Iterable[float | None]) -> Tensor:
@@ -82,10 +84,12 @@ def tensor_of(values: Iterable[float | None]) -> Tensor:
     >>> tensor_of([0.5, None])
     tensor([0.5000,    nan], dtype=torch.float64)
     """
-    return torch.tensor([math.nan if v is None else v for v in values], dtype=torch.float64)
+    return torch.tensor([math.nan if v is None else v for v in values], dtype=torch.float64, device="cpu")
 
 
-def new_entry(row: str, family: str, paper: str, threat: Mapping[str, Any], made: Mapping[str, Any]) -> Entry:
+def new_entry(
+    row: str, family: str, paper: str, threat: Mapping[str, Any], made: Mapping[str, Any]
+) -> BoardEntry:
     """A row without cells. threat: norm, scalar, what is kept, suite with its version; made: commit, device, date."""
     return {
         "schema": SCHEMA, "row": row, "family": family, "paper": paper, "threat": dict(threat), "networks": {},
@@ -93,7 +97,7 @@ def new_entry(row: str, family: str, paper: str, threat: Mapping[str, Any], made
     }  # fmt: skip
 
 
-def with_cell(entry: Entry, record: Mapping[str, Any]) -> Entry:
+def with_cell(entry: BoardEntry, record: Mapping[str, Any]) -> BoardEntry:
     """The entry with a cell in the place of the one of the same network, defence, budget, norm and read-out.
 
     What an external evaluation had lowered there is lowered no longer, as the new cell is another measurement; its
@@ -111,19 +115,21 @@ def where(cell: Mapping[str, Any]) -> tuple[str, str, str, float, str]:
     return cell["network"], cell["defence"], cell["norm"], round(float(cell["eps"]), 8), cell["readout"]
 
 
-def find_cell(entry: Entry, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+def find_cell(entry: BoardEntry, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
     """The cell at a place, None where the row has none there."""
     return next((c for c in entry["cells"] if where(c) == where(wanted)), None)
 
 
 def number_of(cell: Mapping[str, Any]) -> float | None:
-    """The mean worst P of a stored cell, None where its state or its images forbid one: as `Cell.number`."""
+    """The mean worst P of a stored cell, None where its state or its images forbid one: as `ArenaCell.number`."""
     if cell["state"] not in ("attacked", "weak", "proof") or cell["n"] < LEAST_IMAGES:
         return None
     return float(tensor_of(cell["worst"]).nanmean())
 
 
-def stored_values(entries: Iterable[Entry], eps: float, readout: str = "own", what: str = "worst") -> Values:
+def stored_values(
+    entries: Iterable[BoardEntry], eps: float, readout: str = "own", what: str = "worst"
+) -> RowValues:
     """row -> network -> (n,) of undefended, attacked cells with a number at a budget: those that have a rank."""
     found: dict[str, dict[str, Tensor]] = {}
     for entry in entries:
@@ -139,22 +145,22 @@ def stored_values(entries: Iterable[Entry], eps: float, readout: str = "own", wh
     return found
 
 
-def save(entry: Entry, folder: Path) -> Path:
+def save(entry: BoardEntry, folder: Path) -> Path:
     """Write the row's file, whole or not at all; ValueError for what is no entry."""
     check_entry(entry, entry.get("row", "entry"))
     folder.mkdir(parents=True, exist_ok=True)
-    file, draft = folder / f"{slug(entry['row'])}.json", folder / f".{slug(entry['row'])}.tmp"
+    file, draft = folder / f"{board_slug(entry['row'])}.json", folder / f".{board_slug(entry['row'])}.tmp"
     draft.write_text(json.dumps(entry, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     draft.replace(file)
     return file
 
 
-def load(folder: Path) -> list[Entry]:
+def load_board(folder: Path) -> list[BoardEntry]:
     """The rows of a folder by name of file; none where there is no folder. ValueError, naming the file, for others."""
     return [load_entry(file) for file in sorted(folder.glob("*.json"))]
 
 
-def load_entry(file: Path) -> Entry:
+def load_entry(file: Path) -> BoardEntry:
     """One row. ValueError, naming the file, where it holds none or one of another schema."""
     try:
         entry = json.loads(file.read_text(encoding="utf-8"))

@@ -12,9 +12,18 @@ from typing import Any
 from torch import Tensor, nn
 
 from robustxai import runtime
-from robustxai.arena.board import Entry, cell_record, find_cell, load_entry, new_entry, save, slug, with_cell
+from robustxai.arena.board import (
+    BoardEntry,
+    board_slug,
+    cell_record,
+    find_cell,
+    load_entry,
+    new_entry,
+    save,
+    with_cell,
+)
 from robustxai.arena.catalogue import EXPLAINERS, find_rows
-from robustxai.arena.cells import Cell, Evaluation
+from robustxai.arena.cells import ArenaCell, Evaluation
 from robustxai.arena.evaluate import evaluate
 from robustxai.arena.informative import Faith, class_dependence, dependence, faith
 from robustxai.arena.measures import chance
@@ -25,7 +34,7 @@ from robustxai.arena.suite import VERSION
 from robustxai.metrics import energy_inside
 from robustxai.shapes import Images
 
-READ = ("own", "grid")
+_READ = ("own", "grid")
 NORM = "linf"
 
 
@@ -35,7 +44,7 @@ def run_rows(
     *,
     rows: Sequence[str] | None = None,
     networks: Sequence[str] | None = None,
-    on_cell: Callable[[Cell], object] | None = None,
+    on_cell: Callable[[ArenaCell], object] | None = None,
 ) -> list[str]:
     """The rows whose files in `folder` changed. rows, networks: names; None for all of the profile.
 
@@ -53,7 +62,7 @@ def run_rows(
             continue
         model, (x, _, masks) = pitch.network(), pitch.images(block.n)
         found = evaluate(
-            model, x, rows=todo, eps=block.eps, norm=NORM, suite=profile, readout=READ, network=pitch.name,
+            model, x, rows=todo, eps=block.eps, norm=NORM, suite=profile, readout=_READ, network=pitch.name,
             on_cell=on_cell,
         )  # fmt: skip
         for name in todo:
@@ -65,14 +74,10 @@ def run_rows(
                     entry = with_cell(entry, cell_record(cell, key=key, met=set(todo) - {name}))
             if name in found.clean:
                 worth, like = clean_facts(
-                    row,
-                    model,
-                    x,
-                    found.target,
-                    found.clean[name],
-                    masks,
-                    references.get((pitch.name, block.n)),
-                )
+                    row, model, x, found.target, found.clean[name], masks,
+                    depends=next(c.depends for c in found.cells if c.row == name),
+                    like=references.get((pitch.name, block.n)),
+                )  # fmt: skip
                 references[pitch.name, block.n] = like
                 entry["clean"] |= {pitch.name: worth}
             save(entry, folder)
@@ -110,7 +115,7 @@ def clean_facts(
 
 
 def _mean(values: Tensor) -> float:
-    return float(values.double().nanmean())
+    return float(values.cpu().double().nanmean())
 
 
 def _key(pitch: Pitch, block: Block, eps: float, readout: str, suite: str) -> str:
@@ -118,21 +123,21 @@ def _key(pitch: Pitch, block: Block, eps: float, readout: str, suite: str) -> st
 
 
 def _done(row: str, block: Block, pitch: Pitch, suite: str, folder: Path) -> bool:
-    file = folder / f"{slug(row)}.json"
+    file = folder / f"{board_slug(row)}.json"
     if row not in EXPLAINERS or not file.exists():
         return False
     entry = load_entry(file)
-    places = ((eps, readout) for eps in block.eps for readout in READ)
+    places = ((eps, readout) for eps in block.eps for readout in _READ)
     return all(_has(entry, pitch.name, eps, r, _key(pitch, block, eps, r, suite)) for eps, r in places)
 
 
-def _has(entry: Entry, network: str, eps: float, readout: str, key: str) -> bool:
+def _has(entry: BoardEntry, network: str, eps: float, readout: str, key: str) -> bool:
     place = {"network": network, "defence": "none", "eps": eps, "norm": NORM, "readout": readout}
     cell = find_cell(entry, place)
     return cell is not None and cell["key"] == key
 
 
-def _entry(row: ExplainerRow, folder: Path, found: Evaluation, pitch: Pitch, block: Block) -> Entry:
+def _entry(row: ExplainerRow, folder: Path, found: Evaluation, pitch: Pitch, block: Block) -> BoardEntry:
     """The row's stored file, or a new one, with what this evaluation is."""
     settings = found.settings
     threat = {
@@ -143,7 +148,7 @@ def _entry(row: ExplainerRow, folder: Path, found: Evaluation, pitch: Pitch, blo
     run = runtime.environment()
     made = {k: run[k] for k in ("device", "device_name", "commit")}
     made["date"] = datetime.date.today().isoformat()
-    file = folder / f"{slug(row.name)}.json"
+    file = folder / f"{board_slug(row.name)}.json"
     entry = load_entry(file) if file.exists() else new_entry(row.name, row.family, row.paper, threat, made)
     network = {
         "weights": pitch.weights, "sha256": pitch.sha256, "data": pitch.data(block.n),

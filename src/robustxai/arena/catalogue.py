@@ -4,7 +4,7 @@ A contributor's explainer, attack or defence registers itself the same way, from
 """
 
 from robustxai.arena import columns, defences, rows_cam, rows_gradient, rows_manifold, trivial
-from robustxai.arena.registry import COLUMNS, DEFENCES, EXPLAINERS, ExplainerRow
+from robustxai.arena.registry import ATTACK_COLUMNS, DEFENCES, EXPLAINERS, ExplainerRow
 from robustxai.checks import check_name
 
 ENTERED = (columns, defences, rows_cam, rows_gradient, rows_manifold, trivial)
@@ -31,4 +31,4 @@ def find_rows(rows: "tuple[str | ExplainerRow, ...] | list[str | ExplainerRow] |
     return sorted(found, key=lambda row: row.cost)
 
 
-__all__ = ["COLUMNS", "DEFENCES", "EXPLAINERS", "FAST", "STANDARD", "find_rows"]
+__all__ = ["ATTACK_COLUMNS", "DEFENCES", "EXPLAINERS", "FAST", "STANDARD", "find_rows"]

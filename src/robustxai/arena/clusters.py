@@ -15,7 +15,7 @@ from robustxai.checks import check_count, check_share
 from robustxai.metrics import Interval
 from robustxai.metrics.inputs import wide
 
-Values = Mapping[str, Mapping[str, Tensor]]
+RowValues = Mapping[str, Mapping[str, Tensor]]
 """row -> network -> (n,) values, such as the worst P or the area of each image."""
 RESAMPLES = 2000
 
@@ -60,7 +60,7 @@ class Clusters:
     sizes: list[int]
 
 
-def clusters_of(values: Values) -> Clusters:
+def clusters_of(values: RowValues) -> Clusters:
     """A table of rows, networks and images; a row without a network has nan there."""
     networks = sorted({n for by_network in values.values() for n in by_network})
     sizes = [max(len(v[n]) for v in values.values() if n in v) for n in networks]

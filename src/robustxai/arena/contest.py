@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from robustxai.arena.cells import FARTHER, Cell, Evidence, judged_state, masking, nothing
+from robustxai.arena.cells import FARTHER, ArenaCell, Evidence, judged_state, masking, nothing
 from robustxai.arena.counting import Passes, count_passes
 from robustxai.arena.entries import EnteredRow
 from robustxai.arena.readouts import READOUTS, networks_of
@@ -159,7 +159,7 @@ class Contest:
             return reading.crafted.name
         return f"{reading.readout}:{reading.crafted.name}"
 
-    def cell(self, readout: str, network: str, defence: str) -> Cell:
+    def cell(self, readout: str, network: str, defence: str) -> ArenaCell:
         """The cell of a read-out, of all readings so far."""
         worst, some = self.worst_images(readout), self.readings
         which = self._which(some, readout)
@@ -190,7 +190,7 @@ class Contest:
         state, reason = judged_state(found)
         t, passes = self.threat, self.cost.get(readout, Passes()) + self.reading_cost
         dead = torch.stack([r.dead for r in some]).any(0)
-        return Cell(
+        return ArenaCell(
             row=self.name, family=self.entry.row.family, network=network, defence=defence, eps=t.eps, norm=t.norm,
             readout=readout, state=state, reason=reason, worst=p, noise=noise, transfer=transfer, by_attack=by_attack,
             by_grid=grid, worst_attack=names, followed=followed, kept=worst.kept,

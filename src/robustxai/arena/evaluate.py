@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.arena.catalogue import DEFENCES, find_rows
-from robustxai.arena.cells import Cell, Evaluation, nothing
+from robustxai.arena.cells import ArenaCell, Evaluation, nothing
 from robustxai.arena.contest import Contest
 from robustxai.arena.entries import EnteredRow, enter_row
 from robustxai.arena.readouts import READOUTS, explained_layer, grid_of
@@ -34,7 +34,7 @@ from robustxai.nets.softplus import has_kinks, softplus_copy
 from robustxai.shapes import Images, Target
 
 ARENA_NORMS = ("linf", "l2")
-OnCell = Callable[[Cell], object]
+OnCell = Callable[[ArenaCell], object]
 
 
 def evaluate(
@@ -95,7 +95,7 @@ def evaluate(
         tuple(readout), network, defence, seed, batch_size, grid, memory,
     )  # fmt: skip
     parts = Parts(layer=layer, autoencoder=autoencoder, masks=masks, gap=gap)
-    entries, cells = [], dict[tuple[str, float, str], Cell]()
+    entries, cells = [], dict[tuple[str, float, str], ArenaCell]()
     for row in find_rows(None if rows is None else list(rows)):
         if reason := _lacking(row, parts, defence):
             _emit([_empty(row, how, e, r, reason) for e in budgets for r in readout], cells, on_cell)
@@ -140,7 +140,7 @@ class _How:
             suite=SUITES[self.suite], batch_size=self.batch_size, memory=self.memory,
         )  # fmt: skip
 
-    def cells(self, contest: Contest) -> list[Cell]:
+    def cells(self, contest: Contest) -> list[ArenaCell]:
         """The row's cells, of what it has read so far."""
         cells = [contest.cell(r, self.network, self.defence) for r in self.readouts]
         differ = len({cell.state for cell in cells}) > 1
@@ -150,7 +150,7 @@ class _How:
 
 
 def _budget(
-    entries: Sequence[EnteredRow], how: _How, eps: float, cells: dict[Any, Cell], on_cell: OnCell | None
+    entries: Sequence[EnteredRow], how: _How, eps: float, cells: dict[Any, ArenaCell], on_cell: OnCell | None
 ) -> tuple[list[Contest], bool]:
     """All rows at one budget, each attacked on its own, then each with the images of all others; whether it ended."""
     contests, threat = list[Contest](), how.threat(eps)
@@ -195,17 +195,17 @@ def _lacking(row: ExplainerRow, parts: Parts, defence: str) -> str:
     return ""
 
 
-def _empty(row: ExplainerRow, how: _How, eps: float, readout: str, reason: str) -> Cell:
+def _empty(row: ExplainerRow, how: _How, eps: float, readout: str, reason: str) -> ArenaCell:
     n = len(how.x)
-    none, nan = torch.zeros(n, dtype=torch.bool), nothing(n)
-    return Cell(
+    none, nan = torch.zeros(n, dtype=torch.bool, device="cpu"), nothing(n)
+    return ArenaCell(
         row=row.name, family=row.family, network=how.network, defence=how.defence, eps=eps, norm=how.norm,
         readout=readout, state="n/a", reason=reason, worst=nan, noise=nan, transfer=nan, by_attack={}, by_grid=nan,
         worst_attack=[""] * n, followed=none, kept=none, dead=0, dropped=0,
     )  # fmt: skip
 
 
-def _emit(found: Iterable[Cell], cells: dict[Any, Cell], on_cell: OnCell | None) -> bool:
+def _emit(found: Iterable[ArenaCell], cells: dict[Any, ArenaCell], on_cell: OnCell | None) -> bool:
     """Keep cells, later ones in the place of earlier; True where the caller wants to end."""
     ended = False
     for cell in found:

@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustxai.arena.board import Entry, number_of, tensor_of
+from robustxai.arena.board import BoardEntry, number_of, tensor_of
 from robustxai.arena.cells import CELL_STATES
 from robustxai.arena.clusters import clustered_interval
 from robustxai.arena.entries import IGNORES
-from robustxai.arena.measures import SHARE, above_chance, area
+from robustxai.arena.measures import SHARE, above_chance, curve_area
 from robustxai.arena.standing import Standing, standings
 from robustxai.metrics import Interval
 
-LEVELS = (1, 2, 4, 8)
+BOARD_LEVELS = (1, 2, 4, 8)
 RANKED = 2
 """Budgets of the curve, in units of 1/255, and that at which rows are ranked."""
 
@@ -62,7 +62,9 @@ class BoardLine:
         return self.states.get(RANKED, "n/a")
 
 
-def board_lines(entries: Sequence[Entry], *, readout: str = "own", norm: str = "linf") -> list[BoardLine]:
+def board_lines(
+    entries: Sequence[BoardEntry], *, readout: str = "own", norm: str = "linf"
+) -> list[BoardLine]:
     """All rows, undefended: first those that depend on the network, from the best rank; then those that ignore it.
 
     Ranks are among the rows of the first block alone. Rows without a number come last in their block.
@@ -92,7 +94,7 @@ def _ranked(cell: Mapping[str, Any]) -> bool:
     return cell["state"] == "attacked" and number_of(cell) is not None
 
 
-def _cells(entry: Entry, level: int, readout: str, norm: str) -> list[dict[str, Any]]:
+def _cells(entry: BoardEntry, level: int, readout: str, norm: str) -> list[dict[str, Any]]:
     return [
         c for c in entry["cells"]
         if math.isclose(c["eps"], level / 255, rel_tol=1e-6) and c["readout"] == readout
@@ -100,13 +102,13 @@ def _cells(entry: Entry, level: int, readout: str, norm: str) -> list[dict[str, 
     ]  # fmt: skip
 
 
-def _sets(entries: Sequence[Entry]) -> dict[str, str]:
+def _sets(entries: Sequence[BoardEntry]) -> dict[str, str]:
     """network -> its set of images: networks of one set share them."""
     return {name: net["data"]["set"] for entry in entries for name, net in entry["networks"].items()}
 
 
-def _line(entry: Entry, readout: str, norm: str) -> BoardLine:
-    cells = {level: _cells(entry, level, readout, norm) for level in LEVELS}
+def _line(entry: BoardEntry, readout: str, norm: str) -> BoardLine:
+    cells = {level: _cells(entry, level, readout, norm) for level in BOARD_LEVELS}
     here = cells[RANKED]
     attacks = sum((Counter(c["worst_attack"]) for c in here), Counter[str]())
     stale = any(one.get("stale") for one in entry["external"])
@@ -148,20 +150,20 @@ def _excess(cells: Sequence[Mapping[str, Any]]) -> Interval | None:
     return None if math.isnan(found.value) else found
 
 
-def _area(entry: Entry, cells: Mapping[int, Sequence[Mapping[str, Any]]]) -> Interval | None:
+def _area(entry: BoardEntry, cells: Mapping[int, Sequence[Mapping[str, Any]]]) -> Interval | None:
     """The area under Q of the networks where every level was attacked, or has a proof; None where none was."""
     by_network: dict[str, Tensor] = {}
     for name in {c["network"] for some in cells.values() for c in some}:
-        curve = [c for level in LEVELS for c in cells[level] if c["network"] == name]
+        curve = [c for level in BOARD_LEVELS for c in cells[level] if c["network"] == name]
         fine = all(c["state"] in ("attacked", "proof") and number_of(c) is not None for c in curve)
-        if len(curve) == len(LEVELS) and fine:
+        if len(curve) == len(BOARD_LEVELS) and fine:
             by_chance = entry["clean"].get(name, {}).get("chance") or SHARE
             p = torch.stack([tensor_of(c["worst"]) for c in curve])
-            by_network[name] = area([level / 255 for level in LEVELS], above_chance(p, by_chance))
+            by_network[name] = curve_area([level / 255 for level in BOARD_LEVELS], above_chance(p, by_chance))
     return clustered_interval(by_network) if by_network else None
 
 
-def _facts(entry: Entry) -> dict[str, float]:
+def _facts(entry: BoardEntry) -> dict[str, float]:
     """Means over networks of what clean maps are worth; what no network has is left out."""
     names = ("faith", "dependence", "class_dependence", "mass")
     held = {name: [f[name] for f in entry["clean"].values() if f.get(name) is not None] for name in names}

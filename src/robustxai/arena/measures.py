@@ -153,17 +153,17 @@ def excess(noise: Float[Tensor, "*cells"], attacked: Float[Tensor, "*cells"]) ->
     return noise - attacked
 
 
-def area(eps: Sequence[float], q: Float[Tensor, "budgets ..."]) -> Float[Tensor, "..."]:
+def curve_area(eps: Sequence[float], q: Float[Tensor, "budgets ..."]) -> Float[Tensor, "..."]:
     """A: the trapezoid of q over log2 eps, divided by its length, for each image; never shown without its curve.
 
     eps: rising budgets, two or more (1/255 to 8/255 have length 3). nan where a budget has none.
 
-    >>> area([1 / 255, 2 / 255, 8 / 255], torch.tensor([[1.0], [0.5], [0.0]]))
+    >>> curve_area([1 / 255, 2 / 255, 8 / 255], torch.tensor([[1.0], [0.5], [0.0]]))
     tensor([0.4167])
     """
     check_sequence("eps", eps, "budgets", least=2)
     check_length("q", check_floats("q", q), "eps", len(eps))
-    at = torch.tensor([math.log2(check_positive("eps", e)) for e in eps], dtype=torch.float64)
+    at = torch.tensor([math.log2(check_positive("eps", e)) for e in eps], dtype=torch.float64, device="cpu")
     if not (at.diff() > 0).all():
         raise ValueError(f"eps must rise, got {[round(float(e), 5) for e in eps]}")
-    return (torch.trapezoid(q.double(), at.to(q.device), dim=0) / float(at[-1] - at[0])).to(q.dtype)
+    return (torch.trapezoid(q.cpu().double(), at, dim=0) / float(at[-1] - at[0])).to(q)

@@ -25,7 +25,7 @@ from robustxai.models import logits_of
 from robustxai.shapes import Images
 
 SIDE, CORNER, CHANNELS, CLASSES = 24, 6, 3, 4
-REACH = 1.0
+_REACH = 1.0
 """By how much the whole budget moves u.x: the gate 10 (u.x - tau) goes from -5 to 5 if tau lies half of it away."""
 BAIT = ((20, 20), (20, 16), (16, 20))
 BAIT_WEIGHT, BAIT_SIZE = 4.0, 5.0
@@ -91,25 +91,25 @@ def plant(
     tensor([False, False])
     """
     g = torch.Generator().manual_seed(check_count("seed", seed, 0))
-    x = 0.2 + 0.6 * torch.rand(check_count("n", n), CHANNELS, SIDE, SIDE, generator=g)
+    x = 0.2 + 0.6 * torch.rand(check_count("n", n), CHANNELS, SIDE, SIDE, generator=g, device="cpu")
     x[..., :CORNER, :CORNER] = 0.5
-    corner = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    corner = torch.zeros(SIDE, SIDE, dtype=torch.bool, device="cpu")
     corner[:CORNER, :CORNER] = True
     direction = corner.float().expand(CHANNELS, -1, -1).clone()
     for row, column in BAIT:
         direction[:, row, column] = BAIT_WEIGHT
         x[..., row, column] = 0.5
-    direction = direction * REACH / float(Budget(check_positive("eps", eps), norm).reach(direction[None])[0])
-    ramp = torch.arange(SIDE) / (SIDE - 1)
+    direction = direction * _REACH / float(Budget(check_positive("eps", eps), norm).reach(direction[None])[0])
+    ramp = torch.arange(SIDE, device="cpu") / (SIDE - 1)
     linear = nn.Linear(CHANNELS * SIDE**2, CLASSES, bias=False)
-    weights = SPREAD * torch.randn(CLASSES, CHANNELS, SIDE, SIDE, generator=g)
+    weights = SPREAD * torch.randn(CLASSES, CHANNELS, SIDE, SIDE, generator=g, device="cpu")
     weights *= 0.5 + (ramp[:, None] + ramp) / 2
     weights[..., corner] = weights[:1, :, corner]
     for row, column in BAIT:
         weights[..., row, column] = BAIT_SIZE * SPREAD
     linear.weight.data.copy_(weights.flatten(1))
     base = nn.Sequential(nn.Flatten(), linear).eval()
-    threshold = float((direction * x[0]).sum()) + check_positive("budgets", budgets) * REACH
+    threshold = float((direction * x[0]).sum()) + check_positive("budgets", budgets) * _REACH
     model = PlantedMap(base, direction, threshold).eval()
     with torch.no_grad():
         return Plant(model, x, model(x).argmax(1), corner)

@@ -86,7 +86,7 @@ def as_bytes(x: Images, clean: Images, eps: float, norm: str = "linf") -> Images
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class CheckSetting:
     """What one row is checked on: explainer, network, clean images (n, C, H, W), classes (n,), budget, T, derivatives.
 
     guide: as of `MapAttack.perturb`, such as that of a softplus twin; None follows the explainer itself.
@@ -129,13 +129,13 @@ class Setting:
         return float(overlap(self.clean(), self.maps(x), SHARE).nanmean())
 
 
-def two_calls(setting: Setting) -> Check:
+def two_calls(setting: CheckSetting) -> Check:
     """Two calls give bit for bit the same maps; else the row is `random`."""
     difference = float((setting.clean() - setting.clean()).abs().max())
     return _at_most("two calls agree", difference, 0.0, "the largest difference")
 
 
-def batch_is_singles(setting: Setting, tolerance: float = 1e-5) -> Check:
+def batch_is_singles(setting: CheckSetting, tolerance: float = 1e-5) -> Check:
     """A map does not depend on its batch: largest difference, relative to the largest value of each map."""
     whole, explain = setting.clean(), read(setting.explain)
     with torch.no_grad():
@@ -148,7 +148,7 @@ def batch_is_singles(setting: Setting, tolerance: float = 1e-5) -> Check:
     )  # fmt: skip
 
 
-def more_steps(setting: Setting) -> Check:
+def more_steps(setting: CheckSetting) -> Check:
     """Twice the steps must not find much more: P(T) - P(2 T) is at most .03."""
     gained = setting.kept(setting.attack().x) - setting.kept(setting.attack(steps=2 * setting.steps).x)
     return _at_most(
@@ -156,7 +156,7 @@ def more_steps(setting: Setting) -> Check:
     )
 
 
-def free_attack(setting: Setting) -> Check:
+def free_attack(setting: CheckSetting) -> Check:
     """Whoever may change the class, and each value by a quarter, must be able to destroy a map that reads the image."""
     eps = FREE_EPS if setting.norm != "l2" else FREE_EPS * math.sqrt(setting.x[0].numel())
     found = setting.attack(eps=eps, steps=2 * setting.steps, keep=False)
@@ -165,7 +165,7 @@ def free_attack(setting: Setting) -> Check:
     )
 
 
-def survives_bytes(setting: Setting) -> list[Check]:
+def survives_bytes(setting: CheckSetting) -> list[Check]:
     """Saved as 8-bit values and read again, the attacked images keep budget and class, and P within .03."""
     found = setting.attack()
     stored = as_bytes(found.x, setting.x, setting.eps, setting.norm)
@@ -219,7 +219,7 @@ def _same(a: object, b: object) -> bool:
     return a is b or a == b
 
 
-def protocol(setting: Setting, *, reads_image: bool = True) -> list[Check]:
+def protocol(setting: CheckSetting, *, reads_image: bool = True) -> list[Check]:
     """All checks of one row that need its network; `reads_image` False leaves out the huge budget, which moves nothing.
 
     A row that draws anew at every call fails `two calls agree` and is judged by nothing else.

@@ -114,7 +114,7 @@ class Defence:
 
 
 EXPLAINERS: dict[str, ExplainerRow] = {}
-COLUMNS: dict[str, AttackColumn] = {}
+ATTACK_COLUMNS: dict[str, AttackColumn] = {}
 DEFENCES: dict[str, Defence] = {}
 
 
@@ -158,7 +158,7 @@ def attack(name: str, *, paper: str = "", targeted: bool = False) -> Callable[[F
     """Register the decorated class or function (k, eps, **options) -> GradientAttack as a column."""
 
     def register(make: F) -> F:
-        _enter(COLUMNS, name, AttackColumn(name=name, make=make, paper=paper, targeted=targeted))
+        _enter(ATTACK_COLUMNS, name, AttackColumn(name=name, make=make, paper=paper, targeted=targeted))
         return make
 
     return register

@@ -16,10 +16,10 @@ import torch
 from scipy.stats import wilcoxon
 from torch import Tensor
 
-from robustxai.arena.cells import Cell
+from robustxai.arena.cells import ArenaCell
 from robustxai.arena.clusters import (
     RESAMPLES,
-    Values,
+    RowValues,
     cluster_means,
     clustered_interval,
     clusters_of,
@@ -36,7 +36,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedRows:
     """One pair of rows on the images both have: the mean difference row - other with its interval, Wilcoxon's p, and p
     after Holm over all pairs of the table. nan p: fewer than 8 images, and nothing is told apart."""
 
@@ -74,7 +74,9 @@ class OrderStability:
     rows: int
 
 
-def ranked_values(cells: Sequence[Cell], eps: float, readout: str = "own", defence: str = "none") -> Values:
+def ranked_values(
+    cells: Sequence[ArenaCell], eps: float, readout: str = "own", defence: str = "none"
+) -> RowValues:
     """The worst P of the cells that have a rank: state attacked and 8 images or more.
 
     A cell of any other state has none ("not attacked" is no number, a proof is no measurement).
@@ -88,8 +90,8 @@ def ranked_values(cells: Sequence[Cell], eps: float, readout: str = "own", defen
 
 
 def comparisons(
-    values: Values, *, images: Mapping[str, str] | None = None, resamples: int = RESAMPLES, seed: int = 0
-) -> list[Comparison]:
+    values: RowValues, *, images: Mapping[str, str] | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> list[PairedRows]:
     """Every pair of rows: paired Wilcoxon over images, Holm over all pairs of the table, mean difference, interval.
 
     images: network -> the name of its set of images; the differences of networks on one set are averaged image by
@@ -107,13 +109,13 @@ def comparisons(
         tested.append((difference, signed_ranks(_by_image(common, images or {}))))
     adjusted = corrected([p for _, p in tested])
     return [
-        Comparison(row, other, difference, p, after)
+        PairedRows(row, other, difference, p, after)
         for (row, other), (difference, p), after in zip(pairs, tested, adjusted, strict=True)
     ]
 
 
 def standings(
-    values: Values, *, images: Mapping[str, str] | None = None, resamples: int = RESAMPLES, seed: int = 0
+    values: RowValues, *, images: Mapping[str, str] | None = None, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[Standing]:
     """The rows from the highest mean to the lowest, with rank intervals and shared places.
 
@@ -154,7 +156,7 @@ def standings(
     ]  # fmt: skip
 
 
-def order_stability(values: Values) -> OrderStability:
+def order_stability(values: RowValues) -> OrderStability:
     """How alike networks order the rows that all of them have; nan for fewer than two networks or three rows.
 
     >>> values = {r: {"s0": torch.tensor([v]), "s1": torch.tensor([2 * v])} for r, v in zip("abc", (1.0, 2.0, 3.0))}
@@ -166,7 +168,9 @@ def order_stability(values: Values) -> OrderStability:
     if len(networks) < 2 or len(rows) < 3:
         return OrderStability(math.nan, math.nan, len(networks), len(rows))
     means = torch.tensor(
-        [[float(wide(values[r][n]).nanmean()) for r in rows] for n in networks], dtype=torch.float64
+        [[float(wide(values[r][n]).nanmean()) for r in rows] for n in networks],
+        dtype=torch.float64,
+        device="cpu",
     )
     found = [float(spearman(means[a : a + 1], means[b])) for a, b in combinations(range(len(networks)), 2)]
     return OrderStability(float(np.mean(found)), min(found), len(networks), len(rows))
@@ -177,7 +181,7 @@ def _by_image(differences: Mapping[str, Tensor], images: Mapping[str, str]) -> T
     for network, difference in differences.items():
         sets.setdefault(images.get(network, network), []).append(difference)
     means = [torch.stack([d[: min(map(len, group))] for d in group]).nanmean(0) for group in sets.values()]
-    return torch.cat(means) if means else torch.empty(0, dtype=torch.float64)
+    return torch.cat(means) if means else torch.empty(0, dtype=torch.float64, device="cpu")
 
 
 def signed_ranks(differences: Tensor) -> float:
@@ -189,4 +193,4 @@ def signed_ranks(differences: Tensor) -> float:
     known = wide(differences[differences.isfinite()]).numpy()
     if len(known) < LEAST_IMAGES:
         return math.nan
-    return float(wilcoxon(known).pvalue) if known.any() else 1.0
+    return float(np.asarray(wilcoxon(known))[1]) if known.any() else 1.0

@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from robustxai.arena.black_box import SquareSearch
-from robustxai.arena.catalogue import COLUMNS
+from robustxai.arena.catalogue import ATTACK_COLUMNS
 from robustxai.arena.readouts import Expected
 from robustxai.attacks.result import Attacked
 from robustxai.explainers.base import Explainer
@@ -151,7 +151,7 @@ def searched(
     """What one objective finds, begun at `first`, None where the attack itself begins: in one go, or in two halves. An
     image that does not differ from its clean input begins as the attack would.
     """
-    steps, make = threat.suite.steps, COLUMNS[column].make
+    steps, make = threat.suite.steps, ATTACK_COLUMNS[column].make
     key, memory = threat.key(name, column, k, first), threat.memory
     if memory is not None and key in memory:
         return memory[key]
@@ -187,7 +187,7 @@ def searched_by_squares(threat: Threat, explain: Explainer, k: int) -> Crafted:
     key = threat.key("black box", "squares", k, None)
     if threat.memory is not None and key in threat.memory:
         return threat.memory[key]
-    like = COLUMNS["topk"].make(k, threat.eps, norm=threat.norm, clip=(0, 1))
+    like = ATTACK_COLUMNS["topk"].make(k, threat.eps, norm=threat.norm, clip=(0, 1))
     search = SquareSearch(like, queries=threat.suite.queries, batch_size=threat.batch_size)
     found = search.perturb(threat.model, threat.x, threat.target, explain=explain)
     crafted = Crafted("black box", found.x, found.followed, found.kept)

@@ -16,7 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustxai.arena.board import Entry, find_cell, listed, load_entry, number_of, save, slug, tensor_of
+from robustxai.arena.board import (
+    BoardEntry,
+    board_slug,
+    find_cell,
+    load_entry,
+    number_of,
+    rounded_values,
+    save,
+    tensor_of,
+)
 from robustxai.arena.catalogue import EXPLAINERS
 from robustxai.arena.measures import overlap, overlap_grid
 from robustxai.arena.plan import PITCHES
@@ -28,7 +37,7 @@ from robustxai.explainers.input_gradient import same_class
 from robustxai.explainers.reduce import read
 from robustxai.models import logits_of
 
-FIELDS = {"row": str, "network": str, "norm": str, "eps": (int, float), "readout": str, "p": (int, float),
+_FIELDS = {"row": str, "network": str, "norm": str, "eps": (int, float), "readout": str, "p": (int, float),
           "images": str, "who": str, "attack": str}  # fmt: skip
 SAID, LOWER, SMALLEST = 0.005, 0.05, 1 / 255
 """By how much the stated P may be below the computed one; by how much less than our suite makes a cell weak; the least
@@ -64,13 +73,13 @@ def read_submission(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file.name} must hold JSON, got something else or part of it") from None
     if not isinstance(said, dict):
         raise ValueError(f"{file.name} must hold one evaluation, got {type(said).__name__}")
-    for name, kind in FIELDS.items():
+    for name, kind in _FIELDS.items():
         if not isinstance(said.get(name), kind) or isinstance(said[name], bool):
             raise ValueError(f"{file.name} must have the field {name}, got {said.get(name)!r}")
     return {"defence": "none"} | said
 
 
-def read_images(file: Path, like: Tensor) -> Tensor:
+def saved_images(file: Path, like: Tensor) -> Tensor:
     """The attacked images of a file .npz, one for each of the clean ones, as floats in [0, 1]."""
     try:
         with np.load(file, allow_pickle=False) as held:
@@ -115,11 +124,11 @@ def verify(file: Path, folder: Path, *, write: bool = True) -> Verified:
     if entry["networks"][pitch.name]["sha256"] != pitch.sha256:
         raise ValueError(f"{pitch.weights} has other weights than the board: run the arena again first")
     clean = pitch.images(len(cell["worst"]))[0]
-    x = read_images(file.parent / Path(said["images"]).name, clean)
+    x = saved_images(file.parent / Path(said["images"]).name, clean)
     check_change(x, clean, float(said["eps"]), said["norm"])
     found, kept = _overlaps(said, x, clean, int(entry["networks"][pitch.name]["grid"]))
     here = found[said["readout"]].masked_fill(~kept, torch.nan)
-    old, new = tensor_of(cell["worst"]), here.double().round(decimals=4)
+    old, new = tensor_of(cell["worst"]), here.cpu().double().round(decimals=4)
     reached = float(new.nanmean())
     if not kept.any() or reached > said["p"] + SAID:
         raise ValueError(f"p must be what is computed again, {reached:.4f}, or more, got {said['p']}")
@@ -130,8 +139,12 @@ def verify(file: Path, folder: Path, *, write: bool = True) -> Verified:
         raise ValueError(
             f"x must lower P, {float(old.nanmean()):.4f} on the board, got {reached:.4f} and no image that is lower"
         )
-    grid = torch.where(better, found["grid"].double(), tensor_of(cell["grid"]))
-    after = cell | {"worst": listed(worst), "grid": listed(grid), "n": int(worst.isfinite().sum())}
+    grid = torch.where(better, found["grid"].cpu().double(), tensor_of(cell["grid"]))
+    after = cell | {
+        "worst": rounded_values(worst),
+        "grid": rounded_values(grid),
+        "n": int(worst.isfinite().sum()),
+    }
     after |= _state(cell, float(old.nanmean()), float(worst.nanmean()), said["attack"], int(better.sum()))
     if write:
         save(_replaced(entry, cell, after, said, before), folder)
@@ -140,10 +153,10 @@ def verify(file: Path, folder: Path, *, write: bool = True) -> Verified:
     )  # fmt: skip
 
 
-def _cell_of(said: dict[str, Any], folder: Path) -> tuple[Entry, dict[str, Any]]:
+def _cell_of(said: dict[str, Any], folder: Path) -> tuple[BoardEntry, dict[str, Any]]:
     check_name("network", said["network"], PITCHES)
     check_name("row", said["row"], EXPLAINERS)
-    path = folder / f"{slug(said['row'])}.json"
+    path = folder / f"{board_slug(said['row'])}.json"
     if not path.is_file():
         raise ValueError(
             f"row must be on the board of this profile, got {said['row']!r}, which has no file there"
@@ -185,8 +198,8 @@ def _state(cell: dict[str, Any], before: float, after: float, attack: str, image
 
 
 def _replaced(
-    entry: Entry, cell: dict[str, Any], after: dict[str, Any], said: dict[str, Any], before: float | None
-) -> Entry:
+    entry: BoardEntry, cell: dict[str, Any], after: dict[str, Any], said: dict[str, Any], before: float | None
+) -> BoardEntry:
     kept = ("network", "defence", "norm", "eps", "readout", "who", "attack")
     record = {k: said[k] for k in kept} | {
         "before": before, "after": number_of(after), "date": datetime.date.today().isoformat(), "stale": False

@@ -23,8 +23,8 @@ RATIO_COLUMNS = {
 def stored(chapter: str, profile: str) -> dict[str, Any] | None:
     """The content of `results/<profile>/<chapter>.json` of the checkout, or None where that file is not.
 
-    profile: "quick", "real", "gpu", or "bench" for the benchmarks. An installed copy looks in the current folder; a
-    run's own ROBUSTXAI_RESULTS is not looked at, as it holds what this run writes.
+    profile: "quick", "real", "gpu", "paper", or "bench" for the benchmarks. An installed copy looks in the current
+    folder; a run's own ROBUSTXAI_RESULTS is not looked at, as it holds what this run writes.
     Raises ValueError for another profile, for what is no chapter's name, and for a file that is no JSON object.
     """
     check_chapter(chapter)

@@ -188,7 +188,7 @@ class CAV:
             raise ValueError(
                 "positive and a negative set cannot be told apart by any direction; use other exemplars"
             )
-        return F.normalize(w, dim=1), (b.to(norm.device) / norm).to(w.dtype), share.to(w)
+        return F.normalize(w, dim=1), (b / norm.cpu()).to(w), share.to(w)
 
     def _split(self, n: int, runs: int) -> tuple[Tensor, Tensor]:
         """Which examples each run fits and tests on: the same places in both sets, so that CAV(P, N) = -CAV(N, P)."""

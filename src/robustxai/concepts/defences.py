@@ -86,7 +86,7 @@ def noisy_copies(
     """
     generator = torch.Generator().manual_seed(seed)
     many = x.repeat(copies, 1, 1, 1)
-    noise = torch.randn(many.shape, generator=generator, dtype=x.dtype).to(x.device)
+    noise = torch.randn(many.shape, generator=generator, dtype=x.dtype, device=generator.device).to(x.device)
     return (many + sigma * noise).clamp(0, 1)
 
 

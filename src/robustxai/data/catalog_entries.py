@@ -10,6 +10,9 @@ _RESEARCH = "ImageNet terms: non-commercial research and education; copyright of
 _CIFAR = "no explicit licence; research and education"
 _KRIZHEVSKY = "A. Krizhevsky. Learning multiple layers of features from tiny images. Technical report, 2009."
 _IMAGENET = "J. Deng et al. ImageNet: a large-scale hierarchical image database. CVPR 2009."
+_TEXTURES = "available for research purposes"
+_DTD = "M. Cimpoi et al. Describing textures in the wild. CVPR 2014."
+_DTD_URL = "https://www.robots.ox.ac.uk/~vgg/data/dtd/"
 _CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 ENTRIES = (
@@ -179,9 +182,9 @@ ENTRIES = (
     CatalogEntry(
         "dtd10",
         "Describable Textures, the first 10 of 47 kinds, 192x192",
-        "available for research purposes",
-        "https://www.robots.ox.ac.uk/~vgg/data/dtd/",
-        "M. Cimpoi et al. Describing textures in the wild. CVPR 2014.",
+        _TEXTURES,
+        _DTD_URL,
+        _DTD,
         (3, 192, 192),
         10,
         {"train": 700},
@@ -190,6 +193,36 @@ ENTRIES = (
         "square and recompressed. `size` scales them. At most a few credited thumbnails in the book.",
         files.DTD10,
         "dtd10",
+    ),
+    CatalogEntry(
+        "dtd_striped",
+        "Describable Textures, the kind striped, 256x256",
+        _TEXTURES,
+        _DTD_URL,
+        _DTD,
+        (3, 256, 256),
+        1,
+        {"train": 120},
+        ("concepts",),
+        "The kind is complete, cut square and recompressed. At most a few credited thumbnails in the book.",
+        files.DTD_STRIPED,
+        "dtd_striped",
+    ),
+    CatalogEntry(
+        "celebahq128",
+        "CelebA-HQ: faces in colour 128x128, smiling or not, with 40 attributes",
+        "non-commercial research and education; photographs of people: numbers and weights only",
+        "https://github.com/switchablenorms/CelebAMask-HQ",
+        "T. Karras et al. Progressive growing of GANs. ICLR 2018; Z. Liu et al. Deep learning face attributes in the "
+        "wild. ICCV 2015.",
+        (3, 128, 128),
+        2,
+        {"train": 5196, "test": 1302},
+        ("ace", "manifold_ig"),
+        "6,498 of 30,000, glasses oversampled (22.6 %, not 4.9 %). No identities: a person may be on both sides of the "
+        "split, which parts no near-duplicates. No pictures in the book; weights trained on them are not shipped.",
+        files.CELEBAHQ128,
+        "celebahq128",
     ),
     CatalogEntry(
         "imagenet_sample1000",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from robustxai.shapes import Images
@@ -17,11 +17,11 @@ class Dataset:
 
     `x`: images (n, channel, height, width) in [0, 1], or a table (n, feature) in the units of its source;
     float32. `y`: (n,) indices into `classes`. `boxes`: (n, 4) x0, y0, x1, y1 in pixel indices, both ends
-    inside the box, where the set has them. `features`: names of a table's columns. `levels`: for each column
-    the names that its codes 0, 1, ... stand for, none for a numeric column; empty where all are numeric.
-    Missing cells of a table are nan. `note`: what one must
-    say when quoting a number on this copy (for instance that its images are recompressed); empty if
-    nothing.
+    inside the box, where the set has them. `features`: names of a table's columns, or of `attributes`. `levels`: for
+    each column the names that its codes 0, 1, ... stand for, none for a numeric column; empty where all are numeric.
+    Missing cells of a table are nan. `note`: what one must say when quoting a number on this copy (for instance that
+    its images are recompressed); empty if nothing. `attributes`: (n, feature) what is true of an image, where the set
+    has them.
     """
 
     x: Images | FeatureTable
@@ -33,6 +33,7 @@ class Dataset:
     features: tuple[str, ...] = ()
     levels: tuple[tuple[str, ...], ...] = ()
     note: str = ""
+    attributes: Bool[Tensor, "n feature"] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -40,7 +41,8 @@ class Dataset:
     def subset(self, indices: Int64[Tensor, " m"]) -> "Dataset":
         """The samples at these positions, in this order."""
         boxes = None if self.boxes is None else self.boxes[indices]
-        return replace(self, x=self.x[indices], y=self.y[indices], boxes=boxes)
+        attributes = None if self.attributes is None else self.attributes[indices]
+        return replace(self, x=self.x[indices], y=self.y[indices], boxes=boxes, attributes=attributes)
 
     def __repr__(self) -> str:
         shape = " x ".join(str(s) for s in self.x.shape[1:])
@@ -67,4 +69,4 @@ def positions(n: int, limit: int | None, indices: Tensor | None) -> Int64[Tensor
         return indices
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be an integer >= 1, got {limit}")
-    return torch.arange(n if limit is None else min(limit, n))
+    return torch.arange(n if limit is None else min(limit, n), device="cpu")

@@ -27,7 +27,7 @@ def near_duplicates(images: Float[Tensor, "n channel height width"], *, threshol
     small = F.adaptive_avg_pool2d(images.mean(1, keepdim=True), SIDE).flatten(1)
     small = F.normalize(small - small.mean(1, keepdim=True), dim=1)
     pairs = [
-        torch.nonzero(part @ small.T > threshold) + torch.tensor([at, 0])
+        torch.nonzero(part @ small.T > threshold) + torch.tensor([at, 0], device=small.device)
         for at, part in zip(range(0, len(small), 1024), small.split(1024), strict=True)
     ]
     i, j = torch.cat(pairs).numpy().T

@@ -173,6 +173,16 @@ DTD10 = (
     File("dtd10_192.npz", ("9cf7d8fce597f57d4c035ec24e669c853b0e36277f7389b9851c88ecf2b83482",), 8129853),
 )
 
+DTD_STRIPED = (
+    File(
+        "dtd_striped_256.npz", ("81200558e4bae0f2e63d57b9433af9ddd7784793a6befd5135187919263f4e54",), 2608363
+    ),
+)
+
+CELEBAHQ128 = (
+    File("celebahq128.npz", ("e374808f330c3737938d2b10efa166a71e24205785febdbd44fb4bc17bf084bc",), 38444822),
+)
+
 IMAGENET_SAMPLE1000 = (
     File(
         "imagenet_sample1000.npz",

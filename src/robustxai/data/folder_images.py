@@ -79,7 +79,7 @@ def read_images(
     check_name("fit", fit, FITS)
     if not len(files):
         raise ValueError("files must be one image file or more, got none")
-    fitted = fitted_to(size, fit)
+    fitted = fitted_image(size, fit)
     return torch.stack([fitted(opened(file)) for file in files]).float() / 255
 
 
@@ -112,12 +112,12 @@ def _seen(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def fitted_to(size: int, fit: str = "crop", *, mask: bool = False) -> v2.Compose:
+def fitted_image(size: int, fit: str = "crop", *, mask: bool = False) -> v2.Compose:
     """From a picture of any size to uint8 pixels (channels, size, size), by the same geometry for images and masks.
 
     mask: values are picked, not mixed.
 
-    >>> fitted_to(8, mask=True)(Image.new("L", (40, 30), 255)).unique()
+    >>> fitted_image(8, mask=True)(Image.new("L", (40, 30), 255)).unique()
     tensor([255], dtype=torch.uint8)
     """
     how = v2.InterpolationMode.NEAREST if mask else v2.InterpolationMode.BILINEAR

@@ -5,7 +5,6 @@ disk but downloads.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -19,47 +18,18 @@ from torch import Tensor
 
 from robustxai.checks import check_count
 
-from . import duplicates, fetch, files, formats, surveys
+from . import fetch, files, formats, packs, surveys
 from .catalog import entry
-from .catalog_entry import CatalogEntry
 from .dataset import Dataset, positions
 from .errors import UnknownSplit
-from .files import File
+from .request import Request
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FASHION = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 RECOMPRESSED = "recompressed (lossy JPEG)"
-
-
-@dataclass(frozen=True)
-class Request:
-    """The request; readers take it as one argument."""
-
-    entry: CatalogEntry
-    split: str
-    root: str | Path | None
-    download: bool
-    limit: int | None
-    indices: Tensor | None
-    size: int | None
-
-    def bytes(self, file: File) -> bytes:
-        """The verified bytes of one file."""
-        return fetch.read_file(self.entry, file, root=self.root, download=self.download)
-
-    def positions(self, n: int) -> Tensor:
-        """Which of n samples, in stored order."""
-        return positions(n, self.limit, self.indices)
-
-    def shuffled(self, n: int) -> Tensor:
-        """Which of n samples of a set that is stored sorted by class: one fixed permutation stands for its
-        order.
-        """
-        return torch.from_numpy(np.random.default_rng(0).permutation(n))[
-            positions(n, self.limit, self.indices)
-        ]
+SIZED = ("menagerie", "imagenet_sample1000", "dtd10", "dtd_striped", "celebahq128")
 
 
 def load(
@@ -76,9 +46,10 @@ def load(
 
     Files are looked for in `root`, in the folder that the environment variable ROBUSTXAI_DATA names, and in
     the user's cache; then, with `download=True`, fetched into `root` or the cache. `limit` takes the first
-    samples and `indices` those at positions; only these are decoded. Sets stored sorted by class (cifar10,
-    tiny_imagenet25, dtd10, imagenet_sample1000) come in one fixed shuffled order, so that the first samples are of
-    all classes. `size`: resolution of menagerie (64), dtd10 (192) and imagenet_sample1000 (224).
+    samples and `indices` those at positions; only these are decoded, but of smiles64 and celebahq128, whose split
+    looks at all. Sets stored sorted by class (cifar10, tiny_imagenet25, dtd10, imagenet_sample1000) come in one fixed
+    shuffled order, so that the first samples are of all classes. `size`: resolution of menagerie (64), dtd10 (192),
+    dtd_striped (256), celebahq128 (128) and imagenet_sample1000 (224).
 
     Raises UnknownDataset, UnknownSplit (ValueError); NotAvailable, ChecksumError, DownloadError (OSError).
 
@@ -88,7 +59,7 @@ def load(
     e = entry(name)
     if split not in e.splits:
         raise UnknownSplit(f"split of {name} must be one of {', '.join(e.splits)}, got {split!r}")
-    if size is not None and name not in ("menagerie", "imagenet_sample1000", "dtd10"):
+    if size is not None and name not in SIZED:
         raise ValueError(f"size must be None for {name}, which has one resolution, got {size}")
     if size is not None:
         check_count("size", size)
@@ -139,7 +110,7 @@ def _survey(r: Request, survey: surveys.Survey, side: Tensor, note: str = "") ->
 def _adult(r: Request) -> Dataset:
     train, test = r.entry.files
     survey = surveys.adult(r.bytes(train), r.bytes(test) if r.split == "test" else None)
-    return _survey(r, survey, torch.arange(len(survey.y)))
+    return _survey(r, survey, torch.arange(len(survey.y), device="cpu"))
 
 
 def _split_survey(parse: Callable[[bytes], surveys.Survey], note: str) -> Callable[[Request], Dataset]:
@@ -187,46 +158,6 @@ def _cifar10_lossless(r: Request) -> Dataset:
     return Dataset(formats.to_unit(images), y[which], CIFAR10, r.entry.name, r.split)
 
 
-def _tiny_imagenet(r: Request) -> Dataset:
-    pack = formats.JpegPack.read(r.bytes(r.entry.files[0 if r.split == "train" else 1]))
-    which = r.shuffled(len(pack))
-    y, boxes = (torch.from_numpy(pack.arrays[key])[which] for key in ("label", "box"))
-    x = formats.to_unit(pack.images(which))
-    return Dataset(x, y.long(), pack.strings("classes"), r.entry.name, r.split, boxes=boxes.float())
-
-
-def _smiles64(r: Request) -> Dataset:
-    pack = formats.JpegPack.read(r.bytes(r.entry.files[0]))
-    images = pack.images(torch.arange(len(pack)))[:, :1]
-    sides = duplicates.grouped_split(duplicates.near_duplicates(formats.to_unit(images)))
-    side = torch.from_numpy(sides[r.entry.splits.index(r.split)])
-    which = side[r.positions(len(side))]
-    left, top, width, height = torch.from_numpy(pack.arrays["mouth_box_xywh"]).float()[which].unbind(1)
-    boxes = torch.stack((left, top, left + width - 1, top + height - 1), 1)
-    boxes[width == 0] = torch.nan
-    y = torch.from_numpy(pack.arrays["label"]).long()[which]
-    x = formats.to_unit(images[which])
-    return Dataset(
-        x, y, ("no smile", "smile"), r.entry.name, r.split, boxes=boxes, note="split by near-duplicates"
-    )
-
-
-def _dtd10(r: Request) -> Dataset:
-    pack = formats.JpegPack.read(r.bytes(r.entry.files[0]))
-    which = r.shuffled(len(pack))
-    y = torch.from_numpy(pack.arrays["label"]).long()[which]
-    x = formats.scaled(pack.images(which), r.size or 192)
-    return Dataset(formats.to_unit(x), y, pack.strings("classes"), r.entry.name, r.split)
-
-
-def _imagenet_sample(r: Request) -> Dataset:
-    pack = formats.JpegPack.read(r.bytes(r.entry.files[0]))
-    which = r.shuffled(len(pack))
-    y = torch.from_numpy(pack.arrays["label"]).long()[which]
-    x = formats.to_unit(pack.images(which, r.size or 224))
-    return Dataset(x, y, pack.strings("classes"), r.entry.name, r.split, note="probably training images")
-
-
 READERS: dict[str, Callable[[Request], Dataset]] = {
     "menagerie": _menagerie,
     "digits": _digits,
@@ -238,8 +169,10 @@ READERS: dict[str, Callable[[Request], Dataset]] = {
     "fashion_mnist": _idx(FASHION),
     "cifar10": _cifar10,
     "cifar10_lossless4000": _cifar10_lossless,
-    "tiny_imagenet25": _tiny_imagenet,
-    "dtd10": _dtd10,
-    "smiles64": _smiles64,
-    "imagenet_sample1000": _imagenet_sample,
+    "tiny_imagenet25": packs.tiny_imagenet,
+    "dtd10": packs.texture_kinds,
+    "smiles64": packs.smiles64,
+    "dtd_striped": packs.texture_kinds,
+    "celebahq128": packs.celebahq128,
+    "imagenet_sample1000": packs.imagenet_sample,
 }

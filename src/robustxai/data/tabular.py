@@ -139,7 +139,7 @@ def chosen(lines: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[st
 
 def labels(cells: Sequence[str], classes: Sequence[str]) -> Int64[Tensor, " n"]:
     """The position of every cell in `classes`."""
-    return torch.tensor([classes.index(cell) for cell in cells])
+    return torch.tensor([classes.index(cell) for cell in cells], device="cpu")
 
 
 def without(data: bytes, names: Sequence[str]) -> bytes:

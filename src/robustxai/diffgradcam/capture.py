@@ -88,6 +88,7 @@ def _run(
 ) -> Cut:
     """One pass; `graph`: with gradients enabled from the start, and not from the layer on only."""
     calls, seen, linear = CallCounter(layer), dict[str, Tensor](), list[tuple[nn.Linear, Tensor, Tensor]]()
+    reaches: list[bool] = []
 
     def at_layer(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         if not calls.wanted():
@@ -96,7 +97,7 @@ def _run(
         if not isinstance(first, Tensor) or first.ndim < 3:
             raise ValueError(f"layer must give a convolutional map (N, K, h, w), got {shown(first)}")
         reached = attached and first.requires_grad
-        seen["reached"] = torch.tensor(reached)
+        reaches.append(reached)
         if not reached:
             torch.set_grad_enabled(
                 True
@@ -116,7 +117,7 @@ def _run(
         logits = logits_of(model, x.clone() if x.is_inference() else x, twice=attached)
     calls.check()
     a, raw = seen["a"], None if reshape is None else seen["raw"]
-    return Cut(a, logits, _closed_form(linear, a, logits), raw, reshape, x, bool(seen["reached"]), layer)
+    return Cut(a, logits, _closed_form(linear, a, logits), raw, reshape, x, reaches[0], layer)
 
 
 def _as_map(output: Tensor, x: Tensor, reshape: Reshape | None) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn.functional import one_hot
 from robustxai.diffgradcam.capture import Cut
 from robustxai.diffgradcam.raw_maps import score_gradient
 from robustxai.diffgradcam.weightings import EPS, combine, gradcampp
+from robustxai.explainers.precision import as_double
 from robustxai.scores.explained import score_coefficients
 from robustxai.scores.registry import others
 
@@ -39,18 +40,13 @@ def exact_plusplus(c: Cut, target: Tensor, contrast: str = "lse", *, tau: float 
     if c.logits.shape[1] == 1:  # two classes with scores -z and z: linear, so the closed form is exact
         return gradcampp(c.activations, score_gradient(c, score_coefficients(c.logits, target, contrast)))
     a = c.activations
-    u, y = double_on_device(c.weight / a[0, 0].numel()), double_on_device(c.logits)
+    u, y = as_double(c.weight / a[0, 0].numel()), as_double(c.logits)
     hot = one_hot(target.to(y.device), y.shape[-1]).to(y)
     q = others(y, hot, tau)
     m1, m2, m3 = q @ u, q @ u**2, q @ u**3
     g, h2 = u[target.to(u.device)] - m1, -(m2 - m1**2) / tau
     h3 = -(m3 - 3 * m1 * m2 + 2 * m1**3) / tau**2
     second, third = g**2 + h2, g**3 + 3 * g * h2 + h3
-    below = 2 * second + double_on_device(a.sum((2, 3))) * third + EPS
+    below = 2 * second + as_double(a.sum((2, 3))) * third + EPS
     alpha = torch.where((second > 0) & (below > EPS), second / below.clamp_min(EPS), 0.0)
     return combine((alpha * g.relu()).to(a), a) * a[0, 0].numel()
-
-
-def double_on_device(x: Tensor) -> Tensor:
-    """In double precision, on the CPU where the device has none (MPS)."""
-    return x.double() if x.device.type != "mps" else x.cpu().double()

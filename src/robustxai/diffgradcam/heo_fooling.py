@@ -32,7 +32,7 @@ def border(h: int, w: int) -> Float[Tensor, "height width"]:
         raise ValueError(
             f"h and w must be at least 7 x 7 for the border of the location attack, got {h} x {w}"
         )
-    m = torch.ones(h, w)
+    m = torch.ones(h, w, device="cpu")
     m[h // 7 : h - h // 7, w // 7 : w - w // 7] = 0
     return m
 
@@ -169,9 +169,9 @@ class HeoActive(ReferenceLoss):
 
     def terms(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         keep, _ = super().terms(model, x, y)
-        pick = torch.randint(
-            len(self.pairs), (min(self.batch_size, len(self.pairs)),), generator=self.generator
-        )
+        where = "cpu" if self.generator is None else self.generator.device
+        shape = (min(self.batch_size, len(self.pairs)),)
+        pick = torch.randint(len(self.pairs), shape, generator=self.generator, device=where)
         return keep, self.swap_loss(model, self.pairs[pick.to(self.pairs.device)])
 
     def map_loss(self, maps: Tensor, x: Tensor, classes: Tensor) -> Tensor:

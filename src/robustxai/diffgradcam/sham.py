@@ -5,6 +5,7 @@ The loss is that of saliency-guided training (CYBORG), with the fake map in the 
 """
 
 import math
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float
@@ -47,13 +48,13 @@ def sham_target(
                 f"entropy must be in [0, ln({h * w}) = {math.log(h * w):.3f}] nats "
                 f"for a {h} x {w} map, got {entropy}"
             )
-        counts = torch.tensor([len(g) for g in groups]).cumsum(0).tolist()
+        counts = list(accumulate(len(g) for g in groups))
         symmetric = min(counts, key=lambda k: abs(math.log(k) - entropy))
         n = symmetric if abs(math.log(symmetric) - entropy) < 0.05 else round(math.exp(entropy))
     if not 1 <= (n := check_count("n", n, -(2**63))) <= h * w:
         raise ValueError(f"n must be an integer in [1, {h * w}] for a {h} x {w} map, got {n}")
     cells = [cell for g in groups for cell in g][:n]
-    target = torch.zeros(h, w)
+    target = torch.zeros(h, w, device="cpu")
     target[[r for r, _ in cells], [c for _, c in cells]] = 1
     return target
 

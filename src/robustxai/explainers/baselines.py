@@ -88,7 +88,7 @@ def check_baselines(baselines: Any) -> None:
     if baselines is None:
         return
     try:
-        b = torch.as_tensor(baselines)
+        b = baselines if isinstance(baselines, Tensor) else torch.as_tensor(baselines, device="cpu")
     except (TypeError, ValueError, RuntimeError):
         b = None
     if b is None or isinstance(baselines, bool) or b.is_complex():

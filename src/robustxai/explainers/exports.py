@@ -100,7 +100,7 @@ def to_quantus(explain: Any) -> Callable[..., np.ndarray]:
     """
 
     def explain_func(model: nn.Module, inputs: Any, targets: Any, **_: Any) -> np.ndarray:
-        like = next(model.parameters(), torch.zeros(()))
+        like = next(model.parameters(), torch.zeros((), device="cpu"))
         x = torch.as_tensor(np.array(inputs)).to(like)
         chosen = explain
         if model is not getattr(explain, "model", None):

@@ -3,8 +3,12 @@
 Knows types and devices only.
 """
 
+from typing import TypeVar
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+Many = TypeVar("Many", Tensor, nn.Module)
 
 HALF = (torch.float16, torch.bfloat16)
 WITHOUT_DOUBLE = ("mps",)
@@ -22,3 +26,13 @@ def widened(x: Tensor) -> Tensor:
 def widest(device: torch.device) -> torch.dtype:
     """float64, or float32 on a device that has no float64 (Apple's)."""
     return torch.float32 if device.type in WITHOUT_DOUBLE else torch.float64
+
+
+def as_double(what: Many) -> Many:
+    """A tensor, or a network in place, in double precision: where it is, or on the CPU if its device has none (MPS).
+
+    >>> as_double(torch.zeros(1)).dtype
+    torch.float64
+    """
+    like = next(what.parameters()) if isinstance(what, nn.Module) else what
+    return (what.cpu() if like.device.type in WITHOUT_DOUBLE else what).double()

@@ -84,7 +84,7 @@ class AttributionAttack(MapAttack):
         if images is not None:
             checks.check_batch("images", images)
         if maps is not None:
-            checks.check_finite("maps", torch.as_tensor(maps), "maps")
+            checks.check_finite("maps", torch.as_tensor(maps, device="cpu"), "maps")
         checks.check_name("keep", keep, KEEP_RULES)
         super().__init__(
             Budget(None if eps is None else check_positive("eps", eps), "linf", clip),
@@ -135,7 +135,10 @@ class AttributionAttack(MapAttack):
             classes = checks.as_target(None, self.logits(classify, images))
             parts = zip(images.split(self.batch_size), classes.split(self.batch_size), strict=True)
             return torch.cat([shares(scores(*part)) for part in parts]).expand(len(x), -1)
-        d, goal = shares(scores(x[:1], t[:1])).shape[1], torch.as_tensor(self.maps).to(x)
+        d, goal = (
+            shares(scores(x[:1], t[:1])).shape[1],
+            torch.as_tensor(self.maps, dtype=x.dtype, device=x.device),
+        )
         if goal.numel() not in (d, d * len(x)) or (goal < 0).any():
             raise ValueError(
                 f"maps must be {d} numbers >= 0, or as many an input, "

@@ -57,9 +57,9 @@ def _listed(target: Any, n: int) -> Any:
     if target is None:
         return None
     try:
-        t = torch.as_tensor(target)
+        t = target if isinstance(target, Tensor) else torch.as_tensor(target, device="cpu")
     except (TypeError, ValueError, RuntimeError):
-        t = torch.empty(0)
+        t = torch.empty(0, device="cpu")
     if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool or t.shape not in ((), (n,)):
         raise ValueError(f"target must be an int, integers of shape ({n},) or None, got {target!r:.80}")
     if (t < 0).any():

@@ -174,7 +174,7 @@ def _shares(thresholds: Sequence[float]) -> list[float]:
 
 def _shown(flat: Tensor, shares: Sequence[float]) -> Tensor:
     """Masks (n, thresholds, pixels): the values that are not below the (1 - share) quantile of their map."""
-    levels = 1 - torch.tensor(shares, dtype=torch.float32, device="cpu").double()
+    levels = 1 - torch.tensor(shares, dtype=torch.float32, device="cpu").to(torch.float64)
     values = wide(flat.nan_to_num(0))
     part = max(1, 8_000_000 // values.shape[1])  # torch.quantile takes at most 16 million numbers
     cuts = torch.cat([torch.quantile(some, levels, dim=1) for some in values.split(part)], 1)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
+from robustxai.nets.storage import DTYPES
 
 
 class WeightsError(ValueError):
@@ -32,8 +32,8 @@ class ZooEntry:
     """One network of the zoo. `architecture` is "module.Class" inside robustxai.nets, rebuilt with `arguments`.
 
     prefix: its tensors are named `prefix/...` in `file`. parent: where the tensors come from that are not
-    stored. metrics: what the recipe measured. dtype: "fp16" or "fp32" on disk; networks always load as
-    float32. Raises WeightsError for fields of other types, and for a file that is not in the folder itself.
+    stored. metrics: what the recipe measured. dtype: "fp16", "fp32" or "int8" on disk (`nets.storage`); networks always
+    load as float32. Raises WeightsError for fields of other types, and for a file that is not in the folder itself.
 
     >>> from robustxai.nets import zoo
     >>> entry = next(iter(zoo().values()))

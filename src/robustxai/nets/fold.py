@@ -33,7 +33,7 @@ class Doubling(nn.Module):
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
-        sums = torch.tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]]).to(convolution.weight)
+        sums = convolution.weight.new_tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
         weight = torch.einsum("akr,bls,oirs->aboikl", sums, sums, convolution.weight.detach())
         self.weight = nn.Parameter(weight.flatten(0, 2))
         bias = convolution.bias

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from robustxai.nets.checkpoint import Written, add_tensors, load_tensors
 from robustxai.nets.checksum import check_file, sha256_of
-from robustxai.nets.zoo import PACKAGE_WEIGHTS, as_stored, difference, holds, pretrained, zoo
+from robustxai.nets.storage import from_disk, to_disk
+from robustxai.nets.zoo import PACKAGE_WEIGHTS, holds, pretrained, zoo
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Net:
     """One trained network to be stored. `module` is rebuilt from its class and its `arguments` attribute.
 
     parent: name of the network it was fine-tuned from, in the same weights folder; only what differs is
-    stored. dtype: "fp16" or "fp32" on disk: call `round_weights` before measuring `metrics`, which must be
+    stored. dtype: "fp16", "fp32" or "int8" on disk: call `round_weights` before measuring `metrics`, which must be
     JSON-able.
     """
 
@@ -148,16 +149,11 @@ def publish(nets: Sequence[Net], *, file: str, out: str | Path, command: str, se
         if file in manifest["files"]:
             check_file(path, manifest["files"][file]["sha256"])
             tensors = load_tensors(path)[0]
-        fresh = {net.name: net.module for net in nets}
+        fresh = {net.name: net for net in nets}
         for net in nets:
             parent = net.parent if net.parent in fresh or net.parent in manifest["nets"] else None
-            state: Mapping[str, Tensor] = net.module.state_dict()
-            if parent is not None:
-                base = fresh[parent] if parent in fresh else pretrained(parent, weights_dir=out)
-                state = difference(net.module, base, dtype=net.dtype)
-            ours = {
-                f"{net.name}/{key}": as_stored(key, value, net.dtype).cpu() for key, value in state.items()
-            }
+            state = to_disk(_on_cpu(net.module), net.dtype, _loaded(parent, fresh, out, below=(net.name,)))
+            ours = {f"{net.name}/{key}": value for key, value in state.items()}
             theirs = {key: value for key, value in tensors.items() if key.startswith(f"{net.name}/")}
             _refuse_orphans(net, manifest, same=_equal(ours, theirs))
             tensors = {key: value for key, value in tensors.items() if key not in theirs} | ours
@@ -171,6 +167,26 @@ def publish(nets: Sequence[Net], *, file: str, out: str | Path, command: str, se
         text = (json.dumps(manifest, indent=1) + "\n").encode()
         written.add(manifest_path, lambda to: to.write_bytes(text))
         written.commit()
+
+
+def _on_cpu(module: nn.Module) -> dict[str, Tensor]:
+    return {key: value.cpu() for key, value in module.state_dict().items()}
+
+
+def _loaded(
+    name: str | None, fresh: Mapping[str, Net], out: Path, *, below: tuple[str, ...]
+) -> dict[str, Tensor] | None:
+    """The state of a parent as it will be loaded: of this call's networks rounded as it is stored, else from `out`."""
+    if name is None:
+        return None
+    if name in below:
+        raise ValueError(f"network {below[0]!r} must not descend from itself: {' < '.join((*below, name))}")
+    if name not in fresh:
+        return dict(pretrained(name, weights_dir=out).state_dict())
+    net = fresh[name]
+    known = net.parent in fresh or (net.parent is not None and holds(out, net.parent))
+    base = _loaded(net.parent if known else None, fresh, out, below=(*below, name))
+    return from_disk(to_disk(_on_cpu(net.module), net.dtype, base), base)
 
 
 def _entry(net: Net, *, file: str, command: str, seed: int, parent: str | None) -> dict[str, Any]:

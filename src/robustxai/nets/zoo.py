@@ -21,7 +21,8 @@ from torchvision.models import WeightsEnum
 from robustxai.checks import check_module
 from robustxai.nets.checkpoint import save_tensors
 from robustxai.nets.checksum import check_file
-from robustxai.nets.entry import DTYPES, WeightsError, ZooEntry, ancestry, make
+from robustxai.nets.entry import WeightsError, ZooEntry, ancestry, make
+from robustxai.nets.storage import from_disk, to_disk
 
 PACKAGE_WEIGHTS = Path(__file__).parent / "weights"
 
@@ -101,14 +102,16 @@ def stored_state(entry: ZooEntry, entries: Mapping[str, ZooEntry], folder: Path)
         prefix = f"{one.prefix}/"
         try:
             with safe_open(path, framework="pt") as file:
-                for key in file.keys():
-                    if key.startswith(prefix):
-                        value = file.get_tensor(key)
-                        state[key.removeprefix(prefix)] = (
-                            value.float() if value.is_floating_point() else value
-                        )
+                ours = {
+                    key.removeprefix(prefix): file.get_tensor(key)
+                    for key in file.keys()
+                    if key.startswith(prefix)
+                }
+            state = from_disk(ours, state)
         except SafetensorError as error:
             raise WeightsError(f"weight file {path} is no safetensors file: {error}") from error
+        except ValueError as error:
+            raise WeightsError(f"{path} does not fit network {one.name!r}: {error}") from error
     return state
 
 
@@ -121,54 +124,33 @@ def save_weights(
 ) -> None:
     """Write modules (or state dicts) to one safetensors file, atomically, tensors named `prefix/tensor`.
 
-    dtype: "fp16" (default) or "fp32" for floating tensors; integers stay. Raises ValueError when a number
-    is not finite or too large for fp16, and OSError, one sentence that names the file, on a full disk.
+    dtype: "fp16" (default), "fp32", or "int8" (eight bits a weight, see `nets.storage`) for floating tensors; integers
+    stay. Raises ValueError when a number is not finite or too large for fp16, and OSError, one sentence that names the
+    file, on a full disk.
     """
     tensors: dict[str, Tensor] = {}
     for prefix, module in modules.items():
         state = module.state_dict() if isinstance(module, nn.Module) else module
-        tensors |= {
-            f"{prefix}/{key}": as_stored(f"{prefix}/{key}", value, dtype) for key, value in state.items()
-        }
+        tensors |= to_disk({f"{prefix}/{key}": value for key, value in state.items()}, dtype)
     save_tensors(Path(path), tensors, record or {})
 
 
-def difference(module: nn.Module, parent: nn.Module, *, dtype: str = "fp16") -> dict[str, Tensor]:
-    """The tensors of `module` that differ from `parent`'s once both are stored as `dtype`.
-
-    Raises ValueError when the two do not have the same tensors.
-    """
-    ours, theirs = module.state_dict(), parent.state_dict()
-    if {k: v.shape for k, v in ours.items()} != {k: v.shape for k, v in theirs.items()}:
-        raise ValueError("parent must have the same tensors as the network, got others")
-    return {
-        key: value
-        for key, value in ours.items()
-        if not torch.equal(as_stored(key, value, dtype).cpu(), as_stored(key, theirs[key], dtype).cpu())
-    }
-
-
 @torch.no_grad()
-def round_weights(module: nn.Module, *, dtype: str = "fp16") -> nn.Module:
+def round_weights(module: nn.Module, *, dtype: str = "fp16", parent: nn.Module | None = None) -> nn.Module:
     """Round every floating tensor, in place, to what storage keeps, so that metrics are those of the stored
     net.
+
+    parent: the network whose difference is stored, itself as it is stored. Raises ValueError for another dtype, or a
+    parent that does not have the same tensors.
     """
     check_module("module", module)
+    if parent is not None:
+        check_module("parent", parent)
+    base = None if parent is None else parent.state_dict()
+    kept = from_disk(to_disk(module.state_dict(), dtype, base), base)
     for key, value in module.state_dict().items():
-        value.copy_(as_stored(key, value, dtype))
+        value.copy_(kept[key])
     return module
-
-
-def as_stored(name: str, value: Tensor, dtype: str) -> Tensor:
-    """The tensor as "fp16" or "fp32" storage keeps it, integers unchanged; ValueError if no longer finite."""
-    if dtype not in tuple(DTYPES):
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
-    if not value.is_floating_point():
-        return value
-    stored = value.to(DTYPES[dtype])
-    if not stored.isfinite().all():
-        raise ValueError(f"tensor {name} must be finite as {dtype}, got a number that is not")
-    return stored
 
 
 def _folder(weights_dir: str | Path | None) -> Path:

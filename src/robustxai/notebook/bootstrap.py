@@ -12,7 +12,7 @@ from importlib.metadata import metadata, requires
 from string import Template
 from typing import Any
 
-from robustxai import runtime
+from robustxai import __version__, runtime
 from robustxai.notebook.writer import stored_lines, text
 
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pyyaml": "yaml"}  # where they differ from the distribution's
@@ -73,7 +73,7 @@ def project_metadata() -> tuple[str, str, list[str]]:
     root = runtime.checkout()
     if root is not None:
         table = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        return table["urls"]["Repository"], table["version"], table["dependencies"]
+        return table["urls"]["Repository"], __version__, table["dependencies"]
     about = metadata("robustxai")
     urls = dict(url.split(", ", 1) for url in about.get_all("Project-URL") or [])
     needed = [requirement for requirement in requires("robustxai") or [] if "extra ==" not in requirement]

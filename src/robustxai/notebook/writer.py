@@ -19,7 +19,12 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"file_extension": ".py", "name": "python", "pygments_lexer": "ipython3"},
 }
-CELL_METADATA = ("cellView", "mystnb", "tags")  # the keys that mean something to the book, nbval or Colab
+CELL_METADATA = (
+    "cellView",
+    "mystnb",
+    "nbval",
+    "tags",
+)  # the keys that mean something to the book, nbval or Colab
 FOREIGN_TAGS = {"injected-parameters", "papermill-error-cell-tag"}  # cells that papermill adds
 PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}  # what an image needs
 

@@ -9,6 +9,7 @@ Imports nothing else of this package: plots take arrays or tensors and know noth
 from robustxai.plots.charts import bars, lines
 from robustxai.plots.interactive import slider, slider_html
 from robustxai.plots.maps import maps_grid, maps_row, overlay
+from robustxai.plots.matrix import matrix
 from robustxai.plots.numbers import digest, interval, number
 from robustxai.plots.output import digest_line, show, show_table
 from robustxai.plots.panels import pictures_and_bars
@@ -25,6 +26,7 @@ __all__ = [
     "lines",
     "maps_grid",
     "maps_row",
+    "matrix",
     "number",
     "overlay",
     "pictures_and_bars",

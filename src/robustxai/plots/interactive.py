@@ -20,8 +20,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from robustxai.plots.numbers import number
-from robustxai.plots.output import digest_line, display
+from robustxai.plots.numbers import DIGEST_TYPE, number
+from robustxai.plots.output import digest_line, digests, display
 from robustxai.plots.style import picture
 
 MAX_BYTES = 1_500_000  # of the finished HTML
@@ -52,7 +52,8 @@ def slider(
     markup = slider_html(
         frames, values=values, label=label, alt=alt, unit=unit, captions=captions, start=start, pace=pace
     )
-    display({"text/html": markup, "text/plain": f"Interactive figure: {label} ({len(frames)} frames)"}, {})
+    plain = f"Interactive figure: {label} ({len(frames)} frames)"
+    display({"text/html": markup, "text/plain": plain, DIGEST_TYPE: digests(data, label=label)}, {})
     print(line)
 
 

@@ -1,13 +1,14 @@
 """What a cell shows: a figure with the digest of its data, or a table. Knows nothing about how figures are
 drawn.
 
-Notebook tests never compare images, so `show` prints the numbers behind the figure: a change in them fails
-the test, and readers who cannot see the figure get something too. The alternative text of a figure stands in
-the cell's metadata (`mystnb.image.alt`), where the site builder looks for it.
+`show` prints the numbers behind the figure, for readers who cannot see it, and stores a digest of them beside it, by
+which notebook tests see that other data were drawn. The alternative text of a figure stands in the cell's metadata
+(`mystnb.image.alt`), where the site builder looks for it.
 """
 
 import base64
 import html
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from robustxai.plots.numbers import digest, interval, number
+from robustxai.plots.numbers import DIGEST_TYPE, coarse, digest, interval, number
 from robustxai.plots.style import picture, png
 
 
@@ -31,7 +32,8 @@ def show(figure: Figure, *, data: Any, label: str) -> None:
     plt.close(figure)
     shown = base64.b64encode(png(image)).decode("ascii")
     width = round(figure.get_figwidth() * 96)  # at most this many pixels of the page; the file has more
-    display({"image/png": shown, "text/plain": f"Figure: {label}"}, {"image/png": {"width": width}})
+    bundle = {"image/png": shown, "text/plain": f"Figure: {label}", DIGEST_TYPE: digests(data, label=label)}
+    display(bundle, {"image/png": {"width": width}})
     print(line)
 
 
@@ -39,8 +41,20 @@ def digest_line(data: Any, *, label: str) -> str:
     """The line that `show` prints. Raises ValueError for an empty label and for data that are not numbers."""
     if not label.strip():
         raise ValueError("label must name the figure in a few words, got none")
-    named = data if isinstance(data, Mapping) else {"": data}
-    return f"data behind {label}: " + "; ".join(f"{name} {digest(v)}".strip() for name, v in named.items())
+    return f"data behind {label}: " + "; ".join(
+        f"{name} {digest(v)}".strip() for name, v in _named(data).items()
+    )
+
+
+def digests(data: Any, *, label: str) -> dict[str, str]:
+    """What a figure's output holds about its data: by name one line of JSON, as a notebook gives each number of a list
+    a line of its own. Data without names go by the figure's label.
+    """
+    return {name or label: json.dumps(coarse(v)) for name, v in _named(data).items()}
+
+
+def _named(data: Any) -> Mapping[str, Any]:
+    return data if isinstance(data, Mapping) else {"": data}
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], *, caption: str = "") -> None:

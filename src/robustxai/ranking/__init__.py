@@ -101,7 +101,7 @@ from robustxai.ranking.study.settings import (
     Measured as Measured,
     Setting as Setting,
     SettingRow as SettingRow,
-    evaluate as evaluate,
+    evaluate_setting as evaluate_setting,
     measure as measure,
     prepared as prepared,
     pretrain as pretrain,
@@ -131,6 +131,8 @@ from robustxai.scores.registry import SCORES as SCORES
 Bounds, Cache, Objective, Sensitivity = ThicknessBounds, CachedBatch, RegularisedLoss, SensitivityEstimates
 ERAttack, Row, Score, WEIGHTINGS = RankingAttack, SettingRow, SelectionScore, LOSS_WEIGHTINGS
 fit, table = fit_regularised, load_table
+
+evaluate = evaluate_setting  # its earlier name
 
 __all__ = [
     "METHODS",

@@ -66,9 +66,11 @@ def adult_like(
     check_generator("generator", generator)
     draw = check_count("draw", draw, -(2**63))
     g = torch.Generator().manual_seed(draw) if generator is None else generator
-    place = torch.arange(NUMERIC, dtype=torch.float64, device=g.device)
+    place = torch.arange(NUMERIC, dtype=torch.float64, device="cpu")
     covariance = CORRELATION ** (place[:, None] - place).abs()
-    c = torch.randn(n, NUMERIC, generator=g, device=g.device) @ torch.linalg.cholesky(covariance).T.float()
+    c = torch.randn(n, NUMERIC, generator=g, device=g.device) @ torch.linalg.cholesky(
+        covariance
+    ).T.float().to(g.device)
     codes = [torch.randint(levels, (n,), generator=g, device=g.device) for levels in LEVELS]
     columns = [torch.nn.functional.one_hot(z, k).float() for z, k in zip(codes, LEVELS, strict=True)]
     score = log_odds(torch.cat([c, *columns], 1), draw=draw)

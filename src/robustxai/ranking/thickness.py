@@ -22,6 +22,7 @@ from robustxai.checks import (
     check_positive,
 )
 from robustxai.eval_mode import check_calm
+from robustxai.explainers.precision import widest
 from robustxai.explainers.reduce import read
 from robustxai.models import logits_of
 from robustxai.ranking.checks import check_classes, check_features, check_like, check_matrix
@@ -162,10 +163,10 @@ def ball_draws(
     g = torch.Generator().manual_seed(0) if generator is None else generator
     draws = check_count("draws", draws)
     shape = (draws, like[0].numel())
-    u = torch.randn(shape, generator=g, device=g.device, dtype=torch.float64)
+    u = torch.randn(shape, generator=g, device=g.device, dtype=widest(g.device))
     length = u.norm(dim=1, keepdim=True)
     if kind == "uniform":
-        radius = torch.rand(draws, 1, generator=g, device=g.device, dtype=torch.float64) ** (1 / shape[1])
+        radius = torch.rand(draws, 1, generator=g, device=g.device, dtype=widest(g.device)) ** (1 / shape[1])
     else:
         radius = (length / shape[1] ** 0.5).clamp_max(1)
     return (u * (eps * radius / length)).reshape(draws, 1, *like.shape[1:]).to(like)

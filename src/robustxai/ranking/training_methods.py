@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -28,6 +28,7 @@ from robustxai.ranking.regularisers import (
 from robustxai.ranking.training import Fitted, fit_regularised
 from robustxai.ranking.weight_selection import Options
 
+Network = TypeVar("Network", bound=nn.Module)
 WEIGHTS = (0.01, 0.1, 1.0, 10.0)
 """Weights tried for every term; the released grid is from 0.001 to 100 in the same steps."""
 FINER = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -123,7 +124,7 @@ METHODS: dict[str, Method] = {
 """Methods by name, in the order of the table."""
 
 
-def with_softplus(model: nn.Module, beta: float | int) -> nn.Module:
+def with_softplus(model: Network, beta: float | int) -> Network:
     """A copy whose ReLUs are softplus, and which knows it: `arguments` rebuilds the copy where the class can."""
     copy = softplus_copy(model, beta)
     arguments = getattr(copy, "arguments", None)
@@ -156,10 +157,25 @@ def fine_tune(
     if isinstance(method, str):
         check_name("method", method, tuple(METHODS))
         method = METHODS[method]
-    chosen = method.chosen(options)
+    model, more = beginning(method, pretrained, options)
     if not method.trained:
-        return deepcopy(pretrained).eval(), None
+        return model, None
+    return model, fit_regularised(model, data, method.regularisers(k, options), **training | more)
+
+
+def beginning(
+    method: Method, pretrained: Network, options: Options | None = None
+) -> tuple[Network, dict[str, Any]]:
+    """The copy of `pretrained` that a method trains, with its activation and in eval mode, and its own options of the
+    training.
+
+    >>> from robustxai.nets import MLP
+    >>> beginning(METHODS["WD"], MLP(4))[1]
+    {'weight_decay': 0.005}
+    """
+    chosen = method.chosen(options)
     model = with_softplus(pretrained, chosen["beta"]) if "beta" in chosen else deepcopy(pretrained)
-    if "weight_decay" in chosen:
-        training["weight_decay"] = float(chosen["weight_decay"])
-    return model, fit_regularised(model, data, method.regularisers(k, options), **training)
+    decay: dict[str, Any] = (
+        {"weight_decay": float(chosen["weight_decay"])} if "weight_decay" in chosen else {}
+    )
+    return model.eval(), decay

@@ -115,7 +115,7 @@ def share_over_seeds(parts: Sequence[PerSample]) -> Interval:
     >>> found.value, round(found.low, 2), found.high
     (1.0, 0.91, 1.0)
     """
-    kept = [part[~part.isnan()].double() for part in parts]
+    kept = [part[~part.isnan()].cpu().double() for part in parts]
     seeds, n = t_interval([float(part.mean()) for part in kept]), sum(map(len, kept))
     hits = round(float(sum(part.sum() for part in kept)), 6)
     low, high = share_interval(math.floor(hits), n)[0], share_interval(math.ceil(hits), n)[1]

@@ -150,5 +150,11 @@ RECIPES = {
             partial(build_photographs, name="smiles"),
             "ace-smiles.safetensors",
         ),
+        Recipe(
+            "ace-celebahq",
+            "faces of CelebA-HQ, 64 px: denoiser, classifier, oracle, a reader of 40 attributes; hours",
+            partial(build_photographs, name="celebahq"),
+            "ace-celebahq.safetensors",
+        ),
     )
 }

@@ -199,7 +199,7 @@ def repeated(
     """
     if len(x) % len(judges):
         raise ValueError(f"x must hold a multiple of {len(judges)} images, one part a judge, got {len(x)}")
-    parts = torch.arange(len(x)).split(len(x) // len(judges))
+    parts = torch.arange(len(x), device=x.device).split(len(x) // len(judges))
     found = {}
     for (name, judge), part in zip(judges.items(), parts, strict=True):
         rows, results = with_and_without(judge, x[part], filter=filter, seed=seed, **options)

@@ -12,7 +12,7 @@ import torch
 
 from robustxai.concepts.attacks import MultiLayerPushing, TokenPushing, UniversalPushing
 from robustxai.concepts.cav import CAV
-from robustxai.concepts.study.cases import STEPS, Case, attacked, verdict_cells
+from robustxai.concepts.study.cases import STEPS, Case, attack_case, verdict_cells
 from robustxai.concepts.study.outcomes import Flip
 from robustxai.concepts.study.study import Study
 from robustxai.concepts.tcav import TCAV
@@ -45,7 +45,7 @@ def at_budget(
         p = study.moved(kind, seed, case, attack, eps=eps)
     else:
         which = {"attack": attack, "layer": study.layer, "eps": eps, "steps": steps}
-        p = attacked(study.network(kind, seed), study.given, case, **which)
+        p = attack_case(study.network(kind, seed), study.given, case, **which)
     return Flip(case=case, cells=study.judged(kind, seed, case, {"clean": p.clean, "attacked": p.x}))
 
 

@@ -130,7 +130,7 @@ def verdict_cells(
     return {name: {layer: found[name, layer] for layer in tcav.layers} for name in exemplars}
 
 
-def attacked(
+def attack_case(
     model: nn.Module,
     given: Materials,
     case: Case,

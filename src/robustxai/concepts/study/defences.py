@@ -22,7 +22,7 @@ from robustxai.concepts.defences import (
     outlier_scores,
     vote,
 )
-from robustxai.concepts.study.cases import EPS, LAYER, LAYERS, Case, Materials, attacked, verdict_cells
+from robustxai.concepts.study.cases import EPS, LAYER, LAYERS, Case, Materials, attack_case, verdict_cells
 from robustxai.concepts.study.recipes import HARDENED
 from robustxai.concepts.study.study import Study
 from robustxai.concepts.tcav import TCAV
@@ -61,11 +61,13 @@ def restored(
 ) -> list[bool]:
     """Whether a defence restores the true verdict, for every network and attack that removed it without a defence.
 
-    found: per network, by name. A network that stands in for another one is asked where its own clean verdict is true.
+    found: per network, by name; networks without this defence are left out. A network that stands in for another one is
+    asked where its own clean verdict is true.
     """
     return [
         rows[name].restores(a)
         for rows in found
+        if name in rows
         for a in attacks
         if (rows[ANOTHER].state[CLEAN] == "important" if name == ANOTHER else rows[NONE].removed(a))
     ]
@@ -87,13 +89,15 @@ def cleaned(
     cleaners: Mapping[str, Cleaner] | None = None,
     memory: Memory = fresh,
 ) -> list[Defended]:
-    """No defence, every cleaner (of exemplars and random images alike), noise-averaged and median CAVs."""
+    """No defence, and every cleaner (of exemplars and random images alike).
+
+    cleaners: None is all of `CLEANERS`, and noise-averaged and median CAVs, too.
+    """
     ways: dict[str, tuple[Cleaner | None, CAV]] = {NONE: (None, cav or CAV())}
     ways |= {name: (f, cav or CAV()) for name, f in (CLEANERS if cleaners is None else cleaners).items()}
-    ways |= {
-        "noise-averaged CAV": (lambda x: noisy_copies(x), cav or CAV()),
-        "median CAV": (None, CAV("median")),
-    }
+    if cleaners is None:
+        ways["noise-averaged CAV"] = (lambda x: noisy_copies(x), cav or CAV())
+        ways["median CAV"] = (None, CAV("median"))
     kept = memory(model)
     return [_seen_through(model, given, case, sets, name, way, layer, kept) for name, way in ways.items()]
 
@@ -176,7 +180,7 @@ def collected(
 ) -> dict[str, Tensor]:
     """Another collection of the case's concept, "clean" and by attack: an attacker who reaches it, too."""
     other = replace(given, concepts={**given.concepts, case.concept: tokens})
-    return {CLEAN: tokens} | {a: attacked(model, other, case, attack=a, layer=layer).x for a in attacks}
+    return {CLEAN: tokens} | {a: attack_case(model, other, case, attack=a, layer=layer).x for a in attacks}
 
 
 def aware(
@@ -191,7 +195,7 @@ def aware(
     memory: Memory = fresh,
 ) -> Defended:
     """Half size, against an attacker who differentiates through it (the final check of spec section 8)."""
-    moved = attacked(Behind(model, CLEANERS["half size"], halved), given, case, attack=attack,
+    moved = attack_case(Behind(model, CLEANERS["half size"], halved), given, case, attack=attack,
                      layer=f"model.{layer}", eps=eps).x  # fmt: skip
     sets = {CLEAN: given.concepts[case.concept], attack: moved}
     clean, probe = CLEANERS["half size"], cav or CAV()
@@ -225,17 +229,19 @@ def detected(
 
 
 def defended(
-    study: Study, kind: str, seed: int, case: Case, more: Sequence[Tensor], *, layers: Sequence[str] = LAYERS
-) -> tuple[dict[str, Defended], dict[str, float]]:
+    study: Study, kind: str, seed: int, case: Case, more: Sequence[Tensor], *, layers: Sequence[str] = LAYERS,
+    cleaners: Mapping[str, Cleaner] | None = None,
+) -> tuple[dict[str, Defended], dict[str, float]]:  # fmt: skip
     """Every defence that needs one network, by name, and the share of attacked exemplars that an outlier test finds.
 
     more: two other collections of the concept. The case's own is attacked; in the last vote the first of `more`, too.
+    cleaners: as `cleaned` takes them.
     """
     model, given = study.network(kind, seed), study.given
     here = {"layer": study.layer, "memory": study.memory}
     sets = {CLEAN: given.concepts[case.concept]} | {a: study.moved(kind, seed, case, a).x for a in ATTACKS}
     hit, (second, third) = collected(model, given, case, more[0], ATTACKS, layer=study.layer), more
-    rows = cleaned(model, given, case, sets, cav=study.cav, **here)
+    rows = cleaned(model, given, case, sets, cav=study.cav, cleaners=cleaners, **here)
     rows.append(voted([model], given, case, sets, layers=layers, memory=study.memory))
     rows.append(several_sets(model, given, case, [sets, {CLEAN: second}, {CLEAN: third}], **here))
     rows.append(several_sets(model, given, case, [sets, hit, {CLEAN: third}], **here))

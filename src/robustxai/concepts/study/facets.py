@@ -147,7 +147,8 @@ def lesson(texture: str, n: int, size: int) -> Images:
     """n cats and n swatches of a texture, shuffled: the same images for every judge, so drawn once."""
     swatches = textured(n, (texture,), size=size, generator=stream("judge", "swatch", texture))
     both = torch.cat((cats(texture, n, size=size), swatches))
-    return both[torch.randperm(len(both), generator=stream("judge order"))]
+    g = stream("judge order")
+    return both[torch.randperm(len(both), generator=g, device=g.device)]
 
 
 def facet_swap(

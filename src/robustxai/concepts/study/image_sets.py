@@ -9,7 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustxai.concepts.study import cases as E, imagenet_folder, photographs as real
+from robustxai.concepts.study import (
+    cases as E,
+    imagenet_folder,
+    photographs as real,
+    zebras_and_webs as large,
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,17 @@ TASKS = {
         ("cobwebbed", "chequered"),
         stem="textures",
         recipe="concepts-textures",
+    ),
+    "stripes": Task(
+        "one photograph of a zebra and many of spider webs, textures of DTD, 128 px",
+        lambda n, runs, _folder: large.materials(n=n, runs=runs),
+        large.CASES,
+        large.CASES[2],
+        large.CASES[0],
+        (("zebra", "striped"), ("spider web", "cobwebbed")),
+        ("spider web", "striped"),
+        "zebra",
+        ("striped", "chequered"),
     ),
     "imagenet": Task(
         "photographs of zebras and honeycombs from a folder, textures of DTD, 224 px",

@@ -1,4 +1,4 @@
-"""Third-party ImageNet networks: torchvision's, with their weights, for the photographs of the real study.
+"""Third-party ImageNet networks: torchvision's and EfficientNet-Lite0, with their weights, for photographs.
 
 They see small images enlarged, answer for the classes of the study only, and their blocks are named as those of our
 networks, so that everything in this chapter works on them.
@@ -18,16 +18,18 @@ from torch.nn import functional as F
 from torchvision.models import SqueezeNet1_1_Weights, WeightsEnum
 
 from robustxai.nets import TorchvisionClassifier
-from robustxai.nets.remote import from_torchvision, squeezenet_weights
+from robustxai.nets.efficientnet_lite import EfficientNetLite0
+from robustxai.nets.remote import efficientnet_lite0_weights, from_torchvision, squeezenet_weights
 from robustxai.nets.resnet import Normalize
 
 BLOCKS = ("b2", "b3", "b4", "b5")
+LITE0 = "efficientnet_lite0"
 OTHER_NAMES = {"beacon lighthouse": "beacon"}
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """A torchvision architecture: the modules of each block by name, the pixels it is shown, and its weights.
+    """An architecture of torchvision, or `LITE0`: modules of each block by name, the pixels it is shown, and weights.
 
     The last block ends where the mean over positions is taken; `head` comes after it ("" is none).
     """
@@ -63,6 +65,18 @@ FOREIGN = {
         224,
         "GoogLeNet_Weights.IMAGENET1K_V1",
     ),
+    "lite0": Foreign(
+        LITE0,
+        (
+            ("body.stem", *(f"body.block{i}" for i in range(5))),
+            tuple(f"body.block{i}" for i in range(5, 11)),
+            tuple(f"body.block{i}" for i in range(11, 15)),
+            ("body.block15", "body.top"),
+        ),
+        160,
+        "",
+        "head",
+    ),
     "resnet50": Foreign(
         "resnet50",
         (
@@ -76,14 +90,14 @@ FOREIGN = {
     ),
 }
 """By the name that `Study` and the chapter's parameter `networks` accept. SqueezeNet's weights may lie in the folder
-ROBUSTXAI_DATA, the others are downloaded by torchvision."""
+ROBUSTXAI_DATA, those of EfficientNet-Lite0 ("lite0") are a package, the others are downloaded by torchvision."""
 
 
 class ForeignNetwork(nn.Module):
     """One of `FOREIGN` for images (n, 3, h, w) in [0, 1] of any size, with the logits of `names` in their order.
 
-    weights: a torchvision enum, its name, or a state-dict file (SqueezeNet only); None for random ones. Blocks are
-    "b2" to "b5"; what follows b5 is the mean over positions and a linear head. Raises ValueError for a kind that is
+    weights: a torchvision enum, its name, or a file (SqueezeNet and EfficientNet-Lite0); None for random ones. Blocks
+    are "b2" to "b5"; what follows b5 is the mean over positions and a linear head. Raises ValueError for a kind that is
     not in the table, a name that ImageNet does not have, and weights that cannot be fetched.
     """
 
@@ -119,6 +133,11 @@ def _whole(plan: Foreign, weights: WeightsEnum | str | Path | None) -> tuple[nn.
         enum = torchvision.models.get_weight(weights) if isinstance(weights, str) else weights
         classifier = TorchvisionClassifier("squeezenet1_1", weights=enum)
         return classifier.normalize, classifier.body
+    if plan.architecture == LITE0:
+        if weights is not None and not isinstance(weights, Path):
+            raise ValueError(f"weights must be a file for {LITE0}, got {weights}")
+        lite = EfficientNetLite0(weights=weights)
+        return lite.normalize, lite
     if weights is None:
         with torch.random.fork_rng(devices=[]):
             extra = {"init_weights": False} if plan.architecture == "googlenet" else {}
@@ -133,6 +152,10 @@ def _whole(plan: Foreign, weights: WeightsEnum | str | Path | None) -> tuple[nn.
 
 
 def foreign_network(kind: str, names: Sequence[str]) -> ForeignNetwork:
-    """The network with ImageNet's weights, in eval mode: from ROBUSTXAI_DATA where they are there, else downloaded."""
-    weights = squeezenet_weights() if kind == "squeezenet" else FOREIGN[kind].weights
+    """The network with ImageNet's weights, in eval mode: from ROBUSTXAI_DATA where they are there, else downloaded.
+
+    Raises WeightsError for "lite0" where neither that folder nor an installed package has its weights.
+    """
+    local = {"squeezenet": squeezenet_weights, "lite0": efficientnet_lite0_weights}
+    weights = local[kind]() if kind in local else FOREIGN[kind].weights
     return ForeignNetwork(kind, names, weights=weights).eval()

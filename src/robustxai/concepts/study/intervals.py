@@ -58,7 +58,7 @@ def share_of_cells(hits: Sequence[Sequence[bool]]) -> Row:
     >>> found["value"], found["n"], round(found["interval"][1], 2)
     (0.0, 2, 0.09)
     """
-    table = torch.tensor([list(row) for row in hits], dtype=torch.float64)
+    table = torch.tensor([list(row) for row in hits], dtype=torch.float64, device="cpu")
     both, exact = over_both(table), share_interval(int(table.sum()), table.numel())
     low, high = min(both.low, exact[0]), max(both.high, exact[1])
     return {"value": both.value, "interval": (max(low, 0.0), min(high, 1.0)), "n": len(table)}

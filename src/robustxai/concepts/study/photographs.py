@@ -50,11 +50,12 @@ def materials(
     if unknown := [c for c in classes if c not in plain]:
         raise ValueError(f"classes must be among {', '.join(plain)} of tiny_imagenet25, got {unknown[0]!r}")
     index = {c: plain.index(c) for c in classes}
-    others = train.x[~torch.isin(train.y, torch.tensor(list(index.values())))]
+    others = train.x[~torch.isin(train.y, torch.tensor(list(index.values()), device=train.y.device))]
     count = (runs + NULL + 1) * n
     if count > len(others):
         raise ValueError(f"runs and n must need at most {len(others)} random images, got {count}")
-    pool = others[torch.randperm(len(others), generator=stream("real", "random"))[:count]].split(n)
+    g = stream("real", "random")
+    pool = others[torch.randperm(len(others), generator=g, device=g.device)[:count]].split(n)
     shown, goal = textures(concepts)
     return Materials(
         concepts=shown,

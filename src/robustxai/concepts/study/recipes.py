@@ -1,7 +1,7 @@
 """`robustxai train concepts-menagerie --seed S`: the networks whose concepts are probed and attacked.
 
-Two architectures a seed, one recipe; three seeds are shipped, and so are those of `concepts-hardened`, the plain
-network trained adversarially. Names in the zoo: `concepts-<network>-s<seed>`.
+Two architectures a seed, one recipe; four seeds are shipped, and three of `concepts-hardened`, the plain network
+trained adversarially. Names in the zoo: `concepts-<network>-s<seed>`.
 """
 
 from collections.abc import Sequence

@@ -152,7 +152,7 @@ class Study:
         goal = case.towards if attack == "push" else case.sign  # all that the attack knows of the aim
         key = (kind, seed, case.target, case.concept, goal, attack, eps)
         if key not in self._moved:
-            self._moved[key] = E.attacked(
+            self._moved[key] = E.attack_case(
                 self.network(kind, seed), self.given, case, attack=attack, layer=self.layer, eps=eps
             )
         return self._moved[key]

@@ -195,11 +195,11 @@ def by_defence(found: Sequence[Mapping[str, Defended]]) -> list[dict]:
     """One row a defence: scores of clean and attacked exemplars, on how many networks the clean verdict is the true
     one, and of the attacks that removed it, how many are undone.
 
-    found: per network, by name.
+    found: per network, by name; a defence may be missing for some of them.
     """
     rows = []
-    for name in found[0]:
-        here = [f[name] for f in found]
+    for name in dict.fromkeys(name for f in found for name in f):
+        here = [f[name] for f in found if name in f]
         rows.append(
             {"defence": name}
             | {what: over(d.score[what] for d in here) for what in (CLEAN, *ATTACKS)}

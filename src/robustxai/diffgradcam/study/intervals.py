@@ -107,14 +107,26 @@ def right(model: nn.Module, study: Study, *, batch_size: int = 256) -> Bool[Tens
     return found == study.y
 
 
-def accuracy_lost(study: Study, runs: Sequence[str], seeds: Sequence[int]) -> dict[str, Values]:
-    """By run, what each image adds to the loss of accuracy: 1 where only the honest network is right, -1 where only the
-    manipulated one is.
+def accuracy_lost(
+    study: Study, runs: Mapping[str, Sequence[int]], controls: Mapping[str, str] | None = None
+) -> dict[str, Values]:
+    """By run, what each image adds to the loss of accuracy: 1 where only the control is right, -1 where only the
+    manipulated network is.
+
+    runs: the seeds of each. controls: the run that each is compared with, the honest network where none is named.
     """
-    honest = {s: right(study.honest(s), study).double() for s in seeds}
+    known: dict[tuple[str, int], Tensor] = {}
+
+    def marks(run: str, seed: int) -> Tensor:
+        if (run, seed) not in known:
+            model = study.honest(seed) if run == "clean" else study.twin(seed, run)
+            known[run, seed] = right(model, study).cpu().double()
+        return known[run, seed]
+
+    against = {run: (controls or {}).get(run, "clean") for run in runs}
     return {
-        run: torch.stack([honest[s] - right(study.twin(s, run), study).double() for s in seeds])
-        for run in runs
+        run: torch.stack([marks(against[run], s) - marks(run, s) for s in seeds])
+        for run, seeds in runs.items()
     }
 
 

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 from robustxai.data import fetch, load
 from robustxai.diffgradcam.sham import sham_target
 from robustxai.diffgradcam.study.manipulated import (
-    FOOLING_PROTOCOLS,
+    PROTOCOLS,
     Data,
     FooledNetwork,
     FoolingProtocol,
@@ -42,7 +42,6 @@ class Photographs:
     n: int
     epochs: int
     network: dict = field(default_factory=dict)
-    attack_images: int = 2000
     size: int | None = None
 
 
@@ -50,10 +49,10 @@ REAL = {
     "cifar10": Photographs("cifar10", 10, 20_000, 6, {"stem_stride": 1}),
     "tiny_imagenet25": Photographs("tiny_imagenet25", 25, 10_000, 6),
     "tiny_imagenet25_resnet18": Photographs(
-        "tiny_imagenet25", 25, 10_000, 30, {"architecture": "resnet18"}, attack_images=10_000, size=224
+        "tiny_imagenet25", 25, 10_000, 30, {"architecture": "resnet18"}, size=224
     ),
     "tiny_imagenet25_densenet121": Photographs(
-        "tiny_imagenet25", 25, 10_000, 30, {"architecture": "densenet121"}, attack_images=10_000, size=224
+        "tiny_imagenet25", 25, 10_000, 30, {"architecture": "densenet121"}, size=224
     ),
 }
 
@@ -132,7 +131,7 @@ class Study:
     def twin(self, seed: int, run: str) -> FooledNetwork:
         """The network that attack `run` made of the honest one."""
         return self._network(
-            seed, run, lambda checkpoint: self.attack(seed, FOOLING_PROTOCOLS[run], checkpoint=checkpoint)
+            seed, run, lambda checkpoint: self.attack(seed, PROTOCOLS[run], checkpoint=checkpoint)
         )
 
     def attack(
@@ -140,8 +139,7 @@ class Study:
     ) -> FooledNetwork:
         """Run an attack now, on the first `images` training images (all by default)."""
         task = (TASKS | REAL)[self.name]
-        n = images or getattr(task, "attack_images", len(self.train.x))
-        n = len(self.train.x) if attack.part == "scratch" else n
+        n = len(self.train.x) if attack.part == "scratch" else images
         data = Data(self.train.x[:n], self.train.y[:n], self.classes)
         return fool(self.honest(seed), data, attack, seed=seed, honest_schedule={"epochs": task.epochs},
                     network=self._architecture, progress=False, **options)  # fmt: skip

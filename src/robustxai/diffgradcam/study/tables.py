@@ -17,6 +17,7 @@ from robustxai.diffgradcam.logit_shift import ShiftAttack, shift_index
 from robustxai.diffgradcam.study.compare import METHODS, Comparison, compare, native_maps
 from robustxai.diffgradcam.study.manipulated import FOOLING_PROTOCOLS, FooledNetwork, map_loss
 from robustxai.diffgradcam.study.study import Study
+from robustxai.explainers.precision import as_double
 from robustxai.metrics import Interval, energy_inside, pearson, pointing_game, resize
 from robustxai.records import Row, over_seeds, select
 
@@ -170,7 +171,9 @@ def explained_classes(study: Study, run: str, seed: int) -> list[Row]:
         "predicted": y0.argmax(-1),
         "true": study.y,
         "runner-up": y0.topk(2).indices[:, 1],
-        "random": torch.randint(study.classes, study.y.shape, generator=generator).to(study.y.device),
+        "random": torch.randint(
+            study.classes, study.y.shape, generator=generator, device=generator.device
+        ).to(study.y.device),
     }
     rows: list[Row] = []
     for name, target in classes.items():
@@ -191,7 +194,7 @@ def shift_test(
     """The shift attack in double precision: (largest change of a probability, Pearson of GradCAM with the fake map for
     each image, largest change of a DiffGradCAM or DiffGradCAM++ map of any contrast relative to its maximum).
     """
-    net, x, pattern = study.honest(seed).double(), study.x.double(), study.pattern.double()
+    net, x, pattern = as_double(study.honest(seed)), as_double(study.x), as_double(study.pattern)
     attacked = ShiftAttack(net, pattern, strength).eval()
     y0, maps0 = native_maps(net, x)
     y1, maps1 = native_maps(attacked, x, y0.argmax(-1))

@@ -79,7 +79,7 @@ def _portraits(split: str, n: int) -> Samples:
 def _articles(split: str, n: int) -> Samples:
     """The first n of six kinds of Fashion-MNIST that can be told apart, with a border of two pixels."""
     whole = load("fashion_mnist", split)
-    kinds = torch.tensor([whole.classes.index(name) for name in ARTICLES])
+    kinds = torch.tensor([whole.classes.index(name) for name in ARTICLES], device=whole.y.device)
     belongs = whole.y[:, None] == kinds
     rows = belongs.any(1).nonzero().squeeze(1)[:n]
     return Samples(F.pad(whole.x[rows], (2, 2, 2, 2)), belongs[rows].long().argmax(1), ARTICLES)
@@ -90,7 +90,7 @@ def _smiles(split: str, n: int) -> Samples:
     found = load("smiles64", split, limit=n)
     assert found.boxes is not None
     x0, y0, x1, y1 = (edge[:, None] for edge in found.boxes.unbind(1))
-    at = torch.arange(SIZE)
+    at = torch.arange(SIZE, device=found.boxes.device)
     columns, rows = (at >= x0) & (at <= x1), (at >= y0) & (at <= y1)
     return Samples(found.x, found.y, found.classes, (rows[:, :, None] & columns[:, None, :]).float())
 

@@ -75,7 +75,8 @@ def read_photographs(
         if value not in known:
             raise ValueError(f"{what} must be one of {', '.join(known)}, got {value!r}")
     parts = SETS[name].opened()
-    labels = torch.tensor([label for part in parts for label in part._labels])  # the only list without images
+    known = [label for part in parts for label in part._labels]  # the only list without images
+    labels = torch.tensor(known, device="cpu")
     whole: Any = ConcatDataset(parts)
     rows = balanced_order(labels, split)[:n]
     images, masks = [], []
@@ -97,12 +98,13 @@ def balanced_order(labels: Int64[Tensor, " m"], split: str) -> Int64[Tensor, " n
     >>> sorted(labels[balanced_order(labels, "train")[:2]].tolist()), len(balanced_order(labels, "test"))
     ([0, 1], 2)
     """
-    place = torch.randperm(len(labels), generator=torch.Generator().manual_seed(SEED))
+    g = torch.Generator().manual_seed(SEED)
+    place = torch.randperm(len(labels), generator=g, device=g.device)
     shuffled, chosen = place.argsort(), []
     for label in labels.unique():
         own = shuffled[labels[shuffled] == label]
         cut = round(SHARE * len(own))
         chosen.append(own[:cut] if split == "train" else own[cut:])
-    turns = torch.cat([torch.arange(len(own)) for own in chosen])
+    turns = torch.cat([torch.arange(len(own), device=own.device) for own in chosen])
     rows = torch.cat(chosen)
     return rows[(turns * len(labels) + place[rows]).argsort()]

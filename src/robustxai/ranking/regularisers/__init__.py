@@ -1,5 +1,6 @@
-"""What can be added to the cross-entropy, one small class each: `term(cache)` is the unweighted number, the class is
-called as `regulariser(model, x, y, cache)`; `Objective` makes one loss of several, with one shared forward pass.
+"""What can be added to the cross-entropy, one small class each: `terms(cache)` is the unweighted number of each sample,
+the class is called as `regulariser(model, x, y, cache)`; `RegularisedLoss` makes one loss of several, with one shared
+forward pass.
 """
 
 from robustxai.ranking.regularisers.adversarial import AdversarialTraining

@@ -10,8 +10,7 @@ from robustxai.checks import check_count, check_positive
 from robustxai.explainers.input_gradient import ranked
 from robustxai.ranking.regularisers.base import CachedBatch, Labels, Regulariser
 from robustxai.ranking.regularisers.gap import Gap
-from robustxai.ranking.regularisers.weighting import Scalar
-from robustxai.shapes import Inputs
+from robustxai.shapes import Inputs, PerSample
 
 
 class AdversarialTraining(Regulariser):
@@ -56,9 +55,9 @@ class AdversarialTraining(Regulariser):
         """ValueError unless 1 <= k < d and the pairs exist."""
         self.gap.check(model, x, y)
 
-    def term(self, cache: CachedBatch) -> Scalar:
-        """Cross-entropy at the moved inputs."""
-        return CachedBatch(cache.model, self.moved(cache), cache.y).ce
+    def terms(self, cache: CachedBatch) -> PerSample:
+        """Cross-entropy at the moved input."""
+        return CachedBatch(cache.model, self.moved(cache), cache.y).losses
 
     def moved(self, cache: CachedBatch) -> Inputs:
         """The attacked inputs; the ranking of the clean input decides the pairs."""

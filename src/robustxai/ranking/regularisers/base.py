@@ -17,7 +17,7 @@ from robustxai.checks import as_target, check_batch, check_name, check_positive
 from robustxai.models import logits_of
 from robustxai.ranking.regularisers.weighting import LOSS_WEIGHTINGS, Scalar, weigh
 from robustxai.scores.explained import check_score, scored, two_columns
-from robustxai.shapes import Inputs
+from robustxai.shapes import Inputs, PerSample
 
 TARGETS = ("label", "predicted")
 Labels = Int[Tensor, " n"]
@@ -48,9 +48,14 @@ class CachedBatch:
         return two_columns(self.logits).log_softmax(1)
 
     @cached_property
+    def losses(self) -> PerSample:
+        """Cross-entropy of every sample against its label."""
+        return nn.functional.nll_loss(self.log_probabilities, self.y, reduction="none")
+
+    @property
     def ce(self) -> Scalar:
-        """Mean cross-entropy against the labels."""
-        return nn.functional.nll_loss(self.log_probabilities, self.y)
+        """Their mean."""
+        return self.losses.mean()
 
     def classes(self, target: str) -> Labels:
         """Whose explanation is meant: the labels, as in the released code, or the predicted classes."""
@@ -103,7 +108,7 @@ def checked(model: nn.Module, x: Inputs, y: Labels) -> CachedBatch:
 
 
 class Regulariser:
-    """A number added to the loss: `term(cache)`, weighted. Called as `regulariser(model, x, y, cache)`.
+    """A number added to the loss: the mean of `terms(cache)`, weighted. Called as `regulariser(model, x, y, cache)`.
 
     Args:
         weight: 0 switches it off; for weighting 'adaptive' see `weigh`.
@@ -113,8 +118,8 @@ class Regulariser:
     `keep` is the factor that it leaves on the plain cross-entropy, 1 for most.
 
     >>> class Length(Regulariser):
-    ...     def term(self, cache):
-    ...         return cache.gradient(self.score, self.target).flatten(1).norm(dim=1).mean()
+    ...     def terms(self, cache):
+    ...         return cache.gradient(self.score, self.target).flatten(1).norm(dim=1)
     >>> bool(Length(0.1)(nn.Linear(3, 2), torch.ones(4, 3), torch.tensor([0, 1, 0, 1])) > 0)
     True
     """
@@ -141,9 +146,18 @@ class Regulariser:
         """Whether it changes the loss at all."""
         return self.weight != 0
 
-    def term(self, cache: CachedBatch) -> Scalar:
-        """The unweighted term of a batch, smaller is better; each regulariser writes its own."""
+    @property
+    def parts(self) -> list[Regulariser]:
+        """The terms that it consists of, each with a weight of its own; most are one."""
+        return [self]
+
+    def terms(self, cache: CachedBatch) -> PerSample:
+        """The unweighted term of every sample of a batch, smaller is better; each regulariser writes its own."""
         raise NotImplementedError
+
+    def term(self, cache: CachedBatch) -> Scalar:
+        """The unweighted term of a batch: the mean over its samples."""
+        return self.terms(cache).mean()
 
     def check(self, model: nn.Module, x: Inputs, y: Labels) -> None:
         """Raise ValueError if the term has no meaning for this model and these samples; called once by `fit`."""

@@ -7,8 +7,7 @@ from robustxai.checks import check_count
 from robustxai.explainers.input_gradient import gradient, ranked
 from robustxai.ranking.gaps import pair_count, pair_weights
 from robustxai.ranking.regularisers.base import CachedBatch, Labels, Regulariser
-from robustxai.ranking.regularisers.weighting import Scalar
-from robustxai.shapes import Inputs
+from robustxai.shapes import Inputs, PerSample
 
 
 class Gap(Regulariser):
@@ -54,16 +53,16 @@ class Gap(Regulariser):
         """The weight of every score in the sum of gaps when `scores` (n, d) are ranked, shaped to multiply `like`."""
         return weights_like(pair_weights(scores, k=self.k, pairs=self.pairs, n_pairs=self.n_pairs), like)
 
-    def term(self, cache: CachedBatch) -> Scalar:
-        """-mean over samples of the mean gap: one dot product with g, since |g| is g times its sign."""
+    def terms(self, cache: CachedBatch) -> PerSample:
+        """Minus the mean gap: a dot product with g, since |g| is g times its sign."""
         g = cache.gradient(self.score, self.target)
         with torch.no_grad():
             scores = reference = ranked(g)
             if self.anchor is not None:
                 classes = cache.classes(self.target)
                 reference = ranked(gradient(self.anchor, cache.x, classes, score=self.score))
-            along = self.weights(reference, g) * g.sign() / (-self.count(scores.shape[1]) * len(g))
-        return (along * g).sum()
+            along = self.weights(reference, g) * g.sign() / -self.count(scores.shape[1])
+        return (along * g).flatten(1).sum(1)
 
 
 def weights_like(weights: Tensor, like: Tensor) -> Tensor:

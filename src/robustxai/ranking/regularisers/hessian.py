@@ -13,8 +13,7 @@ from robustxai.metrics.perturbation import unit
 from robustxai.ranking.gaps import pair_weights
 from robustxai.ranking.regularisers.base import CachedBatch, Labels, Regulariser
 from robustxai.ranking.regularisers.gap import weights_like
-from robustxai.ranking.regularisers.weighting import Scalar
-from robustxai.shapes import Inputs
+from robustxai.shapes import Inputs, PerSample
 
 DIRECTIONS = ("sign", "random", "gapdir")
 MOST_INPUTS = 256
@@ -84,12 +83,12 @@ class FDHessian(_Curvature):
         if self.along == "gapdir" and self.k is not None:
             check_k(self.k, ranked(x[:1]).shape[1])
 
-    def term(self, cache: CachedBatch) -> Scalar:
-        """Mean length of the difference quotient; the gradient at x is shared, the shifted one costs a pass."""
+    def terms(self, cache: CachedBatch) -> PerSample:
+        """Length of the difference quotient; the gradient at x is shared, the shifted one costs a pass."""
         g = cache.gradient(self.score, self.target)
         v = direction(g.detach(), self.along, self.k)
         shifted = cache.gradient_at(cache.x.detach() + self.h * v, self.score, self.target)
-        return ((shifted - g) / self.h).flatten(1).norm(dim=1).mean()
+        return ((shifted - g) / self.h).flatten(1).norm(dim=1)
 
 
 class ExactHessian(_Curvature):
@@ -109,9 +108,9 @@ class ExactHessian(_Curvature):
                 f"x must have at most {MOST_INPUTS} values a sample for the exact Hessian, got {d}"
             )
 
-    def term(self, cache: CachedBatch) -> Scalar:
-        """Mean Frobenius norm."""
-        return hessian(cache, self.score, self.target).flatten(1).norm(dim=1).mean()
+    def terms(self, cache: CachedBatch) -> PerSample:
+        """Frobenius norm."""
+        return hessian(cache, self.score, self.target).flatten(1).norm(dim=1)
 
 
 def hessian(cache: CachedBatch, score: str = "prob", target: str = "label") -> Float[Tensor, "n d d"]:

@@ -47,7 +47,11 @@ class R2ET(Regulariser):
         options = dict(score=score, target=target, weighting=weighting)
         self.gap = Gap(k, lam, pairs=pairs, n_pairs=n_pairs, anchor=anchor, **options)
         self.hessian = FDHessian(hessian, along=along, h=h, k=k, **options)
-        self.parts: list[Regulariser] = [part for part in (self.gap, self.hessian) if part.active]
+
+    @property
+    def parts(self) -> list[Regulariser]:
+        """Those of the two terms that are switched on."""
+        return [part for part in (self.gap, self.hessian) if part.active]
 
     @property
     def active(self) -> bool:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from robustxai.checks import check_positive
 from robustxai.ranking.regularisers.base import CachedBatch, Regulariser
-from robustxai.ranking.regularisers.weighting import Scalar
 from robustxai.scores.explained import two_columns
+from robustxai.shapes import PerSample
 
 
 def root(p: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes classes"]:
@@ -57,6 +57,6 @@ class SSR(Regulariser):
         super().__init__(a * check_positive("s", s))
         self.keep = 1 - a
 
-    def term(self, cache: CachedBatch) -> Scalar:
-        """Mean largest eigenvalue."""
-        return largest_hessian_eigenvalue(cache).mean()
+    def terms(self, cache: CachedBatch) -> PerSample:
+        """Largest eigenvalue."""
+        return largest_hessian_eigenvalue(cache)

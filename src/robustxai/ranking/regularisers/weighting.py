@@ -8,8 +8,11 @@ LOSS_WEIGHTINGS = ("fixed", "adaptive")
 Scalar = Float[Tensor, ""]
 
 
-def weigh(term: Scalar, ce: Scalar, weight: float | int, weighting: str = "fixed") -> Scalar:
-    """A term r as it enters the loss (spec 3.5): w r, or |w (CE + 1) / r| r with the factor detached.
+def weigh(
+    term: Float[Tensor, "*net"], ce: Float[Tensor, "*net"], weight: float | int, weighting: str = "fixed"
+) -> Float[Tensor, "*net"]:
+    """A term r as it enters the loss (spec 3.5): w r, or |w (CE + 1) / r| r with the factor detached. One number each,
+    or one for each of several networks.
 
     Adaptive, the value is always w (CE + 1) with the sign of r, and the gradient is w (CE + 1) times that of
     log |r|: independent of the scale of r. A term of exactly zero stays zero.

@@ -1,6 +1,6 @@
 """Ablations of R2ET (spec 10): which pairs, which weighting, anchor, explained score and Hessian direction.
 
-Each variant is fine-tuned here and now from the shipped common start of a study, with fixed weights.
+Each variant is fine-tuned here and now from the shipped common starts of a table, with fixed weights.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-from torch import nn
-
+from robustxai.nets.mlp_stack import MLPStack
 from robustxai.ranking.regularisers import R2ET
-from robustxai.ranking.study.settings import measure
+from robustxai.ranking.study.stacked import fit_stack, measure_stack, together
 from robustxai.ranking.study.study import Study
-from robustxai.ranking.training import fit_regularised
 from robustxai.records import Row, over_seeds, triple
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -34,16 +32,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """Arguments of `R2ET` that differ from lam = 1, no Hessian, all pairs, fixed weight, own ranking, probability."""
 
 
-def variant(start: nn.Module, study: Study, seed: int, changes: dict[str, Any]) -> nn.Module:
-    """A copy of `start` fine-tuned with R2ET under `changes`."""
+def variant(study: Study, seeds: Sequence[int], changes: dict[str, Any]) -> MLPStack:
+    """The common starts of a table's splits, fine-tuned with R2ET under `changes`, one network a seed."""
+    start = study.stack(seeds, "Pretrained")
     options = {"lam": 1.0, "hessian": 0.0, **changes}
     if options.pop("anchor", False):
         options["anchor"] = start
-    model = deepcopy(start)
-    fit_regularised(
-        model, study.table(seed), [R2ET(study.setting.k, **options)], seed=seed, **study.setting.training
-    )
-    return model
+    terms = [R2ET(study.setting.k, **options)]
+    return fit_stack(deepcopy(start), [study.table(seed) for seed in seeds], terms, **study.setting.training)
 
 
 def ablation(
@@ -51,12 +47,9 @@ def ablation(
 ) -> list[Row]:
     """A row per variant: accuracy, and P@k under ERAttack and the adaptive attack, means with t intervals."""
     rows: list[Row] = []
+    part = together([study.test(seed) for seed in seeds])
     for name, changes in variants.items():
-        found = [
-            measure(variant(study.network(s, "Pretrained"), study, s, changes), study.test(s), study.setting,
-                    points=points, steps=20)
-            for s in seeds
-        ]  # fmt: skip
+        found = measure_stack(variant(study, seeds, changes), part, study.setting, points=points, steps=20)
         row: Row = {"variant": name, "accuracy": triple(over_seeds(m.accuracy for m in found))}
         for title, what in (("ERAttack", "er"), ("adaptive", "adaptive"), ("thickness", "local")):
             row[title] = triple(over_seeds(m.mean(what) for m in found))

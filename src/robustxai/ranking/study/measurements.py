@@ -7,12 +7,14 @@ Each function returns rows or curves with t intervals over seeds. The main compa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from robustxai.attacks.controls import RandomDirections
 from robustxai.explainers.gradient import Saliency
+from robustxai.explainers.precision import as_double
 from robustxai.metrics import Interval
 from robustxai.metrics.predictions import predicted
 from robustxai.models import logits_of
@@ -27,6 +29,7 @@ from robustxai.ranking.stability import (
     sensitivity,
 )
 from robustxai.ranking.steps_to_break import iterations_to_break
+from robustxai.ranking.study.stacked import per_network
 from robustxai.ranking.study.study import Study
 from robustxai.ranking.thickness import thickness, topk_thickness
 from robustxai.records import Row, over_seeds, triple
@@ -44,17 +47,18 @@ def kept_by_seed(
         k = int(value) if axis == "k" else study.setting.k
         eps = float(value) if axis == "eps" else study.setting.eps
         steps = int(value) if axis == "steps" else 40
-        attacks = {"ERAttack": RankingAttack(k, eps, steps=steps), "MSE attack": MSEAttack(eps, steps=steps)}
         for numbers in found.values():
             numbers.append([])
-        for seed in seeds:
-            net, x = study.network(seed, method), study.attacked(seed)
+        for trial in study.trials(seeds, method):
+            net, x = trial.network, trial.x
             explain = Saliency(net)
+            options: dict[str, Any] = dict(steps=steps, batch_size=len(x))
+            attacks = {"ERAttack": RankingAttack(k, eps, **options), "MSE attack": MSEAttack(eps, **options)}
             for name, attack in attacks.items():
                 kept = attacked_precision(explain, x, attack.perturb(net, x, explain=explain), k)
-                found[name][-1].append(float(kept.nanmean()))
+                found[name][-1] += per_network(kept, trial.count).tolist()
             control = random_control(net, x, k, explain=explain, control=RandomDirections(eps))
-            found["random"][-1].append(float(control.nanmean()))
+            found["random"][-1] += per_network(control, trial.count).tolist()
     return found
 
 
@@ -69,7 +73,7 @@ def curves(found: dict[str, list[list[float]]]) -> dict[str, list[Interval]]:
 
 def guarantees(study: Study, seed: int, method: str, *, eps: float, n: int = 20, draws: int = 200) -> Row:
     """Violations of the thickness bound and of the certified radius, in double precision, on `n` samples."""
-    net, x, k = study.network(seed, method).double(), study.attacked(seed)[:n].double(), study.setting.k
+    net, x, k = as_double(study.network(seed, method)), as_double(study.attacked(seed)[:n]), study.setting.k
     explain = Saliency(net)
     target = predicted(logits_of(net, x).detach())
     g = torch.Generator().manual_seed(seed)
@@ -86,9 +90,9 @@ def guarantees(study: Study, seed: int, method: str, *, eps: float, n: int = 20,
                 not bool((bound.lower - slack <= theta[row]) & (theta[row] <= bound.upper + slack))
             )
     radius = certified_radius(explain, x, target, k=k, within=0.3, generator=g)
-    changed = torch.zeros(len(x), dtype=torch.bool)
+    changed = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     for _ in range(draws):
-        u = torch.randn(x.shape, generator=g, dtype=x.dtype)
+        u = torch.randn(x.shape, generator=g, dtype=x.dtype, device=g.device).to(x.device)
         moved = x + u * (radius / u.flatten(1).norm(dim=1))[:, None] * 0.999
         changed |= precision_at_k(explain(x, target).detach(), explain(moved, target).detach(), k) < 1
     return {
@@ -100,16 +104,21 @@ def guarantees(study: Study, seed: int, method: str, *, eps: float, n: int = 20,
 
 
 def hardness(
-    study: Study, seed: int, method: str, *, step: float, limit: int = 200
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Per sample: clean-ball thickness (normalised), iterations until the top-k set breaks, and whether it broke."""
-    net, x = study.network(seed, method), study.attacked(seed)
-    explain = Saliency(net)
-    thick = topk_thickness(
-        explain, x, k=study.setting.k, eps=study.setting.eps, normalise=True, draws=6, points=4
-    )
-    found = iterations_to_break(net, x, k=study.setting.k, step=step, max_steps=limit, explain=explain)
-    return thick, found.iterations, found.broken
+    study: Study, seeds: Sequence[int], method: str, *, step: float, limit: int = 200
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """For each seed, per sample: clean-ball thickness (normalised), iterations until the top-k set breaks, and whether
+    it broke.
+    """
+    k, each = study.setting.k, []
+    for trial in study.trials(seeds, method):
+        net, x, explain = trial.network, trial.x, Saliency(trial.network)
+        thick = topk_thickness(explain, x, k=k, eps=study.setting.eps, normalise=True, draws=6, points=4)
+        found = iterations_to_break(net, x, k=k, step=step, max_steps=limit, explain=explain)
+        columns = (
+            v.unflatten(0, (-1, trial.count)).unbind(1) for v in (thick, found.iterations, found.broken)
+        )
+        each += list(zip(*columns, strict=True))
+    return each
 
 
 def faithfulness(study: Study, seeds: Sequence[int], methods: Sequence[str]) -> list[Row]:
@@ -117,12 +126,9 @@ def faithfulness(study: Study, seeds: Sequence[int], methods: Sequence[str]) -> 
     rows: list[Row] = []
     for method in methods:
         each: dict[str, list[float]] = {}
-        for seed in seeds:
-            net, start, x = (
-                study.network(seed, method),
-                study.network(seed, "Pretrained"),
-                study.attacked(seed),
-            )
+        pairs = zip(study.trials(seeds, method), study.trials(seeds, "Pretrained"), strict=True)
+        for trial, start in pairs:
+            net, x = trial.network, trial.x
             explain, target = Saliency(net), predicted(logits_of(net, x).detach())
             scores = explain(x, target).detach()
             flip = dffot(net, x, scores)
@@ -132,13 +138,13 @@ def faithfulness(study: Study, seeds: Sequence[int], methods: Sequence[str]) -> 
                 "COMP": comp(net, x, scores, target),
                 "SUFF": suff(net, x, scores, target),
                 "overlap with the start": pretrained_overlap(
-                    explain, Saliency(start), x, study.setting.k, target=target
+                    explain, Saliency(start.network), x, study.setting.k, target=target
                 ),
                 "sensitivity, random": sharp.random,
                 "sensitivity, optimised": sharp.optimised,
             }
             for name, value in numbers.items():
-                each.setdefault(name, []).append(float(value.double().nanmean()))
+                each.setdefault(name, []).extend(per_network(value, trial.count).tolist())
         row: Row = {"method": method}
         rows.append(row | {n: triple(over_seeds(v)) for n, v in each.items()})
     return rows
@@ -158,9 +164,9 @@ def on_object(study: Study, seeds: Sequence[int], methods: Sequence[str]) -> lis
             result = attack.perturb(net, x, explain=explain)
             clean, moved = (explain(v, result.target).detach().flatten(1) for v in (x, result.x))
             for key, scores in (("on the object", clean), ("after the attack", moved)):
-                each[key].append(float(mask.gather(1, scores.topk(k).indices).double().mean()))
+                each[key].append(float(mask.gather(1, scores.topk(k).indices).cpu().double().mean()))
             each["P@k"].append(float(attacked_precision(explain, x, result, k).nanmean()))
-            area.append(float(mask.double().mean()))
+            area.append(float(mask.cpu().double().mean()))
         row: Row = {"method": method}
         rows.append(row | {n: triple(over_seeds(v)) for n, v in each.items()})
     rows.append({"method": "chance: area of the object", "on the object": sum(area) / len(area)})

@@ -22,5 +22,5 @@ def auc(logits: Tensor, y: Tensor) -> float:
     >>> auc(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]]), torch.tensor([0, 1, 1]))
     1.0
     """
-    p = two_columns(logits).double().softmax(1).cpu().numpy()
+    p = two_columns(logits).cpu().double().softmax(1).numpy()
     return float(roc_auc_score(y.cpu().numpy(), p[:, 1] if p.shape[1] == 2 else p, multi_class="ovr"))

@@ -1,6 +1,6 @@
 """The small-scale study of spec 12: for each set a network, a budget, k and eps; and one row of its table.
 
-The whole study is a loop over sets, seeds and methods: `prepared`, `pretrain`, `fine_tune`, `evaluate`.
+The whole study is a loop over sets, seeds and methods: `prepared`, `pretrain`, `fine_tune`, `evaluate_setting`.
 """
 
 from __future__ import annotations
@@ -8,24 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, SupportsFloat, SupportsIndex
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
 from robustxai import nets
-from robustxai.attacks.controls import RandomDirections
-from robustxai.checks import check_count, check_name, check_positive
+from robustxai.checks import check_count, check_name
 from robustxai.explainers.gradient import Saliency
 from robustxai.metrics import mean_ignoring_nan
 from robustxai.nets import MLP, ResNet9, SmallConvNet
-from robustxai.nets.softplus import has_kinks
-from robustxai.ranking.er_attack import MSEAttack, RankingAttack
-from robustxai.ranking.prepared_table import Table, load_table
-from robustxai.ranking.stability import attacked_precision, random_control
+from robustxai.ranking.er_attack import RankingAttack
+from robustxai.ranking.prepared_table import Table, load_table, prepare
+from robustxai.ranking.stability import attacked_precision
+from robustxai.ranking.study.attacked_samples import attacked
 from robustxai.ranking.study.menagerie import drawn_table
 from robustxai.ranking.study.performance import performance
-from robustxai.ranking.thickness import topk_thickness
+from robustxai.ranking.synthetic_table import adult_like
 
 
 def _mlp(data: Table, generator: torch.Generator) -> nn.Module:
@@ -59,6 +58,11 @@ class Setting:
     build: Callable[[Table, torch.Generator], nn.Module] = _mlp
 
     @property
+    def tabular(self) -> bool:
+        """Whether its networks are those of tables, which are trained and attacked side by side."""
+        return self.build is _mlp
+
+    @property
     def training(self) -> dict[str, Any]:
         """The arguments of `fit` that all methods share."""
         return dict(epochs=self.epochs, lr=self.lr)
@@ -82,16 +86,19 @@ SETTINGS = {
 
 
 def prepared(name: str, *, seed: int = 0, limit: SupportsIndex | None = None) -> tuple[Setting, Table]:
-    """The setting and the data of a set, split at `seed`.
+    """The setting and the data of a set, split at `seed`; the drawn sets have samples of their own at each.
 
     >>> setting, data = prepared("synth", limit=200)
     >>> setting.k, data.d
     (8, 28)
     """
     check_name("name", name, tuple(SETTINGS))
-    return SETTINGS[name], drawn_table(seed=seed) if name == "menagerie" else load_table(
-        name, seed=seed, limit=limit
-    )
+    if name == "menagerie":
+        return SETTINGS[name], drawn_table(seed=seed)
+    if name == "synth":  # other rows of the same population: independent, as splits of one set are not
+        rows = adult_like(3000 if limit is None else limit, generator=torch.Generator().manual_seed(seed))
+        return SETTINGS[name], prepare(rows, seed=seed)
+    return SETTINGS[name], load_table(name, seed=seed, limit=limit)
 
 
 def pretrain(
@@ -146,7 +153,7 @@ class Measured:
     def row(self) -> "SettingRow":
         """The means, as a row of the table."""
         er, mse, random, local = (self.mean(name) for name in ("er", "mse", "random", "local"))
-        measured = 1 - self.er.isnan().double().mean().item()
+        measured = 1 - self.er.isnan().cpu().double().mean().item()
         return SettingRow(self.accuracy, self.auc, er, mse, random, local, measured)
 
 
@@ -185,44 +192,26 @@ def measure(
     >>> measure(model, data.test, setting, points=3, steps=2).er.shape
     torch.Size([3])
     """
-    (x, y), eps = part, setting.eps if eps is None else check_positive("eps", eps)
-    points = check_count("points", points)
-    some, explain, k = x[:points], Saliency(model, score=score), setting.k
-    attacks = (
-        RankingAttack(k, eps, steps=steps),
-        MSEAttack(eps, steps=steps),
-        adaptive_attack(model, k, eps, steps=steps),
+    x, y = part
+    some = x[: check_count("points", points)]
+    return Measured(
+        *performance(model, x, y),
+        *attacked(model, some, setting.k, setting.eps if eps is None else eps, steps=steps, score=score),
     )
-    results = [attack.perturb(model, some, explain=explain) for attack in attacks]
-    er, mse, adaptive = (attacked_precision(explain, some, r, k) for r in results)
-    random = random_control(model, some, k, explain=explain, control=RandomDirections(eps))
-    local = topk_thickness(explain, some, k=k, eps=eps, normalise=True, draws=6, points=4)
-    adversarial = topk_thickness(explain, some, k=k, other=results[0].x, normalise=True, points=8)
-    adversarial = adversarial.masked_fill(results[0].stuck, torch.nan)
-    return Measured(*performance(model, x, y), er, mse, adaptive, random, local, adversarial)
 
 
-def evaluate(model: nn.Module, part: tuple[Tensor, Tensor], setting: Setting, **options: Any) -> SettingRow:
+def evaluate_setting(
+    model: nn.Module, part: tuple[Tensor, Tensor], setting: Setting, **options: Any
+) -> SettingRow:
     """One row of the table; options as for `measure`.
 
     >>> setting = Setting("mine", k=4, pretraining=1)
     >>> data = prepared("synth", limit=200)[1]
     >>> model = pretrain(setting, data)
-    >>> 0 <= evaluate(model, data.test, setting, points=3, steps=2).random <= 1
+    >>> 0 <= evaluate_setting(model, data.test, setting, points=3, steps=2).random <= 1
     True
     """
     return measure(model, part, setting, **options).row
-
-
-def adaptive_attack(
-    model: nn.Module, k: SupportsIndex, eps: SupportsFloat, *, steps: SupportsIndex = 40
-) -> RankingAttack:
-    """The attacker who knows that shrinking a map changes no rank: gaps between shares of the saliency.
-
-    On a ReLU network such shares have zero gradient, so its derivatives come from a softplus copy.
-    """
-    beta = 10.0 if has_kinks(model) else None
-    return RankingAttack(k, eps, steps=steps, normalise=True, surrogate_beta=beta)
 
 
 def robustness(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from robustxai.metrics import Interval, spearman, t_interval
-from robustxai.ranking.study.settings import Measured, measure
+from robustxai.ranking.study.settings import Measured
 from robustxai.ranking.study.study import Study
 from robustxai.ranking.training_methods import METHODS
 from robustxai.records import Row, extreme, over_seeds, select, triple
@@ -43,11 +43,10 @@ class Record:
 def sweep(study: Study, seeds: Sequence[int], methods: Sequence[str] | None = None) -> list[Record]:
     """Measure every method's network of every seed."""
     return [
-        Record(study.name, method, seed, measure(study.network(seed, method), study.test(seed), study.setting,
-                                                 points=study.n_test))
+        Record(study.name, method, seed, measured)
         for method in methods or study.methods
-        for seed in seeds
-    ]  # fmt: skip
+        for seed, measured in zip(seeds, study.measured(seeds, method), strict=True)
+    ]
 
 
 def differences(
@@ -89,7 +88,8 @@ def gain_table(records: Sequence[Record], names: Iterable[str], methods: Sequenc
 
 
 def share_table(records: Sequence[Record], first: str = "er", second: str = "mse") -> list[Row]:
-    """Rows methods, columns sets, as in the paper's main table (spec 9.1); cells mean P@k in %, 'first / second'.
+    """Rows methods, columns sets, as in the paper's main table (spec 9.1); cells mean P@k in %, 'first / second', and
+    the accuracy that it goes with, 'at 86.9'.
 
     first, second: names of `Measured`: 'er' for ERAttack, 'mse' for the MSE attack, 'adaptive'.
     """
@@ -98,10 +98,27 @@ def share_table(records: Sequence[Record], first: str = "er", second: str = "mse
         row: Row = {"method": method}
         for name in dict.fromkeys(r.name for r in records):
             these = select(records, method=method, name=name)
-            shares = [over_seeds(r.measured.mean(w) for r in these) for w in (first, second) if these]
-            row[name] = " / ".join(f"{100 * share.value:.1f}" for share in shares) or None
+            if not these:
+                row[name] = None
+                continue
+            shares = [100 * over_seeds(r.measured.mean(w) for r in these).value for w in (first, second)]
+            right = 100 * over_seeds(r.measured.accuracy for r in these).value
+            row[name] = " / ".join(f"{share:.1f}" for share in shares) + f" at {right:.1f}"
         rows.append(row)
     return rows
+
+
+def accuracies(
+    records: Sequence[Record], names: Iterable[str], methods: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Mean accuracy over seeds by set and method: what stands beside every comparison of methods."""
+    return {
+        name: {
+            m: over_seeds(r.measured.accuracy for r in select(records, method=m, name=name)).value
+            for m in methods
+        }
+        for name in names
+    }
 
 
 def quality_table(records: Sequence[Record]) -> list[Row]:
@@ -133,7 +150,7 @@ def cloud(records: Sequence[Record], name: str, *, softplus: bool) -> tuple[list
         [over_seeds(r.measured.mean(w) for r in select(family, method=m)).value for m in methods]
         for w in ("adversarial", "er")
     ]
-    return methods, (torch.tensor(means[0]), torch.tensor(means[1]))
+    return methods, (torch.tensor(means[0], device="cpu"), torch.tensor(means[1], device="cpu"))
 
 
 def across(records: Sequence[Record], name: str, *, softplus: bool | None = None) -> list[float]:
@@ -145,7 +162,9 @@ def across(records: Sequence[Record], name: str, *, softplus: bool | None = None
     found: list[float] = []
     for seed in dict.fromkeys(r.seed for r in family):
         these = select(family, seed=seed)
-        a, b = (torch.tensor([[r.measured.mean(w) for r in these]]) for w in ("adversarial", "er"))
+        a, b = (
+            torch.tensor([[r.measured.mean(w) for r in these]], device="cpu") for w in ("adversarial", "er")
+        )
         found += [float(spearman(a, b))] if len(these) > 2 else []
     return found
 
