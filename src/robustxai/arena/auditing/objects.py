@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from robustxai.arena.auditing.pictures import PictureSet
-from robustxai.data.folder_images import BROKEN, SUFFIXES, fitted_to, opened
+from robustxai.data.folder_images import BROKEN, SUFFIXES, fitted_image, opened
 
 
 def masks_from_folder(folder: Path | str, pictures: PictureSet, size: int) -> Tensor:
@@ -53,7 +53,7 @@ def masks_from_boxes(file: Path | str, pictures: PictureSet, size: int) -> Tenso
         mask = Image.new("L", image.size, 0)
         for box in said if said and isinstance(said[0], list) else [said]:
             ImageDraw.Draw(mask).rectangle(_box(box, name, image.size), fill=255)
-        found.append((fitted_to(size, mask=True)(mask) > 127).float())
+        found.append((fitted_image(size, mask=True)(mask) > 127).float())
     return torch.stack(found)
 
 
@@ -98,7 +98,7 @@ def _fitted_mask(mask: Image.Image, file: Path, name: Path, size: int) -> Tensor
         raise ValueError(
             f"--masks: {name.name} must be of the size of its image, {image.size}, got {mask.size}"
         )
-    return (fitted_to(size, mask=True)(mask) > 127).float()
+    return (fitted_image(size, mask=True)(mask) > 127).float()
 
 
 def _box(box: Any, name: str, size: tuple[int, int]) -> tuple[float, float, float, float]:

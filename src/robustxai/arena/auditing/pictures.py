@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from robustxai.checks import check_count, check_images
-from robustxai.data.folder_images import fitted_to, image_files, opened, subfolders
+from robustxai.data.folder_images import fitted_image, image_files, opened, subfolders
 
 IMAGE_KEYS = ("images", "x", "image", "arr_0")
 LABEL_KEYS = ("labels", "y", "label", "target")
@@ -87,7 +87,7 @@ def _from_folder(path: Path, n: int, size: int, seed: int) -> PictureSet:
     skipped = [(str(f.relative_to(path)), "is no image file") for f in sorted(others)]
     if not files:
         raise ValueError(f"IMAGES must hold image files, got {path}, which has none, also not in its folders")
-    fit, found = fitted_to(size), dict[int, Tensor]()
+    fit, found = fitted_image(size), dict[int, Tensor]()
     for i in drawn_places(len(files), n, seed):
         if len(found) == n:
             break
@@ -114,9 +114,11 @@ def _arrays(path: Path) -> dict[str, Any]:
     try:
         if path.suffix in (".pt", ".pth"):
             found = torch.load(path, map_location="cpu", weights_only=True)
-        elif path.suffix in (".npz", ".npy"):
-            loaded = np.load(path, allow_pickle=False)
-            found = {key: loaded[key] for key in loaded.files} if path.suffix == ".npz" else loaded
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as held:
+                found = {key: held[key] for key in held.files}
+        elif path.suffix == ".npy":
+            found = np.load(path, allow_pickle=False)
         else:
             raise ValueError("a file must end in .npz, .npy or .pt")
     except Exception as error:  # a broken file makes these readers fail in any way

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from robustxai.arena.cells import Cell
+from robustxai.arena.cells import ArenaCell
 from robustxai.arena.entries import IGNORES
 from robustxai.arena.measures import LEAST_IMAGES
 from robustxai.checks import check_share
@@ -55,7 +55,7 @@ class Line:
     mass: float = math.nan
 
     @classmethod
-    def of(cls, cell: Cell) -> "Line":
+    def of(cls, cell: ArenaCell) -> "Line":
         """The line of a finished cell."""
         defined = cell.worst.isfinite() if cell.number is not None else torch.zeros_like(cell.kept)
         values = torch.where(defined, cell.worst.cpu().float(), torch.nan)

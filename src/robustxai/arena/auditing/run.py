@@ -18,7 +18,7 @@ from robustxai.arena.auditing.rows import Line
 from robustxai.arena.auditing.settings import SUITE_NAMES, AuditSettings
 from robustxai.arena.auditing.store import AttackStore, fingerprint
 from robustxai.arena.auditing.subject import Subject
-from robustxai.arena.cells import Cell, Evaluation
+from robustxai.arena.cells import ArenaCell, Evaluation
 from robustxai.arena.evaluate import evaluate
 from robustxai.arena.readouts import grid_of
 from robustxai.arena.registry import ExplainerRow, Parts
@@ -55,7 +55,7 @@ class AuditRun:
         self.store = None if out is None else AttackStore(self._folder(Path(out)), self.x.device)
         self.parts = Parts(layer=self.layer, masks=subject.masks)
         self.grid = grid_of(self.model, self.layer, self.x)[0]
-        self.cells: dict[str, Cell] = {}
+        self.cells: dict[str, ArenaCell] = {}
         self.evaluation: Evaluation | None = None
         self.out_of_time = False
 
@@ -85,7 +85,7 @@ class AuditRun:
                 self.say(HASTY)
 
     def _evaluate(self, rows: Sequence[ExplainerRow], memory: MutableMapping[str, Crafted]) -> Evaluation:
-        def finished(cell: Cell) -> None:
+        def finished(cell: ArenaCell) -> None:
             if cell.row not in self.cells:
                 number = "no number" if cell.number is None else f"{cell.number:.2f}"
                 self.say(f"{cell.row}: {cell.state}, {number} ({time.monotonic() - self.started:.0f} s)")
