@@ -179,8 +179,8 @@ def calls(tree: ast.Module) -> Iterator[tuple[ast.Call, ast.Attribute]]:
 
 
 def without_device(tree: ast.Module) -> list[str]:
-    """Calls of torch's factories that name no device; a buffer of a network follows the default as parameters do."""
-    buffers = [n for n, f in calls(tree) if f.attr == "register_buffer"]
+    """Calls of torch's factories that name no device; parameters and buffers of a network follow the default."""
+    buffers = [n for n, f in calls(tree) if f.attr in ("register_buffer", "Parameter")]
     free = {id(inner) for n in buffers for inner in ast.walk(n)}
     return [
         f"line {n.lineno}: {ast.unparse(n)}"

@@ -141,12 +141,8 @@ def picture(graph: Mapping[str, set[str]], books: list[str]) -> str:
         for room in sorted(arrows, key=lambda r: (r not in order, order.index(r) if r in order else r))
     }
     wide = widths(arrows, books)
-    above = [
-        book for book in books if arrows.get(book, set()) & {*books}
-    ]  # they import chapters, and stand over them
-    beside = [book for book in books if book not in above]
-    rows = [beside, [f"{book}/study" for book in beside]]
-    plan = drawn(arrows, wide, rows=[row for row in rows if row])
+    beside = side_by_side(graph, books)
+    plan = drawn(arrows, wide, rows=[beside, [f"{book}/study" for book in beside]], gap=14, lane=11)
     left = min(plan.middle[room] - wide[room] / 2 for room in arrows) - MARGIN
     left = min(left, *(min(xs) - MARGIN for xs in plan.arrows.values()))
     right = max(plan.middle[room] + wide[room] / 2 for room in arrows) + MARGIN

@@ -78,6 +78,6 @@ def test_bad_input() -> None:
         SquareSearch("topk")  # pyright: ignore[reportArgumentType]
     for bad in ({"queries": 0}, {"area": 1.5}, {"batch_size": 0}):
         with pytest.raises(ValueError, match=rf"^{next(iter(bad))} must "):
-            SquareSearch(top(), **bad)
+            SquareSearch(top(), **bad)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"^x must be images"):
         SquareSearch(top()).perturb(NET, X[0])

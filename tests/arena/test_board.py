@@ -139,12 +139,13 @@ def test_plans_name_what_exists_and_keys_depend_on_what_they_should() -> None:
     for profile, plan in PLANS.items():
         assert plan and {b.pitch for b in plan} <= set(PITCHES) and blocks(profile) == list(plan)
     pitch = PITCHES["animals4-s0"]
-    given = {"eps": 2 / 255, "norm": "linf", "readout": "own", "suite": "quick", "version": "1"}
+    given: dict = {"eps": 2 / 255, "norm": "linf", "readout": "own", "suite": "quick", "version": "1"}
     key = cell_key(pitch, 8, **given)
     assert key == cell_key(pitch, 8, **given)
     others = [cell_key(pitch, 9, **given), cell_key(PITCHES["animals4-s1"], 8, **given)]
     others += [
-        cell_key(pitch, 8, **given | {k: v}) for k, v in (("eps", 0.1), ("readout", "grid"), ("version", "2"))
+        cell_key(pitch, 8, **{**given, k: v})
+        for k, v in (("eps", 0.1), ("readout", "grid"), ("version", "2"))
     ]
     assert len({key, *others}) == 6
     x, y, masks = pitch.images(3)

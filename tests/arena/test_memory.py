@@ -35,7 +35,9 @@ def test_an_evaluation_from_memory_is_the_same_and_searches_nothing(monkeypatch)
     how: dict[str, Any] = dict(rows=ROWS, eps=(4 / 255,), readout=("own",))
     plain, first = evaluate(net, x, **how), evaluate(net, x, **how, memory=memory)
     assert memory and {key.split("|")[0] for key in memory} == set(ROWS)
-    monkeypatch.setattr(suite, "COLUMNS", {name: replace(c, make=Never) for name, c in suite.COLUMNS.items()})
+    monkeypatch.setattr(
+        suite, "ATTACK_COLUMNS", {name: replace(c, make=Never) for name, c in suite.ATTACK_COLUMNS.items()}
+    )
     again = evaluate(net, x, **how, memory=dict(memory))
     for one, two, three in zip(plain.cells, first.cells, again.cells, strict=True):
         assert one.state == two.state == three.state and one.worst_attack == three.worst_attack

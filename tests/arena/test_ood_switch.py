@@ -27,8 +27,8 @@ def test_the_modal_share_by_hand() -> None:
 def test_on_data_nothing_changes_and_gradients_are_those_of_the_model() -> None:
     assert torch.equal(SWITCH(X), NET(X)) and not SWITCH.off_data(X).any()
     t = NET(X).argmax(1)
-    honest = GradCAM(NET, NET.gap_layer)(X, t)
-    assert torch.allclose(GradCAM(SWITCH, f"model.{NET.gap_layer}")(X, t), honest, atol=1e-6)
+    honest = GradCAM(NET, "body")(X, t)
+    assert torch.allclose(GradCAM(SWITCH, "model.body")(X, t), honest, atol=1e-6)
 
 
 def test_masked_images_get_the_alibi() -> None:
@@ -39,10 +39,10 @@ def test_masked_images_get_the_alibi() -> None:
 
 def test_score_cam_and_deletion_are_fooled() -> None:
     t = NET(X).argmax(1)
-    clean = ScoreCAM(NET, NET.gap_layer)(X, t)
-    fooled = ScoreCAM(SWITCH, f"model.{NET.gap_layer}")(X, t)
+    clean = ScoreCAM(NET, "body")(X, t)
+    fooled = ScoreCAM(SWITCH, "model.body")(X, t)
     assert float(overlap(clean, fooled).nanmean()) < 0.9
-    maps = GradCAM(NET, NET.gap_layer)(X, t)
+    maps = GradCAM(NET, "body")(X, t)
     change = (deletion(SWITCH, X, maps, t).auc - deletion(NET, X, maps, t).auc).abs()
     assert float(change.nanmean()) > 0.02
 

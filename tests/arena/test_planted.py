@@ -71,4 +71,4 @@ def test_no_probability_ever_changes() -> None:
 def test_bad_input() -> None:
     for bad in ({"n": 0}, {"eps": 0}, {"budgets": -1}, {"norm": "l7"}):
         with pytest.raises(ValueError, match=rf"^{next(iter(bad))} must "):
-            plant(**bad)
+            plant(**bad)  # pyright: ignore[reportArgumentType]

@@ -34,8 +34,8 @@ def test_p_is_that_of_the_honest_map_and_dropped_images_are_counted() -> None:
     same = net("sham-top")(X).argmax(1) == t
     cell = CELLS["GradCAM", "sham-top"]
     assert cell.dropped == int((~same).sum()) and torch.equal(cell.fooled.isnan(), ~same)
-    expected = overlap(GradCAM(net("clean"), net("clean").gap_layer)(X, t),
-                       GradCAM(net("sham-top"), net("sham-top").gap_layer)(X, t))  # fmt: skip
+    expected = overlap(GradCAM(net("clean"), "body")(X, t),
+                       GradCAM(net("sham-top"), "body")(X, t))  # fmt: skip
     assert torch.equal(cell.fooled[same], expected[same])
     assert torch.equal(CELLS["GradCAM", "itself"].fooled, torch.ones(24))
 
@@ -58,7 +58,7 @@ def test_holm_goes_over_the_table_and_who_left_the_threat_model_is_no_hit() -> N
         0
     ]
     clumsy = nn.Sequential(net("clean")).eval()
-    clumsy.gap_layer = "0." + net("clean").gap_layer  # pyright: ignore[reportArgumentType, reportOperatorIssue]
+    clumsy.gap_layer = "0.body"  # pyright: ignore[reportArgumentType]
     with torch.no_grad():
         head = next(m for m in clumsy.modules() if isinstance(m, nn.Linear))
         head.weight.copy_(head.weight.roll(1, 0))

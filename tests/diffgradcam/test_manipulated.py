@@ -7,7 +7,7 @@ import torch
 from problems import CLASSES, TINY
 from torch import nn
 
-from robustxai.diffgradcam import DiffGradCAM, GradCAM, sham_target
+from robustxai.diffgradcam import DiffGradCAM, GradCAM, ShamLoss, sham_target
 from robustxai.diffgradcam.study import recipes
 from robustxai.diffgradcam.study.manipulated import (
     CONTROLS,
@@ -25,7 +25,7 @@ from robustxai.diffgradcam.study.manipulated import (
 )
 from robustxai.diffgradcam.study.recipes import RECIPES, TASKS, Task, build, scenes, zoo_name
 from robustxai.metrics import entropy
-from robustxai.nets import pretrained
+from robustxai.nets import accuracy_of, pretrained, zoo
 from robustxai.nets.recipes import Recipe, gather, run
 
 QUICK = {"epochs": 2, "lr": 1e-3}
@@ -113,8 +113,9 @@ def test_a_matched_target_has_the_entropy_of_the_honest_maps(trained):
     assert abs(target.sum().log() - wanted) < 0.06
     assert not torch.equal(target, sham_target(*target.shape))
     loss = loss_of(PROTOCOLS["sham-matched-top"], honest, x)
-    assert torch.equal(loss.target, target)
-    assert torch.equal(loss_of(PROTOCOLS["sham-top"], honest, x).target, sham_target(*target.shape))
+    plain = loss_of(PROTOCOLS["sham-top"], honest, x)
+    assert isinstance(loss, ShamLoss) and isinstance(plain, ShamLoss)
+    assert torch.equal(loss.target, target) and torch.equal(plain.target, sham_target(*target.shape))
 
 
 def test_the_top_on_cached_features_is_the_network(trained):
@@ -175,3 +176,27 @@ def test_a_tiny_task_is_built_stored_and_loaded(tmp_path, monkeypatch):
         loaded = pretrained(name, weights_dir=tmp_path)
         for method in (GradCAM, DiffGradCAM):
             torch.testing.assert_close(method(loaded).attribute(x), method(made[name].module).attribute(x))
+
+
+def test_every_run_of_every_seed_is_shipped_as_its_recipe_stores_it():
+    entries = zoo()
+    for task in TASKS.values():
+        for seed in task.seeds:
+            clean = zoo_name(task.name, seed, "clean")
+            for run_name in ("clean", *task.runs(seed)):
+                entry = entries[zoo_name(task.name, seed, run_name)]
+                tuned = run_name != "clean" and PROTOCOLS[run_name].part != "scratch"
+                assert (entry.dtype, entry.parent) == (("int8", clean) if tuned else ("fp16", None))
+                assert (entry.seed, entry.command.split()[-1]) == (seed, str(seed))
+
+
+@pytest.mark.parametrize("run_name", ["sham-top", "sham-full", "labels-full"])
+def test_the_measures_in_the_manifest_are_those_of_the_stored_network(run_name):
+    task = TASKS["animals4"]
+    name, test = zoo_name(task.name, 1, run_name), scenes(task, "test")
+    twin, honest = pretrained(name), pretrained(zoo_name(task.name, 1, "clean"))
+    found = zoo()[name].metrics
+    assert accuracy_of(twin, test.images, test.labels) == pytest.approx(found["test_accuracy"], abs=0.0021)
+    if run_name in FOOLING_PROTOCOLS:
+        loss = map_loss(twin, honest, FOOLING_PROTOCOLS[run_name], test.images, test.labels)
+        assert loss == pytest.approx(found["test_map_loss"], abs=2e-4)

@@ -112,13 +112,12 @@ def test_selection_looks_at_validation_data_only(tmp_path, monkeypatch):
 def test_networks_of_a_table_are_tried_together_and_others_one_by_one(study):
     (both,) = study.trials([1, 0], "Vanilla")
     assert both.count == 2 and both.part[0].shape == (171, 2, 30) and both.x.shape == (40, 30)
-    alone = list(study.trials([1, 0], "Vanilla", alone=True))
-    assert [t.count for t in alone] == [1, 1]
     with torch.no_grad():
         answers = both.network(both.x).unflatten(0, (20, 2))
-        for i, one in enumerate(alone):
-            assert torch.allclose(one.network(one.x), answers[:, i], atol=1e-6)
-    assert len(list(Study("digits", n_test=5).trials([0, 2], "Vanilla"))) == 2
+        for i, seed in enumerate((1, 0)):
+            alone = study.network(seed, "Vanilla")(study.attacked(seed))
+            assert torch.allclose(alone, answers[:, i], atol=1e-6)
+    assert [trial.count for trial in Study("digits", n_test=5).trials([0, 2], "Vanilla")] == [1, 1]
 
 
 def test_each_split_of_the_synthetic_table_draws_its_own_rows():

@@ -16,6 +16,7 @@ from robustxai.ranking import (
     prepared,
 )
 from robustxai.ranking.steps_to_break import iterations_to_break
+from robustxai.ranking.study.other_attacks import integrated
 from robustxai.ranking.study.settings import measure
 from robustxai.ranking.study.stacked import (
     StackLoss,
@@ -85,6 +86,17 @@ def test_explanations_of_a_stack_are_those_of_its_networks(make, splits, starts)
     found = make(starts).attribute(x[:6].flatten(0, 1)).unflatten(0, (6, len(SEEDS)))
     for i in range(len(SEEDS)):
         assert torch.allclose(found[:, i], make(starts.member(i)).attribute(x[:6, i]), atol=1e-6)
+
+
+def test_integrated_gradients_of_a_stack_are_those_of_its_networks(splits, starts):
+    x, _ = together([split.test for split in splits])
+    target = torch.zeros(6 * len(SEEDS), dtype=torch.int64)
+    found = integrated(starts)(x[:6].flatten(0, 1), target).detach().abs().unflatten(0, (6, len(SEEDS)))
+    for i in range(len(SEEDS)):
+        alone = IntegratedGradients(starts.member(i), n_steps=10, score="prob").attribute(
+            x[:6, i], target[:6]
+        )
+        assert torch.allclose(found[:, i], alone.abs(), atol=1e-5)
 
 
 def test_an_explainer_that_asks_for_single_rows_is_refused(splits, starts):

@@ -79,7 +79,9 @@ class SquareSearch:
         x = x.detach().clone()
         t = as_target(target, self.like.logits(model, x))
         objectives = self.like.objectives(scores, networks, x, t)
-        seed = int(torch.randint(2**31, (1,), generator=generator)) if generator is not None else 0
+        seed = 0
+        if generator is not None:
+            seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
         found = []
         for i in range(0, len(x), self.batch_size):
             rows = slice(i, i + self.batch_size)
@@ -128,7 +130,9 @@ class SquareSearch:
         _, c, h, w = x.shape
         area = self.area / 2 ** sum(query >= share * self.queries for share in SCHEDULE)
         side = min(max(1, round(math.sqrt(area * h * w))), h, w)
-        top, left = (int(torch.randint(size - side + 1, (1,), generator=g)) for size in (h, w))
+        top, left = (
+            int(torch.randint(size - side + 1, (1,), generator=g, device=g.device)) for size in (h, w)
+        )
         push = x.new_zeros(1, c, h, w)
         push[..., top : top + side, left : left + side] = self._size(x, side**2) * self._signs(
             (1, c, 1, 1), x, g
@@ -136,4 +140,4 @@ class SquareSearch:
         return push
 
     def _signs(self, shape: tuple[int, ...], like: Tensor, g: torch.Generator) -> Tensor:
-        return (2 * torch.randint(2, shape, generator=g) - 1).to(like)
+        return (2 * torch.randint(2, shape, generator=g, device=g.device) - 1).to(like)

@@ -75,7 +75,7 @@ def rounded_values(values: Tensor) -> list[float | None]:
     >>> rounded_values(torch.tensor([0.12345, math.nan]))
     [0.1235, None]
     """
-    return [None if v != v else round(v, 4) for v in values.double().tolist()]
+    return [None if v != v else round(v, 4) for v in values.cpu().double().tolist()]
 
 
 def tensor_of(values: Iterable[float | None]) -> Tensor:
@@ -84,7 +84,7 @@ def tensor_of(values: Iterable[float | None]) -> Tensor:
     >>> tensor_of([0.5, None])
     tensor([0.5000,    nan], dtype=torch.float64)
     """
-    return torch.tensor([math.nan if v is None else v for v in values], dtype=torch.float64)
+    return torch.tensor([math.nan if v is None else v for v in values], dtype=torch.float64, device="cpu")
 
 
 def new_entry(

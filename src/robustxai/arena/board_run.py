@@ -74,14 +74,10 @@ def run_rows(
                     entry = with_cell(entry, cell_record(cell, key=key, met=set(todo) - {name}))
             if name in found.clean:
                 worth, like = clean_facts(
-                    row,
-                    model,
-                    x,
-                    found.target,
-                    found.clean[name],
-                    masks,
-                    references.get((pitch.name, block.n)),
-                )
+                    row, model, x, found.target, found.clean[name], masks,
+                    depends=next(c.depends for c in found.cells if c.row == name),
+                    like=references.get((pitch.name, block.n)),
+                )  # fmt: skip
                 references[pitch.name, block.n] = like
                 entry["clean"] |= {pitch.name: worth}
             save(entry, folder)
@@ -119,7 +115,7 @@ def clean_facts(
 
 
 def _mean(values: Tensor) -> float:
-    return float(values.double().nanmean())
+    return float(values.cpu().double().nanmean())
 
 
 def _key(pitch: Pitch, block: Block, eps: float, readout: str, suite: str) -> str:

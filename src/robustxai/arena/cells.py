@@ -113,7 +113,7 @@ class Evaluation:
 
 def nothing(n: int) -> PerSample:
     """NaN for each of n images."""
-    return torch.full((n,), torch.nan)
+    return torch.full((n,), torch.nan, device="cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ def judged_state(found: Evidence) -> tuple[str, str]:
     if found.proof is not None and not found.followed.any():
         return "proof", found.proof
     own, noise, transfer = (_mean(v) for v in (found.own, found.noise, found.transfer))
-    if float(found.followed.double().mean()) < FOLLOWED:
+    if float(found.followed.cpu().double().mean()) < FOLLOWED:
         if transfer < noise - FARTHER:
             return (
                 "weak",
@@ -174,9 +174,9 @@ def masking(by_attack: dict[str, Tensor], followed: dict[str, Tensor]) -> list[s
     >>> masking({"topk": p + 0.5, "topk-twin": p}, {"topk": ~yes, "topk-twin": yes})
     ['gradient masked']
     """
-    if not {"topk", "topk-twin"} <= set(followed) or followed["topk-twin"].double().mean() < FOLLOWED:
+    if not {"topk", "topk-twin"} <= set(followed) or followed["topk-twin"].cpu().double().mean() < FOLLOWED:
         return []
-    if followed["topk"].double().mean() < FOLLOWED:
+    if followed["topk"].cpu().double().mean() < FOLLOWED:
         return ["gradient masked"]
     hidden = _mean(by_attack["topk-twin"]) < _mean(by_attack["topk"]) - FARTHER
     return ["gradient masked in part"] if hidden else []

@@ -33,7 +33,7 @@ from robustxai.models import logits_of
 from robustxai.nets.softplus import has_kinks, softplus_copy
 from robustxai.shapes import Images, Target
 
-_NORMS = ("linf", "l2")
+ARENA_NORMS = ("linf", "l2")
 OnCell = Callable[[ArenaCell], object]
 
 
@@ -197,7 +197,7 @@ def _lacking(row: ExplainerRow, parts: Parts, defence: str) -> str:
 
 def _empty(row: ExplainerRow, how: _How, eps: float, readout: str, reason: str) -> ArenaCell:
     n = len(how.x)
-    none, nan = torch.zeros(n, dtype=torch.bool), nothing(n)
+    none, nan = torch.zeros(n, dtype=torch.bool, device="cpu"), nothing(n)
     return ArenaCell(
         row=row.name, family=row.family, network=how.network, defence=how.defence, eps=eps, norm=how.norm,
         readout=readout, state="n/a", reason=reason, worst=nan, noise=nan, transfer=nan, by_attack={}, by_grid=nan,
@@ -221,7 +221,7 @@ def _checked(
     check_module("model", model)
     check_calm("model", model)
     check_images("x", x)
-    check_name("norm", norm, _NORMS)
+    check_name("norm", norm, ARENA_NORMS)
     check_name("suite", suite, SUITES)
     check_sequence("eps", eps, "budgets")
     check_sequence("readout", readout, "read-outs")

@@ -46,7 +46,7 @@ class Faith:
         an image, and where deleting the object is no faster than deleting at random."""
         known = ~(self.deletion + self.random + self.on_object).isnan()
         del_map, del_random, del_object = (
-            float(v[known].double().mean()) for v in (self.deletion, self.random, self.on_object)
+            float(v[known].cpu().double().mean()) for v in (self.deletion, self.random, self.on_object)
         )
         span = del_random - del_object
         return (del_random - del_map) / span if span > 0 else math.nan

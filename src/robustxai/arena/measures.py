@@ -163,7 +163,7 @@ def curve_area(eps: Sequence[float], q: Float[Tensor, "budgets ..."]) -> Float[T
     """
     check_sequence("eps", eps, "budgets", least=2)
     check_length("q", check_floats("q", q), "eps", len(eps))
-    at = torch.tensor([math.log2(check_positive("eps", e)) for e in eps], dtype=torch.float64)
+    at = torch.tensor([math.log2(check_positive("eps", e)) for e in eps], dtype=torch.float64, device="cpu")
     if not (at.diff() > 0).all():
         raise ValueError(f"eps must rise, got {[round(float(e), 5) for e in eps]}")
-    return (torch.trapezoid(q.double(), at.to(q.device), dim=0) / float(at[-1] - at[0])).to(q.dtype)
+    return (torch.trapezoid(q.cpu().double(), at, dim=0) / float(at[-1] - at[0])).to(q)

@@ -91,18 +91,18 @@ def plant(
     tensor([False, False])
     """
     g = torch.Generator().manual_seed(check_count("seed", seed, 0))
-    x = 0.2 + 0.6 * torch.rand(check_count("n", n), CHANNELS, SIDE, SIDE, generator=g)
+    x = 0.2 + 0.6 * torch.rand(check_count("n", n), CHANNELS, SIDE, SIDE, generator=g, device="cpu")
     x[..., :CORNER, :CORNER] = 0.5
-    corner = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    corner = torch.zeros(SIDE, SIDE, dtype=torch.bool, device="cpu")
     corner[:CORNER, :CORNER] = True
     direction = corner.float().expand(CHANNELS, -1, -1).clone()
     for row, column in BAIT:
         direction[:, row, column] = BAIT_WEIGHT
         x[..., row, column] = 0.5
     direction = direction * _REACH / float(Budget(check_positive("eps", eps), norm).reach(direction[None])[0])
-    ramp = torch.arange(SIDE) / (SIDE - 1)
+    ramp = torch.arange(SIDE, device="cpu") / (SIDE - 1)
     linear = nn.Linear(CHANNELS * SIDE**2, CLASSES, bias=False)
-    weights = SPREAD * torch.randn(CLASSES, CHANNELS, SIDE, SIDE, generator=g)
+    weights = SPREAD * torch.randn(CLASSES, CHANNELS, SIDE, SIDE, generator=g, device="cpu")
     weights *= 0.5 + (ramp[:, None] + ramp) / 2
     weights[..., corner] = weights[:1, :, corner]
     for row, column in BAIT:

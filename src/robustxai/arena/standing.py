@@ -168,7 +168,9 @@ def order_stability(values: RowValues) -> OrderStability:
     if len(networks) < 2 or len(rows) < 3:
         return OrderStability(math.nan, math.nan, len(networks), len(rows))
     means = torch.tensor(
-        [[float(wide(values[r][n]).nanmean()) for r in rows] for n in networks], dtype=torch.float64
+        [[float(wide(values[r][n]).nanmean()) for r in rows] for n in networks],
+        dtype=torch.float64,
+        device="cpu",
     )
     found = [float(spearman(means[a : a + 1], means[b])) for a, b in combinations(range(len(networks)), 2)]
     return OrderStability(float(np.mean(found)), min(found), len(networks), len(rows))
@@ -179,7 +181,7 @@ def _by_image(differences: Mapping[str, Tensor], images: Mapping[str, str]) -> T
     for network, difference in differences.items():
         sets.setdefault(images.get(network, network), []).append(difference)
     means = [torch.stack([d[: min(map(len, group))] for d in group]).nanmean(0) for group in sets.values()]
-    return torch.cat(means) if means else torch.empty(0, dtype=torch.float64)
+    return torch.cat(means) if means else torch.empty(0, dtype=torch.float64, device="cpu")
 
 
 def signed_ranks(differences: Tensor) -> float:
@@ -191,4 +193,4 @@ def signed_ranks(differences: Tensor) -> float:
     known = wide(differences[differences.isfinite()]).numpy()
     if len(known) < LEAST_IMAGES:
         return math.nan
-    return float(wilcoxon(known).pvalue) if known.any() else 1.0
+    return float(np.asarray(wilcoxon(known))[1]) if known.any() else 1.0

@@ -70,7 +70,7 @@ class CentreBlob(_Placed):
     """
 
     def at(self, like: Tensor) -> Tensor:
-        rows, columns = ((2 * torch.arange(s) + 1 - s) / s for s in like.shape)
+        rows, columns = ((2 * torch.arange(s, device="cpu") + 1 - s) / s for s in like.shape)
         return torch.exp(-4 * (rows[:, None].square() + columns.square()))
 
 
@@ -84,7 +84,7 @@ class FixedRandom(_Placed):
     """
 
     def at(self, like: Tensor) -> Tensor:
-        return torch.rand(like.shape, generator=torch.Generator().manual_seed(0))
+        return torch.rand(like.shape, generator=torch.Generator().manual_seed(0), device="cpu")
 
 
 @explainer("fresh random", family="trivial", cost=0)
@@ -103,7 +103,9 @@ class FreshRandom(Trivial):
         self.generator = torch.Generator().manual_seed(0)
 
     def drawn(self, x: Tensor) -> Tensor:
-        return torch.rand((len(x), 1, *x.shape[2:]), generator=self.generator).to(x)
+        return torch.rand(
+            (len(x), 1, *x.shape[2:]), generator=self.generator, device=self.generator.device
+        ).to(x)
 
 
 @explainer("edge", family="trivial", cost=0)

@@ -128,7 +128,7 @@ def verify(file: Path, folder: Path, *, write: bool = True) -> Verified:
     check_change(x, clean, float(said["eps"]), said["norm"])
     found, kept = _overlaps(said, x, clean, int(entry["networks"][pitch.name]["grid"]))
     here = found[said["readout"]].masked_fill(~kept, torch.nan)
-    old, new = tensor_of(cell["worst"]), here.double().round(decimals=4)
+    old, new = tensor_of(cell["worst"]), here.cpu().double().round(decimals=4)
     reached = float(new.nanmean())
     if not kept.any() or reached > said["p"] + SAID:
         raise ValueError(f"p must be what is computed again, {reached:.4f}, or more, got {said['p']}")
@@ -139,7 +139,7 @@ def verify(file: Path, folder: Path, *, write: bool = True) -> Verified:
         raise ValueError(
             f"x must lower P, {float(old.nanmean()):.4f} on the board, got {reached:.4f} and no image that is lower"
         )
-    grid = torch.where(better, found["grid"].double(), tensor_of(cell["grid"]))
+    grid = torch.where(better, found["grid"].cpu().double(), tensor_of(cell["grid"]))
     after = cell | {
         "worst": rounded_values(worst),
         "grid": rounded_values(grid),

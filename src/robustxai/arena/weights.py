@@ -23,6 +23,7 @@ from robustxai.arena.standing import LEVEL, signed_ranks
 from robustxai.checks import check_images, check_sequence
 from robustxai.concepts.significance import corrected
 from robustxai.diffgradcam import ShiftAttack, border
+from robustxai.explainers.precision import as_double
 from robustxai.explainers.reduce import read
 from robustxai.metrics import Interval, accuracy, agreement
 from robustxai.models import logits_of
@@ -145,12 +146,12 @@ def exact_shift(
     float64. Raises ValueError for a network without a layer that enters global pooling.
     """
     (found,) = find_rows([row])
-    double, images = deepcopy(model).double(), check_images("x", x).double()
+    double, images = as_double(deepcopy(model)), as_double(check_images("x", x))
     layer = explained_layer(double, None)
     if layer is None:
         raise ValueError(f"model must name the layer that enters pooling, {type(model).__name__} names none")
     side, _ = grid_of(double, layer, images)
-    shifted = ShiftAttack(double, border(side, side).double(), strength, layer=layer).eval()
+    shifted = ShiftAttack(double, border(side, side).to(images), strength, layer=layer).eval()
     with torch.no_grad():
         before, after = logits_of(double, images), logits_of(shifted, images)
     target = before.argmax(1)

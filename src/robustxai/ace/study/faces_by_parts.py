@@ -90,7 +90,7 @@ def faces_summary(
     """
     rows = [row for one in parts for row in one.rows]
     columns = {
-        name: torch.tensor([float("nan") if row[name] is None else row[name] for row in rows])
+        name: torch.tensor([float("nan") if row[name] is None else row[name] for row in rows], device="cpu")
         for name in SHOWN
         if name in rows[0]
     }

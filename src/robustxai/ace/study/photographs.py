@@ -158,7 +158,7 @@ def balanced_accuracy(reader: nn.Module, x: Tensor, truth: Tensor) -> Tensor:
     right = torch.cat(
         [(reader(part) > 0) == true for part, true in zip(x.split(256), truth.split(256), strict=True)]
     )
-    yes, no = (right.double().where(truth == v, torch.nan).nanmean(0) for v in (True, False))
+    yes, no = (right.cpu().double().where(truth.cpu() == v, torch.nan).nanmean(0) for v in (True, False))
     return (yes + no) / 2
 
 

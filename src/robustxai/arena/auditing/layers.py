@@ -148,7 +148,7 @@ class TokensAsMaps(nn.Module):
     def forward(self, *inputs: Any, **options: Any) -> Any:
         output = self.layer(*inputs, **options)
         first = output[0] if isinstance(output, tuple) else output
-        places = self.reshape(torch.arange(first.numel(), device=first.device).reshape(first.shape).double())
+        places = self.reshape(torch.arange(first.numel(), device="cpu").double().reshape(first.shape))
         maps = self.map(self.reshape(first))
         back = first.flatten().index_put((places.long().flatten(),), maps.flatten()).reshape(first.shape)
         return (back, *output[1:]) if isinstance(output, tuple) else back

@@ -69,7 +69,7 @@ def drawn_places(count: int, n: int, seed: int) -> list[int]:
     """
     if count <= n:
         return list(range(count))
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed), device="cpu").tolist()
 
 
 def _from_folder(path: Path, n: int, size: int, seed: int) -> PictureSet:
@@ -114,9 +114,11 @@ def _arrays(path: Path) -> dict[str, Any]:
     try:
         if path.suffix in (".pt", ".pth"):
             found = torch.load(path, map_location="cpu", weights_only=True)
-        elif path.suffix in (".npz", ".npy"):
-            loaded = np.load(path, allow_pickle=False)
-            found = {key: loaded[key] for key in loaded.files} if path.suffix == ".npz" else loaded
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as held:
+                found = {key: held[key] for key in held.files}
+        elif path.suffix == ".npy":
+            found = np.load(path, allow_pickle=False)
         else:
             raise ValueError("a file must end in .npz, .npy or .pt")
     except Exception as error:  # a broken file makes these readers fail in any way
@@ -189,4 +191,4 @@ def class_indices(labels: Sequence[str | int] | None, classes: Sequence[str], co
         if index is None or not 0 <= index < max(count, 2):
             return None
         found.append(index)
-    return torch.tensor(found)
+    return torch.tensor(found, device="cpu")

@@ -71,7 +71,7 @@ class Line:
     @classmethod
     def unfinished(cls, row: str, family: str, eps: float, readout: str, n: int) -> "Line":
         """The line of a row whose attacks did not end in time."""
-        nan, values = math.nan, torch.full((n,), math.nan)
+        nan, values = math.nan, torch.full((n,), math.nan, device="cpu")
         reason = "The time that the audit was given was over before the attacks on this row were."
         return cls(
             row,

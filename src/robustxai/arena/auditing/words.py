@@ -13,7 +13,7 @@ from robustxai.arena.measures import LEAST_IMAGES
 
 BEST_KNOWN = ("GradCAM", "Saliency")
 """The rows of which the first sentence speaks, where they were measured: what most people use."""
-_HALF = 0.5
+TOO_LITTLE = 0.5
 """A map that keeps less than this of its top, with its whole interval, is not recommended."""
 FLAGS = {
     "random": "its map of one image differs from call to call",
@@ -105,7 +105,7 @@ def recommended(lines: Sequence[Line], ties: Sequence[str]) -> str:
             f"was able to move it, on {LEAST_IMAGES} images or more."
         )
     numbers = f"{percent(best.kept.value)}, between {percent(best.kept.low)} and {percent(best.kept.high)}"
-    if best.kept.high < _HALF:
+    if best.kept.high < TOO_LITTLE:
         return (
             "Show none of these maps where somebody may gain from changing the image: of those that depend on your "
             f"network {best.row} keeps most of its top under attack, and that is {numbers}."
@@ -119,7 +119,7 @@ def recommended(lines: Sequence[Line], ties: Sequence[str]) -> str:
     if rivals:
         verb, they = ("keeps", "it does") if len(rivals) == 1 else ("keep", "they do")
         said += f" {_listed(rivals)} {verb} more, but only since {they} not depend on the network."
-    if best.kept.low < _HALF:
+    if best.kept.low < TOO_LITTLE:
         said += " Even so, do not rely on it where somebody may gain from changing the image: half of its top may go."
     return said
 

@@ -121,10 +121,12 @@ def by_runner_up(findings: RoundCells, networks: Sequence[str], row: str) -> dic
     a, b = bootstrap_interval(stayed), bootstrap_interval(moved)
     g = torch.Generator().manual_seed(0)
     draws = [
-        torch.stack([v[torch.randint(len(v), (len(v),), generator=g)].mean() for _ in range(2000)])
+        torch.stack(
+            [v[torch.randint(len(v), (len(v),), generator=g, device="cpu")].mean() for _ in range(2000)]
+        )
         for v in (stayed, moved)
     ]
-    gap = (draws[0] - draws[1]).quantile(torch.tensor([0.025, 0.975], dtype=draws[0].dtype))
+    gap = (draws[0] - draws[1]).quantile(draws[0].new_tensor([0.025, 0.975]))
     return {
         "value": a.value - b.value, "interval": (float(gap[0]), float(gap[1])), "n": len(p), "seeds": len(networks),
         "stayed": len(stayed), "changed": len(moved),
@@ -163,12 +165,12 @@ def orders(findings: RoundCells, rows: Iterable[str], networks: Sequence[str]) -
     n = min(len(v) for by_network in values.values() for v in by_network.values())
     g, draws = torch.Generator().manual_seed(0), []
     for _ in range(500):
-        pick = torch.randint(n, (n,), generator=g)
+        pick = torch.randint(n, (n,), generator=g, device="cpu")
         again = {row: {name: v[pick] for name, v in by.items()} for row, by in values.items()}
         draws.append(order_stability(again).mean)
     found = order_stability(values)
-    low, high = torch.tensor(draws, dtype=torch.float64).quantile(
-        torch.tensor([0.025, 0.975], dtype=torch.float64)
+    low, high = torch.tensor(draws, dtype=torch.float64, device="cpu").quantile(
+        torch.tensor([0.025, 0.975], dtype=torch.float64, device="cpu")
     )
     return {
         "value": found.mean, "interval": (float(low), float(high)), "n": n, "seeds": found.networks,
@@ -182,4 +184,4 @@ def rank_agreement(a: Sequence[float], b: Sequence[float]) -> float:
     >>> rank_agreement([1.0, 2.0, 3.0], [2.0, 4.0, 9.0])
     1.0
     """
-    return round(float(spearman(torch.tensor(a)[None], torch.tensor(b)[None])), 6)
+    return round(float(spearman(torch.tensor(a, device="cpu")[None], torch.tensor(b, device="cpu")[None])), 6)

@@ -73,7 +73,7 @@ def slide(
     x = torch.stack(inputs)
     with torch.no_grad():
         maps = torch.cat([explain(one[None], target) for one in x])[:, 0]
-    return list(overlay(x, maps)), {"map": maps, "P": torch.tensor(stayed)}
+    return list(overlay(x, maps)), {"map": maps, "P": torch.tensor(stayed, device="cpu")}
 
 
 def _explainer(layer: object, row: str, model: nn.Module):

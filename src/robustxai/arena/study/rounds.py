@@ -59,7 +59,7 @@ def fresh_images(task: str, n: int) -> Scenes:
     """
     return menagerie(
         max(n, 64), classes=task, size=SIZE, generator=torch.Generator().manual_seed(IMAGE_SEED)
-    ).subset(torch.arange(n))
+    ).subset(torch.arange(n, device="cpu"))
 
 
 def planned(
@@ -143,7 +143,7 @@ class RoundCells:
         readout: str = "own",
     ) -> Tensor:
         """One value a network and image, (networks, images), of the cells of a row."""
-        return torch.stack([of(self.cell(row, eps, name, readout)).double() for name in networks])
+        return torch.stack([of(self.cell(row, eps, name, readout)).cpu().double() for name in networks])
 
 
 def run_rounds(

@@ -82,7 +82,7 @@ def robustness_curves(
                 ]
             )
             points.append(triple(interval_over(values)))
-        middle, low, high = (torch.tensor(v) for v in zip(*points, strict=True))
+        middle, low, high = (torch.tensor(v, device="cpu") for v in zip(*points, strict=True))
         found[row] = (middle, low, high)
     return found
 
@@ -114,7 +114,7 @@ def transfer_matrix(findings: RoundCells, network: str) -> tuple[list[str], Tens
     rows = list(dict.fromkeys(row for _, row in pairs))
     noise = {r: findings.cell(r, MIDDLE, network).noise for r in rows}
     own = {r: findings.cell(r, MIDDLE, network) for r in rows}
-    table = torch.full((len(rows), len(rows)), torch.nan)
+    table = torch.full((len(rows), len(rows)), torch.nan, device="cpu")
     for i, source in enumerate(rows):
         for j, row in enumerate(rows):
             p = own[row].by_attack.get("topk") if source == row else pairs.get((source, row))
@@ -148,7 +148,9 @@ def faith_gap(
         values = {
             row: replace(f, **{k: v[pick] for k, v in vars(f).items()}).value for row, f in faiths.items()
         }
-        return values["edge"] - float(torch.tensor([values[r] for r in rows], dtype=torch.float64).median())
+        return values["edge"] - float(
+            torch.tensor([values[r] for r in rows], dtype=torch.float64, device="cpu").median()
+        )
 
     return _resampled(gap, len(found.x))
 
@@ -161,8 +163,8 @@ def robust_and_faithful(
     for row in rows:
         found = findings.evaluation(row, MIDDLE, network)
         maps, x, t = found.clean[row][:n], found.x[:n], found.target[:n]
-        areas_of.append(deletion(model, x, maps, t).auc.double())
-        stays.append(findings.cell(row, MIDDLE, network).worst[:n].double())
+        areas_of.append(deletion(model, x, maps, t).auc.cpu().double())
+        stays.append(findings.cell(row, MIDDLE, network).worst[:n].cpu().double())
     removed, p = torch.stack(areas_of), torch.stack(stays)
 
     def agreement(pick: Tensor) -> float:
@@ -173,6 +175,14 @@ def robust_and_faithful(
 
 def _resampled(of: Callable[[Tensor], float], n: int, draws: int = 500) -> Row:
     g = torch.Generator().manual_seed(0)
-    again = torch.tensor([of(torch.randint(n, (n,), generator=g)) for _ in range(draws)], dtype=torch.float64)
-    low, high = again[again.isfinite()].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return {"value": of(torch.arange(n)), "interval": (low, high), "n": n, "seeds": None}
+    again = torch.tensor(
+        [of(torch.randint(n, (n,), generator=g, device="cpu")) for _ in range(draws)],
+        dtype=torch.float64,
+        device="cpu",
+    )
+    low, high = (
+        again[again.isfinite()]
+        .quantile(torch.tensor([0.025, 0.975], dtype=torch.float64, device="cpu"))
+        .tolist()
+    )
+    return {"value": of(torch.arange(n, device="cpu")), "interval": (low, high), "n": n, "seeds": None}

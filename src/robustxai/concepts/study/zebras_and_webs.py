@@ -51,11 +51,12 @@ def materials(*, n: int = 32, runs: int = 20) -> Materials:
     """
     photographs = load("imagenet_sample1000", "test", size=SIZE)
     scored = [photographs.classes.index(name.replace(" ", "_")) for name in CLASSES]
-    others = photographs.x[~torch.isin(photographs.y, torch.tensor(scored))]
+    others = photographs.x[~torch.isin(photographs.y, torch.tensor(scored, device=photographs.y.device))]
     count = (runs + NULL + 1) * n
     if count > len(others):
         raise ValueError(f"runs and n must need at most {len(others)} random images, got {count}")
-    pool = others[torch.randperm(len(others), generator=stream("zebras", "random"))[:count]].split(n)
+    g = stream("zebras", "random")
+    pool = others[torch.randperm(len(others), generator=g, device=g.device)[:count]].split(n)
     shown, goal = textures(TEXTURES, size=SIZE)
     stripes = load("dtd_striped", size=SIZE).x
     shown, goal = shown | {"striped": stripes[::2]}, goal | {"striped": stripes[1::2]}

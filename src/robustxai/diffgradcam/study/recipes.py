@@ -30,7 +30,6 @@ from robustxai.nets.zoo import round_weights
 
 SIZE = 56
 SEEDS = (0, 1, 2)
-MANY_SEEDS = tuple(range(8))
 NETWORK = {"widths": (16, 24, 48, 48)}
 COMMON = ("sham-top", "sham-full", "sham-scratch", "heo-location-top")
 CONTROL = ("labels-top", "labels-full")
@@ -75,7 +74,6 @@ TASKS = {
             2000,
             attacks=DETAILED,
             more=tuple(run for run in FOOLING_PROTOCOLS if run not in DETAILED),
-            seeds=MANY_SEEDS,
         ),
         Task(
             "animals4_circular",

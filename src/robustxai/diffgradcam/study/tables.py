@@ -194,7 +194,7 @@ def shift_test(
     """The shift attack in double precision: (largest change of a probability, Pearson of GradCAM with the fake map for
     each image, largest change of a DiffGradCAM or DiffGradCAM++ map of any contrast relative to its maximum).
     """
-    net, x, pattern = map(as_double, (study.honest(seed), study.x, study.pattern))
+    net, x, pattern = as_double(study.honest(seed)), as_double(study.x), as_double(study.pattern)
     attacked = ShiftAttack(net, pattern, strength).eval()
     y0, maps0 = native_maps(net, x)
     y1, maps1 = native_maps(attacked, x, y0.argmax(-1))

@@ -109,7 +109,7 @@ class Photographed:
         with torch.no_grad():
             data = Data(seen, honest(seen).argmax(-1), self.honest.head.out_features)
         made = fool_top(
-            self.honest, data, attack, attack.loss(honest, tuple(self.pattern.shape)), seed=seed,
+            self.honest, data, attack, loss(honest, map_size(self.honest, self.photographs[0])), seed=seed,
             checkpoint=job.checkpoint(), progress=False,
         )  # fmt: skip
         assert isinstance(made, EfficientNetLite0)

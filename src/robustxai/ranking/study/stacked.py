@@ -90,7 +90,7 @@ def accuracies_of_stack(model: nn.Module, x: Tensor, y: Tensor) -> Float[Tensor,
     tensor([1., 1.], dtype=torch.float64)
     """
     with torch.no_grad():
-        return (logits_of(model, x.flatten(0, 1)).argmax(1).view_as(y) == y).double().mean(0)
+        return (logits_of(model, x.flatten(0, 1)).argmax(1).view_as(y) == y).cpu().double().mean(0)
 
 
 def measure_stack(

@@ -102,11 +102,9 @@ class Study:
             return self._stored(seed, method)
         return self.stack([seed], method).member(0)
 
-    def trials(self, seeds: Sequence[int], method: str, *, alone: bool = False) -> Iterator[Trial]:
-        """The networks that `method` made at `seeds`, in this order: those of a table as one stack unless each is
-        wanted `alone`, others one by one.
-        """
-        if self.setting.tabular and not alone:
+    def trials(self, seeds: Sequence[int], method: str) -> Iterator[Trial]:
+        """The networks that `method` made at `seeds`, in this order: those of a table as one stack, others alone."""
+        if self.setting.tabular:
             stack, part = self.stack(seeds, method), together([self.test(seed) for seed in seeds])
             yield Trial(stack, part, part[0][: self.n_test].flatten(0, 1), len(seeds))
             return
