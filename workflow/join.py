@@ -77,9 +77,11 @@ def joined_claim(records: Sequence[Mapping[str, Any]], claim: Claim) -> dict[str
         where = "" if len(left) == len(records) else f"in {len(left)} of {len(records)} parts: "
         return kept | {"verdict": "not attempted", "reason": where + left[0]["reason"]}
     values, intervals = [r["value"] for r in records], [r.get("interval") for r in records]
-    counts = {key: [r.get(key) for r in records] for key in ("n", "seeds")}
-    n = None if None in counts["n"] else min(counts["n"])
-    seeds = None if None in counts["seeds"] else sum(counts["seeds"])
+    counts = {key: [r[key] for r in records if r.get(key) is not None] for key in ("n", "seeds")}
+    n, seeds = (
+        of(known) if len(known) == len(records) else None
+        for of, known in ((min, counts["n"]), (sum, counts["seeds"]))
+    )
     common = {"n": n, "seeds": seeds, "parts": values}
     if not claim.settings:
         value, interval, verdict = one_setting(claim, values, intervals)

@@ -3,6 +3,7 @@
 `robustxai.plots.show` stores it beside the figure. Knows nothing about pictures.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,8 +20,8 @@ def digest_difference(stored: Mapping[str, Any], fresh: Mapping[str, Any], allow
     """
     if stored.keys() != fresh.keys():
         return f"a figure shows {', '.join(fresh)}, stored are {', '.join(stored)}"
-    for name, mine in stored.items():
-        theirs = fresh[name]
+    for name in stored:
+        mine, theirs = (json.loads(side[name]) for side in (stored, fresh))
         if mine["shape"] != theirs["shape"]:
             return f"data of {name}: {mine['shape']} is stored, {theirs['shape']} came out"
         declared = allowed.labelled.get(f"data of {name}")

@@ -8,6 +8,7 @@ which notebook tests see that other data were drawn. The alternative text of a f
 
 import base64
 import html
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -45,9 +46,11 @@ def digest_line(data: Any, *, label: str) -> str:
     )
 
 
-def digests(data: Any, *, label: str) -> dict[str, Any]:
-    """What a figure's output holds about its data, by name; data without names go by the figure's label."""
-    return {name or label: coarse(v) for name, v in _named(data).items()}
+def digests(data: Any, *, label: str) -> dict[str, str]:
+    """What a figure's output holds about its data: by name one line of JSON, as a notebook gives each number of a list
+    a line of its own. Data without names go by the figure's label.
+    """
+    return {name or label: json.dumps(coarse(v)) for name, v in _named(data).items()}
 
 
 def _named(data: Any) -> Mapping[str, Any]:

@@ -37,6 +37,7 @@ def page(report: Findings) -> str:
         "title": html.escape(f"Audit of {report.network}"), "lede": _paragraphs(report.summary(), "lede"),
         "verdict": _verdict(report), "facts": _facts(report), "warnings": _warnings(report),
         "table": _table(report), "chart": chart.kept_by_image(report.lines),
+        "narrow_chart": chart.kept_by_image(report.lines, chart.NARROW),
         "marks": _items([s for line in report.lines for s in words.marks(line)]),
         "not_said": _items(words.not_said(len(report.x), report.how)), "skipped": _skipped(report),
         "command": html.escape(report.command),
