@@ -383,3 +383,21 @@ def test_a_site_that_cannot_be_built_is_one_sentence(
         lines = capsys.readouterr().err.splitlines()
         assert lines == ["site: building", f"{told}what was there before is unchanged"]
         assert code == 130 or not (tmp_path / "build" / "site-new").exists()
+
+
+@pytest.mark.parametrize(("committed", "shown"), [(True, "stored"), (False, "fresh")])
+def test_a_site_of_stored_chapters_has_nothing_of_this_machine(
+    tmp_path: Path, committed: bool, shown: str
+) -> None:
+    for folder, text in ((tmp_path, "stored"), (tmp_path / "build" / "quick", "fresh")):
+        for name in (
+            "notebooks/one.ipynb",
+            "results/quick/one.json" if text == "stored" else "results/one.json",
+        ):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+    (tmp_path / "workflow" / "profiles").mkdir(parents=True)
+    (tmp_path / "workflow" / "profiles" / "quick.yaml").write_text("{}")
+    build_site.assemble(tmp_path, tmp_path / "src", committed=committed)
+    for name in ("notebooks/one.ipynb", "results/quick/one.json"):
+        assert (tmp_path / "src" / name).read_text() == shown

@@ -52,7 +52,7 @@ def test_counterfactuals_come_back_as_bytes_and_the_set_has_one_row(judges, tmp_
     direct = explained_parts(judges, X[:4], filter=FILTER, seed=0, **QUICK).image
     assert (found[:4] - direct).abs().max() <= 0.5 / 255 + 1e-6 and not torch.equal(found, X)
     labels = torch.rand(20, 4, generator=torch.Generator().manual_seed(1)) > 0.5
-    row = faces.summary(judges, made, X, labels=labels, query=1)
+    row = faces.faces_summary(judges, made, X, labels=labels, query=1)
     assert row["n"] == 6 and {"flip", "cout", "mnac", "fid", "sfid", "cd"} < set(row)
     flips = torch.tensor([float(r["flip"]) for p in made for r in p.rows])
     assert cast(tuple[float, float, float], row["flip"])[0] == pytest.approx(float(flips.mean()))

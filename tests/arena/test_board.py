@@ -140,16 +140,27 @@ def test_plans_name_what_exists_and_keys_depend_on_what_they_should() -> None:
         assert plan and {b.pitch for b in plan} <= set(PITCHES) and blocks(profile) == list(plan)
     pitch = PITCHES["animals4-s0"]
     given: dict = {"eps": 2 / 255, "norm": "linf", "readout": "own", "suite": "quick", "version": "1"}
-    key = cell_key(pitch, 8, **given)
-    assert key == cell_key(pitch, 8, **given)
-    others = [cell_key(pitch, 9, **given), cell_key(PITCHES["animals4-s1"], 8, **given)]
+    key = cell_key(pitch, pitch.data(8), **given)
+    assert key == cell_key(pitch, pitch.data(8), **given)
+    others = [
+        cell_key(pitch, pitch.data(9), **given),
+        cell_key(PITCHES["animals4-s1"], pitch.data(8), **given),
+    ]
     others += [
-        cell_key(pitch, 8, **{**given, k: v})
+        cell_key(pitch, pitch.data(8), **{**given, k: v})
         for k, v in (("eps", 0.1), ("readout", "grid"), ("version", "2"))
     ]
     assert len({key, *others}) == 6
-    x, y, masks = pitch.images(3)
-    assert torch.equal(x, pitch.images(8)[0][:3]) and masks.shape == (3, 56, 56) and 0.02 < masks.mean() < 0.4
+    x, y, masks = pitch.images(pitch.data(3))
+    assert (
+        torch.equal(x, pitch.images(pitch.data(8))[0][:3])
+        and masks.shape == (3, 56, 56)
+        and 0.02 < masks.mean() < 0.4
+    )
     with pytest.raises(ValueError, match=r"^n must be at most 128"):
-        pitch.images(129)
+        pitch.data(129)
     assert len(y) == 3
+    with pytest.raises(
+        ValueError, match=r"^data must be of menagerie animals4, 56 px, got menagerie animals10"
+    ):
+        pitch.images(PITCHES["animals10-s0"].data(2))

@@ -1,5 +1,6 @@
 """Evaluations from elsewhere (T17): what breaks the rules is refused, and none raises a number."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from robustxai.arena import board_run, plan
 from robustxai.arena.board import load_entry, number_of
-from robustxai.arena.board_run import run_rows
+from robustxai.arena.board_run import run_rows, store
+from robustxai.arena.evaluate import evaluate
 from robustxai.arena.measures import overlap
 from robustxai.arena.plan import PITCHES, Block
 from robustxai.arena.protocol import as_bytes
@@ -22,7 +24,7 @@ from robustxai.nets.softplus import softplus_copy
 
 EPS, N = 4 / 255, 8
 PITCH = PITCHES["animals4-s0"]
-X = PITCH.images(N)[0]
+X = PITCH.images(PITCH.data(N))[0]
 NET = PITCH.network()
 EXPLAIN = Saliency(NET, score="logit")
 
@@ -36,7 +38,7 @@ def board(tmp_path_factory) -> Path:
         assert run_rows("quick", folder) == ["Saliency"]
         assert run_rows("quick", folder) == [], "nothing is missing the second time"
         patch.setattr(board_run, "VERSION", "another")
-        assert not board_run._done("Saliency", plan.PLANS["quick"][0], PITCH, "quick", folder)
+        assert not board_run._done("Saliency", plan.PLANS["quick"][0], PITCH.data(N), "quick", folder)
     return folder
 
 
@@ -48,8 +50,9 @@ def folder(board: Path, tmp_path: Path) -> Path:
     return tmp_path / "arena"
 
 
+@functools.lru_cache(maxsize=1)
 def stronger() -> Tensor:
-    """Better images than the quick suite's: more steps."""
+    """Better images than the quick suite's: more steps. One tensor for all tests, which copy what they change."""
     twin = EXPLAIN.on(softplus_copy(NET, 20))
     found = TopKAttack(157, EPS, steps=60, clip=(0, 1)).perturb(NET, X, explain=EXPLAIN, guide=lambda _: twin)
     return as_bytes(found.x, X, EPS)
@@ -127,7 +130,7 @@ def test_who_leaves_the_rules_is_refused_and_nothing_is_written(folder: Path, tm
 
 
 def test_an_image_that_lost_its_class_keeps_the_old_number(folder: Path, tmp_path: Path) -> None:
-    x = stronger()
+    x = stronger().clone()
     t, flipped = NET(X).argmax(1), X
     for _ in range(10):
         v = flipped.clone().requires_grad_()
@@ -139,3 +142,18 @@ def test_an_image_that_lost_its_class_keeps_the_old_number(folder: Path, tmp_pat
     x[lost[0]] = flipped[lost[0]]
     found = verify(submitted(tmp_path, x, p=1.0), folder)
     assert found.lost == 1
+
+
+def test_an_evaluation_made_elsewhere_is_stored_with_the_images_it_had(tmp_path: Path) -> None:
+    data = PITCH.data(N, seed=77_001, pool=N)
+    x = PITCH.images(data)[0]
+    assert not torch.equal(x, X)
+    found = evaluate(NET, x, rows=["constant", "edge"], eps=(EPS,), readout=("own",), network="mine")
+    with pytest.raises(ValueError, match=r"^data must name the images of the evaluation"):
+        store(found, tmp_path, pitch=PITCH, data=PITCH.data(N))
+    store(found, tmp_path, pitch=PITCH, data=data)
+    entry = load_entry(tmp_path / "edge.json")
+    (cell,) = entry["cells"]
+    assert cell["network"] == PITCH.name and cell["met"] == ["constant"]
+    assert entry["networks"][PITCH.name]["data"] == data and entry["clean"][PITCH.name]["dependence"] == 0
+    assert number_of(cell) == pytest.approx(found.cells[-1].number, abs=1e-3)

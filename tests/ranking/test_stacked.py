@@ -15,6 +15,7 @@ from robustxai.ranking import (
     fine_tune,
     prepared,
 )
+from robustxai.ranking.stability import sensitivity
 from robustxai.ranking.steps_to_break import iterations_to_break
 from robustxai.ranking.study.other_attacks import integrated
 from robustxai.ranking.study.settings import measure
@@ -115,6 +116,14 @@ def test_rankings_of_a_stack_break_when_those_of_its_networks_do(splits, starts)
         alone = iterations_to_break(starts.member(i), x[:6, i], **options)
         assert torch.equal(found[:, i], alone.iterations)
     assert len(found.unique()) > 1
+
+
+def test_sensitivity_takes_all_rows_of_a_stack_at_once(splits, starts):
+    x, y = together([split.test for split in splits])
+    rows, target = x.flatten(0, 1).repeat(3, 1), y.flatten().repeat(3)
+    assert len(rows) > 1024
+    found = sensitivity(starts, Saliency(starts), rows, target, eps=0.1, draws=1, steps=1)
+    assert found.optimised.shape == (len(rows),) and bool((found.random > 0).all())
 
 
 def test_small_helpers(splits):

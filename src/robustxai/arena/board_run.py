@@ -5,10 +5,12 @@ A cell is there already where its key is the one it would have now: same code, w
 
 import datetime
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from robustxai import runtime
@@ -27,7 +29,7 @@ from robustxai.arena.cells import ArenaCell, Evaluation
 from robustxai.arena.evaluate import evaluate
 from robustxai.arena.informative import Faith, class_dependence, dependence, faith
 from robustxai.arena.measures import chance
-from robustxai.arena.plan import PITCHES, Block, Pitch, blocks, cell_key
+from robustxai.arena.plan import PITCHES, Block, Pitch, blocks, cell_key, digest_of
 from robustxai.arena.readouts import explained_layer
 from robustxai.arena.registry import ExplainerRow, Parts
 from robustxai.arena.suite import VERSION
@@ -54,35 +56,53 @@ def run_rows(
     if rows is not None:
         find_rows(list(rows))
     changed: list[str] = []
-    references: dict[tuple[str, int], Faith] = {}
     for block in blocks(profile, rows, networks):
         pitch = PITCHES[block.pitch]
-        todo = [row for row in block.rows if not _done(row, block, pitch, profile, folder)]
+        data = pitch.data(block.n)
+        todo = [row for row in block.rows if not _done(row, block, data, profile, folder)]
         if not todo:
             continue
-        model, (x, _, masks) = pitch.network(), pitch.images(block.n)
         found = evaluate(
-            model, x, rows=todo, eps=block.eps, norm=NORM, suite=profile, readout=_READ, network=pitch.name,
-            on_cell=on_cell,
+            pitch.network(), pitch.images(data)[0], rows=todo, eps=block.eps, norm=NORM, suite=profile, readout=_READ,
+            network=pitch.name, on_cell=on_cell,
         )  # fmt: skip
-        for name in todo:
-            row = EXPLAINERS[name]
-            entry = _entry(row, folder, found, pitch, block)
-            for cell in found.cells:
-                if cell.row == name:
-                    key = _key(pitch, block, cell.eps, cell.readout, profile)
-                    entry = with_cell(entry, cell_record(cell, key=key, met=set(todo) - {name}))
-            if name in found.clean:
-                worth, like = clean_facts(
-                    row, model, x, found.target, found.clean[name], masks,
-                    depends=next(c.depends for c in found.cells if c.row == name),
-                    like=references.get((pitch.name, block.n)),
-                )  # fmt: skip
-                references[pitch.name, block.n] = like
-                entry["clean"] |= {pitch.name: worth}
-            save(entry, folder)
-            changed += [name] if name not in changed else []
+        store(found, folder, pitch=pitch, data=data)
+        changed += [name for name in todo if name not in changed]
     return changed
+
+
+def store(found: Evaluation, folder: Path, *, pitch: Pitch, data: Mapping[str, Any]) -> None:
+    """Put all cells of an evaluation on the board in `folder`, and what its rows' clean maps are worth.
+
+    pitch: the network that was evaluated; its name stands on the board, whatever the evaluation called it. data: what
+    the images are, see `Pitch.data`. Raises ValueError where the evaluation has other images.
+    """
+    x, _, masks = pitch.images(data)
+    if x.shape != found.x.shape or not torch.allclose(x, found.x.cpu(), atol=1e-5):
+        raise ValueError(f"data must name the images of the evaluation, got {dict(data)}")
+    model, like, settings = pitch.network(), None, found.settings
+    names = list(dict.fromkeys(cell.row for cell in found.cells))
+    for name in names:
+        entry = _entry(EXPLAINERS[name], folder, settings, pitch, data)
+        cells = [replace(cell, network=pitch.name) for cell in found.cells if cell.row == name]
+        for cell in cells:
+            key = cell_key(
+                pitch, data, eps=cell.eps, norm=cell.norm, readout=cell.readout, suite=str(settings["suite"]),
+                version=str(settings["version"]),
+            )  # fmt: skip
+            entry = with_cell(entry, cell_record(cell, key=key, met=set(names) - {name}))
+        key = digest_of(pitch, data, "clean")
+        if name in found.clean and settings["defence"] == "none" and _fact_key(entry, pitch) != key:
+            worth, like = clean_facts(
+                EXPLAINERS[name], model, x, found.target.cpu(), found.clean[name].cpu(), masks,
+                depends=cells[0].depends, like=like,
+            )  # fmt: skip
+            entry["clean"] |= {pitch.name: worth | {"key": key}}
+        save(entry, folder)
+
+
+def _fact_key(entry: BoardEntry, pitch: Pitch) -> str:
+    return entry["clean"].get(pitch.name, {}).get("key", "")
 
 
 def clean_facts(
@@ -118,17 +138,17 @@ def _mean(values: Tensor) -> float:
     return float(values.cpu().double().nanmean())
 
 
-def _key(pitch: Pitch, block: Block, eps: float, readout: str, suite: str) -> str:
-    return cell_key(pitch, block.n, eps=eps, norm=NORM, readout=readout, suite=suite, version=VERSION)
-
-
-def _done(row: str, block: Block, pitch: Pitch, suite: str, folder: Path) -> bool:
+def _done(row: str, block: Block, data: Mapping[str, Any], suite: str, folder: Path) -> bool:
     file = folder / f"{board_slug(row)}.json"
     if row not in EXPLAINERS or not file.exists():
         return False
-    entry = load_entry(file)
-    places = ((eps, readout) for eps in block.eps for readout in _READ)
-    return all(_has(entry, pitch.name, eps, r, _key(pitch, block, eps, r, suite)) for eps, r in places)
+    entry, pitch = load_entry(file), PITCHES[block.pitch]
+    keys = {
+        (e, r): cell_key(pitch, data, eps=e, norm=NORM, readout=r, suite=suite, version=VERSION)
+        for e in block.eps
+        for r in _READ
+    }
+    return all(_has(entry, pitch.name, e, r, key) for (e, r), key in keys.items())
 
 
 def _has(entry: BoardEntry, network: str, eps: float, readout: str, key: str) -> bool:
@@ -137,9 +157,10 @@ def _has(entry: BoardEntry, network: str, eps: float, readout: str, key: str) ->
     return cell is not None and cell["key"] == key
 
 
-def _entry(row: ExplainerRow, folder: Path, found: Evaluation, pitch: Pitch, block: Block) -> BoardEntry:
+def _entry(
+    row: ExplainerRow, folder: Path, settings: Mapping[str, Any], pitch: Pitch, data: Mapping[str, Any]
+) -> BoardEntry:
     """The row's stored file, or a new one, with what this evaluation is."""
-    settings = found.settings
     threat = {
         "surface": "input", "knowledge": "white box, adaptive", "norm": settings["norm"], "keeps": settings["keeps"],
         "scalar": settings["scalar"], "suite": settings["suite"], "version": settings["version"],
@@ -151,14 +172,10 @@ def _entry(row: ExplainerRow, folder: Path, found: Evaluation, pitch: Pitch, blo
     file = folder / f"{board_slug(row.name)}.json"
     entry = load_entry(file) if file.exists() else new_entry(row.name, row.family, row.paper, threat, made)
     network = {
-        "weights": pitch.weights, "sha256": pitch.sha256, "data": pitch.data(block.n),
-        "layer": _plain(settings["layer"]), "grid": settings["grid"],
+        "weights": pitch.weights, "sha256": pitch.sha256, "data": dict(data),
+        "layer": None if settings["layer"] is None else str(settings["layer"]), "grid": settings["grid"],
     }  # fmt: skip
     return entry | {
         "threat": threat, "made": made, "clean": dict(entry["clean"]),
         "networks": entry["networks"] | {pitch.name: network},
     }  # fmt: skip
-
-
-def _plain(layer: object) -> str | None:
-    return None if layer is None else str(layer)

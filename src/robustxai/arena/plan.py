@@ -7,9 +7,10 @@ which settings were tried out. Knows no attack.
 import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ class Pitch:
     """A network of the zoo and its images: `name` in cells, `weights` in the zoo, `labels` of the rendered animals.
 
     >>> pitch = PITCHES["animals4-s0"]
-    >>> pitch.images(2)[0].shape, pitch.network().training
+    >>> pitch.images(pitch.data(2))[0].shape, pitch.network().training
     (torch.Size([2, 3, 56, 56]), False)
     """
 
@@ -70,20 +71,25 @@ class Pitch:
         """Of the file that holds the weights."""
         return zoo()[self.weights].sha256
 
-    def images(self, n: int) -> tuple[Images, Tensor, Tensor]:
-        """The first n images, their labels (n,), and the masks (n, H, W) of the animal, in [0, 1]."""
-        if check_count("n", n) > POOL:
-            raise ValueError(f"n must be at most {POOL}, the images of a pool, got {n}")
-        return tuple(part[:n].clone() for part in _pool(self.labels))  # pyright: ignore[reportReturnType]
+    def data(self, n: int, *, seed: int = IMAGE_SEED, pool: int = POOL) -> dict[str, Any]:
+        """What the images are, for the record: the first n of a pool that is drawn from a seed."""
+        if check_count("n", n) > check_count("pool", pool):
+            raise ValueError(f"n must be at most {pool}, the images of the pool, got {n}")
+        return {"set": f"menagerie {self.labels}", "size": SIZE, "seed": seed, "pool": pool, "n": n}
 
-    def data(self, n: int) -> dict[str, object]:
-        """What the images are, for the record."""
-        return {"set": f"menagerie {self.labels}", "size": SIZE, "seed": IMAGE_SEED, "pool": POOL, "n": n}
+    def images(self, data: Mapping[str, Any]) -> tuple[Images, Tensor, Tensor]:
+        """The images that a record names, their labels (n,), and the masks (n, H, W) of the animal, in [0, 1]."""
+        if data["set"] != f"menagerie {self.labels}" or data["size"] != SIZE:
+            raise ValueError(
+                f"data must be of menagerie {self.labels}, {SIZE} px, got {data['set']}, {data['size']} px"
+            )
+        pool = _pool(self.labels, data["seed"], data["pool"])
+        return tuple(part[: data["n"]].clone() for part in pool)  # pyright: ignore[reportReturnType]
 
 
 @functools.lru_cache(maxsize=8)
-def _pool(labels: str) -> tuple[Tensor, Tensor, Tensor]:
-    scenes = menagerie(POOL, size=SIZE, classes=labels, generator=torch.Generator().manual_seed(IMAGE_SEED))
+def _pool(labels: str, seed: int, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    scenes = menagerie(n, size=SIZE, classes=labels, generator=torch.Generator().manual_seed(seed))
     return scenes.images, scenes.labels, scenes.mask("object")
 
 
@@ -172,17 +178,14 @@ def code_digest() -> str:
     return found.hexdigest()
 
 
-def cell_key(pitch: Pitch, n: int, *, eps: float, norm: str, readout: str, suite: str, version: str) -> str:
+def cell_key(
+    pitch: Pitch, data: Mapping[str, Any], *, eps: float, norm: str, readout: str, suite: str, version: str
+) -> str:
     """What a cell depends on, as one short digest: code, weights, images, threat model, suite."""
-    parts = [
-        code_digest(),
-        pitch.weights,
-        pitch.sha256,
-        pitch.data(n),
-        round(eps, 10),
-        norm,
-        readout,
-        suite,
-        version,
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return digest_of(pitch, data, round(eps, 10), norm, readout, suite, version)
+
+
+def digest_of(pitch: Pitch, data: Mapping[str, Any], *more: object) -> str:
+    """A short digest of the code, a network's weights, images, and what else a number depends on."""
+    parts = [code_digest(), pitch.weights, pitch.sha256, dict(data), *more]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -123,7 +123,7 @@ def verify(file: Path, folder: Path, *, write: bool = True) -> Verified:
     pitch = PITCHES[said["network"]]
     if entry["networks"][pitch.name]["sha256"] != pitch.sha256:
         raise ValueError(f"{pitch.weights} has other weights than the board: run the arena again first")
-    clean = pitch.images(len(cell["worst"]))[0]
+    clean = pitch.images(entry["networks"][pitch.name]["data"] | {"n": len(cell["worst"])})[0]
     x = saved_images(file.parent / Path(said["images"]).name, clean)
     check_change(x, clean, float(said["eps"]), said["norm"])
     found, kept = _overlaps(said, x, clean, int(entry["networks"][pitch.name]["grid"]))

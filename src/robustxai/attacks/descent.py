@@ -157,6 +157,8 @@ class Descent:
     def _beginning(self, task: DescentTask, predictions: Predictions) -> Tensor:
         """Where the search begins: `first` inside the budget, where it keeps the prediction."""
         first = self.budget.project(task.first, task.x)
+        if torch.equal(first, task.x):
+            return task.x
         return torch.where(per_sample(predictions.kept(first), first), first, task.x)
 
     def _derivative(self, objective: Objective, explain: Explain, x: Tensor, t: Tensor) -> Derivative:

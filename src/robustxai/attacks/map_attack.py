@@ -74,7 +74,8 @@ class MapAttack(Descent):
         with torch.inference_mode(False):
             x = x.detach().clone()
             with torch.no_grad():
-                t = as_target(target, self.logits(model, x))
+                some = x if target is None else x[:1]  # one image tells how many classes there are
+                t = as_target(target, self.logits(model, some).expand(len(x), -1))
                 first = self.start(x, generator) if first is None else _like("first", first, x)
                 objectives = self.objectives(scores, networks, x, t)
             found: list[tuple[Attacked, bool]] = []

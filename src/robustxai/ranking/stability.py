@@ -151,7 +151,7 @@ def sensitivity(
         far = torch.zeros_like(norm)
         for u in ball_draws(x, eps, draws, generator=generator):
             far = torch.maximum(far, (scores(x + u, t).flatten(1) - clean).norm(dim=1))
-    attack = MSEAttack(eps, steps=steps, jitter=min(1e-3, eps / 10))
+    attack = MSEAttack(eps, steps=steps, jitter=min(1e-3, eps / 10), batch_size=len(x))
     found = attack.perturb(model, x, t, explain=explain, guide=guide, generator=generator)
     optimised = (-found.loss).clamp_min(0).sqrt() / norm
     return SensitivityEstimates(far / norm, optimised.masked_fill(found.stuck, torch.nan))
