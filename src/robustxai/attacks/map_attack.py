@@ -74,7 +74,7 @@ class MapAttack(Descent):
         with torch.inference_mode(False):
             x = x.detach().clone()
             with torch.no_grad():
-                some = x if target is None else x[: self.batch_size]  # one batch tells how many classes there are
+                some = x if target is None else x[: self.batch_size]  # one batch shows the classes
                 known = self.logits(model, some)
                 t = as_target(target, known if target is None else known[:1].expand(len(x), -1))
                 first = self.start(x, generator) if first is None else _like("first", first, x)
