@@ -50,7 +50,8 @@ def matrix(
                 )
                 continue
             ink = "white" if value < middle else INK
-            text = f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
+            text = f"{round(float(value), 2) + 0.0:.2f}"
+            text = text.replace("0.", ".", 1) if abs(value) < 0.995 else text
             axis.text(
                 j, i, text + (" •" if marks[i, j] else ""), ha="center", va="center", color=ink, fontsize=7.5
             )

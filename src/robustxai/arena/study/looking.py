@@ -15,11 +15,13 @@ ENLARGED = 20
 
 @dataclass(frozen=True)
 class Gallery:
-    """images (rows, 3, H, W), maps name -> (rows, H, W), a title a row, and which images were picked."""
+    """images (rows, 3, H, W), maps name -> (rows, H, W), a title a row; the changes, enlarged, one a picked image (count,
+    3, H, W); and which images were picked."""
 
     images: Tensor
     maps: dict[str, Tensor]
     titles: list[str]
+    changes: Tensor
     picked: list[int]
 
 
@@ -37,26 +39,23 @@ def median_images(p: Tensor, count: int) -> list[int]:
 def gallery(
     findings: RoundCells, network: str, rows: list[str], model: nn.Module, *, count: int = 2
 ) -> Gallery:
-    """Each median image of the first row: clean, attacked on that row, and the change enlarged; maps of all rows."""
+    """Each median image of the first row: clean, and attacked on that row, with maps of all rows; and the change."""
     found = findings.evaluation(rows[0], MIDDLE, network)
     picked = median_images(findings.cell(rows[0], MIDDLE, network).worst, count)
     explain = {row: _explainer(found.settings["layer"], row, model) for row in rows}
-    images, titles = [], []
+    images, titles, changes = [], [], []
     maps: dict[str, list[Tensor]] = {row: [] for row in rows}
     for i in picked:
         clean, moved = found.x[i], found.adversarials[rows[0], MIDDLE][i]
-        change = (0.5 + ENLARGED * (moved - clean)).clamp(0, 1)
-        for title, shown, read in (
-            ("clean", clean, clean),
-            ("attacked", moved, moved),
-            (f"change x {ENLARGED}", change, moved),
-        ):
+        changes.append((0.5 + ENLARGED * (moved - clean)).clamp(0, 1))
+        for title, shown in (("clean", clean), ("attacked", moved)):
             images.append(shown)
             titles.append(title)
             for row in rows:
                 with torch.no_grad():
-                    maps[row].append(explain[row](read[None], found.target[i : i + 1])[0, 0])
-    return Gallery(torch.stack(images), {row: torch.stack(m) for row, m in maps.items()}, titles, picked)
+                    maps[row].append(explain[row](shown[None], found.target[i : i + 1])[0, 0])
+    every = {row: torch.stack(m) for row, m in maps.items()}
+    return Gallery(torch.stack(images), every, titles, torch.stack(changes), picked)
 
 
 def slide(

@@ -49,15 +49,18 @@ def by_attack(
     findings: RoundCells, network: str, readout: str = "own"
 ) -> tuple[list[str], list[str], Tensor]:
     """Rows, columns and the mean Q (rows, columns) of each attack on each row, nan where it was not tried or followed
-    nothing; the last columns are the worst, its transfers and noise."""
+    nothing; the last columns are the transfers, the worst of all, and noise. A row that was not attacked has noise alone.
+    """
     found = findings.evaluation("GradCAM", MIDDLE, network)
     cells = [c for c in found.cells if c.readout == readout]
-    columns = [a for a in ATTACKS if any(a in c.by_attack for c in cells)]
+    columns = [a for a in ATTACKS if any(_followed(c, a).isfinite().any() for c in cells)]
     lines = []
     for c in cells:
-        by_chance = chance(found.clean[c.row])
-        line = [_followed(c, a) for a in columns] + [c.transfer, c.worst, c.noise]
-        lines.append(torch.stack([above_chance(v.nanmean(), by_chance) for v in line]))
+        known = [_followed(c, a) for a in columns] + [c.transfer, c.worst]
+        if c.state not in ("attacked", "weak"):
+            known = [torch.full_like(v, torch.nan) for v in known]
+        line = torch.stack([v.nanmean() for v in (*known, c.noise)])
+        lines.append(above_chance(line, chance(found.clean[c.row])))
     return [c.row for c in cells], [*columns, "images of others", "worst", "noise"], torch.stack(lines)
 
 
