@@ -15,8 +15,8 @@ ENLARGED = 20
 
 @dataclass(frozen=True)
 class Gallery:
-    """images (rows, 3, H, W), maps name -> (rows, H, W), a title a row; the changes, enlarged, one a picked image (count,
-    3, H, W); and which images were picked."""
+    """images (rows, 3, H, W), maps name -> (rows, H, W), a title a row; the enlarged changes
+    (count, 3, H, W), and which images were picked."""
 
     images: Tensor
     maps: dict[str, Tensor]

@@ -49,7 +49,8 @@ def by_attack(
     findings: RoundCells, network: str, readout: str = "own"
 ) -> tuple[list[str], list[str], Tensor]:
     """Rows, columns and the mean Q (rows, columns) of each attack on each row, nan where it was not tried or followed
-    nothing; the last columns are the transfers, the worst of all, and noise. A row that was not attacked has noise alone.
+    nothing; the last columns are the transfers, the worst of all, and noise. A row that was not
+    attacked has noise alone.
     """
     found = findings.evaluation("GradCAM", MIDDLE, network)
     cells = [c for c in found.cells if c.readout == readout]
