@@ -59,9 +59,8 @@ def matrix(claims: Mapping[str, Claim], results: Sequence[Result]) -> list[str]:
         groups = [
             [c for c in claims.values() if c.chapter == chapter and c.whose in whose] for _, whose in GROUPS
         ]
-        counts = " + ".join(
-            f"{len(mine)} {title}" for mine, (title, _) in zip(groups, GROUPS, strict=True) if mine
-        )
+        paper, ours = map(len, groups)
+        counts = ", ".join(f"{n} of {whose}" for n, whose in ((paper, "the paper"), (ours, "our own")) if n)
         lines.append(f'<h3>{escape(CHAPTERS[chapter])} <span class="ea-quiet">{counts}</span></h3>')
         own = {result.profile: result for result in results if result.chapter == chapter}
         for profile in PROFILES:
