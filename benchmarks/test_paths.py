@@ -42,7 +42,7 @@ def images() -> Tensor:
 def captums(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     """Captum's Integrated Gradients, midpoint rule, in passes of the same size."""
     method = captum.attr.IntegratedGradients(model)
-    options = dict(n_steps=STEPS, method="riemann_middle", batch_size=CHUNK)
+    options = dict(n_steps=STEPS, method="riemann_middle", internal_batch_size=CHUNK)
     return lambda x, target: method.attribute(x, target=target, **options)
 
 
