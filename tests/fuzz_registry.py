@@ -88,7 +88,7 @@ LEFT_OUT = {
         "ranking.prepared ranking.load_table nets.TorchvisionClassifier nets.HeadedClassifier"
     ),
     "trains for seconds; made of calls that have rows": (
-        "ranking.evaluate ranking.fine_tune ranking.measure ranking.pretrain"
+        "ranking.evaluate_setting ranking.fine_tune ranking.measure ranking.pretrain"
     ),
     "a record that is read and never fed": (
         "claims.Claim claims.Coverage nets.ZooEntry nets.History metrics.Curve metrics.Infidelity metrics.Information "

@@ -24,7 +24,7 @@ class KeptPart:
 
     rows: Sequence[PartRow]
     commit: str
-    seconds: float
+    seconds: float | int
 
 
 def part(

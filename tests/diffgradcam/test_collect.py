@@ -33,6 +33,8 @@ def test_rows_go_to_their_chapter_without_the_machines_name(tmp_path, capsys):
     text = (tmp_path / "out" / "one.json").read_text()
     assert "host-17" not in text
     one = json.loads(text)
+    commit = one["machine"].pop("commit")
+    assert isinstance(commit, str) and commit
     assert one["machine"] == {
         "cpu": "Some CPU", "cores": 8, "threads": 2, "torch": "2.6.0", "python": "3.12.1",
         "timer": "time.perf_counter",
@@ -57,7 +59,8 @@ def test_a_benchmark_may_compare_results_instead_of_times(tmp_path, capsys):
     assert one["differences"] == [
         row | {"group": "fast minus strict", "difference": 0.0123, "by_seed": [0.25, 0.3333]}
     ]
-    assert "+0.012  [-0.010, 0.030]  flip, fast minus strict" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "one: fast minus strict" in out and "flip  +0.012  [-0.010, 0.030]" in out
 
 
 def test_the_stored_ratios_have_the_shape_that_is_shown():

@@ -48,7 +48,7 @@ class SquareSearch:
         like: MapAttack,
         *,
         queries: SupportsIndex = 200,
-        area: float = 0.3,
+        area: float | int = 0.3,
         batch_size: SupportsIndex = 64,
     ):
         if not isinstance(like, MapAttack) or not isinstance(like.budget.eps, float):

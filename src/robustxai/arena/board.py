@@ -128,7 +128,7 @@ def number_of(cell: Mapping[str, Any]) -> float | None:
 
 
 def stored_values(
-    entries: Iterable[BoardEntry], eps: float, readout: str = "own", what: str = "worst"
+    entries: Iterable[BoardEntry], eps: float | int, readout: str = "own", what: str = "worst"
 ) -> RowValues:
     """row -> network -> (n,) of undefended, attacked cells with a number at a budget: those that have a rank."""
     found: dict[str, dict[str, Tensor]] = {}

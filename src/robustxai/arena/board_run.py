@@ -151,7 +151,7 @@ def _done(row: str, block: Block, data: Mapping[str, Any], suite: str, folder: P
     return all(_has(entry, pitch.name, e, r, key) for (e, r), key in keys.items())
 
 
-def _has(entry: BoardEntry, network: str, eps: float, readout: str, key: str) -> bool:
+def _has(entry: BoardEntry, network: str, eps: float | int, readout: str, key: str) -> bool:
     place = {"network": network, "defence": "none", "eps": eps, "norm": NORM, "readout": readout}
     cell = find_cell(entry, place)
     return cell is not None and cell["key"] == key

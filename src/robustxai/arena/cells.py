@@ -41,7 +41,7 @@ class ArenaCell:
     family: str
     network: str
     defence: str = "none"
-    eps: float
+    eps: float | int
     norm: str
     readout: str
     state: str

@@ -21,7 +21,11 @@ RESAMPLES = 2000
 
 
 def clustered_interval(
-    networks: Mapping[str, Tensor], *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+    networks: Mapping[str, Tensor],
+    *,
+    confidence: float | int = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Interval:
     """The mean over networks of the mean over images, by percentile bootstrap: networks, then images within each.
 

@@ -24,13 +24,13 @@ attack("er", paper="Chen et al. 2024")(RankingAttack)
 
 
 @attack("mse", paper="Chen et al. 2024")
-def mse_column(k: int, eps: float, **options: Any) -> GradientAttack:
+def mse_column(k: int, eps: float | int, **options: Any) -> GradientAttack:
     """The squared distance of raw maps; k is not used."""
     return MSEAttack(eps, **options)
 
 
 @attack("centre", paper="Ghorbani et al. 2019")
-def centre_column(k: int, eps: float, **options: Any) -> GradientAttack:
+def centre_column(k: int, eps: float | int, **options: Any) -> GradientAttack:
     """The way of the centre of mass; k is not used."""
     return MassCentreAttack(eps, **options)
 
@@ -72,7 +72,7 @@ def far_corner(maps: Tensor) -> Tensor:
 
 
 @attack("region", paper="Ghorbani et al. 2019", targeted=True)
-def region_column(k: int, eps: float, **options: Any) -> GradientAttack:
+def region_column(k: int, eps: float | int, **options: Any) -> GradientAttack:
     """The far corner; k is not used."""
     return FarCornerAttack(eps, **options)
 
@@ -102,6 +102,6 @@ class OtherMapAttack(GradientAttack):
 
 
 @attack("target", paper="Dombrowski et al. 2019", targeted=True)
-def target_column(k: int, eps: float, **options: Any) -> GradientAttack:
+def target_column(k: int, eps: float | int, **options: Any) -> GradientAttack:
     """The next image's map; k is not used."""
     return OtherMapAttack(eps, **options)

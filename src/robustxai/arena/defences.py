@@ -85,7 +85,7 @@ def rescored(explain: Explainer, score: str) -> Explainer:
     return other
 
 
-def _softplus(beta: float):
+def _softplus(beta: float | int):
     return lambda explain, parts: explain.on(softplus_copy(explain.model, beta))
 
 

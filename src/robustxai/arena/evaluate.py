@@ -42,7 +42,7 @@ def evaluate(
     x: Images,
     *,
     rows: Sequence[str | ExplainerRow] | None = None,
-    eps: Sequence[float] = (2 / 255,),
+    eps: Sequence[float | int] = (2 / 255,),
     norm: str = "linf",
     suite: str = "quick",
     readout: Sequence[str] = ("own", "grid"),
@@ -134,7 +134,7 @@ class _How:
     grid: int
     memory: MutableMapping[str, Crafted] | None = None
 
-    def threat(self, eps: float) -> Threat:
+    def threat(self, eps: float | int) -> Threat:
         return Threat(
             model=self.model, twin=self.twin, x=self.x, target=self.target, eps=eps, norm=self.norm,
             suite=SUITES[self.suite], batch_size=self.batch_size, memory=self.memory,
@@ -150,7 +150,11 @@ class _How:
 
 
 def _budget(
-    entries: Sequence[EnteredRow], how: _How, eps: float, cells: dict[Any, ArenaCell], on_cell: OnCell | None
+    entries: Sequence[EnteredRow],
+    how: _How,
+    eps: float | int,
+    cells: dict[Any, ArenaCell],
+    on_cell: OnCell | None,
 ) -> tuple[list[Contest], bool]:
     """All rows at one budget, each attacked on its own, then each with the images of all others; whether it ended."""
     contests, threat = list[Contest](), how.threat(eps)
@@ -195,7 +199,7 @@ def _lacking(row: ExplainerRow, parts: Parts, defence: str) -> str:
     return ""
 
 
-def _empty(row: ExplainerRow, how: _How, eps: float, readout: str, reason: str) -> ArenaCell:
+def _empty(row: ExplainerRow, how: _How, eps: float | int, readout: str, reason: str) -> ArenaCell:
     n = len(how.x)
     none, nan = torch.zeros(n, dtype=torch.bool, device="cpu"), nothing(n)
     return ArenaCell(

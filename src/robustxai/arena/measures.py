@@ -32,7 +32,7 @@ LEAST_IMAGES = 8
 """A cell of fewer images prints no number."""
 
 
-def top_count(positions: int, share: float = SHARE) -> int:
+def top_count(positions: int, share: float | int = SHARE) -> int:
     """k, the number of positions in the top `share` of a map, at least one.
 
     >>> top_count(3136), top_count(49, 0.2)
@@ -41,7 +41,7 @@ def top_count(positions: int, share: float = SHARE) -> int:
     return max(1, round(check_share("share", share, open=True) * check_count("positions", positions)))
 
 
-def chance(maps: Maps, share: float = SHARE) -> float:
+def chance(maps: Maps, share: float | int = SHARE) -> float:
     """k/d: what a map without any relation to these keeps of their top.
 
     >>> round(chance(torch.zeros(1, 1, 56, 56)), 4)
@@ -51,7 +51,7 @@ def chance(maps: Maps, share: float = SHARE) -> float:
     return top_count(positions, share) / positions
 
 
-def overlap(m: Maps, m2: Maps, share: float = SHARE) -> PerSample:
+def overlap(m: Maps, m2: Maps, share: float | int = SHARE) -> PerSample:
     """P = |T(m) and T(m2)| / k in [0, 1], T the top `share` of a map (Ghorbani et al. 2019).
 
     A constant or dead attacked map orders nothing and counts as chance, k/d (`constant_maps` counts them); a constant
@@ -91,7 +91,7 @@ def pooled(maps: Maps, grid: int) -> Float[Tensor, "n 1 grid grid"]:
     return F.adaptive_avg_pool2d(native[:, None], grid)
 
 
-def overlap_grid(m: Maps, m2: Maps, grid: int, share: float = GRID_SHARE) -> PerSample:
+def overlap_grid(m: Maps, m2: Maps, grid: int, share: float | int = GRID_SHARE) -> PerSample:
     """P_g: `overlap` of both maps as means over the `grid` x `grid` areas, the one resolution all rows have.
 
     >>> m = torch.zeros(1, 1, 8, 8)
@@ -103,7 +103,7 @@ def overlap_grid(m: Maps, m2: Maps, grid: int, share: float = GRID_SHARE) -> Per
     return overlap(pooled(m, grid), pooled(m2, grid), share)
 
 
-def overlap_tolerant(m: Maps, m2: Maps, share: float = SHARE) -> PerSample:
+def overlap_tolerant(m: Maps, m2: Maps, share: float | int = SHARE) -> PerSample:
     """P_tol: `overlap` after a box blur of a side of an eleventh, odd: a shift that nobody sees costs little
     (after Kamath et al. 2023).
 
@@ -134,7 +134,7 @@ def centre_moved(m: Maps, m2: Maps) -> PerSample:
     return far.masked_fill(empty, torch.nan)
 
 
-def above_chance(p: Float[Tensor, "*cells"], by_chance: float) -> Float[Tensor, "*cells"]:
+def above_chance(p: Float[Tensor, "*cells"], by_chance: float | int) -> Float[Tensor, "*cells"]:
     """Q = (P - k/d) / (1 - k/d): 1 for a map that keeps its top, 0 for one that keeps what chance keeps.
 
     >>> above_chance(torch.tensor([1.0, 0.05]), 0.05)
@@ -153,7 +153,7 @@ def excess(noise: Float[Tensor, "*cells"], attacked: Float[Tensor, "*cells"]) ->
     return noise - attacked
 
 
-def curve_area(eps: Sequence[float], q: Float[Tensor, "budgets ..."]) -> Float[Tensor, "..."]:
+def curve_area(eps: Sequence[float | int], q: Float[Tensor, "budgets ..."]) -> Float[Tensor, "..."]:
     """A: the trapezoid of q over log2 eps, divided by its length, for each image; never shown without its curve.
 
     eps: rising budgets, two or more (1/255 to 8/255 have length 3). nan where a budget has none.

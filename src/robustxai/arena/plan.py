@@ -179,7 +179,14 @@ def code_digest() -> str:
 
 
 def cell_key(
-    pitch: Pitch, data: Mapping[str, Any], *, eps: float, norm: str, readout: str, suite: str, version: str
+    pitch: Pitch,
+    data: Mapping[str, Any],
+    *,
+    eps: float | int,
+    norm: str,
+    readout: str,
+    suite: str,
+    version: str,
 ) -> str:
     """What a cell depends on, as one short digest: code, weights, images, threat model, suite."""
     return digest_of(pitch, data, round(eps, 10), norm, readout, suite, version)

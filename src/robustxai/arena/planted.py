@@ -79,7 +79,7 @@ class Plant:
 
 
 def plant(
-    n: int = 8, *, eps: float = 8 / 255, norm: str = "linf", budgets: float = 0.5, seed: int = 0
+    n: int = 8, *, eps: float | int = 8 / 255, norm: str = "linf", budgets: float | int = 0.5, seed: int = 0
 ) -> Plant:
     """A linear network with a map planted `budgets` whole budgets away: .5 is within reach, 1.5 is not.
 
@@ -137,7 +137,7 @@ class SelfTest:
         )
 
 
-def by_suite(suite: str = "real", *, eps: float = 8 / 255, norm: str = "linf") -> Search:
+def by_suite(suite: str = "real", *, eps: float | int = 8 / 255, norm: str = "linf") -> Search:
     """The suite of the arena as a search: the per-image worst of `evaluate`."""
 
     def search(model: nn.Module, x: Tensor, target: Tensor, score: str) -> tuple[Tensor, Tensor]:
@@ -153,7 +153,7 @@ def by_suite(suite: str = "real", *, eps: float = 8 / 255, norm: str = "linf") -
 
 
 def selftest(
-    search: Search | None = None, *, n: int = 8, eps: float = 8 / 255, norm: str = "linf", seed: int = 0
+    search: Search | None = None, *, n: int = 8, eps: float | int = 8 / 255, norm: str = "linf", seed: int = 0
 ) -> SelfTest:
     """Plant three maps and look for them with `search`, by default the whole suite of the arena.
 

@@ -38,7 +38,7 @@ class Check:
     """
 
     name: str
-    value: float
+    value: float | int
     rule: str
     holds: bool
 
@@ -46,11 +46,11 @@ class Check:
         return f"{self.name}: {self.value:.3g}, {'holds' if self.holds else 'FAILS'} ({self.rule})"
 
 
-def _at_most(name: str, value: float, most: float, said: str) -> Check:
+def _at_most(name: str, value: float | int, most: float | int, said: str) -> Check:
     return Check(name, value, f"{said} is at most {most:g}", value <= most)
 
 
-def curve_rises(eps: Sequence[float], means: Sequence[float]) -> Check:
+def curve_rises(eps: Sequence[float | int], means: Sequence[float | int]) -> Check:
     """A larger budget must not leave more in place: the largest rise between neighbours is at most .02.
 
     >>> curve_rises([1, 2, 4], [0.9, 0.5, 0.6]).holds, curve_rises([1, 2, 4], [0.9, 0.5, 0.51]).holds
@@ -71,7 +71,7 @@ def excess_small(noise: PerSample, attacked: PerSample) -> Check:
     return Check("the attack beats noise", gap, said, gap >= LEAST_EXCESS)
 
 
-def as_bytes(x: Images, clean: Images, eps: float, norm: str = "linf") -> Images:
+def as_bytes(x: Images, clean: Images, eps: float | int, norm: str = "linf") -> Images:
     """`x` as a file of 8-bit values holds it. Values that rounding pushes out of the l_inf box step back inside it, so
     clean images that are no 8-bit values themselves cost the attacker, not the budget.
 
@@ -96,12 +96,14 @@ class CheckSetting:
     model: nn.Module
     x: Images
     target: Tensor
-    eps: float
+    eps: float | int
     norm: str = "linf"
     steps: int = 10
     guide: Guide | None = None
 
-    def attack(self, *, eps: float | None = None, steps: int | None = None, keep: bool = True) -> Attacked:
+    def attack(
+        self, *, eps: float | int | None = None, steps: int | None = None, keep: bool = True
+    ) -> Attacked:
         """`topk` in this setting; without `keep` the class may change."""
         maps = self.clean()
         k = top_count(maps[0].numel())
@@ -135,7 +137,7 @@ def two_calls(setting: CheckSetting) -> Check:
     return _at_most("two calls agree", difference, 0.0, "the largest difference")
 
 
-def batch_is_singles(setting: CheckSetting, tolerance: float = 1e-5) -> Check:
+def batch_is_singles(setting: CheckSetting, tolerance: float | int = 1e-5) -> Check:
     """A map does not depend on its batch: largest difference, relative to the largest value of each map."""
     whole, explain = setting.clean(), read(setting.explain)
     with torch.no_grad():

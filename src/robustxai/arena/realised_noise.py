@@ -27,7 +27,7 @@ class RealisedNoise(Control):
     tensor([0.1000, 0.1000])
     """
 
-    def __init__(self, changed: Inputs, x: Inputs, eps: float, norm: str, *, tries: int = 20):
+    def __init__(self, changed: Inputs, x: Inputs, eps: float | int, norm: str, *, tries: int = 20):
         change = (changed - x).flatten(1)
         size = change.norm(dim=1) if norm == "l2" else change.abs().amax(1)
         all_of_it = (size - eps).abs() < 1e-5 * eps  # up to the rounding of the change

@@ -65,7 +65,7 @@ class ExplainerRow:
     make: Make
     needs: tuple[str, ...] = ()
     paper: str = ""
-    cost: float = 1.0
+    cost: float | int = 1.0
     proof: Callable[[Explainer], str | None] | None = None
 
     def __post_init__(self) -> None:

@@ -43,8 +43,8 @@ class PairedRows:
     row: str
     other: str
     difference: Interval
-    p: float
-    adjusted: float
+    p: float | int
+    adjusted: float | int
 
     @property
     def apart(self) -> bool:
@@ -59,8 +59,8 @@ class Standing:
     row: str
     value: Interval
     rank: int
-    rank_low: float
-    rank_high: float
+    rank_low: float | int
+    rank_high: float | int
     place: int
 
 
@@ -68,14 +68,14 @@ class Standing:
 class OrderStability:
     """Spearman of the orders of rows, mean and least over pairs of networks."""
 
-    mean: float
-    least: float
+    mean: float | int
+    least: float | int
     networks: int
     rows: int
 
 
 def ranked_values(
-    cells: Sequence[ArenaCell], eps: float, readout: str = "own", defence: str = "none"
+    cells: Sequence[ArenaCell], eps: float | int, readout: str = "own", defence: str = "none"
 ) -> RowValues:
     """The worst P of the cells that have a rank: state attacked and 8 images or more.
 

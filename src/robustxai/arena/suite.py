@@ -36,7 +36,7 @@ class Suite:
     name: str
     steps: int
     objectives: tuple[str, ...]
-    dear: float
+    dear: float | int
     halves: bool = False
     every_transfer: bool = False
     queries: int = 50
@@ -70,7 +70,7 @@ class Threat:
     twin: nn.Module | None
     x: Images
     target: Tensor
-    eps: float
+    eps: float | int
     norm: str
     suite: Suite
     batch_size: int = 32
@@ -101,7 +101,7 @@ def craft(
     k: int,
     score: Callable[[Tensor], PerSample],
     *,
-    cost: float = 1.0,
+    cost: float | int = 1.0,
     random: bool = False,
 ) -> list[Crafted]:
     """What the suite finds against an explainer that is read as it is.
@@ -156,7 +156,7 @@ def searched(
     if memory is not None and key in memory:
         return memory[key]
 
-    def go(n: int, step: float, begin: Images | None) -> Attacked:
+    def go(n: int, step: float | int, begin: Images | None) -> Attacked:
         attack = make(
             k, threat.eps, norm=threat.norm, steps=n, step=step, clip=(0, 1), batch_size=threat.batch_size
         )

@@ -51,8 +51,8 @@ class Verified:
 
     row: str
     network: str
-    before: float | None
-    after: float
+    before: float | int | None
+    after: float | int
     improved: int
     lost: int
     state: str
@@ -95,7 +95,7 @@ def saved_images(file: Path, like: Tensor) -> Tensor:
     )
 
 
-def check_change(x: Tensor, clean: Tensor, eps: float, norm: str) -> None:
+def check_change(x: Tensor, clean: Tensor, eps: float | int, norm: str) -> None:
     """Every image is inside the budget, and every value that changed is one of 8 bits, where such values exist."""
     outside = ~Budget(eps, norm).contains(x, clean)
     if outside.any():
@@ -184,7 +184,9 @@ def _overlaps(said: dict[str, Any], x: Tensor, clean: Tensor, grid: int) -> tupl
     return {"own": overlap(before, after), "grid": overlap_grid(before, after, grid)}, kept
 
 
-def _state(cell: dict[str, Any], before: float, after: float, attack: str, images: int) -> dict[str, Any]:
+def _state(
+    cell: dict[str, Any], before: float | int, after: float | int, attack: str, images: int
+) -> dict[str, Any]:
     """The cell's state when others went lower: weak where our own suite misses much of it."""
     attacks = {attack: images} | {k: v for k, v in cell["worst_attack"].items() if k != attack}
     flags = sorted(
@@ -198,7 +200,11 @@ def _state(cell: dict[str, Any], before: float, after: float, attack: str, image
 
 
 def _replaced(
-    entry: BoardEntry, cell: dict[str, Any], after: dict[str, Any], said: dict[str, Any], before: float | None
+    entry: BoardEntry,
+    cell: dict[str, Any],
+    after: dict[str, Any],
+    said: dict[str, Any],
+    before: float | int | None,
 ) -> BoardEntry:
     kept = ("network", "defence", "norm", "eps", "readout", "who", "attack")
     record = {k: said[k] for k in kept} | {

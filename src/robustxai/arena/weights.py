@@ -51,11 +51,11 @@ class WeightCell:
     control: PerSample
     control_name: str
     dropped: int
-    agreement: float
-    accuracy_lost: float
+    agreement: float | int
+    accuracy_lost: float | int
     difference: Interval
-    p: float
-    adjusted: float = float("nan")
+    p: float | int
+    adjusted: float | int = float("nan")
 
     @property
     def within(self) -> bool:
@@ -135,12 +135,12 @@ class ExactShift:
     largest value, over images (n,)."""
 
     row: str
-    probability: float
+    probability: float | int
     change: PerSample
 
 
 def exact_shift(
-    row: str | ExplainerRow, model: nn.Module, x: Images, *, strength: float = 10.0
+    row: str | ExplainerRow, model: nn.Module, x: Images, *, strength: float | int = 10.0
 ) -> ExactShift:
     """The maps of a network with the shift channel (`robustxai.diffgradcam.ShiftAttack`, a border) against its own, in
     float64. Raises ValueError for a network without a layer that enters global pooling.

@@ -80,7 +80,7 @@ def _known(bounds: Any) -> Any:
     return None if ends is None or any(end is None or math.isnan(end) for end in ends) else bounds
 
 
-def _bar(margin: float, low: float, high: float) -> Bar:
+def _bar(margin: float | int, low: float | int, high: float | int) -> Bar:
     half = (high - low) / 2
     if not half > 0:  # no interval, or one of width 0: only the side is known
         return Bar(math.copysign(math.inf, margin) if margin else 0.0, math.nan, math.nan)

@@ -19,7 +19,7 @@ def tiny_imagenet(r: Request) -> Dataset:
     return Dataset(x, y.long(), pack.strings("classes"), r.entry.name, r.split, boxes=boxes.float())
 
 
-def _side(r: Request, images: Tensor, *, threshold: float) -> Tensor:
+def _side(r: Request, images: Tensor, *, threshold: float | int) -> Tensor:
     """The requested positions on one side of the split that parts no near-duplicates."""
     groups = duplicates.near_duplicates(formats.to_unit(images), threshold=threshold)
     side = torch.from_numpy(duplicates.grouped_split(groups)[r.entry.splits.index(r.split)])

@@ -33,9 +33,9 @@ class Tolerance:
     (True, True)
     """
 
-    rtol: float = 1e-2
-    atol: float = 1e-6
-    count: float = 0.0
+    rtol: float | int = 1e-2
+    atol: float | int = 1e-6
+    count: float | int = 0.0
     integers: bool = False
 
     def close(self, stored: str, fresh: str) -> bool:
@@ -45,7 +45,7 @@ class Tolerance:
             return abs(int(a) - int(b)) <= self.count
         return self.near(float(a), float(b))
 
-    def near(self, stored: float, fresh: float) -> bool:
+    def near(self, stored: float | int, fresh: float | int) -> bool:
         """Whether two numbers are close that are no counts."""
         return math.isclose(stored, fresh, rel_tol=self.rtol, abs_tol=self.atol)
 

@@ -51,7 +51,7 @@ class Mutation:
         return outputs_difference([self.changed], [self.stored], self.allowed)
 
 
-def times(factor: float) -> Callable[[str], str]:
+def times(factor: float | int) -> Callable[[str], str]:
     """A number in writing, multiplied: with as many digits, an integer rounded and at least one away.
 
     >>> times(1.2)("0.50"), times(1.2)("2"), times(-1)("0.50"), times(2)("1e-07")

@@ -27,9 +27,9 @@ class Bar:
     'the whole interval satisfies the rule'
     """
 
-    value: float
-    low: float
-    high: float
+    value: float | int
+    low: float | int
+    high: float | int
 
     def words(self) -> str:
         """What the bar shows, for those who do not see it."""
@@ -88,7 +88,7 @@ def _colour(kind: str) -> str:
     return f"var(--ea-{kind}, {MARK_COLOURS[kind]})"
 
 
-def _text(x: float, row: int, words: str, anchor: str, *, bold: bool = False) -> str:
+def _text(x: float | int, row: int, words: str, anchor: str, *, bold: bool = False) -> str:
     weight = ' font-weight="700"' if bold else ""
     y = row * LINE + LINE * 0.68
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="#1d2433"{weight}>{escape(words)}</text>'
@@ -102,7 +102,7 @@ def _marks(one: Bar, width: int, height: int) -> str:
     """Axis, bound, interval and value."""
     middle, y = width / 2, height / 2
 
-    def place(distance: float) -> float:
+    def place(distance: float | int) -> float:
         return middle + max(-REACH, min(REACH, distance)) / REACH * (middle - 8)
 
     x = place(one.value)

@@ -43,7 +43,7 @@ def audit(
     out: str | Path | None = None,
     command: str = "",
     say: Callable[[str], object] | None = None,
-    started: float | None = None,
+    started: float | int | None = None,
     how: AuditSettings | None = None,
     **options: Any,
 ) -> Report:

@@ -22,7 +22,7 @@ class Frame:
     left: int = 170
     right: int = 20
 
-    def at(self, share: float) -> float:
+    def at(self, share: float | int) -> float:
         """The place of a share of 0 to 1."""
         return self.left + (self.width - self.left - self.right) * min(max(share, 0.0), 1.0)
 
@@ -62,7 +62,7 @@ def _scale(frame: Frame, height: int) -> str:
     return "\n".join(parts)
 
 
-def _row(frame: Frame, line: Line, y: float) -> str:
+def _row(frame: Frame, line: Line, y: float | int) -> str:
     """Dots at fixed heights inside the strip, so that equal values do not hide each other."""
     kind = "aside" if line.ignores or line.state != "attacked" else "counted"
     values = [v for v in line.by_image.tolist() if v == v]

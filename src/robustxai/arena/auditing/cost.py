@@ -27,12 +27,12 @@ class Estimate:
     """
 
     row: str
-    minutes: float
-    megabytes: float
+    minutes: float | int
+    megabytes: float | int
 
 
 def estimate(
-    row: ExplainerRow, *, n: int, seconds: float, megabytes: float, batch_size: int, suite: str
+    row: ExplainerRow, *, n: int, seconds: float | int, megabytes: float | int, batch_size: int, suite: str
 ) -> Estimate:
     """What the attacks on a row take. seconds: of a forward pass of one image; megabytes: that an attack on one needs.
 

@@ -60,7 +60,7 @@ class Findings:
     classes: Sequence[str] = ()
     skipped: Sequence[tuple[str, str]] = ()
     warnings: Sequence[str] = ()
-    accuracy: float | None = None
+    accuracy: float | int | None = None
     ties: Sequence[str] = ()
     grid: int | None = None
     adversarials: dict[str, Tensor] = field(default_factory=dict)
@@ -73,15 +73,15 @@ class Findings:
         """One line an explainer, for `plots.show_table` or a data frame; no number where the state forbids one."""
         return [self._row(line) for line in self.lines]
 
-    def verdicts(self, least: float | None = None) -> dict[str, Verdict]:
+    def verdicts(self, least: float | int | None = None) -> dict[str, Verdict]:
         """The verdict of each line that counts."""
         return judged([*self.lines], self._least(least), tuple(self.settings.rows))[1]
 
-    def verdict(self, least: float | None = None) -> Verdict:
+    def verdict(self, least: float | int | None = None) -> Verdict:
         """ "passed", "failed" or "undecided", of all lines that count together; see `rows.verdict_of`."""
         return judged([*self.lines], self._least(least), tuple(self.settings.rows))[0]
 
-    def passed(self, least: float | None = None) -> bool:
+    def passed(self, least: float | int | None = None) -> bool:
         """Whether every line that counts keeps at least this share of its top, with its whole interval.
 
         Undecided is not passed. least: None is the audit's own `fail_under`.
@@ -118,7 +118,7 @@ class Findings:
         }  # fmt: skip
         return json.dumps(plain(record), indent=1, ensure_ascii=False) + "\n"
 
-    def _least(self, least: float | None) -> float:
+    def _least(self, least: float | int | None) -> float:
         return self.settings.fail_under if least is None else least
 
     def _row(self, line: Line) -> Row:

@@ -43,7 +43,7 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self.end: float | None = None
+        self.end: float | int | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Clock":
         return self
@@ -77,8 +77,8 @@ class AuditedNetwork(nn.Module):
         self,
         net: nn.Module,
         *,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
+        mean: Sequence[float | int] | None = None,
+        std: Sequence[float | int] | None = None,
         outputs: Outputs = "logits",
     ) -> None:
         super().__init__()

@@ -103,7 +103,7 @@ def _skipped(report: Findings) -> str:
     )
 
 
-def _number(value: float) -> str:
+def _number(value: float | int) -> str:
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 

@@ -39,11 +39,11 @@ class Inspected:
     x: Tensor
     target: Tensor
     classes: int
-    accuracy: float | None
+    accuracy: float | int | None
     warnings: tuple[str, ...]
     smooth: bool
-    seconds: float
-    megabytes: float
+    seconds: float | int
+    megabytes: float | int
     batch_size: int
 
 

@@ -38,21 +38,21 @@ class Line:
 
     row: str
     family: str
-    eps: float
+    eps: float | int
     readout: str
     state: str
     reason: str
     kept: Interval
-    noise: float
-    transfer: float
+    noise: float | int
+    transfer: float | int
     by_image: Tensor
     worst_attack: str
     dropped: int
     dead: int
     flags: tuple[str, ...]
-    dependence: float = math.nan
-    deletion: float = math.nan
-    mass: float = math.nan
+    dependence: float | int = math.nan
+    deletion: float | int = math.nan
+    mass: float | int = math.nan
 
     @classmethod
     def of(cls, cell: ArenaCell) -> "Line":
@@ -69,7 +69,7 @@ class Line:
         )  # fmt: skip
 
     @classmethod
-    def unfinished(cls, row: str, family: str, eps: float, readout: str, n: int) -> "Line":
+    def unfinished(cls, row: str, family: str, eps: float | int, readout: str, n: int) -> "Line":
         """The line of a row whose attacks did not end in time."""
         nan, values = math.nan, torch.full((n,), math.nan, device="cpu")
         reason = "The time that the audit was given was over before the attacks on this row were."
@@ -120,7 +120,7 @@ class Line:
         return int(known.argsort(stable=True)[(self.n - 1) // 2]) if self.n else -1
 
 
-def verdict_of(line: Line, least: float) -> Verdict:
+def verdict_of(line: Line, least: float | int) -> Verdict:
     """Passed: the lower end of the interval is `least` or more, or a proof. Failed: the upper end is below it.
 
     Undecided: the interval holds `least`, fewer than 8 images, and every state that is no measurement. Where only an
@@ -139,7 +139,9 @@ def verdict_of(line: Line, least: float) -> Verdict:
     return "passed" if line.state == "attacked" and line.kept.low >= least else "undecided"
 
 
-def judged(lines: list[Line], least: float, rows: tuple[str, ...] = ()) -> tuple[Verdict, dict[str, Verdict]]:
+def judged(
+    lines: list[Line], least: float | int, rows: tuple[str, ...] = ()
+) -> tuple[Verdict, dict[str, Verdict]]:
     """The verdict of an audit, and of each line that counts for it.
 
     rows: names of those that count; empty is every explainer that reads the network and is possible on it. One that

@@ -44,7 +44,7 @@ class AuditRun:
         self,
         subject: Subject,
         settings: AuditSettings,
-        started: float,
+        started: float | int,
         out: str | Path | None,
         say: Callable[[str], object],
     ):
@@ -64,7 +64,7 @@ class AuditRun:
         s |= {"layer": self.layer, "version": __version__, "suite version": VERSION}
         return out / RESUME / fingerprint(self.model, self.x, s)
 
-    def _until(self, share: float) -> None:
+    def _until(self, share: float | int) -> None:
         """The network stops when this share of the minutes is over."""
         if self.settings.minutes is not None:
             self.model.clock.end = self.started + 60 * share * self.settings.minutes

@@ -30,14 +30,14 @@ class AuditSettings:
     """
 
     explainers: str | Sequence[str] = "standard"
-    eps: float = 2 / 255
+    eps: float | int = 2 / 255
     norm: str = "linf"
     suite: str = "quick"
     n: int = 32
-    minutes: float | None = 10.0
+    minutes: float | int | None = 10.0
     seed: int = 0
     batch_size: int = 16
-    fail_under: float = 0.5
+    fail_under: float | int = 0.5
     on: str = "grid"
     rows: Sequence[str] = ()
 
@@ -87,7 +87,7 @@ def names_of_rows(written: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def in_255ths(eps: float) -> str:
+def in_255ths(eps: float | int) -> str:
     """A budget as people write it: 2/255 where it is a small multiple of a 255th, else three digits.
 
     >>> in_255ths(2 / 255), in_255ths(0.25)

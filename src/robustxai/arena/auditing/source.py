@@ -27,8 +27,8 @@ class Source:
 
     net: nn.Module
     name: str
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
+    mean: Sequence[float | int] | None = None
+    std: Sequence[float | int] | None = None
     size: int | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

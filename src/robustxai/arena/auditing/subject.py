@@ -50,8 +50,8 @@ class AuditData:
     boxes: str | Path | None = None
     labels: Any = None
     size: int | None = None
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
+    mean: Sequence[float | int] | None = None
+    std: Sequence[float | int] | None = None
 
 
 @dataclass(frozen=True)

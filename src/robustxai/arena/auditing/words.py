@@ -34,7 +34,7 @@ NOT_SAID = (
 )
 
 
-def percent(share: float) -> str:
+def percent(share: float | int) -> str:
     """A share for a sentence; a dash where there is none.
 
     >>> percent(0.614), percent(0.004), percent(float("nan"))
@@ -45,7 +45,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if 0 < share < 0.0095 else f"{100 * share:.0f} %"
 
 
-def size_of_change(eps: float, norm: str) -> str:
+def size_of_change(eps: float | int, norm: str) -> str:
     """The budget in words.
 
     >>> size_of_change(2 / 255, "linf")

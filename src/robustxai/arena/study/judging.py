@@ -43,7 +43,7 @@ def under(attack: str) -> Of:
     return lambda cell: cell.by_attack[attack]
 
 
-def interval_over(values: Tensor, confidence: float = 0.95) -> Interval:
+def interval_over(values: Tensor, confidence: float | int = 0.95) -> Interval:
     """Mean and interval of (networks, images): over both, or of one network over its images; images with a nan are
     left out of all networks.
 
@@ -86,7 +86,7 @@ def outer(values: Sequence[Tensor], *, least: bool) -> dict[str, object]:
     return claim(Interval(value, low, high, found[0].n, 0, "Bonferroni"), values[0])
 
 
-def difference(findings: RoundCells, networks: Sequence[str], a: str, b: str, eps: float) -> Tensor:
+def difference(findings: RoundCells, networks: Sequence[str], a: str, b: str, eps: float | int) -> Tensor:
     """P of row a minus P of row b, image by image, (networks, images)."""
     return findings.stacked(networks, a, eps, worst) - findings.stacked(networks, b, eps, worst)
 
@@ -178,7 +178,7 @@ def orders(findings: RoundCells, rows: Iterable[str], networks: Sequence[str]) -
     }  # fmt: skip
 
 
-def rank_agreement(a: Sequence[float], b: Sequence[float]) -> float:
+def rank_agreement(a: Sequence[float | int], b: Sequence[float | int]) -> float:
     """Spearman of two lists.
 
     >>> rank_agreement([1.0, 2.0, 3.0], [2.0, 4.0, 9.0])

@@ -99,7 +99,7 @@ class RoundCells:
     def cell(
         self,
         row: str,
-        eps: float,
+        eps: float | int,
         network: str,
         readout: str = "own",
         defence: str = "none",
@@ -116,7 +116,7 @@ class RoundCells:
             f"cell must be measured, got {row}, {eps * 255:.3g}/255, {network}, {readout}, {defence}"
         )
 
-    def has(self, row: str, eps: float, network: str, readout: str = "own") -> bool:
+    def has(self, row: str, eps: float | int, network: str, readout: str = "own") -> bool:
         """Whether there is such a cell."""
         return any(
             (c.row, c.readout, c.network, c.defence) == (row, readout, network, "none")
@@ -125,7 +125,7 @@ class RoundCells:
             for c in found.cells
         )
 
-    def evaluation(self, row: str, eps: float, network: str) -> Evaluation:
+    def evaluation(self, row: str, eps: float | int, network: str) -> Evaluation:
         """The evaluation, without a defence, that has the images crafted on a row. ValueError where none has."""
         for one, found in zip(self.rounds, self.evaluations, strict=True):
             if one.network == network and one.defence == "none":
@@ -138,7 +138,7 @@ class RoundCells:
         self,
         networks: Iterable[str],
         row: str,
-        eps: float,
+        eps: float | int,
         of: Callable[[ArenaCell], Tensor],
         readout: str = "own",
     ) -> Tensor:

@@ -96,7 +96,8 @@ def prepared(name: str, *, seed: int = 0, limit: SupportsIndex | None = None) ->
     if name == "menagerie":
         return SETTINGS[name], drawn_table(seed=seed)
     if name == "synth":  # other rows of the same population: independent, as splits of one set are not
-        rows = adult_like(3000 if limit is None else limit, generator=torch.Generator().manual_seed(seed))
+        n = 3000 if limit is None else check_count("limit", limit)
+        rows = adult_like(n, generator=torch.Generator().manual_seed(seed))
         return SETTINGS[name], prepare(rows, seed=seed)
     return SETTINGS[name], load_table(name, seed=seed, limit=limit)
 
