@@ -43,7 +43,7 @@ def test_rows_go_to_their_chapter_without_the_machines_name(tmp_path, capsys):
         {"name": "a / b", "group": "g", "ratio": 2.718, "low": 2.0, "high": 3.25, "n": 5,
          "target": "2 or more", "reference_ms": 12.3},
     ]  # fmt: skip
-    assert "a / b, target 2 or more" in capsys.readouterr().out
+    assert "a / b  2.72  [2.00, 3.25]  2 or more" in capsys.readouterr().out
 
 
 def test_a_benchmark_may_compare_results_instead_of_times(tmp_path, capsys):
