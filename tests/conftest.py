@@ -1,4 +1,4 @@
-"""The one browser of the test run, for the built site and for figures alike.
+"""What all tests share: the one browser, for the built site and for figures alike, and calls as a user makes them.
 
 Playwright keeps an event loop running in its thread for as long as it lives, and nothing else that needs a loop
 (another browser, a kernel) may start meanwhile. So the browser lives as long as the module that asked for it, and is
@@ -8,6 +8,7 @@ gone before the next one begins. Test files that need a browser ask for the fixt
 import shutil
 from collections.abc import Iterator
 
+import jaxtyping
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -15,6 +16,14 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync"
 ).split()
+
+
+@pytest.fixture
+def as_shipped() -> Iterator[None]:
+    """Run without the runtime type checks, as a user does: the library's own sentences must come out."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="module")

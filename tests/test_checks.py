@@ -2,21 +2,12 @@
 
 import math
 
-import jaxtyping
 import pytest
 import torch
 from torch import nn
 
 from robustxai.checks import as_target, check_count, check_name, check_number, check_positive
 from robustxai.eval_mode import check_calm
-
-
-@pytest.fixture
-def as_shipped():
-    """Run without the runtime shape checks, as a user does: the library's own sentences must come out."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def test_what_is_accepted_comes_back():

@@ -73,6 +73,7 @@ def test_a_constant_map_stays_where_it_is() -> None:
     assert torch.equal(found.x, X[:2])
 
 
+@pytest.mark.usefixtures("as_shipped")
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match=r"^like must be an attack on maps with one budget, got str$"):
         SquareSearch("topk")  # pyright: ignore[reportArgumentType]

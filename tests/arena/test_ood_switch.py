@@ -47,6 +47,7 @@ def test_score_cam_and_deletion_are_fooled() -> None:
     assert float(change.nanmean()) > 0.02
 
 
+@pytest.mark.usefixtures("as_shipped")
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match=r"^threshold must be a finite number >= 0"):
         OODSwitch(NET, OTHER, threshold=-1)

@@ -53,6 +53,7 @@ def test_noise_is_drawn_once_for_a_size_and_differs_between_draws():
     assert RealisedNoise(t.x + EPS, t.x, EPS, "linf").size.tolist() == pytest.approx([EPS] * N)
 
 
+@pytest.mark.usefixtures("as_shipped")
 def test_a_search_begins_where_it_is_told_inside_the_budget_and_keeps_the_best():
     t = threat()
     explain = GradCAM(t.model, "features")

@@ -2,20 +2,13 @@
 
 import math
 
-import jaxtyping
 import pytest
 import torch
 from torch import nn
 
 from robustxai.nets import accuracy_of
 
-
-@pytest.fixture(autouse=True)
-def as_shipped():
-    """Run without the runtime shape checks, as a user does: the library's own sentences must come out."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+pytestmark = pytest.mark.usefixtures("as_shipped")
 
 
 class Returns(nn.Module):

@@ -1,6 +1,5 @@
 """Networks, rows and numbers of all kinds that `fit` is given: it trains them, or says in one sentence why not."""
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -9,14 +8,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from robustxai.nets import MLP, CompactResNet, ConvVAE, RandomShift, SmallConvNet, fit
-
-
-@pytest.fixture
-def as_shipped():
-    """Run without the runtime type checks, as a user does."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 class Viewed(nn.Module):

@@ -110,7 +110,7 @@ def with_cell(entry: BoardEntry, record: Mapping[str, Any]) -> BoardEntry:
     return entry | {"cells": sorted(cells, key=where), "external": external, "flags": flags}
 
 
-def where(cell: Mapping[str, Any]) -> tuple[str, str, str, float, str]:
+def where(cell: Mapping[str, Any]) -> tuple[str, str, str, float | int, str]:
     """Which cell it is: network, defence, norm, budget, read-out."""
     return cell["network"], cell["defence"], cell["norm"], round(float(cell["eps"]), 8), cell["readout"]
 
@@ -120,7 +120,7 @@ def find_cell(entry: BoardEntry, wanted: Mapping[str, Any]) -> dict[str, Any] | 
     return next((c for c in entry["cells"] if where(c) == where(wanted)), None)
 
 
-def number_of(cell: Mapping[str, Any]) -> float | None:
+def number_of(cell: Mapping[str, Any]) -> float | int | None:
     """The mean worst P of a stored cell, None where its state or its images forbid one: as `ArenaCell.number`."""
     if cell["state"] not in ("attacked", "weak", "proof") or cell["n"] < LEAST_IMAGES:
         return None

@@ -46,7 +46,7 @@ class BoardLine:
     transfer: Interval | None
     worst_attack: str
     forwards: int
-    facts: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, float | int] = field(default_factory=dict)
     standing: Standing | None = None
     flags: tuple[str, ...] = ()
     reason: str = ""
@@ -83,7 +83,7 @@ def board_lines(
     return sorted(lines, key=lambda one: (one.ignores_network, _order(one)))
 
 
-def _order(line: BoardLine) -> tuple[int, float]:
+def _order(line: BoardLine) -> tuple[int, float | int]:
     if line.standing is not None:
         return 0, line.standing.rank
     value = line.p[RANKED].value if RANKED in line.p else math.nan

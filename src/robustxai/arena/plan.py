@@ -104,12 +104,12 @@ class Block:
     """Rows that meet each other's images: on one pitch, at these budgets in units of 1/255, with n images."""
 
     pitch: str
-    levels: tuple[float, ...]
+    levels: tuple[float | int, ...]
     n: int
     rows: tuple[str, ...]
 
     @property
-    def eps(self) -> tuple[float, ...]:
+    def eps(self) -> tuple[float | int, ...]:
         """The budgets."""
         return tuple(level / 255 for level in self.levels)
 

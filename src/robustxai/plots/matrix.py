@@ -17,7 +17,7 @@ def matrix(
     rows: Sequence[str],
     columns: Sequence[str],
     label: str,
-    limits: tuple[float, float] = (0.0, 1.0),
+    limits: tuple[float | int, float | int] = (0.0, 1.0),
     dots: Any = None,
     missing: str = "not attacked",
 ) -> Figure:

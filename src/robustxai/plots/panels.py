@@ -14,10 +14,10 @@ from robustxai.plots.style import INK, MUTED, PALETTE, WIDTH, style
 
 def pictures_and_bars(
     rows: Mapping[str, Any],
-    values: Mapping[str, float],
+    values: Mapping[str, float | int],
     *,
     xlabel: str,
-    limits: tuple[float, float] = (0.0, 1.0),
+    limits: tuple[float | int, float | int] = (0.0, 1.0),
     notes: Sequence[str] | None = None,
 ) -> Figure:
     """Rows of images on the left, one horizontal bar a row on the right, of the same height.

@@ -101,7 +101,7 @@ def _fitted_mask(mask: Image.Image, file: Path, name: Path, size: int) -> Tensor
     return (fitted_image(size, mask=True)(mask) > 127).float()
 
 
-def _box(box: Any, name: str, size: tuple[int, int]) -> tuple[float, float, float, float]:
+def _box(box: Any, name: str, size: tuple[int, int]) -> tuple[float | int, ...]:
     numbers = isinstance(box, list) and len(box) == 4 and all(isinstance(v, (int, float)) for v in box)
     if not numbers or not (box[0] < box[2] and box[1] < box[3]):
         raise ValueError(

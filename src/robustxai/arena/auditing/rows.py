@@ -106,7 +106,7 @@ class Line:
         return self.family == "trivial" or self.dependence < IGNORES
 
     @property
-    def worst(self) -> tuple[int, float]:
+    def worst(self) -> tuple[int, float | int]:
         """The image of which least stays, and how much; (-1, nan) where there is no number."""
         if not self.n:
             return -1, math.nan

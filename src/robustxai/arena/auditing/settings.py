@@ -30,7 +30,7 @@ class AuditSettings:
     """
 
     explainers: str | Sequence[str] = "standard"
-    eps: float | int = 2 / 255
+    eps: Any = 2 / 255
     norm: str = "linf"
     suite: str = "quick"
     n: int = 32

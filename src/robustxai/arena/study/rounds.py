@@ -34,7 +34,7 @@ class Round:
 
     network: str
     rows: tuple[str, ...]
-    eps: tuple[float, ...]
+    eps: tuple[float | int, ...]
     n: int
     readout: tuple[str, ...] = ("own",)
     defence: str = "none"
