@@ -7,7 +7,7 @@ import torch
 from tiny import bars, fingerprint, gen, images, net, unchanged
 
 from robustxai.concepts import CAV, FacetedVisualization, facet_probe, facet_score
-from robustxai.concepts.facet_probes import fitted_image
+from robustxai.concepts.facet_probes import fitted_to
 from robustxai.concepts.fourier import COLOUR_CORRELATION, Painting, augmented
 
 MODEL = net()
@@ -106,7 +106,7 @@ def test_a_channel_can_be_the_unit_and_the_model_is_left_as_found():
 def test_probes_are_unit_maps_that_tell_the_theme_and_fit_other_sizes():
     w = probe()
     assert w["b2"].shape == (6, 4, 4) and float(w["b2"].norm()) == pytest.approx(1, abs=1e-5)
-    assert fitted_image(w["b2"], torch.zeros(1, 6, 7, 7)).shape == (1, 6, 7, 7)
+    assert fitted_to(w["b2"], torch.zeros(1, 6, 7, 7)).shape == (1, 6, 7, 7)
     assert FacetedVisualization(MODEL, 0, size=32, steps=2).render(w, n=1).images.shape == (1, 3, 32, 32)
     with pytest.raises(ValueError, match="pools positions"):
         facet_probe(MODEL, ["b2"], bars(12), [images(12)], cav=CAV(pool=True))
