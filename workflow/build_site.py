@@ -9,7 +9,6 @@ about how chapters were run.
 """
 
 import argparse
-import json
 import os
 import shutil
 import signal
@@ -18,9 +17,9 @@ import sys
 from pathlib import Path
 
 from fingerprint import fresh_results
+from reader_view import for_readers
 
 from robustxai._cli._locks import abandoned, stop_when_abandoned
-from robustxai.plots.numbers import DIGEST_TYPE
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("_config.yml", "_toc.yml", "claims.yml", "CITATION.cff", "pyproject.toml", "book", "results")
@@ -50,16 +49,7 @@ def assemble(root: Path, target: Path, *, committed: bool = False) -> None:
     for fresh in [] if committed else fresh_results(root):
         copy(fresh, target / "results" / fresh.parent.name)
     for notebook in target.rglob("*.ipynb"):
-        leave_out_digests(notebook)
-
-
-def leave_out_digests(path: Path) -> None:
-    """Take the digests of figures' data, which only tests read, out of a notebook."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    for cell in notebook["cells"]:
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop(DIGEST_TYPE, None)
-    path.write_text(json.dumps(notebook), encoding="utf-8")
+        for_readers(notebook)
 
 
 def build(sources: Path, target: Path, log: Path) -> int:

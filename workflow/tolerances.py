@@ -2,10 +2,12 @@
 
     python workflow/tolerances.py measure            # per column: build/processors/differences.json, and a summary
     python workflow/tolerances.py write ranking      # into the cells' metadata, in place of their tags
+    python workflow/tolerances.py widen ranking      # beside what is declared already, which other machines measured
 
 Reads the runs that `processors.py` left in `build/processors` and compares each with the committed notebook. A column
 gets the relative and the absolute tolerance that forgive `MARGIN` times its largest difference and let the fewest of
-its numbers change by a fifth; what the default forgives needs none. Runs nothing.
+its numbers change by a fifth; what the default forgives needs none. So does the data of a figure, in shares of its
+range. Runs nothing.
 """
 
 import argparse
@@ -18,7 +20,9 @@ from typing import Any
 
 from robustxai.notebook import read_notebook, write_notebook
 from robustxai.notebook.cell_outputs import labelled_numbers, outputs_difference
-from robustxai.notebook.closeness import TAG, Tolerance, Tolerances
+from robustxai.notebook.closeness import TAG, Tolerance, Tolerances, tolerances
+from robustxai.notebook.figure_data import RANGE, digest_distances
+from robustxai.plots.numbers import DIGEST_TYPE
 
 ROOT = Path(__file__).resolve().parents[1]
 MARGIN = 1.5
@@ -104,6 +108,29 @@ def measured(
     return found
 
 
+def figures(stored: Path, fresh: Path) -> dict[tuple[str, str], float]:
+    """How far the data of figures moved, by cell and label, as the largest share of their range; nan beside a number
+    counts as no distance, as no tolerance forgives it."""
+    found, theirs = {}, cells(fresh)
+    for key, cell in cells(stored).items():
+        for a, b in zip(cell["outputs"], theirs.get(key, {"outputs": []})["outputs"], strict=False):
+            mine, new = (o.get("data", {}).get(DIGEST_TYPE, {}) for o in (a, b))
+            for name in mine.keys() & new.keys():
+                sides = (json.loads(side[name]) for side in (mine, new))
+                apart = [d for _, d in digest_distances(*sides) if d == d]
+                found[key, f"data of {name}"] = max(apart, default=0.0)
+    return found
+
+
+def moved_figures(chapter: str, build: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """The tolerance of every figure whose data moved by more than `RANGE` allows in some run."""
+    found: dict[tuple[str, str], float] = {}
+    for path in runs_of(chapter, build).values():
+        for key, apart in figures(ROOT / "notebooks" / f"{chapter}.ipynb", path).items():
+            found[key] = max(found.get(key, 0.0), apart)
+    return {key: {"rtol": _up(MARGIN * apart)} for key, apart in found.items() if MARGIN * apart > RANGE}
+
+
 def outside(chapter: str, build: Path) -> dict[str, tuple[int, int]]:
     """For each kind: how many numbers the tolerances fitted to the other kinds do not forgive, of how many."""
     found = {}
@@ -123,6 +150,7 @@ def write(chapter: str, build: Path) -> int:
     """
     path = ROOT / "notebooks" / f"{chapter}.ipynb"
     notebook, fit = read_notebook(path), {k: fitted(v) for k, v in measured(chapter, build).items()}
+    fit |= moved_figures(chapter, build)
     ran = {key for run in runs_of(chapter, build).values() for key in cells(run)}
     for cell in notebook["cells"]:
         if cell["id"] not in ran:
@@ -133,6 +161,53 @@ def write(chapter: str, build: Path) -> int:
         cell["metadata"] |= ({"tags": tags} if tags else {}) | ({"nbval": table} if table else {})
     write_notebook(notebook, path)
     return sum(bool(one) for one in fit.values())
+
+
+def widen(chapter: str, build: Path) -> int:
+    """Widen what a notebook's cells declare until it forgives these runs, too; how many columns have become wider.
+
+    For runs of a machine of another kind: those that the declared tolerances came from need not be here.
+    """
+    path = ROOT / "notebooks" / f"{chapter}.ipynb"
+    notebook, found, changed = read_notebook(path), measured(chapter, build), 0
+    wanted = {k: fitted(v) for k, v in found.items()} | moved_figures(chapter, build)
+    for cell in notebook["cells"]:
+        declared = tolerances(cell["metadata"])
+        for (key, label), new in wanted.items():
+            if key != cell.get("id") or not new:
+                continue
+            old = (
+                declared.labelled.get(label, Tolerance(rtol=RANGE)) if label.startswith("data of ") else None
+            )
+            if old is None:
+                old = declared.of(label)
+                if all(_forgives(old, *pair) for pair in found[key, label]):
+                    continue
+            elif new["rtol"] <= old.rtol:
+                continue
+            cell["metadata"].setdefault("nbval", {})[label] = _wider(old, new)
+            changed += 1
+    write_notebook(notebook, path)
+    return changed
+
+
+def _forgives(old: Tolerance, stored: str, fresh: str) -> bool:
+    """Whether a tolerance has room for `MARGIN` times what two numbers differ by."""
+    if not old.close(stored, fresh):
+        return False
+    a, b = (float(_plain(number)) for number in (stored, fresh))
+    return a == b or bool(old.count) or old.near(a, a + MARGIN * (b - a))
+
+
+def _wider(old: Tolerance, new: dict[str, float]) -> dict[str, float]:
+    """The larger of each part, as metadata, without those that are the default."""
+    count = max(old.count, old.atol if old.integers else 0.0, new.get("count", 0.0))
+    parts = {
+        "rtol": (max(old.rtol, new.get("rtol", 0.0)), Tolerance().rtol),
+        "atol": (max(old.atol, new.get("atol", 0.0)), Tolerance().atol),
+        "count": (count, 0.0),
+    }
+    return {name: value for name, (value, default) in parts.items() if value > default}
 
 
 def largest(numbers: Sequence[Pair]) -> dict[str, float]:
@@ -173,7 +248,7 @@ def measure(chapters: Sequence[str], build: Path) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("action", choices=("measure", "write"))
+    parser.add_argument("action", choices=("measure", "write", "widen"))
     parser.add_argument("chapters", nargs="*", help="all that have runs, unless named")
     parser.add_argument("--build", type=Path, default=ROOT / "build")
     args = parser.parse_args()
@@ -181,9 +256,12 @@ def main() -> None:
     chapters = args.chapters or [name for name in known if runs_of(name, args.build)]
     if args.action == "measure":
         measure(chapters, args.build)
-    else:
+    elif args.action == "write":
         for chapter in chapters:
             print(f"{chapter}: {write(chapter, args.build)} columns have a tolerance of their own")
+    else:
+        for chapter in chapters:
+            print(f"{chapter}: {widen(chapter, args.build)} columns are wider now")
 
 
 if __name__ == "__main__":

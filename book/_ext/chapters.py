@@ -13,6 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxRole
 
+from robustxai.claims.badges import SIGNS, badge_html
 from robustxai.claims.forest import MARKS
 
 CHAPTERS = {
@@ -22,14 +23,6 @@ CHAPTERS = {
     "ace": "Adversarial counterfactuals",
     "concepts": "Attacks on concepts",
     "arena": "The arena",
-}
-SIGNS = {
-    "reproduced": "✓",
-    "partly": "◐",
-    "undecided": "?",
-    "depends on an unknown": "⁇",
-    "contradicted": "✗",
-    "not attempted": "–",
 }
 VERDICTS = {verdict: (SIGNS[verdict], kind) for verdict, kind in MARKS.items()}
 """Verdict -> (sign, kind of mark)."""
@@ -44,10 +37,10 @@ ALWAYS_READ_AGAIN = {
 
 def badge(verdict: str) -> str:
     """Return the HTML of a verdict badge; raises ExtensionError for a word that is not a verdict."""
-    if verdict not in VERDICTS:
-        raise ExtensionError(f"verdict {verdict!r} is not known; accepted: {', '.join(VERDICTS)}")
-    sign, kind = VERDICTS[verdict]
-    return f'<span class="ea-badge ea-{kind}"><span aria-hidden="true">{sign}</span> {verdict}</span>'
+    try:
+        return badge_html(verdict)
+    except ValueError as error:
+        raise ExtensionError(str(error)) from error
 
 
 def chapter_document(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from chapters import badge
 from mdtext import markdown_table, plain
 
+from robustxai.claims.badges import claim_anchor
 from robustxai.claims.ledger import PROFILES, Claim
 from robustxai.plots.numbers import interval as with_interval, number
 
@@ -74,15 +75,10 @@ def counted(record: Mapping[str, Any]) -> str:
     return plain((", ".join(parts) or "–") + more)
 
 
-def anchor(identifier: str) -> str:
-    """Return the page anchor of a claim."""
-    return "claim-" + identifier.replace(".", "-").replace("_", "-")
-
-
 def claim_block(claim: Claim, results: Sequence[Result]) -> list[str]:
     """Return one claim: its statement, what the paper says, what we measured, and the verdicts."""
     source = f"{plain(claim.paper)}, {plain(claim.where)}"
-    lines = [f"({anchor(claim.id)})=", ":::{div} ea-claim", "", f"**{plain(claim.statement)}**", ""]
+    lines = [f"({claim_anchor(claim.id)})=", ":::{div} ea-claim", "", f"**{plain(claim.statement)}**", ""]
     lines += [
         "```{div} ea-meta",
         f"`{claim.id}` · {source}  ",
@@ -95,7 +91,12 @@ def claim_block(claim: Claim, results: Sequence[Result]) -> list[str]:
     if claim.settings:
         word = f"Choices, as the paper does not say {claim.unknown}" if claim.unknown else "Settings"
         lines += [f"{plain(word)}: {plain(', '.join(claim.settings))}  "]
-    lines += [f"Rule: {plain(claim.rule.words())}", "```", ""]
+    lines += [f"Rule: {plain(claim.rule.words())}"]
+    quick = next((r.records[claim.id] for r in results if r.profile == "quick" and claim.id in r.records), {})
+    if quick.get("value") is not None:  # what was not attempted need not be printed
+        cell = f"../../notebooks/{claim.chapter}.html#{claim_anchor(claim.id, 'measured')}"
+        lines[-1] += f'  \n<a href="{cell}">Where the chapter measures it</a>'
+    lines += ["```", ""]
     rows, remarks = [], []
     for result in results:
         record = result.records.get(claim.id)

@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from chapters import CHAPTERS, badge
-from claim_blocks import Result, anchor, claim_block, read_results
+from claim_blocks import Result, claim_block, read_results
 from mdtext import markdown_table, plain, table_block
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from verdict_matrix import forest_table, legend, matrix
 
+from robustxai.claims.badges import claim_anchor
 from robustxai.claims.ledger import Claim, ledger
 
 MARK = re.compile(r"^%% replication(?: of (\w+))?$", re.MULTILINE)
@@ -51,7 +52,7 @@ def glance(claims: Sequence[Claim], results: Sequence[Result]) -> list[str]:
             result.records[claim.id]["verdict"] if claim.id in result.records else "not attempted"
             for result in results
         ]
-        rows.append([f"[{plain(claim.statement)}](#{anchor(claim.id)})", *map(badge, verdicts)])
+        rows.append([f"[{plain(claim.statement)}](#{claim_anchor(claim.id)})", *map(badge, verdicts)])
     return markdown_table(["Claim", *(result.profile for result in results)], rows)
 
 

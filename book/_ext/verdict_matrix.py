@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from chapters import CHAPTERS, VERDICTS, badge
-from claim_blocks import Result, anchor
+from claim_blocks import Result
 
+from robustxai.claims.badges import claim_anchor
 from robustxai.claims.forest import ForestLine, forest_lines
 from robustxai.claims.ledger import PROFILES, Claim
 from robustxai.plots.forest import bar
@@ -21,7 +22,7 @@ GROUPS = (("the papers’ claims", {"paper"}), ("claims of our own", {"ours", "p
 
 def link(claim: Claim) -> str:
     """The address of a claim's block, from the report's page."""
-    return f"replication/{claim.chapter}.html#{anchor(claim.id)}"
+    return f"replication/{claim.chapter}.html#{claim_anchor(claim.id)}"
 
 
 def legend(claims: Mapping[str, Claim], results: Sequence[Result]) -> list[str]:

@@ -14,7 +14,7 @@ from robustxai.notebook.claim_lines import misjudged
 from robustxai.notebook.closeness import ANY, Tolerance, Tolerances, text_difference, tolerances
 from robustxai.notebook.figure_data import digest_difference
 from robustxai.notebook.labels import labels_of_html, labels_of_lines, labels_of_table
-from robustxai.plots.numbers import coarse
+from robustxai.plots.numbers import DIGEST_TYPE, coarse
 from robustxai.plots.output import digests
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +110,10 @@ def test_labels_of_lines():
     assert labels_of_lines("data behind a map: x 8x7, min 0.1\nsaid 3\n") == ["data behind a map"] * 2 + [""]
 
 
+def labelled_figures(outputs) -> set[str]:
+    return {f"data of {name}" for o in outputs for name in o.get("data", {}).get(DIGEST_TYPE, {})}
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_declared_labels_stand_in_the_outputs(path):
     cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
@@ -117,7 +121,9 @@ def test_declared_labels_stand_in_the_outputs(path):
         (c["id"], label, c) for c in cells for label in c["metadata"].get("nbval", {}) if label != ANY
     ]
     missing = [
-        (i, label) for i, label, c in declared if label not in {x for x, _ in labelled_numbers(c["outputs"])}
+        (i, label)
+        for i, label, c in declared
+        if label not in {x for x, _ in labelled_numbers(c["outputs"])} | labelled_figures(c["outputs"])
     ]
     assert not missing, "a column that was renamed, or is gone"
 

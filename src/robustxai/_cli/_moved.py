@@ -11,6 +11,7 @@ from typing import Any
 from robustxai.notebook.closeness import Tolerance, Tolerances, tolerances
 from robustxai.notebook.labels import BOUNDS, claim_names
 from robustxai.notebook.writer import read_notebook, text
+from robustxai.plots.numbers import number
 
 
 def moved_values(
@@ -50,13 +51,18 @@ def _moved(now: Mapping[str, Any], then: Mapping[str, Any], allowed: Tolerances,
         if a.keys() != b.keys():
             return [f"its {what} has other parts than the committed one"]
         for key, old in a.items():
-            if not tolerance.near(old, b[key]):
+            if not tolerance.near(_printed(old), _printed(b[key])):
                 part = f" of {key}" if key else ""
                 return [f"the {what}{part} is {b[key]:g}, the committed one is {old:g} ({tolerance.words()})"]
     for what in ("n", "seeds"):
         if not _same_count(then.get(what), now.get(what), value):
             return [f"{what} is {now.get(what)}, the committed one is {then.get(what)}"]
     return []
+
+
+def _printed(value: float) -> float:
+    """A number as a chapter prints it: what a tolerance belongs to is the number in writing."""
+    return float(number(value))
 
 
 def _same_count(old: int | None, new: int | None, tolerance: Tolerance) -> bool:
