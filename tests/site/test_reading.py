@@ -110,7 +110,7 @@ def test_a_chapter_opens_with_its_answer_and_says_how_long_it_takes(site: Path):
         markup = page.read_text(encoding="utf-8")
         assert markup.count("The answer first</p>") == 1, page.name
         answer = markup.index("The answer first</p>")
-        assert answer < markup.index("<h2", markup.index("<h1")), (
+        assert answer < markup.index("<h2", markup.index("<article")), (
             f"{page.name}: the answer comes after the first section"
         )
         assert re.search(r'<ul class="ea-bar">.*?ea-minutes">\d+ minutes to read', markup[answer:], re.S)
